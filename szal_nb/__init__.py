@@ -1,0 +1,61 @@
+"""szal_nb: workflows that live in notebooks.
+
+`%load_ext szal_nb` in a notebook, `import szal_nb as szal` in Python. Names are loaded when they are first used, so
+that the import costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from szal_nb.analysis.condition import compile_condition
+    from szal_nb.api.flow import Flow, resume, run
+    from szal_nb.engine.context import current_context as context
+    from szal_nb.errors import RetryAfter, SzalError
+    from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
+    from szal_nb.store.runs import open_store
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Flow": "szal_nb.api.flow",
+    "RetryAfter": "szal_nb.errors",
+    "SzalError": "szal_nb.errors",
+    "compile_condition": "szal_nb.analysis.condition",
+    "context": "szal_nb.engine.context:current_context",
+    "load_ipython_extension": "szal_nb.notebook.extension",
+    "open_store": "szal_nb.store.runs",
+    "resume": "szal_nb.api.flow",
+    "run": "szal_nb.api.flow",
+    "step": "szal_nb.notebook.extension",
+    "unload_ipython_extension": "szal_nb.notebook.extension",
+}
+
+__all__ = [
+    "Flow",
+    "RetryAfter",
+    "SzalError",
+    "compile_condition",
+    "context",
+    "load_ipython_extension",
+    "open_store",
+    "resume",
+    "run",
+    "step",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'szal_nb' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,168 @@
+"""Every error that szal_nb raises on purpose.
+
+Errors keep fields and build their text in `__str__`, so that they pickle; a text names the step, what is wrong
+and what to do.
+"""
+
+from __future__ import annotations
+
+
+class SzalError(Exception):
+    """Root of all errors that szal_nb raises on purpose."""
+
+
+class DefinitionError(SzalError):
+    """A step, a flow or a parameter is not valid; nothing was run."""
+
+
+class RunError(SzalError):
+    """A run did not complete, or a command does not fit the state it is in."""
+
+
+class ReplayError(SzalError):
+    """Recorded events do not fit the flow that should go on from them."""
+
+
+class StoreError(SzalError):
+    """The store cannot be read or written."""
+
+
+class MigrationError(SzalError):
+    """A run cannot be carried to another version of its flow."""
+
+
+class FlowCycle(DefinitionError):
+    """Steps wait for each other."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"Steps wait for each other: {' -> '.join(self.path)}. Remove one of these dependencies."
+
+
+class InvalidStep(DefinitionError):
+    """A step's definition is refused; `advice` says what to write instead."""
+
+    def __init__(self, step: str, problem: str, advice: str = "") -> None:
+        super().__init__(step, problem, advice)
+        self.step = step
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"Step {self.step!r}: {self.problem}" + (f" {self.advice}" if self.advice else "")
+
+
+class InvalidFlow(DefinitionError):
+    """A flow as a whole is refused."""
+
+
+class InvalidParameter(DefinitionError):
+    """A parameter given from outside has no place or not the right type."""
+
+
+class IllegalTransition(ReplayError):
+    """An event does not fit the state that the events before it lead to."""
+
+    def __init__(self, subject: str, state: str, kind: str) -> None:
+        super().__init__(subject, state, kind)
+        self.subject = subject
+        self.state = state
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return f"{self.subject} is {self.state}; the event {self.kind!r} cannot follow. The record is damaged."
+
+
+class RunFailed(RunError):
+    """Raised by `await run` and `szal.run` callers who asked for a completed run; the cause is the step's own error."""
+
+    def __init__(self, run_id: str, state: str, failures: tuple[tuple[str, str], ...], hint: str = "") -> None:
+        super().__init__(run_id, state, failures, hint)
+        self.run_id = run_id
+        self.state = state
+        self.failures = failures
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [f"Run {self.run_id} {self.state}."]
+        lines += [f"  step {step}: {error}" for step, error in self.failures]
+        if self.hint:
+            lines.append(self.hint)
+        return "\n".join(lines)
+
+
+class StepTimeout(RunError):
+    """An attempt took longer than its step's `--timeout`."""
+
+    def __init__(self, step: str, timeout_s: float) -> None:
+        super().__init__(step, timeout_s)
+        self.step = step
+        self.timeout_s = timeout_s
+
+    def __str__(self) -> str:
+        return f"Step {self.step!r} took longer than its timeout of {self.timeout_s:g} s."
+
+
+class RetryAfter(RunError):
+    """Raised by a body that wants to be tried again after `seconds`, if its step has retries left."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(seconds, message)
+        self.seconds = seconds
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message or f"asked to be tried again after {self.seconds:g} s"
+
+
+class RunOwned(StoreError):
+    """Another live process owns the run."""
+
+    def __init__(self, run_id: str, owner: str, advice: str = "") -> None:
+        super().__init__(run_id, owner, advice)
+        self.run_id = run_id
+        self.owner = owner
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} is being run by {self.owner}. {self.advice}".rstrip()
+
+
+class OwnershipLost(StoreError):
+    """This process's fencing token is out of date: another process took the run over, and nothing was written."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id} was taken over by another process; this one stops writing to it."
+
+
+class UnknownRun(StoreError):
+    """No run of this id (or id prefix) is in the store."""
+
+    def __init__(self, run_id: str, store: str, near: tuple[str, ...] = ()) -> None:
+        super().__init__(run_id, store, near)
+        self.run_id = run_id
+        self.store = store
+        self.near = near
+
+    def __str__(self) -> str:
+        near = f" Did you mean {', '.join(self.near)}?" if self.near else " `szal runs` lists what is there."
+        return f"No run {self.run_id!r} in {self.store}.{near}"
+
+
+class ValueUnavailable(StoreError):
+    """A value is recorded but cannot be given back: it was live, or its format is not trusted."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The value {self.name!r} cannot be loaded: {self.reason}"

@@ -1,0 +1,64 @@
+"""What a flow is: a named, versioned set of steps with a mode. The order of `steps` is the document's order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from szal_nb.errors import InvalidFlow
+from szal_nb.model.step import Step
+
+
+class FlowMode(StrEnum):
+    """How edges are made: see `analysis.graph`."""
+
+    SEQUENTIAL = "sequential"
+    PARALLEL = "parallel"
+    DAG = "dag"
+    HIERARCHICAL = "hierarchical"
+
+
+class Guard(StrEnum):
+    """Which values are compared after their last reader, to find changes that the analysis did not see."""
+
+    FULL = "full"
+    LARGE_OFF = "large-off"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDefinition:
+    """A flow as defined: what a run keeps a snapshot of.
+
+    `ordered` says that the order of `steps` is the order of a document, so that a read comes from the nearest step
+    above; without it (flows made in Python) any step may give a name, and only one may.
+    """
+
+    name: str
+    version: int = 1
+    mode: FlowMode = FlowMode.DAG
+    steps: tuple[Step, ...] = ()
+    ordered: bool = True
+    max_parallel: int | None = None
+    timeout_s: float | None = None
+    guard: Guard = Guard.FULL
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InvalidFlow("A flow needs a name: %szal_flow NAME.")
+        if self.version < 1:
+            raise InvalidFlow(f"Flow {self.name!r}: --version {self.version} is refused; versions count from 1.")
+        if self.max_parallel is not None and self.max_parallel < 1:
+            raise InvalidFlow(f"Flow {self.name!r}: --max-parallel {self.max_parallel} is refused; use 1 or more.")
+        seen: set[str] = set()
+        for step in self.steps:
+            if step.name in seen:
+                raise InvalidFlow(f"Two steps are named {step.name!r}; rename one of them.")
+            seen.add(step.name)
+
+    def step(self, name: str) -> Step:
+        """The step of this name; `KeyError` if there is none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)

@@ -1,0 +1,102 @@
+"""What the analysis finds out about a flow: which step waits for which, over which names, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.step import Step
+
+
+class EdgeKind(StrEnum):
+    """Why a step waits for another.
+
+    data: it reads what the other gives. order: it must come later for certain (a change in place after readers,
+    shared hidden state, `--after`, a sequential flow). doubt: the analysis cannot rule it out. parent: hierarchy.
+    """
+
+    DATA = "data"
+    ORDER = "order"
+    DOUBT = "doubt"
+    PARENT = "parent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """`target` waits for `source`. `rule` is a short stable id, `reason` a sentence, `remedy` the flag that frees.
+
+    `is_blocking`: the target is skipped if the source fails. An edge that only keeps two steps apart (a change in
+    place after the readers of the old version, drawing with pyplot) does not block.
+    """
+
+    source: str
+    target: str
+    kind: EdgeKind
+    names: tuple[str, ...] = ()
+    rule: str = ""
+    reason: str = ""
+    line: int | None = None
+    remedy: str = ""
+    is_blocking: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Where the value of the name `name` in a step's namespace comes from.
+
+    From the name `source` of the step `step`; from the notebook, as an input of the run, if `step` is None.
+    `is_optional`: the body may run without it (the giver may leave it unbound, or the read is guarded).
+    """
+
+    name: str
+    step: str | None = None
+    source: str = ""
+    line: int | None = None
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepNode:
+    """A step with all that the analysis knows of it.
+
+    `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
+    functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
+    that a later step reads or `--out` names. `notes` are sentences for the chip.
+    """
+
+    step: Step
+    bindings: tuple[Binding, ...] = ()
+    gives: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
+    is_async: bool = False
+    is_main_thread: bool = False
+    is_cacheable: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowGraph:
+    """A flow ready to run: its nodes in document order, its edges, and the names that it takes from outside."""
+
+    flow: FlowDefinition
+    nodes: tuple[StepNode, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    inputs: tuple[str, ...] = ()
+    _by_name: dict[str, StepNode] = field(init=False, repr=False, compare=False)
+    dependencies: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {node.step.name: node for node in self.nodes})
+        found: dict[str, dict[str, None]] = {node.step.name: {} for node in self.nodes}
+        for edge in self.edges:
+            found[edge.target][edge.source] = None
+        object.__setattr__(self, "dependencies", {name: tuple(sources) for name, sources in found.items()})
+
+    def node(self, step: str) -> StepNode:
+        """The node of this step; `KeyError` if there is none."""
+        return self._by_name[step]

@@ -1,0 +1,351 @@
+"""The states of runs and steps, what may follow what, and the fold of events into the state of a run.
+
+The fold is the only definition of a run's state: the store's tables, the picture and the machine agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from szal_nb.errors import IllegalTransition
+from szal_nb.model.event import (
+    CancelRequested,
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunCreated,
+    RunFailed,
+    RunInterrupted,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    RunUnpaused,
+    StepAnswered,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepOutput,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepWaiting,
+    kind_of,
+)
+from szal_nb.model.value import ErrorInfo, ValueRef
+
+
+class RunState(StrEnum):
+    """Where a run is. `crashed` is not a state: it is read off the lease of a run that is not final."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run goes on only if it is resumed."""
+        return self in _FINAL_RUN
+
+
+class StepState(StrEnum):
+    """Where a step of a run is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step goes on only if its run is resumed."""
+        return self in _FINAL_STEP
+
+
+_FINAL_RUN = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.ROLLED_BACK})
+_FINAL_STEP = frozenset(
+    {StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.ROLLED_BACK}
+)
+
+_R, _S = RunState, StepState
+RUN_TRANSITIONS: dict[tuple[RunState, type], RunState] = {
+    (_R.CREATED, RunStarted): _R.RUNNING,
+    (_R.RUNNING, RunPaused): _R.PAUSED,
+    (_R.PAUSED, RunUnpaused): _R.RUNNING,
+    (_R.RUNNING, RunCompleted): _R.COMPLETED,
+    (_R.RUNNING, RunFailed): _R.FAILED,
+    (_R.PAUSED, RunFailed): _R.FAILED,
+    (_R.PAUSED, RunCompleted): _R.COMPLETED,
+    (_R.RUNNING, RunCancelled): _R.CANCELLED,
+    (_R.PAUSED, RunCancelled): _R.CANCELLED,
+    # Going away or being asked to end changes no state by itself.
+    (_R.RUNNING, CancelRequested): _R.RUNNING,
+    (_R.PAUSED, CancelRequested): _R.PAUSED,
+    (_R.CREATED, RunInterrupted): _R.CREATED,
+    (_R.RUNNING, RunInterrupted): _R.RUNNING,
+    (_R.PAUSED, RunInterrupted): _R.PAUSED,
+    # A run goes on after its process died, or after it ended without completing.
+    (_R.CREATED, RunResumed): _R.RUNNING,
+    (_R.RUNNING, RunResumed): _R.RUNNING,
+    (_R.PAUSED, RunResumed): _R.RUNNING,
+    (_R.FAILED, RunResumed): _R.RUNNING,
+    (_R.CANCELLED, RunResumed): _R.RUNNING,
+}
+
+STEP_TRANSITIONS: dict[tuple[StepState, type], StepState] = {
+    (_S.PENDING, StepStarted): _S.RUNNING,
+    (_S.RETRYING, StepStarted): _S.RUNNING,
+    (_S.WAITING, StepStarted): _S.RUNNING,
+    (_S.RUNNING, StepOutput): _S.RUNNING,
+    (_S.RUNNING, StepRetrying): _S.RETRYING,
+    (_S.RUNNING, StepCompleted): _S.COMPLETED,
+    (_S.RUNNING, StepFailed): _S.FAILED,
+    (_S.RUNNING, StepCancelled): _S.CANCELLED,
+    (_S.RETRYING, StepCancelled): _S.CANCELLED,
+    (_S.PENDING, StepWaiting): _S.WAITING,
+    (_S.WAITING, StepAnswered): _S.PENDING,
+    (_S.WAITING, StepCancelled): _S.CANCELLED,
+    (_S.PENDING, StepCancelled): _S.CANCELLED,
+    (_S.PENDING, StepSkipped): _S.SKIPPED,
+    (_S.PENDING, StepFailed): _S.FAILED,
+    # A value that another run or a person gave: no attempt of this run made it.
+    (_S.PENDING, StepCompleted): _S.COMPLETED,
+}
+
+
+class AttemptSnapshot(msgspec.Struct, kw_only=True):
+    """One try of a step. `state`: running, completed, failed, cancelled, or lost (its process died)."""
+
+    number: int
+    state: str = "running"
+    started_at: float = 0.0
+    ended_at: float | None = None
+    error: ErrorInfo | None = None
+
+
+class StepSnapshot(msgspec.Struct, kw_only=True):
+    """A step of a run at one moment."""
+
+    name: str
+    state: StepState = StepState.PENDING
+    attempts: list[AttemptSnapshot] = []
+    origin: str | None = None
+    reason: str = ""
+    error: ErrorInfo | None = None
+    values: tuple[ValueRef, ...] = ()
+    answer: str | None = None
+    is_approved: bool = False
+    retry_at: float | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the newest attempt; 0 before the first."""
+        return self.attempts[-1].number if self.attempts else 0
+
+    @property
+    def started_at(self) -> float | None:
+        """When the newest attempt began."""
+        return self.attempts[-1].started_at if self.attempts else None
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the newest attempt ended."""
+        return self.attempts[-1].ended_at if self.attempts else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds that the newest attempt took, once it ended."""
+        if not self.attempts or self.attempts[-1].ended_at is None:
+            return None
+        return self.attempts[-1].ended_at - self.attempts[-1].started_at
+
+
+class RunSnapshot(msgspec.Struct, kw_only=True):
+    """A run at one moment: the fold of its events so far. Changed only by `apply`."""
+
+    flow: str = ""
+    version: int = 1
+    state: RunState = RunState.CREATED
+    steps: dict[str, StepSnapshot] = {}
+    inputs: tuple[ValueRef, ...] = ()
+    reason: str = ""
+    is_cancelling: bool = False
+    is_interrupted: bool = False
+    epoch: int = 1
+    created_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    events: int = 0
+
+    def apply(self, event: Event) -> None:
+        """Takes in the next event; `IllegalTransition`, with nothing changed, if it does not fit."""
+        _APPLY[type(event)](self, event)
+        self.events += 1
+
+
+def fold(events: Iterable[Event]) -> RunSnapshot:
+    """The state of a run after `events`, which begin with its creation."""
+    snapshot = RunSnapshot()
+    for event in events:
+        snapshot.apply(event)
+    return snapshot
+
+
+def _created(run: RunSnapshot, event: RunCreated) -> None:
+    if run.events:
+        raise IllegalTransition("The run", run.state, kind_of(event))
+    run.flow, run.version, run.inputs = event.flow, event.version, event.inputs
+    run.steps = {name: StepSnapshot(name=name) for name in event.steps}
+    run.created_at = event.at
+
+
+def _move_run(run: RunSnapshot, event: Event) -> None:
+    state = RUN_TRANSITIONS.get((run.state, type(event))) if run.events else None
+    if state is None:
+        raise IllegalTransition("The run", run.state, kind_of(event))
+    run.state = state
+
+
+def _run_moved(run: RunSnapshot, event: RunPaused | RunUnpaused) -> None:
+    _move_run(run, event)
+    run.reason = getattr(event, "reason", "")
+
+
+def _run_started(run: RunSnapshot, event: RunStarted) -> None:
+    _move_run(run, event)
+    run.started_at = event.at
+
+
+def _run_ended(run: RunSnapshot, event: RunCompleted | RunFailed | RunCancelled) -> None:
+    _move_run(run, event)
+    run.ended_at, run.reason, run.is_cancelling = event.at, event.reason, False
+
+
+def _run_interrupted(run: RunSnapshot, event: RunInterrupted) -> None:
+    _move_run(run, event)
+    run.is_interrupted, run.reason = True, event.reason
+
+
+def _cancel_requested(run: RunSnapshot, event: CancelRequested) -> None:
+    _move_run(run, event)
+    run.is_cancelling, run.reason = True, event.reason
+
+
+def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
+    unknown = [name for name in event.reset if name not in run.steps]
+    if unknown:
+        raise IllegalTransition(f"Step {unknown[0]!r}", "unknown", kind_of(event))
+    _move_run(run, event)
+    run.epoch, run.ended_at, run.reason = event.epoch, None, event.reason
+    run.is_interrupted = run.is_cancelling = False
+    run.started_at = run.started_at or event.at
+    for step in run.steps.values():
+        if step.state is StepState.COMPLETED:
+            step.origin = "resumed"
+    for name in event.reset:
+        step = run.steps[name]
+        if step.attempts and step.attempts[-1].ended_at is None:
+            step.attempts[-1].state, step.attempts[-1].ended_at = "lost", event.at
+        step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
+        step.values, step.retry_at = (), None
+
+
+def _move_step(run: RunSnapshot, event: Event) -> StepSnapshot:
+    step = run.steps.get(event.step)  # type: ignore[union-attr]
+    if step is None:
+        raise IllegalTransition(f"Step {event.step!r}", "unknown", kind_of(event))  # type: ignore[union-attr]
+    state = STEP_TRANSITIONS.get((step.state, type(event)))
+    if state is None or run.state.is_final:
+        where = step.state if state is None else f"of a run that is {run.state}"
+        raise IllegalTransition(f"Step {step.name!r}", where, kind_of(event))
+    step.state = state
+    return step
+
+
+def _step_started(run: RunSnapshot, event: StepStarted) -> None:
+    step = _move_step(run, event)
+    step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
+    step.retry_at = None
+
+
+def _step_output(run: RunSnapshot, event: StepOutput) -> None:
+    _move_step(run, event)
+
+
+def _end_attempt(step: StepSnapshot, state: str, at: float, error: ErrorInfo | None = None) -> None:
+    if step.attempts and step.attempts[-1].ended_at is None:
+        attempt = step.attempts[-1]
+        attempt.state, attempt.ended_at, attempt.error = state, at, error
+
+
+def _step_retrying(run: RunSnapshot, event: StepRetrying) -> None:
+    step = _move_step(run, event)
+    _end_attempt(step, "failed", event.at, event.error)
+    step.error, step.retry_at = event.error, event.at + event.delay_s
+
+
+def _step_waiting(run: RunSnapshot, event: StepWaiting) -> None:
+    _move_step(run, event).reason = event.message
+
+
+def _step_answered(run: RunSnapshot, event: StepAnswered) -> None:
+    step = _move_step(run, event)
+    step.reason, step.answer, step.is_approved = "", event.value, event.approved
+
+
+def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
+    step = _move_step(run, event)
+    _end_attempt(step, "completed", event.at)
+    step.error, step.values, step.origin = None, event.values, event.origin
+
+
+def _step_failed(run: RunSnapshot, event: StepFailed) -> None:
+    step = _move_step(run, event)
+    _end_attempt(step, "failed", event.at, event.error)
+    step.error = event.error
+
+
+def _step_skipped(run: RunSnapshot, event: StepSkipped) -> None:
+    _move_step(run, event).reason = event.reason
+
+
+def _step_cancelled(run: RunSnapshot, event: StepCancelled) -> None:
+    step = _move_step(run, event)
+    _end_attempt(step, "cancelled", event.at)
+    step.reason, step.retry_at = event.reason, None
+
+
+_APPLY: dict[type, Callable[[RunSnapshot, Any], None]] = {
+    RunCreated: _created,
+    RunStarted: _run_started,
+    RunPaused: _run_moved,
+    RunUnpaused: _run_moved,
+    RunResumed: _run_resumed,
+    RunInterrupted: _run_interrupted,
+    CancelRequested: _cancel_requested,
+    RunCompleted: _run_ended,
+    RunFailed: _run_ended,
+    RunCancelled: _run_ended,
+    StepStarted: _step_started,
+    StepOutput: _step_output,
+    StepRetrying: _step_retrying,
+    StepWaiting: _step_waiting,
+    StepAnswered: _step_answered,
+    StepCompleted: _step_completed,
+    StepFailed: _step_failed,
+    StepSkipped: _step_skipped,
+    StepCancelled: _step_cancelled,
+}

@@ -1,0 +1,56 @@
+"""What the record says of a value: where it is kept and what it looks like, never the value itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One value that a step gave, or that a run took in, under a name.
+
+    `hash` is the content hash in hexadecimal, None for a `live` value, which exists only in the process that made
+    it (`live` says why). `identity` is equal for names that were bound to one object. `shape` counts rows first.
+    `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored.
+    """
+
+    name: str
+    type: str = ""
+    hash: str | None = None
+    format: str | None = None
+    size: int = 0
+    shape: tuple[int, ...] | None = None
+    summary: str = ""
+    live: str | None = None
+    identity: str | None = None
+    needed: bool = False
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An exception as the record keeps it: text only.
+
+    `names` are the class and its bases, plain and dotted, for `--retry-on`; `line` is counted in the step's cell.
+    """
+
+    type: str
+    message: str = ""
+    traceback: str = ""
+    names: tuple[str, ...] = ()
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One thing that a body showed, in nbformat's terms.
+
+    `type` is `stream`, `display_data`, `execute_result`, `update_display_data` or `error`. A stream has `name`
+    (stdout, stderr) and `text`; the others have a mimebundle in `data` (binary parts in base64, as in a notebook).
+    """
+
+    type: str
+    name: str = ""
+    text: str = ""
+    data: dict[str, object] = {}
+    metadata: dict[str, object] = {}
+    display_id: str | None = None
