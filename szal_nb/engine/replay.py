@@ -1,0 +1,91 @@
+"""From a record to a machine that goes on from it: which steps keep what they gave, and which run again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from szal_nb.engine.machine import RunMachine
+from szal_nb.errors import ReplayError
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot, StepState
+from szal_nb.model.value import ValueRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePlan:
+    """`kept` steps are not run again; `reset` ones are; `rebuilt` are those of them that had completed.
+
+    A step is rebuilt if a step that runs again reads a value of it that was `live`: gone with its process.
+    """
+
+    kept: tuple[str, ...]
+    reset: tuple[str, ...]
+    rebuilt: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.reset
+
+
+def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
+    """What a resume of the run would do.
+
+    Raises ReplayError if the graph is not the one that was run, or if a live value is needed again from a step
+    that must not run twice (`--once`).
+    """
+    names = [node.step.name for node in graph.nodes]
+    if set(names) != set(snapshot.steps):
+        changed = sorted(set(names) ^ set(snapshot.steps))
+        raise ReplayError(
+            f"The flow has other steps than the run: {', '.join(changed)}. "
+            "Resume from the run's own snapshot, or start a new run with --reuse."
+        )
+    kept = {name for name in names if snapshot.steps[name].state is StepState.COMPLETED}
+    rebuilt: set[str] = set()
+    open_steps = [name for name in names if name not in kept]
+    for name in open_steps:
+        for giver in _live_givers(graph, snapshot, name):
+            if giver not in kept:
+                continue
+            if graph.node(giver).step.once:
+                raise ReplayError(
+                    f"Step {name!r} needs a live value of step {giver!r}, which is marked --once and has completed. "
+                    f"It cannot be made again; start a new run."
+                )
+            kept.discard(giver)
+            rebuilt.add(giver)
+            open_steps.append(giver)
+    return ResumePlan(
+        kept=tuple(name for name in names if name in kept),
+        reset=tuple(name for name in names if name not in kept),
+        rebuilt=tuple(name for name in names if name in rebuilt),
+    )
+
+
+def _live_givers(graph: FlowGraph, snapshot: RunSnapshot, step: str) -> list[str]:
+    """The completed steps that give `step` a value which exists no more."""
+    found = []
+    for binding in graph.node(step).bindings:
+        if binding.step is None:
+            continue
+        ref = given_ref(snapshot, binding.step, binding.source or binding.name)
+        if ref is not None and ref.live is not None:
+            found.append(binding.step)
+    return found
+
+
+def given_ref(snapshot: RunSnapshot, step: str, name: str) -> ValueRef | None:
+    """What the record says of the value that `step` gave under `name`."""
+    return next((ref for ref in snapshot.steps[step].values if ref.name == name), None)
+
+
+def put_where_record_ends(machine: RunMachine, snapshot: RunSnapshot, plan: ResumePlan) -> None:
+    """Puts a fresh `machine` of the same graph where the record ends."""
+    machine.resume_from(
+        {name: snapshot.steps[name].values for name in plan.kept},
+        {name: step.attempt for name, step in snapshot.steps.items()},
+        reset=plan.reset,
+        rebuilt=plan.rebuilt,
+        approved=[name for name, step in snapshot.steps.items() if step.is_approved],
+    )

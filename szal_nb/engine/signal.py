@@ -1,0 +1,176 @@
+"""What the machine is told (signals) and what it asks for (actions). Steps are named by their index in the graph."""
+
+from __future__ import annotations
+
+import msgspec
+
+from szal_nb.model.event import Event
+from szal_nb.model.value import ErrorInfo, Output, ValueRef
+
+
+class _Message(msgspec.Struct, frozen=True, gc=False):
+    """What all signals and actions have in common: they are cheap and immutable."""
+
+
+class Begin(_Message, frozen=True):
+    """The run starts, or goes on under `epoch` if the machine was made from a record."""
+
+    at: float
+    inputs: tuple[ValueRef, ...] = ()
+    epoch: int = 1
+
+
+class AttemptCompleted(_Message, frozen=True):
+    """The body ended and what it gave is kept."""
+
+    at: float
+    step: int
+    attempt: int
+    values: tuple[ValueRef, ...] = ()
+
+
+class AttemptFailed(_Message, frozen=True):
+    """The body raised, timed out or could not be begun. `retry_after_s`: the body itself asked for this wait."""
+
+    at: float
+    step: int
+    attempt: int
+    error: ErrorInfo
+    retry_after_s: float | None = None
+    is_final: bool = False
+
+
+class AttemptCancelled(_Message, frozen=True):
+    """The body ended because it was told to, or was abandoned after its grace time."""
+
+    at: float
+    step: int
+    attempt: int
+
+
+class AttemptOutput(_Message, frozen=True):
+    """The body showed something."""
+
+    at: float
+    step: int
+    attempt: int
+    items: tuple[Output, ...]
+
+
+class RetryDue(_Message, frozen=True):
+    """The wait before a retry is over."""
+
+    at: float
+    step: int
+    attempt: int
+
+
+class ConditionEvaluated(_Message, frozen=True):
+    """The answer to `EvaluateCondition`: true, false, or the error that kept it from being known."""
+
+    at: float
+    step: int
+    holds: bool
+    error: ErrorInfo | None = None
+
+
+class Cancel(_Message, frozen=True):
+    """Somebody wants the run to end."""
+
+    at: float
+    reason: str = ""
+
+
+class Pause(_Message, frozen=True):
+    """Somebody wants nothing new to start."""
+
+    at: float
+    reason: str = ""
+
+
+class Unpause(_Message, frozen=True):
+    """Somebody wants a paused run to go on."""
+
+    at: float
+
+
+class Interrupt(_Message, frozen=True):
+    """The process is going away."""
+
+    at: float
+    reason: str = ""
+
+
+class Answer(_Message, frozen=True):
+    """A person answers a waiting step. `value` is JSON text."""
+
+    at: float
+    step: int
+    approved: bool
+    value: str | None = None
+
+
+class TimedOut(_Message, frozen=True):
+    """The whole run took longer than its flow allows."""
+
+    at: float
+    timeout_s: float
+
+
+Signal = (
+    Begin
+    | AttemptCompleted
+    | AttemptFailed
+    | AttemptCancelled
+    | AttemptOutput
+    | RetryDue
+    | ConditionEvaluated
+    | Cancel
+    | Pause
+    | Unpause
+    | Interrupt
+    | Answer
+    | TimedOut
+)
+
+
+class StartAttempt(_Message, frozen=True):
+    """Begin this attempt of this step."""
+
+    step: int
+    attempt: int
+
+
+class CancelAttempt(_Message, frozen=True):
+    """Tell this attempt to end."""
+
+    step: int
+    attempt: int
+
+
+class SetTimer(_Message, frozen=True):
+    """Send `RetryDue` after `delay_s` seconds."""
+
+    step: int
+    attempt: int
+    delay_s: float
+
+
+class EvaluateCondition(_Message, frozen=True):
+    """Evaluate the step's `--when` and send `ConditionEvaluated`."""
+
+    step: int
+
+
+class EndRun(_Message, frozen=True):
+    """Nothing more will be asked for."""
+
+
+Action = StartAttempt | CancelAttempt | SetTimer | EvaluateCondition | EndRun
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What one call of the machine decided: events to record first, then actions to carry out."""
+
+    events: list[Event]
+    actions: list[Action]

@@ -1,0 +1,54 @@
+"""Threads for bodies that do not await. Warm, and as many as there are attempts at once: the machine sets the limit.
+
+A thread whose attempt was abandoned goes on to its end and then takes up work again; no one waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+# A thread that finds nothing to do for this long ends, in seconds.
+_IDLE_S = 30.0
+
+
+class WorkerPool:
+    """Runs callables on daemon threads. A thread is made only when none is idle, so nothing ever waits in line."""
+
+    def __init__(self, name: str = "szal") -> None:
+        self._name = name
+        self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._made = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Runs `job`, which must not raise, on some thread soon."""
+        with self._lock:
+            self._idle -= 1
+            is_new = self._idle < 0
+            if is_new:
+                self._idle = 0
+                self._made += 1
+        if is_new:
+            name = f"{self._name}-{self._made}"
+            threading.Thread(target=self._serve, args=(job,), name=name, daemon=True).start()
+        else:
+            self._work.put(job)
+
+    def _serve(self, job: Callable[[], None]) -> None:
+        while True:
+            job()
+            with self._lock:
+                self._idle += 1
+            while True:
+                try:
+                    job = self._work.get(timeout=_IDLE_S)
+                    break
+                except Empty:
+                    with self._lock:
+                        # A job may have been promised to this thread just now; then it is in the queue already.
+                        if self._idle > 0:
+                            self._idle -= 1
+                            return

@@ -1,0 +1,377 @@
+"""The runner: write, act, show; bodies on the loop and on threads; timeouts, cancels and what bodies may throw."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import threading
+
+import pytest
+
+from szal_nb.engine.context import current_context
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.runner import Runner
+from szal_nb.engine.signal import Cancel
+from szal_nb.errors import RetryAfter, StoreError
+from szal_nb.model.event import kind_of
+from szal_nb.model.state import fold
+from szal_nb.model.step import RetryPolicy
+from tests.engine.simulation import flow_of
+from tests.engine.virtual import run_virtually
+
+
+class AsyncBody:
+    """A body made of a coroutine function of the inputs; gives its result under the step's name."""
+
+    is_async = True
+
+    def __init__(self, name, function):
+        self.name, self.function = name, function
+
+    async def call(self, inputs):
+        return {self.name: await self.function(**inputs)}
+
+
+class SyncBody(AsyncBody):
+    is_async = False
+
+    def call(self, inputs):
+        return {self.name: self.function(**inputs)}
+
+
+class FakeJournal:
+    """Commits when told to; `log` is shared with the bodies, to see what came first."""
+
+    def __init__(self, log, fail_at=None):
+        self.log, self.fail_at, self.committed = log, fail_at, []
+
+    async def append(self, events):
+        await asyncio.sleep(0)
+        if self.fail_at is not None and len(self.committed) >= self.fail_at:
+            raise StoreError("the disk is full")
+        self.committed.append(list(events))
+        self.log += [f"committed {kind_of(event)} {getattr(event, 'step', '')}".strip() for event in events]
+
+    def keep(self, step, attempt, values, needed):
+        return ()
+
+    def load(self, ref):
+        raise AssertionError("nothing was kept")
+
+
+def runner_of(graph, functions, **more):
+    loop = asyncio.get_running_loop()
+    bodies = [
+        (AsyncBody if asyncio.iscoroutinefunction(functions[node.step.name]) else SyncBody)(
+            node.step.name, functions[node.step.name]
+        )
+        for node in graph.nodes
+    ]
+    more.setdefault("clock", loop.time)
+    return Runner(RunMachine(graph), bodies, run_id="r", inputs={}, **more)
+
+
+def finished(graph, functions, during=None, **more):
+    """The runner after its run, on virtual time; `during(runner)` is a coroutine that runs beside it."""
+
+    async def main():
+        runner = runner_of(graph, functions, **more)
+        if during is None:
+            await runner.run()
+        else:
+            await asyncio.gather(runner.run(), during(runner))
+        return runner
+
+    return run_virtually(main())
+
+
+def states(runner):
+    return {name: step.state.value for name, step in runner.snapshot.steps.items()}
+
+
+def test_values_flow_along_the_edges_to_bodies_on_the_loop_and_on_threads():
+    async def load():
+        return 20
+
+    runner = finished(
+        flow_of("load", "double <- load", "both <- load, double"),
+        {"load": load, "double": lambda load: 2 * load, "both": lambda load, double: load + double},
+    )
+
+    assert runner.values == {(0, "load"): 20, (1, "double"): 40, (2, "both"): 60}
+    assert runner.snapshot.state == "completed"
+
+
+def test_an_event_is_committed_before_anything_that_depends_on_it_happens():
+    log = []
+
+    async def load():
+        log.append("body of load")
+
+    async def clean(load):
+        log.append("body of clean")
+
+    async def main():
+        runner = runner_of(
+            flow_of("load", "clean <- load"),
+            {"load": load, "clean": clean},
+            journal=FakeJournal(log),
+            sinks=[lambda events: log.append(f"shown {kind_of(events[-1])}")],
+        )
+        await runner.run()
+
+    asyncio.run(main())
+    assert log == [
+        "committed run.created",
+        "committed run.started",
+        "committed step.started load",
+        "shown step.started",
+        "body of load",
+        "committed step.completed load",
+        "committed step.started clean",
+        "shown step.started",
+        "body of clean",
+        "committed step.completed clean",
+        "committed run.completed",
+        "shown run.completed",
+    ]
+
+
+def test_ends_that_come_while_the_journal_writes_are_joined_into_one_turn():
+    names = [f"s{i}" for i in range(20)]
+
+    async def body():
+        return None
+
+    async def main():
+        journal = FakeJournal([])
+        runner = runner_of(flow_of(*names), dict.fromkeys(names, body), journal=journal)
+        await runner.run()
+        return len(journal.committed)
+
+    assert asyncio.run(main()) <= 4
+
+
+def test_when_the_record_cannot_be_written_nothing_goes_on_and_the_error_is_raised():
+    begun = []
+
+    async def load():
+        begun.append("load")
+
+    async def clean(load):
+        begun.append("clean")
+
+    async def main():
+        journal = FakeJournal([], fail_at=1)
+        runner = runner_of(flow_of("load", "clean <- load"), {"load": load, "clean": clean}, journal=journal)
+        with pytest.raises(StoreError, match="disk is full"):
+            await runner.run()
+        return fold([event for turn in journal.committed for event in turn])
+
+    recorded = asyncio.run(main())
+    assert begun == ["load"]
+    assert {name: step.state for name, step in recorded.steps.items()} == {"load": "running", "clean": "pending"}
+
+
+def test_a_timeout_ends_a_coroutine_and_counts_as_a_failed_attempt():
+    ended = []
+
+    async def hang():
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            ended.append(True)
+
+    runner = finished(flow_of("hang", steps={"hang": {"timeout_s": 60.0}}), {"hang": hang})
+
+    error = runner.snapshot.steps["hang"].error
+    assert (error.type, error.message) == (
+        "StepTimeout",
+        "Step 'hang' took longer than its timeout of 60 s.",
+    )
+    assert ended == [True]
+
+
+def test_a_timed_out_thread_is_abandoned_and_tried_again():
+    release, tries = threading.Event(), []
+
+    def hang():
+        tries.append(len(tries))
+        if len(tries) == 1:
+            release.wait(30)
+            print("from the abandoned attempt")
+        return len(tries)
+
+    async def main():
+        policy = RetryPolicy(retries=1, delay_s=0)
+        graph = flow_of("hang", steps={"hang": {"timeout_s": 0.05, "retry": policy}})
+        runner = runner_of(graph, {"hang": hang})
+        await runner.run()
+        return runner
+
+    runner = asyncio.run(main())
+    release.set()
+    assert [attempt.state for attempt in runner.snapshot.steps["hang"].attempts] == ["failed", "completed"]
+    assert runner.values == {(0, "hang"): 2}
+
+
+def test_a_retry_begins_after_its_delay():
+    times = []
+
+    async def flaky():
+        times.append(asyncio.get_running_loop().time())
+        if len(times) < 3:
+            raise OSError("not yet")
+        return "there"
+
+    retry = RetryPolicy(retries=2, delay_s=3600)
+    runner = finished(flow_of("flaky", steps={"flaky": {"retry": retry}}), {"flaky": flaky})
+
+    assert [round(b - a) for a, b in itertools.pairwise(times)] == [3600, 3600]
+    assert runner.snapshot.state == "completed"
+
+
+def test_a_body_says_itself_when_to_try_again():
+    times = []
+
+    async def polite():
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            raise RetryAfter(7200)
+
+    retry = RetryPolicy(retries=1, delay_s=1)
+    finished(flow_of("polite", steps={"polite": {"retry": retry}}), {"polite": polite})
+
+    assert round(times[1] - times[0]) == 7200
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()])
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_sys_exit_keyboard_interrupt_and_stray_cancellation_are_the_attempts_outcome(kind, error):
+    def sync_body():
+        raise error
+
+    async def async_body():
+        raise error
+
+    runner = finished(flow_of("bad", "good"), {"bad": async_body if kind == "async" else sync_body, "good": int})
+
+    assert states(runner) == {"bad": "failed", "good": "completed"}
+    assert runner.snapshot.steps["bad"].error.type == type(error).__name__
+
+
+def test_cancel_ends_coroutines_and_abandons_threads_after_their_grace():
+    release = threading.Event()
+    told = []
+
+    async def patient():
+        await asyncio.sleep(1e9)
+
+    def stubborn():
+        told.append(current_context())
+        release.wait(30)
+
+    async def main():
+        runner = runner_of(flow_of("patient", "stubborn", "later <- stubborn"), {
+            "patient": patient, "stubborn": stubborn, "later": int,
+        })  # fmt: skip
+        task = asyncio.ensure_future(runner.run())
+        while not told:
+            await asyncio.sleep(0)
+        runner.post(Cancel(runner._clock(), "by hand"))
+        await task
+        return runner
+
+    runner = asyncio.run(main())
+    assert states(runner) == {"patient": "cancelled", "stubborn": "cancelled", "later": "cancelled"}
+    assert told[0].cancelled
+    release.set()
+
+
+def test_what_a_body_prints_is_recorded_with_its_attempt_and_reaches_no_stream(capsys):
+    def sync_body():
+        print("from a thread")
+        print("and an error", file=sys.stderr)
+
+    async def async_body():
+        print("from the loop")
+
+    shown = {}
+
+    def sink(events):
+        for event in events:
+            if kind_of(event) == "step.output":
+                for item in event.items:
+                    shown[event.step, item.name] = shown.get((event.step, item.name), "") + item.text
+
+    finished(flow_of("a", "b"), {"a": sync_body, "b": async_body}, sinks=[sink])
+
+    assert shown == {
+        ("a", "stdout"): "from a thread\n",
+        ("a", "stderr"): "and an error\n",
+        ("b", "stdout"): "from the loop\n",
+    }
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_body_s_output_is_recorded_while_it_runs():
+    async def talk():
+        for i in range(3):
+            print(i)
+            await asyncio.sleep(10)
+
+    turns = []
+    finished(
+        flow_of("talk"),
+        {"talk": talk},
+        sinks=[lambda events: turns.append([kind_of(event) for event in events])],
+    )
+
+    assert [turn for turn in turns if "step.output" in turn] == [["step.output"]] * 3
+
+
+def test_a_broken_sink_does_not_break_the_run(caplog):
+    def sink(events):
+        raise RuntimeError("no picture")
+
+    runner = finished(flow_of("a"), {"a": int}, sinks=[sink])
+
+    assert runner.snapshot.state == "completed"
+    assert "the run itself goes on" in caplog.text
+
+
+def test_a_flow_that_takes_too_long_fails():
+    async def hang():
+        await asyncio.sleep(1e9)
+
+    runner = finished(flow_of("hang", "next <- hang", timeout_s=100.0), {"hang": hang, "next": int})
+
+    assert runner.snapshot.state == "failed"
+    assert "timeout of 100 s" in runner.snapshot.reason
+
+
+def test_thousands_of_bodies_on_threads_share_few_threads():
+    names = [f"s{i}" for i in range(2000)]
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def body():
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        with lock:
+            at_once -= 1
+
+    async def main():
+        graph = flow_of(*names, max_parallel=8)
+        before = threading.active_count()
+        runner = runner_of(graph, dict.fromkeys(names, body))
+        await runner.run()
+        return runner, threading.active_count() - before
+
+    runner, threads = asyncio.run(main())
+    assert runner.snapshot.state == "completed"
+    assert most <= 8
+    # A thread that has just handed its result over is not idle yet when the next attempt begins.
+    assert threads <= 2 * 8
