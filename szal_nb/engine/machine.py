@@ -161,7 +161,13 @@ class RunMachine:
             for source in sources:
                 pair = (index[source], i)
                 self._successors[pair[0]].append((i, pair in blocking or pair in value_needed, pair in value_needed))
-        self._priority = _remaining_path(self._successors, self._blockers)
+        # The heap gives the smallest first: the step with the longest path behind it.
+        self._urgency = [-length for length in _remaining_path(self._successors, self._blockers)]
+        # Where all that wait for a step are usual: just them, for the short way through `_settle`.
+        self._plain_targets = [
+            [target for target, _, _ in targets] if all(self._is_plain[target] for target, _, _ in targets) else None
+            for targets in self._successors
+        ]
         self._limits: list[list[Limit]] = [[] for _ in range(count)]
         if self.graph.flow.max_parallel is not None:
             limits = [(self.graph.flow.max_parallel, range(count)), *limits]
@@ -239,13 +245,11 @@ class RunMachine:
                 self._trigger(i, at)
 
     def _attempt_completed(self, signal: AttemptCompleted) -> None:
-        i = signal.step
-        if not self._is_current(i, signal.attempt):
+        i, attempt = signal.step, signal.attempt
+        if self.state[i] is not StepState.RUNNING or self._attempt[i] != attempt:
             return
         self.state[i] = StepState.COMPLETED
-        self._events.append(
-            StepCompleted(at=signal.at, step=self.names[i], attempt=signal.attempt, values=signal.values)
-        )
+        self._events.append(StepCompleted(at=signal.at, step=self.names[i], attempt=attempt, values=signal.values))
         self._release(i)
         self._settle(i, Outcome.COMPLETED, signal.at)
 
@@ -373,7 +377,7 @@ class RunMachine:
             self._make_ready(i)
 
     def _make_ready(self, i: int) -> None:
-        heapq.heappush(self._ready, (-self._priority[i], i))
+        heapq.heappush(self._ready, (self._urgency[i], i))
 
     def _start_ready(self, at: float) -> None:
         ready = self._ready
@@ -457,17 +461,15 @@ class RunMachine:
 
     def _tell_completed(self, i: int) -> list[int]:
         """The common case of `_settle`, made short: step `i` completed. Returns `i` if some target is unusual."""
-        blockers, outcomes, triggered = self._blockers, self._outcome, self._is_triggered
-        plain = self._is_plain
-        targets = self._successors[i]
-        for target, _, _ in targets:
-            if not plain[target]:
-                return [i]
-        for target, _, _ in targets:
-            blockers[target] -= 1
-            if not blockers[target] and outcomes[target] is Outcome.OPEN and not triggered[target]:
-                triggered[target] = True
-                heapq.heappush(self._ready, (-self._priority[target], target))
+        targets = self._plain_targets[i]
+        if targets is None:
+            return [i]
+        blockers = self._blockers
+        for target in targets:
+            left = blockers[target] = blockers[target] - 1
+            if not left and self._outcome[target] is Outcome.OPEN and not self._is_triggered[target]:
+                self._is_triggered[target] = True
+                heapq.heappush(self._ready, (self._urgency[target], target))
         return []
 
     def _judge(

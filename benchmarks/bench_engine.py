@@ -1,0 +1,132 @@
+"""What the engine costs a step with a no-op body, beside bare asyncio loops over the same graph in the same process.
+
+Run: python -m benchmarks.bench_engine. Floors: for coroutines a TaskGroup with one task a step and counters of open
+dependencies; for functions the same with `asyncio.to_thread`. Each figure is the best of several rounds, in µs a step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.runner import Runner
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.step import Executor, Step
+
+ROUNDS = 7
+THREADS = 32
+
+
+def dependencies_of(shape: str, count: int) -> list[list[int]]:
+    """The dependencies of each step: a chain, 1 → count-2 → 1, or a seeded layered graph with three a step."""
+    chance = random.Random(1)
+    match shape:
+        case "chain":
+            return [[i - 1] if i else [] for i in range(count)]
+        case "fan":
+            return [[], *([[0]] * (count - 2)), list(range(1, count - 1))]
+        case _:
+            return [
+                sorted({chance.randrange(max(0, i - 40), i - 9) for _ in range(3)}) if i >= 10 else []
+                for i in range(count)
+            ]
+
+
+def graph_of(shape: str, count: int, *, executor: Executor = Executor.THREAD) -> FlowGraph:
+    """A flow of `count` steps."""
+    nodes = tuple(StepNode(step=Step(name=f"s{i}", executor=executor)) for i in range(count))
+    edges = tuple(
+        Edge(source=f"s{source}", target=f"s{target}", kind=EdgeKind.ORDER)
+        for target, sources in enumerate(dependencies_of(shape, count))
+        for source in sources
+    )
+    return FlowGraph(flow=FlowDefinition(name=shape, steps=tuple(n.step for n in nodes)), nodes=nodes, edges=edges)
+
+
+class Nothing:
+    """A body that does nothing, as a coroutine or as a function."""
+
+    def __init__(self, *, is_async: bool) -> None:
+        self.is_async = is_async
+        self.call: Callable[[dict[str, Any]], Any] = self._await if is_async else self._return
+
+    def _return(self, inputs: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 as a body is called
+        return {}
+
+    async def _await(self, inputs: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002 as a body is called
+        return {}
+
+
+async def floor(shape: str, count: int, body: Callable[[], Awaitable[Any]]) -> float:
+    """Seconds of a bare loop: one task a step, begun by the last of its dependencies."""
+    waits = dependencies_of(shape, count)
+    open_count = [len(sources) for sources in waits]
+    successors: list[list[int]] = [[] for _ in waits]
+    for target, sources in enumerate(waits):
+        for source in sources:
+            successors[source].append(target)
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+
+        async def run(i: int) -> None:
+            await body()
+            for target in successors[i]:
+                open_count[target] -= 1
+                if not open_count[target]:
+                    group.create_task(run(target))
+
+        for i, sources in enumerate(waits):
+            if not sources:
+                group.create_task(run(i))
+    return time.perf_counter() - begun
+
+
+async def engine(graph: FlowGraph, body: Nothing) -> float:
+    """Seconds of a run of ours, with everything on but a record."""
+    threaded = [] if body.is_async else [(THREADS, range(len(graph.nodes)))]
+    runner = Runner(RunMachine(graph, limits=threaded), [body] * len(graph.nodes), run_id="bench", inputs={})
+    begun = time.perf_counter()
+    await runner.run()
+    seconds = time.perf_counter() - begun
+    if runner.snapshot.state != "completed":
+        raise RuntimeError(f"the run {runner.snapshot.state}")
+    return seconds
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _in_a_thread() -> None:
+    await asyncio.to_thread(int)
+
+
+def best_us(make: Callable[[], Any], count: int) -> float:
+    """Microseconds a step, the best of several rounds."""
+    return min(asyncio.run(make()) for _ in range(ROUNDS)) / count * 1e6
+
+
+def main() -> None:
+    """Prints the table."""
+    print("engine cost per step, µs (store=None)")
+    print(f"{'shape':<8}{'steps':>7}{'floor':>9}{'async':>9}{'ratio':>7}{'to_thread':>11}{'sync':>9}{'ratio':>7}")
+    for count in (1_000, 10_000):
+        for shape in ("chain", "fan", "dag"):
+            graph = graph_of(shape, count)
+            bare = best_us(lambda: floor(shape, count, _nothing), count)  # noqa: B023 called at once
+            own = best_us(lambda: engine(graph, Nothing(is_async=True)), count)  # noqa: B023 called at once
+            line = f"{shape:<8}{count:>7}{bare:>9.2f}{own:>9.2f}{own / bare:>7.2f}"
+            if count == 1_000:
+                hop = best_us(lambda: floor(shape, count, _in_a_thread), count)  # noqa: B023 called at once
+                sync = best_us(lambda: engine(graph, Nothing(is_async=False)), count)  # noqa: B023 called at once
+                line += f"{hop:>11.2f}{sync:>9.2f}{sync / hop:>7.2f}"
+            print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Flows written in Python: `Flow` collects functions as steps, and starts runs of them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FunctionType
+from typing import Any, TypeVar, overload
+
+from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.run import RunHandle
+from szal_nb.engine.body import FunctionBody
+from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
+from szal_nb.model.duration import parse_duration
+from szal_nb.model.flow import FlowDefinition, FlowMode
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, StepKind, Trigger
+from szal_nb.store.runs import RunStore, find_store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Default:
+    """Stands for: the store that is usual here."""
+
+    def __repr__(self) -> str:
+        return "the default store"
+
+
+DEFAULT_STORE = _Default()
+StoreChoice = RunStore | Path | str | None | _Default
+
+
+def function_step(function: Callable[..., Any], name: str | None = None, **options: Any) -> Step:
+    """The step that a function makes; `options` are the step flags of a cell, in Python's spelling.
+
+    Times are seconds or text such as "30s". Raises InvalidStep for an unknown option or value.
+    """
+    step = name or function.__name__
+    if not isinstance(function, FunctionType):
+        raise InvalidStep(step, f"{function!r} is not a plain function.")
+    retry = RetryPolicy(
+        retries=options.pop("retries", 0),
+        delay_s=_seconds(step, "delay", options.pop("delay", 1.0)) or 0.0,
+        backoff=_choice(step, "backoff", Backoff, options.pop("backoff", Backoff.FIXED)),
+        max_delay_s=_seconds(step, "max_delay", options.pop("max_delay", None)),
+        jitter=options.pop("jitter", 0.0),
+        retry_on=_names(options.pop("retry_on", ())),
+        no_retry_on=_names(options.pop("no_retry_on", ())),
+    )
+    fields: dict[str, Any] = {
+        "timeout_s": _seconds(step, "timeout", options.pop("timeout", None)),
+        "trigger": _choice(step, "trigger", Trigger, options.pop("trigger", Trigger.ALL)),
+        "on_error": _choice(step, "on_error", OnError, options.pop("on_error", OnError.FAIL)),
+        "executor": _choice(step, "executor", Executor, options.pop("executor", Executor.THREAD)),
+        "needs": tuple(dict(options.pop("needs", {})).items()),
+    }
+    for field in ("after", "tags", "out", "reads", "changes", "pure"):
+        fields[field] = _names(options.pop(field, ()))
+    for field in ("when", "max_parallel", "approve", "cache", "once", "strict", "parent"):
+        if field in options:
+            fields[field] = options.pop(field)
+    if options:
+        raise InvalidStep(step, f"{next(iter(options))!r} is not an option of a step.")
+    return Step(name=step, kind=StepKind.FUNCTION, source=_source(function), retry=retry, **fields)
+
+
+class Flow:
+    """A named, versioned set of functions with a mode; edges are found from their parameters.
+
+    A parameter named like a step is that step's result; any other is an input of the run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        mode: str = "dag",
+        version: int = 1,
+        max_parallel: int | None = None,
+        timeout: float | str | None = None,
+    ) -> None:
+        self.name = name
+        try:
+            self.mode = FlowMode(mode)
+        except ValueError:
+            raise InvalidFlow(f"Flow {name!r}: mode {mode!r} is not one of {', '.join(FlowMode)}.") from None
+        self.version = version
+        self.max_parallel = max_parallel
+        self.timeout_s = _seconds(name, "timeout", timeout)
+        self._steps: dict[str, tuple[Step, FunctionType]] = {}
+        self._graph: FlowGraph | None = None
+        self.definition()
+
+    @overload
+    def step(self, function: F, /) -> F: ...
+    @overload
+    def step(self, function: None = None, /, *, name: str | None = None, **options: Any) -> Callable[[F], F]: ...
+    def step(self, function: F | None = None, /, *, name: str | None = None, **options: Any) -> F | Callable[[F], F]:
+        """Makes a function a step; it stays callable. A second step of the same name is refused."""
+        if function is None:
+            return lambda decorated: self._add(decorated, name, options)
+        return self._add(function, name, options)
+
+    def _add(self, function: F, name: str | None, options: dict[str, Any]) -> F:
+        step = function_step(function, name, **options)
+        if step.name in self._steps:
+            raise InvalidStep(step.name, f"flow {self.name!r} has a step of this name.", "Give it another: name=….")
+        assert isinstance(function, FunctionType)
+        self._steps[step.name] = (step, function)
+        self._graph = None
+        return function
+
+    def definition(self) -> FlowDefinition:
+        """The flow as plain values."""
+        return FlowDefinition(
+            name=self.name,
+            version=self.version,
+            mode=self.mode,
+            steps=tuple(step for step, _ in self._steps.values()),
+            ordered=self.mode is FlowMode.SEQUENTIAL,
+            max_parallel=self.max_parallel,
+            timeout_s=self.timeout_s,
+        )
+
+    def graph(self) -> FlowGraph:
+        """The flow with its edges; raises DefinitionError if it is not valid."""
+        if self._graph is None:
+            names: dict[str, NotebookName] = {}
+            for _, function in self._steps.values():
+                # What a function finds around itself stays there: it is neither a step's value nor an input.
+                around = (*function.__globals__, *function.__code__.co_freevars)
+                names.update((name, NotebookName(kind="callable")) for name in around)
+            given = {name for step, _ in self._steps.values() for name in (step.out or (step.name,))}
+            self._graph = build_graph(
+                self.definition(), Surroundings({k: v for k, v in names.items() if k not in given})
+            )
+        return self._graph
+
+    def start(self, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE) -> RunHandle:
+        """Begins a run on the running event loop; the result can be awaited.
+
+        `store`: a path, an open store, ":memory:", or None for no record at all. Raises InvalidParameter for
+        inputs that are missing or that no step takes.
+        """
+        graph = self.graph()
+        return start_run(graph, self._bodies(graph), self._inputs(graph, inputs or {}), self._surround(store))
+
+    def resume(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
+        """Goes on with a run of this flow that crashed, failed or was cancelled."""
+        graph = self.graph()
+        return resume_run(run_id, graph, self._bodies(graph), {}, self._surround(store), force=force)
+
+    def _bodies(self, graph: FlowGraph) -> dict[str, FunctionBody]:
+        return {name: FunctionBody(graph.node(name), function) for name, (_, function) in self._steps.items()}
+
+    def _inputs(self, graph: FlowGraph, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
+        unknown = [name for name in inputs if name not in graph.inputs and name not in optional]
+        if unknown:
+            takes = ", ".join(graph.inputs) or "none"
+            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; its inputs are: {takes}.")
+        return inputs
+
+    def _surround(self, store: StoreChoice) -> Surround:
+        return Surround(store=opened_store(store))
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
+
+
+def opened_store(store: StoreChoice) -> RunStore | None:
+    """The store that a `store=` argument means, open."""
+    if store is None or isinstance(store, RunStore):
+        return store
+    if isinstance(store, _Default):
+        return RunStore.open(find_store(None))
+    return RunStore.open(store)
+
+
+def run(flow: Flow, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE) -> RunHandle:
+    """Runs a flow to its end, in a script, and gives the finished run, whatever its state.
+
+    Raises RunError inside a running event loop: use `await flow.start(...)` there.
+    """
+    return _to_the_end(lambda: flow.start(inputs, store=store), "flow.start(…)")
+
+
+def resume(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
+    """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run."""
+    return _to_the_end(lambda: flow.resume(run_id, store=store, force=force), "flow.resume(…)")
+
+
+def _to_the_end(begin: Callable[[], RunHandle], instead: str) -> RunHandle:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RunError(f"An event loop is running here (as in a notebook): write `await {instead}`.")
+
+    async def main() -> RunHandle:
+        handle = begin()
+        try:
+            return await handle.wait()
+        except asyncio.CancelledError:
+            # Ctrl-C: the run is ended and recorded before the loop goes away.
+            handle.cancel("interrupted")
+            await handle.wait()
+            raise
+
+    return asyncio.run(main())
+
+
+def _source(function: FunctionType) -> str:
+    """The function's text, or as much of it as can be known without a file: its signature."""
+    try:
+        return textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        return f"def {function.__name__}{inspect.signature(function)}: ..."
+
+
+def _seconds(step: str, option: str, value: float | str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise InvalidStep(step, f"{option}={value!r}: {error}.") from None
+
+
+def _choice(step: str, option: str, kind: type[Any], value: Any) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidStep(step, f"{option}={value!r} is not one of {', '.join(kind)}.") from None
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """A tuple of names from a name, a comma-separated text, a class, or several of these."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, type):
+        return (value.__name__,)
+    return tuple(name for part in value for name in _names(part))

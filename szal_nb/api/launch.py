@@ -1,0 +1,202 @@
+"""Starts and resumes runs: joins a graph, its bodies, the engine and a store.
+
+Must be called on a running event loop; what is returned is alive on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from szal_nb.analysis.condition import compile_condition
+from szal_nb.api.run import Recorded, RunHandle
+from szal_nb.engine.body import Body
+from szal_nb.engine.context import Presenter
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
+from szal_nb.engine.runner import Runner, Sink
+from szal_nb.errors import InvalidParameter, RunError
+from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot, RunState, fold
+from szal_nb.model.step import Executor
+from szal_nb.model.value import ValueRef
+from szal_nb.store.owner import Owner
+from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
+
+# How many bodies that do not await may be on threads at once, whatever the flow says.
+MAX_THREADS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surround:
+    """What a run needs besides its graph and bodies; all of it has a sensible absence."""
+
+    store: RunStore | None = None
+    presenter: Presenter | None = None
+    sinks: Sequence[Sink] = ()
+    notebook: str | None = None
+    notebook_path: Path | None = None
+    output_path: Path | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    launcher: Owner | None = None
+    interactive: bool = False
+    handle: type[RunHandle] = RunHandle
+
+
+def start_run(
+    graph: FlowGraph,
+    bodies: Mapping[str, Body],
+    inputs: Mapping[str, Any],
+    surround: Surround,
+    *,
+    run_id: str | None = None,
+    skipped: Mapping[str, str] | None = None,
+    given: Mapping[str, tuple[str, tuple[ValueRef, ...]]] | None = None,
+) -> RunHandle:
+    """A new run of `graph`, begun. `skipped` maps steps that are not wanted to the reason.
+
+    Raises InvalidParameter if an input of the flow is missing.
+    """
+    missing = [name for name in graph.inputs if name not in inputs]
+    if missing:
+        raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
+    run_id = run_id or new_run_id()
+    journal = None
+    if surround.store is not None:
+        journal = surround.store.begin(
+            NewRun(
+                run_id=run_id,
+                graph=graph,
+                notebook=surround.notebook,
+                notebook_path=None if surround.notebook_path is None else str(surround.notebook_path),
+                output_path=None if surround.output_path is None else str(surround.output_path),
+                params=dict(surround.params),
+                packages=dict(surround.packages),
+                launcher=surround.launcher,
+                interactive=surround.interactive,
+            )
+        )
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    taken = {name: inputs[name] for name in graph.inputs}
+    return _launch(machine, bodies, taken, surround, journal, run_id=run_id)
+
+
+def resume_run(
+    run_id: str,
+    graph: FlowGraph,
+    bodies: Mapping[str, Body],
+    inputs: Mapping[str, Any],
+    surround: Surround,
+    *,
+    force: bool = False,
+    on_plan: Callable[[ResumePlan], None] | None = None,
+) -> RunHandle:
+    """The run goes on in this process with exactly the steps that are missing.
+
+    Its recorded inputs win over `inputs`, which serve for those that could not be stored. `on_plan` is told what
+    will run again before anything does. Raises RunOwned if another live process has the run, RunError if it has
+    completed, ReplayError if the graph does not fit.
+    """
+    store = surround.store
+    if store is None:
+        raise RunError("A run can be resumed only from a store.")
+    events = store.events(run_id)
+    snapshot = fold(events)
+    if snapshot.state is RunState.COMPLETED:
+        raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
+    plan_resume(graph, snapshot)
+    journal = store.take_over(run_id, force=force)
+    # What the former owner wrote until it was gone counts too.
+    events = store.events(run_id)
+    snapshot = fold(events)
+    plan = plan_resume(graph, snapshot)
+    if on_plan is not None:
+        on_plan(plan)
+    recorded = {ref.name: ref for ref in snapshot.inputs}
+    taken = {
+        name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
+        for name in graph.inputs
+        if name in recorded or name in inputs
+    }
+    machine = RunMachine(graph, limits=_thread_limit(graph, bodies), seed=run_id)
+    put_where_record_ends(machine, snapshot, plan)
+    kept = {
+        (machine.index[name], ref.name): ref
+        for name in plan.kept
+        for ref in snapshot.steps[name].values
+        if ref.live is None
+    }
+    return _launch(machine, bodies, taken, surround, journal, run_id=run_id, snapshot=snapshot, kept=kept, shown=events)
+
+
+def _launch(
+    machine: RunMachine,
+    bodies: Mapping[str, Body],
+    inputs: Mapping[str, Any],
+    surround: Surround,
+    journal: RunJournal | None,
+    *,
+    run_id: str,
+    snapshot: RunSnapshot | None = None,
+    kept: Mapping[tuple[int, str], ValueRef] | None = None,
+    shown: Sequence[Event] = (),
+) -> RunHandle:
+    runner = Runner(
+        machine,
+        [bodies[name] for name in machine.names],
+        run_id=run_id,
+        inputs=inputs,
+        epoch=journal.epoch if journal is not None else 1,
+        snapshot=snapshot,
+        kept=kept,
+        journal=journal,
+        evaluate=_condition_holds,
+        presenter=surround.presenter,
+        sinks=surround.sinks,
+    )
+
+    async def main() -> None:
+        try:
+            if journal is not None and snapshot is None and inputs:
+                runner.input_refs = await asyncio.to_thread(partial(journal.keep, "", 0, inputs, tuple(inputs)))
+            await runner.run()
+        finally:
+            if journal is not None:
+                await asyncio.to_thread(journal.close)
+
+    return surround.handle(
+        runner,
+        main,
+        store_path=surround.store.path if surround.store is not None else None,
+        load=journal.load if journal is not None else None,
+        recorded=Recorded(shown),
+    )
+
+
+def _thread_limit(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
+    threaded = [
+        i
+        for i, node in enumerate(graph.nodes)
+        if not bodies[node.step.name].is_async and node.step.executor is Executor.THREAD
+    ]
+    return [(MAX_THREADS, threaded)] if len(threaded) > MAX_THREADS else []
+
+
+def _condition_holds(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:
+    """The condition's answer over the step's names, the run's inputs and the other steps of the run."""
+    steps = {
+        name: {
+            "status": step.state.value,
+            "error": None if step.error is None else str(step.error),
+            "attempts": len(step.attempts),
+            "duration": step.duration_s,
+        }
+        for name, step in snapshot.steps.items()
+    }
+    return compile_condition(text).evaluate({**names, "steps": steps, "inputs": names})

@@ -1,0 +1,377 @@
+"""A run as its users see it: `Run` reads a run, `RunHandle` is one that this process runs and can be told things."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from szal_nb.engine.body import DISPLAY
+from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
+from szal_nb.errors import RunError, RunFailed, ValueUnavailable
+from szal_nb.model.event import Event, StepOutput, StepStarted
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
+from szal_nb.model.value import ErrorInfo, Output, ValueRef
+
+
+class ValueSource(Protocol):
+    """Where the values of a run come from."""
+
+    def value(self, step: str, name: str) -> Any:
+        """The object; raises ValueUnavailable."""
+
+
+class Recorded:
+    """Outputs of a run's attempts, gathered from its events."""
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        self._by_step: dict[str, list[Output]] = {}
+        self.take(events)
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Takes in the next events. A new attempt begins with nothing shown."""
+        for event in events:
+            if isinstance(event, StepOutput):
+                self._by_step.setdefault(event.step, []).extend(event.items)
+            elif isinstance(event, StepStarted):
+                self._by_step.pop(event.step, None)
+
+    def of(self, step: str) -> tuple[Output, ...]:
+        """What the newest attempt of `step` has shown."""
+        return tuple(self._by_step.get(step, ()))
+
+
+class StepView:
+    """A step of a run. Values are loaded when they are asked for."""
+
+    def __init__(self, run: Run, snapshot: StepSnapshot) -> None:
+        self._run = run
+        self._snapshot = snapshot
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self._snapshot.name
+
+    @property
+    def state(self) -> str:
+        """One of the step states, such as `completed`."""
+        return self._snapshot.state.value
+
+    @property
+    def origin(self) -> str | None:
+        """Where a completed step's values came from: ran, resumed, cached, replayed or given."""
+        return self._snapshot.origin
+
+    @property
+    def reason(self) -> str:
+        """Why the step was skipped, cancelled or waits."""
+        return self._snapshot.reason
+
+    @property
+    def attempts(self) -> list[AttemptSnapshot]:
+        """All tries, oldest first."""
+        return list(self._snapshot.attempts)
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        """The error that the newest attempt ended with."""
+        return self._snapshot.error
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds that the newest attempt took; None before its end."""
+        return self._snapshot.duration_s
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the newest attempt showed."""
+        return self._run.outputs(self.name)
+
+    @property
+    def logs(self) -> str:
+        """What the newest attempt printed, to stdout and stderr in order."""
+        return "".join(output.text for output in self.outputs if output.type == "stream")
+
+    @property
+    def refs(self) -> tuple[ValueRef, ...]:
+        """What the record says of each value."""
+        return self._snapshot.values
+
+    @property
+    def values(self) -> SimpleNamespace:
+        """The values that the step gave, by name."""
+        node = self._run.graph.node(self.name)
+        names = [name for name in (*node.gives, *node.step.out) if self._run.has(self.name, name)]
+        return SimpleNamespace(**{name: self._run.value(self.name, name) for name in names})
+
+    @property
+    def value(self) -> Any:
+        """What the step is worth: a function's result, a cell's last expression, else its only value, else None."""
+        node = self._run.graph.node(self.name)
+        for name in (self.name, DISPLAY):
+            if self._run.has(self.name, name):
+                return self._run.value(self.name, name)
+        return self._run.value(self.name, node.gives[0]) if len(node.gives) == 1 else None
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}: {self.state}>"
+
+
+class RunValues:
+    """The values of a run by name; of a name given more than once, the last in document order."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._run.names())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        step = self._run.giver(name)
+        if step is None:
+            raise AttributeError(f"No completed step of run {self._run.id} gives {name!r}.")
+        return self._run.value(step, name)
+
+    __getitem__ = __getattr__
+
+
+class Run:
+    """One execution of a flow, as far as it has got."""
+
+    def __init__(
+        self,
+        run_id: str,
+        graph: FlowGraph,
+        snapshot: RunSnapshot,
+        *,
+        source: ValueSource,
+        recorded: Recorded,
+        store_path: Path | None = None,
+    ) -> None:
+        self.id = run_id
+        self.graph = graph
+        self.store_path = store_path
+        self._snapshot = snapshot
+        self._source = source
+        self._recorded = recorded
+
+    @property
+    def snapshot(self) -> RunSnapshot:
+        """The fold of the run's events."""
+        return self._snapshot
+
+    @property
+    def flow(self) -> str:
+        """The flow's name."""
+        return self.graph.flow.name
+
+    @property
+    def state(self) -> str:
+        """One of the run states, such as `completed`."""
+        return self.snapshot.state.value
+
+    @property
+    def steps(self) -> dict[str, StepView]:
+        """All steps in document order."""
+        return {name: StepView(self, step) for name, step in self.snapshot.steps.items()}
+
+    @property
+    def values(self) -> RunValues:
+        """The run's values by name: `run.values.orders`."""
+        return RunValues(self)
+
+    def __getitem__(self, step: str) -> StepView:
+        try:
+            return StepView(self, self.snapshot.steps[step])
+        except KeyError:
+            raise KeyError(f"no step {step!r}; the steps are {', '.join(self.snapshot.steps)}") from None
+
+    def giver(self, name: str) -> str | None:
+        """The last completed step in document order that gave `name`."""
+        for node in reversed(self.graph.nodes):
+            if name in node.gives and self.has(node.step.name, name):
+                return node.step.name
+        return None
+
+    def names(self) -> list[str]:
+        """All names that completed steps gave."""
+        return [name for node in self.graph.nodes for name in node.gives if self.has(node.step.name, name)]
+
+    def value(self, step: str, name: str) -> Any:
+        """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
+        return self._source.value(step, name)
+
+    def outputs(self, step: str) -> tuple[Output, ...]:
+        """What the newest attempt of `step` showed."""
+        return self._recorded.of(step)
+
+    def has(self, step: str, name: str) -> bool:
+        """Whether `step` has given `name`."""
+        return any(ref.name == name for ref in self.snapshot.steps[step].values)
+
+    def raise_if_failed(self) -> Run:
+        """The run itself if it completed; raises RunFailed otherwise."""
+        if self.state == RunState.COMPLETED:
+            return self
+        failures = tuple(
+            (step.name, str(step.error))
+            for step in self.snapshot.steps.values()
+            if step.state is StepState.FAILED and step.error is not None
+        )
+        hint = f"To go on from here: %szal_resume {self.id}" if self.store_path is not None else ""
+        raise RunFailed(self.id, self.state, failures, hint)
+
+    def __repr__(self) -> str:
+        done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())
+        return f"<run {self.id} of {self.flow}: {self.state}, {done} of {len(self.snapshot.steps)} steps completed>"
+
+
+class _LiveValues:
+    """Values of a run of this process: the objects themselves, else from the record."""
+
+    def __init__(self, runner: Runner, stored: Callable[[ValueRef], Any] | None) -> None:
+        self._runner = runner
+        self._stored = stored
+
+    def value(self, step: str, name: str) -> Any:
+        index = self._runner.machine.index[step]
+        if (index, name) in self._runner.values:
+            return self._runner.values[index, name]
+        ref = next((ref for ref in self._runner.snapshot.steps[step].values if ref.name == name), None)
+        if ref is None or self._stored is None:
+            raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        value = self._runner.values[index, name] = self._stored(ref)
+        return value
+
+
+class RunHandle(Run):
+    """A run that this process is running. Every control may be called on any thread, and returns at once.
+
+    `await handle` waits for the end and gives the finished run, or raises RunFailed; `await handle.wait()` never
+    raises for a run that failed. Cancelling what awaits does not cancel the run.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        main: Callable[[], Any],
+        *,
+        store_path: Path | None = None,
+        load: Callable[[ValueRef], Any] | None = None,
+        recorded: Recorded | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        recorded = recorded or Recorded()
+        super().__init__(
+            runner.run_id,
+            runner.machine.graph,
+            runner.snapshot,
+            source=_LiveValues(runner, load),
+            recorded=recorded,
+            store_path=store_path,
+        )
+        self._runner = runner
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        runner.sinks.insert(0, recorded.take)
+        self._task: asyncio.Task[None] = self._loop.create_task(main(), name=f"szal run {runner.run_id}")
+        # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    def has(self, step: str, name: str) -> bool:
+        """Whether `step` has completed and given `name`."""
+        if self.snapshot.steps[step].state is not StepState.COMPLETED:
+            return False
+        return (self._runner.machine.index[step], name) in self._runner.values or super().has(step, name)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is still going on in this process."""
+        return not self._task.done()
+
+    async def wait(self) -> RunHandle:
+        """Waits until the run has ended; raises only StoreError, if the record could not be written."""
+        await asyncio.shield(self._task)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        yield from self.wait().__await__()
+        return self.raise_if_failed()
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Shows all further events to `sink`, after they are committed; the result ends that."""
+        self._runner.sinks.append(sink)
+        return lambda: self._runner.sinks.remove(sink) if sink in self._runner.sinks else None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events from now on, until the run ends."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def sink(events: Sequence[Event]) -> None:
+            for event in events:
+                queue.put_nowait(event)
+
+        unsubscribe = self.subscribe(sink)
+        self._task.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            unsubscribe()
+
+    def cancel(self, reason: str = "") -> None:
+        """Asks the run to end: nothing new starts, running bodies are told."""
+        self._send(lambda at: Cancel(at, reason))
+
+    def pause(self, reason: str = "") -> None:
+        """Lets nothing new start."""
+        self._send(lambda at: Pause(at, reason))
+
+    def resume(self) -> None:
+        """Lets a paused run go on."""
+        self._send(Unpause)
+
+    def interrupt(self, reason: str) -> None:
+        """Records that the process is going away."""
+        self._send(lambda at: Interrupt(at, reason))
+
+    def approve(self, step: str, value: Any = None) -> None:
+        """Lets a waiting step start; `value` is kept as the answer, and must be plain data."""
+        self._answer(step, approved=True, value=value)
+
+    def reject(self, step: str, value: Any = None) -> None:
+        """Fails a waiting step."""
+        self._answer(step, approved=False, value=value)
+
+    def _answer(self, step: str, *, approved: bool, value: Any) -> None:
+        index = self._runner.machine.index.get(step)
+        if index is None:
+            raise RunError(f"Run {self.id} has no step {step!r}; it has {', '.join(self.snapshot.steps)}.")
+        text = None if value is None else json.dumps(value)
+        self._send(lambda at: Answer(at, index, approved, text))
+
+    def _send(self, make: Callable[[float], Signal]) -> None:
+        signal = make(self._clock())
+        self._loop.call_soon_threadsafe(self._runner.post, signal)
+
+
+def values_of(run: Run) -> Mapping[str, Any]:
+    """All values of a run that can be given, by name; the last giver wins."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(run.names()):
+        giver = run.giver(name)
+        if giver is not None:
+            try:
+                found[name] = run.value(giver, name)
+            except ValueUnavailable:
+                continue
+    return found
