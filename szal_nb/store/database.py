@@ -1,0 +1,169 @@
+"""Connections to the SQLite file: how they are set up, made and given up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote
+
+from szal_nb.store.failure import StoreMissing, explain
+from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
+from szal_nb.store.schema import VERSION, check_connection, check_header, migrate
+
+_BUSY_TIMEOUT_MS = 30_000
+_WAL_LIMIT_BYTES = 64 * 2**20
+
+
+class Durability(StrEnum):
+    """What a power cut may take: nothing that was acknowledged (full), or the last steps (fast). Never integrity."""
+
+    FULL = "full"
+    FAST = "fast"
+
+
+def lock_path(path: Path) -> Path:
+    """Where the lock of the store at `path` is."""
+    return path.with_name(path.name + ".lock")
+
+
+def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = "WAL") -> sqlite3.Connection:
+    """A connection that writes; the caller holds the store's lock."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False, cached_statements=256
+    )
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode.upper() != journal_mode:
+            connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
+        if sys.platform == "darwin" and durability is Durability.FULL:
+            connection.execute("PRAGMA fullfsync = 1")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that can only read. On a read-only medium without a WAL it reads the file as it stands."""
+    uri = f"file:{quote(str(path.absolute()))}"
+    connection = _open_uri(f"{uri}?mode=ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        family = error.sqlite_errorcode & 0xFF
+        wal = path.with_name(path.name + "-wal")
+        if family not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or wal.exists():
+            raise
+        # WAL needs a file beside the store. Where none can be made, nobody else can write either.
+        connection = _open_uri(f"{uri}?mode=ro&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_uri(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+    )
+
+
+def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
+    """Makes the file and its tables, or brings them up to date. Does nothing to a store that is up to date."""
+    try:
+        if path.exists() and check_header(path) == VERSION:
+            return
+        with lock:
+            if not path.exists():
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            check_header(path)
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                if check_connection(connection, path) < VERSION:
+                    connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+                    migrate(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise explain(error, path) from error
+
+
+def check_readable(path: Path) -> None:
+    """Refuses what is no store, is damaged or too new; makes nothing."""
+    try:
+        if not path.is_file():
+            raise StoreMissing(path)
+        check_header(path)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class Reader:
+    """The read-only connection of a store. Reads are short: everything is fetched before a method returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._is_forked = False
+        watch_forks(self)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view of the store, also while others write. SQLite's errors come out as `StoreError`."""
+        if self._is_forked:
+            raise ForkedStore(str(self._path))
+        with self._lock:
+            try:
+                connection = self._connection
+                if connection is None:
+                    check_readable(self._path)
+                    connection = open_for_reading(self._path)
+                    if check_connection(connection, self._path) < VERSION:
+                        connection.close()
+                        raise StoreMissing(
+                            self._path, "It is empty or of an older version; a run brings it up to date."
+                        )
+                    self._connection = connection
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.execute("ROLLBACK")
+            except (sqlite3.Error, OSError) as error:
+                raise explain(error, self._path) from error
+
+    def fetch(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """All rows of one query."""
+        with self.reading() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Gives the connection up; the next read opens another."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def before_fork(self) -> None:
+        """Waits for a read under way."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Lets reads go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """The connection is kept and never used or closed: closing it would act on the parent's files."""
+        self._is_forked = True
+        if self._connection is not None:
+            leave_open(self._connection)
+        self._lock.release()

@@ -1,0 +1,59 @@
+"""What a person wants to see of a value in a picture or a list: its type, its shape, a few words."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+_LONGEST = 60
+_TIMES = " \N{MULTIPLICATION SIGN} "
+_SHOWN_AS_IS = (bool, int, float, complex, type(None))
+_COUNTED = (list, tuple, dict, set, frozenset)
+_SHAPED_LIBRARIES = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", "scipy", "xarray", "geopandas", "jax"})
+
+
+def type_name(value: object) -> str:
+    """The type's name, with its module unless that is builtins."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """Rows first, then columns and so on; None for what has no shape."""
+    if type(value) in _COUNTED:
+        return (len(value),)  # type: ignore[arg-type]
+    if type(value).__module__.split(".")[0] not in _SHAPED_LIBRARIES:
+        return None
+    try:
+        shape = tuple(int(length) for length in value.shape)  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 a property of a foreign class may do anything; then there is no shape
+        return None
+    return shape or None
+
+
+def summary_of(value: object) -> str:
+    """A few words: `2,345 x 8`, `'EU'`, `3 items`; empty for what only its type describes.
+
+    >>> [summary_of(v) for v in ("EU", 3, [1, 2, 3], {"a": 1}, object())]
+    ["'EU'", '3', '3 items', '1 item', '']
+    """
+    if type(value) is str:
+        text = repr(value[:_LONGEST])
+        return _encodable(text if len(value) <= _LONGEST else f"{text[:-1]}…{text[0]}")
+    if type(value) is bytes:
+        return f"{len(value):,} bytes"
+    if type(value) is int and abs(value) >= 10**_LONGEST:
+        return f"{value.bit_length():,} bits"
+    if isinstance(value, _SHOWN_AS_IS) and type(value) in _SHOWN_AS_IS:
+        return repr(value)
+    shape = shape_of(value)
+    if shape is None:
+        return ""
+    if type(value) in _COUNTED:
+        return f"{shape[0]:,} item{'' if shape[0] == 1 else 's'}"
+    dtype = getattr(value, "dtype", None)
+    kind = f" {dtype}" if dtype is not None and len(str(dtype)) < _LONGEST else ""
+    return _TIMES.join(f"{length:,}" for length in islice(shape, 6)) + kind
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

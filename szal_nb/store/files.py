@@ -1,0 +1,135 @@
+"""Large values as files named by their hash: complete or not there at all."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import xxhash
+
+from szal_nb.errors import StoreError
+from szal_nb.store.codecs import Buffer
+from szal_nb.store.failure import StoreUnusable, explain
+
+_CHUNK = 1 << 20
+_counter = itertools.count()
+
+
+class ValueFileDamaged(StoreError):
+    """The file of a value does not hold what its name says."""
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(name, path)
+        self.name = name
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"The value {self.name!r} is damaged: the content of {self.path} does not match its hash. "
+            "Resume or fork the run from the step that gave it."
+        )
+
+
+def hasher(form: str) -> xxhash.xxh3_128:
+    """The hash of content in this format, before the content."""
+    return xxhash.xxh3_128(form.encode() + b"\0")
+
+
+class ValueFiles:
+    """The folder of large values of one store."""
+
+    def __init__(self, folder: Path, *, is_synced: bool) -> None:
+        self.folder = folder
+        self._is_synced = is_synced
+
+    def path_of(self, digest: str) -> Path:
+        """Where the value of this hash is, if it is there."""
+        return self.folder / digest[:2] / digest
+
+    def write(self, form: str, parts: Iterable[Buffer]) -> str:
+        """Stores the parts as one file and gives its hash. When this returns, the file is as durable as the store."""
+        try:
+            is_first = make_private_folder(self.folder)
+            temporary = self.folder / f".{os.getpid()}-{next(_counter)}.tmp"
+            try:
+                digest = self._write_temporary(temporary, form, parts)
+                path = self.path_of(digest)
+                if path.exists():
+                    # A file that is used again is not garbage: `collect` spares what is young.
+                    os.utime(path)
+                    return digest
+                is_new = make_private_folder(path.parent)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            if self._is_synced:
+                _sync_folder(path.parent)
+                if is_new:
+                    _sync_folder(self.folder)
+                if is_first:
+                    _sync_folder(self.folder.parent)
+        except OSError as error:
+            raise explain(error, self.folder) from error
+        return digest
+
+    def check(self, digest: str, form: str, name: str) -> Path:
+        """The file of a value, once its content is found to match its hash; `StoreError` naming value and file."""
+        path = self.path_of(digest)
+        found = hasher(form)
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    found.update(chunk)
+        except OSError as error:
+            raise StoreUnusable(path, f"the file of the value {name!r} cannot be read ({error.strerror})") from error
+        if found.hexdigest() != digest:
+            raise ValueFileDamaged(name, str(path))
+        return path
+
+    def _write_temporary(self, path: Path, form: str, parts: Iterable[Buffer]) -> str:
+        digest = hasher(form)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            for chunk in _chunks(parts):
+                digest.update(chunk)
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(fd, view) :]
+            if self._is_synced:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        return digest.hexdigest()
+
+
+def _chunks(parts: Iterable[Buffer]) -> Iterator[bytes]:
+    # Copied piece by piece: a body that goes on changing an array cannot make hash and content disagree.
+    for part in parts:
+        view = memoryview(part).cast("B")
+        for start in range(0, len(view), _CHUNK):
+            yield bytes(view[start : start + _CHUNK])
+
+
+def make_private_folder(folder: Path) -> bool:
+    """Makes the folder, for this user only, if it is not there; says whether it was made."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return make_private_folder(folder)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,110 @@
+"""Rows of `runs` as values, with what only a look at their owners tells: whether they crashed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from szal_nb.model.state import RunState
+from szal_nb.store.owner import Owner, is_alive
+from szal_nb.store.projection import seconds
+
+CRASHED = "crashed"
+RUN_COLUMNS = (
+    "id, flow, version, state, reason, created_at, started_at, ended_at, notebook_path, output_path, params, packages, "
+    "is_interactive, owner, launcher, epoch, lease_until, events, is_imported"
+)
+
+
+class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store says of a run, beside its steps. Times in seconds since the epoch.
+
+    `lease_until` is None for a run that nobody owns: it ended, or was given up.
+    """
+
+    id: str
+    flow: str
+    version: int
+    state: RunState
+    shown_state: str
+    reason: str
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    notebook_path: str | None
+    output_path: str | None
+    params: dict[str, object]
+    packages: dict[str, str]
+    interactive: bool
+    owner: Owner | None
+    launcher: Owner | None
+    epoch: int
+    lease_until: float | None
+    events: int
+    imported: bool
+
+    @property
+    def is_crashed(self) -> bool:
+        """Whether its process died before the run ended."""
+        return self.shown_state == CRASHED
+
+
+def owner_lives(owner: Owner | None, lease_until: float | None, now: float) -> bool:
+    """Whether somebody runs the run: it has an owner that did not give it up and is alive."""
+    return owner is not None and lease_until is not None and is_alive(owner, lease_until, now=now)
+
+
+def stored_runs(rows: Iterable[Sequence[object]], now: float) -> list[StoredRun]:
+    """The runs of rows with `RUN_COLUMNS`, in their order. Each owner is looked at once."""
+    lives = functools.cache(lambda owner, lease: owner_lives(_owner(owner), seconds(lease), now))
+    return [_stored(cast("_Row", row), lives) for row in rows]
+
+
+_Row = tuple[
+    str, str, int, str, str | None, str, str | None, str | None, str | None, str | None, str | None, str | None,
+    int, str | None, str | None, int, str | None, int, int,
+]  # fmt: skip
+
+
+def _stored(row: _Row, lives: functools._lru_cache_wrapper[bool]) -> StoredRun:
+    state = RunState(row[3])
+    shown = state.value if state.is_final or lives(row[13], row[16]) else CRASHED
+    return StoredRun(
+        id=row[0],
+        flow=row[1],
+        version=row[2],
+        state=state,
+        shown_state=shown,
+        reason=row[4] or "",
+        created_at=cast("float", seconds(row[5])),
+        started_at=seconds(row[6]),
+        ended_at=seconds(row[7]),
+        notebook_path=row[8],
+        output_path=row[9],
+        params=_decode_dict(row[10]),
+        packages=_decode_dict(row[11]),
+        interactive=bool(row[12]),
+        owner=_owner(row[13]),
+        launcher=_owner(row[14]),
+        epoch=row[15],
+        lease_until=seconds(row[16]),
+        events=row[17],
+        imported=bool(row[18]),
+    )
+
+
+def _decode_dict(text: str | None) -> dict[str, Any]:
+    return {} if text is None else cast("dict[str, Any]", msgspec.json.decode(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _owner(text: str | None) -> Owner | None:
+    return None if text is None else msgspec.json.decode(text, type=Owner)
+
+
+def owner_text(owner: Owner | None) -> str | None:
+    """How an owner is stored."""
+    return None if owner is None else msgspec.json.encode(owner).decode()

@@ -1,0 +1,260 @@
+"""Events to rows: `events` as they came, and the tables that are their fold, written in the same transaction.
+
+Nothing here decides anything: what a state is, `model.state` says; these rows repeat it for people and queries.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from szal_nb.model.event import (
+    Event,
+    RunCreated,
+    RunResumed,
+    StepCompleted,
+    StepEvent,
+    from_json,
+    kind_of,
+    to_json,
+)
+from szal_nb.model.state import AttemptSnapshot, RunSnapshot, StepSnapshot
+from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.store.failure import StoreDamaged
+
+_VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
+INSERT_EVENT = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_STEP = """
+INSERT INTO steps (state, attempt, origin, reason, started_at, ended_at, duration_s, retry_at, answer, is_approved,
+                   error, error_detail, run_id, name, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, name) DO UPDATE SET
+    state = excluded.state, attempt = excluded.attempt, origin = excluded.origin, reason = excluded.reason,
+    started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s,
+    retry_at = excluded.retry_at, answer = excluded.answer, is_approved = excluded.is_approved,
+    error = excluded.error, error_detail = excluded.error_detail
+"""
+_PUT_ATTEMPT = """
+INSERT INTO attempts (state, started_at, ended_at, duration_s, error, error_detail, run_id, step, number)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run_id, step, number) DO UPDATE SET
+    state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at,
+    duration_s = excluded.duration_s, error = excluded.error, error_detail = excluded.error_detail
+"""
+_PUT_VALUE = f"""
+INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS})
+VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""  # noqa: S608 the columns are a constant
+_PUT_INPUT = f"""
+INSERT OR REPLACE INTO inputs (run_id, {_VALUE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""  # noqa: S608 the columns are a constant
+_SET_RUN = """
+UPDATE runs SET state = ?, reason = ?, created_at = ?, started_at = ?, ended_at = ?, is_cancelling = ?,
+                is_interrupted = ?, events = ?
+WHERE id = ? AND epoch = ? AND events = ?
+"""
+
+
+def iso(at: float | None) -> str | None:
+    """ISO-8601 in UTC, to the microsecond.
+
+    >>> iso(0.5)
+    '1970-01-01T00:00:00.500000+00:00'
+    """
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+
+
+def seconds(text: str | None) -> float | None:
+    """What `iso` wrote, in seconds since the epoch."""
+    return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def encode_event(event: Event) -> tuple[Event, str]:
+    """The event with its JSON text. Lone surrogates, which no UTF-8 text can hold, are written as escapes in both."""
+    try:
+        return event, to_json(event).decode()
+    except UnicodeEncodeError:
+        plain = msgspec.convert(_without_surrogates(msgspec.to_builtins(event)), type(event))
+        return plain, to_json(plain).decode()
+
+
+def _without_surrogates(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_surrogates(item) for item in value]
+        case _:
+            return value
+
+
+def decode_events(rows: Iterable[tuple[int, str, int]], path: str) -> list[Event]:
+    """Events from rows (seq, data, crc); `StoreDamaged` if one is not what was written, or is missing."""
+    events = []
+    for expected, (seq, data, crc) in enumerate(rows):
+        if seq != expected:
+            raise StoreDamaged(path, f"event {expected} of a run is missing")
+        if zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:
+            raise StoreDamaged(path, f"event {seq} of a run does not match its checksum")
+        try:
+            events.append(from_json(data))
+        except msgspec.DecodeError as error:
+            raise StoreDamaged(path, f"event {seq} of a run cannot be read ({error})") from error
+    return events
+
+
+def event_row(run_id: str, seq: int, event: Event, data: str) -> tuple[object, ...]:
+    """The row for `INSERT_EVENT`."""
+    step = attempt = None
+    if isinstance(event, StepEvent):
+        step, attempt = event.step, getattr(event, "attempt", None)
+    return (run_id, seq, iso(event.at), kind_of(event), step, attempt, data, zlib.crc32(data.encode()))
+
+
+def touched_steps(events: Iterable[Event]) -> set[str]:
+    """The steps whose rows these events may change."""
+    found: set[str] = set()
+    for event in events:
+        if isinstance(event, StepEvent):
+            found.add(event.step)
+        elif isinstance(event, RunCreated):
+            found.update(event.steps)
+        elif isinstance(event, RunResumed):
+            found.update(event.reset)
+    return found
+
+
+def write_run(
+    connection: sqlite3.Connection, run_id: str, epoch: int, snapshot: RunSnapshot, *, events_before: int
+) -> bool:
+    """Writes the run's own row. False, with nothing written, if this epoch no longer owns the run."""
+    cursor = connection.execute(
+        _SET_RUN,
+        (
+            snapshot.state.value,
+            snapshot.reason,
+            iso(snapshot.created_at),
+            iso(snapshot.started_at),
+            iso(snapshot.ended_at),
+            snapshot.is_cancelling,
+            snapshot.is_interrupted,
+            snapshot.events,
+            run_id,
+            epoch,
+            events_before,
+        ),
+    )
+    return cursor.rowcount == 1
+
+
+def write_steps(
+    connection: sqlite3.Connection,
+    run_id: str,
+    snapshot: RunSnapshot,
+    steps: Collection[str],
+    *,
+    attempts_before: dict[str, int],
+    positions: dict[str, int],
+) -> None:
+    """Writes the rows of `steps` and of their attempts that may have changed: those since and the last before."""
+    attempts = []
+    rows = []
+    for name in steps:
+        step = snapshot.steps[name]
+        rows.append(_step_row(run_id, positions[name], step))
+        changed = step.attempts[max(0, attempts_before.get(name, 0) - 1) :]
+        attempts += [_attempt_row(run_id, name, attempt) for attempt in changed]
+    connection.executemany(_PUT_STEP, rows)
+    connection.executemany(_PUT_ATTEMPT, attempts)
+
+
+def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
+    """Writes the rows of the values that these events tell of. Their blobs are there already."""
+    for event in events:
+        if isinstance(event, StepCompleted):
+            if event.values:
+                rows = [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
+                connection.executemany(_PUT_VALUE, rows)
+        elif isinstance(event, RunResumed):
+            connection.executemany(
+                'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
+                [(run_id, step) for step in event.reset],
+            )
+        elif isinstance(event, RunCreated) and event.inputs:
+            connection.executemany(_PUT_INPUT, [(run_id, *value_row(ref)) for ref in event.inputs])
+
+
+def value_row(ref: ValueRef) -> tuple[object, ...]:
+    """The columns that `values` and `inputs` have in common."""
+    shape = None if ref.shape is None else msgspec.json.encode(ref.shape).decode()
+    return (
+        ref.name,
+        ref.type,
+        ref.hash,
+        ref.format,
+        ref.size,
+        shape,
+        ref.summary,
+        ref.live,
+        ref.identity,
+        ref.needed,
+    )
+
+
+def value_ref(row: Sequence[object]) -> ValueRef:
+    """The `ValueRef` of a row with `_VALUE_COLUMNS`."""
+    names = _VALUE_COLUMNS.split(", ")
+    fields = dict(zip(names, row, strict=True))
+    fields["shape"] = None if fields["shape"] is None else msgspec.json.decode(str(fields["shape"]))
+    fields["needed"] = bool(fields["needed"])
+    return msgspec.convert(fields, ValueRef)
+
+
+VALUE_COLUMNS = _VALUE_COLUMNS
+
+
+def _step_row(run_id: str, position: int, step: StepSnapshot) -> tuple[object, ...]:
+    error, detail = _error_columns(step.error)
+    return (
+        step.state.value,
+        step.attempt,
+        step.origin,
+        step.reason,
+        iso(step.started_at),
+        iso(step.ended_at),
+        step.duration_s,
+        iso(step.retry_at),
+        step.answer,
+        step.is_approved,
+        error,
+        detail,
+        run_id,
+        step.name,
+        position,
+    )
+
+
+def _attempt_row(run_id: str, step: str, attempt: AttemptSnapshot) -> tuple[object, ...]:
+    error, detail = _error_columns(attempt.error)
+    duration_s = None if attempt.ended_at is None else attempt.ended_at - attempt.started_at
+    return (
+        attempt.state,
+        iso(attempt.started_at),
+        iso(attempt.ended_at),
+        duration_s,
+        error,
+        detail,
+        run_id,
+        step,
+        attempt.number,
+    )
+
+
+def _error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None]:
+    return (None, None) if error is None else (str(error), msgspec.json.encode(error).decode())

@@ -1,0 +1,157 @@
+"""The side of a journal that works in the writer thread: events of one run become rows.
+
+It holds the fold of what is committed, so that each append writes only what it changed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from szal_nb.errors import OwnershipLost, StoreError
+from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepRetrying
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot, fold
+from szal_nb.store import projection
+from szal_nb.store.listing import owner_text
+from szal_nb.store.owner import LEASE_S, Owner
+from szal_nb.store.snapshots import flow_row, insert_flow, insert_notebook
+from szal_nb.store.values import Keeper
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is begun with, beside its events."""
+
+    run_id: str
+    graph: FlowGraph
+    notebook: str | None = None
+    notebook_path: str | None = None
+    output_path: str | None = None
+    params: dict[str, object] = {}
+    packages: dict[str, str] = {}
+    launcher: Owner | None = None
+    interactive: bool = True
+
+
+_INSERT_RUN = """
+INSERT INTO runs (id, flow, version, state, reason, created_at, notebook_path, output_path, params, packages,
+                  is_interactive, is_cancelling, is_interrupted, owner, launcher, epoch, lease_until, events,
+                  is_imported, flow_id, notebook_id)
+VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?)
+"""
+_READ_EVENTS = "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq"
+
+
+class RunRecord:
+    """One run as this process writes it, under one epoch. Its methods are called in the writer thread only."""
+
+    def __init__(
+        self,
+        run_id: str,
+        epoch: int,
+        keeper: Keeper,
+        *,
+        path: str,
+        now: Callable[[], float],
+        new: NewRun | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.epoch = epoch
+        self._keeper = keeper
+        self._path = path
+        self._now = now
+        self._new = new
+        # None: to be read from the store, because this process has not read it yet or a write came to nothing.
+        self._snapshot: RunSnapshot | None = None
+        self._positions: dict[str, int] = {}
+        # Whether what is committed ends the run: then this process owns it no longer.
+        self.is_final = False
+
+    def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
+        """Writes events and all that follows from them; gives the number of events that the run then has."""
+        encoded = [projection.encode_event(event) for event in events]
+        events = [event for event, _ in encoded]
+        if self._new is not None:
+            self._insert_run(connection, self._new, events[0])
+        snapshot = self._current(connection)
+        before = snapshot.events
+        touched = projection.touched_steps(events)
+        attempts_before = {name: len(snapshot.steps[name].attempts) for name in touched if name in snapshot.steps}
+        for event in events:
+            snapshot.apply(event)
+        if not self._positions:
+            self._positions = {name: position for position, name in enumerate(snapshot.steps)}
+        if not projection.write_run(connection, self.run_id, self.epoch, snapshot, events_before=before):
+            raise OwnershipLost(self.run_id)
+        connection.executemany(
+            projection.INSERT_EVENT,
+            [projection.event_row(self.run_id, before + n, event, data) for n, (event, data) in enumerate(encoded)],
+        )
+        if touched:
+            projection.write_steps(
+                connection, self.run_id, snapshot, touched, attempts_before=attempts_before, positions=self._positions
+            )
+        for event in events:
+            if isinstance(event, StepCompleted):
+                self._keeper.insert(connection, event.step, event.attempt, event.values)
+            elif isinstance(event, RunCreated):
+                self._keeper.insert(connection, "", 0, event.inputs)
+        projection.write_values(connection, self.run_id, events)
+        if snapshot.state.is_final:
+            connection.execute("UPDATE runs SET lease_until = NULL WHERE id = ?", (self.run_id,))
+        return snapshot.events
+
+    def has(self, connection: sqlite3.Connection, events: int) -> bool:
+        """Whether the store holds that many events of this epoch's run."""
+        sql = "SELECT 1 FROM runs WHERE id = ? AND epoch = ? AND events >= ?"
+        return connection.execute(sql, (self.run_id, self.epoch, events)).fetchone() is not None
+
+    def _current(self, connection: sqlite3.Connection) -> RunSnapshot:
+        if self._snapshot is None:
+            rows = connection.execute(_READ_EVENTS, (self.run_id,)).fetchall()
+            self._snapshot = fold(projection.decode_events(rows, self._path))
+        return self._snapshot
+
+    def _insert_run(self, connection: sqlite3.Connection, new: NewRun, first: Event) -> None:
+        if not isinstance(first, RunCreated):
+            raise StoreError(f"The first event of run {self.run_id} must be its creation, not {first!r:.80}.")
+        self._snapshot = RunSnapshot()
+        flow = flow_row(new.graph)
+        insert_flow(connection, flow, first.at)
+        notebook_id = None if new.notebook is None else insert_notebook(connection, new.notebook)
+        connection.execute(
+            _INSERT_RUN,
+            (
+                self.run_id,
+                first.flow,
+                first.version,
+                projection.iso(first.at),
+                new.notebook_path,
+                new.output_path,
+                msgspec.json.encode(new.params, enc_hook=repr).decode(),
+                msgspec.json.encode(new.packages).decode(),
+                new.interactive,
+                owner_text(Owner.here()),
+                owner_text(new.launcher),
+                self.epoch,
+                projection.iso(self._now() + LEASE_S),
+                flow.id,
+                notebook_id,
+            ),
+        )
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """These events are durable."""
+        self._new = None
+        for event in events:
+            if isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled):
+                self._keeper.forget(event.step, event.attempt)
+            elif isinstance(event, RunCreated):
+                self._keeper.forget("", 0)
+        self.is_final = self._snapshot is not None and self._snapshot.state.is_final
+
+    def rolled_back(self) -> None:
+        """What was written since the last commit is not in the store."""
+        self._snapshot = None

@@ -1,0 +1,367 @@
+"""The store of runs: begins them, takes them over, and reads what the record says of them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import difflib
+import os
+import secrets
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self, TypeVar, cast
+
+from szal_nb.errors import RunOwned, UnknownRun, ValueUnavailable
+from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot, RunState, fold
+from szal_nb.model.value import ValueRef
+from szal_nb.store import projection
+from szal_nb.store.codecs import Codec, all_codecs
+from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
+from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.files import ValueFiles, make_private_folder
+from szal_nb.store.identity import Identities
+from szal_nb.store.journal import RunJournal
+from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_lives, owner_text, stored_runs
+from szal_nb.store.locate import FILE, FOLDER
+from szal_nb.store.lock import FileLock
+from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
+from szal_nb.store.pickling import ResolveClass, class_in
+from szal_nb.store.record import NewRun, RunRecord
+from szal_nb.store.snapshots import graph_from
+from szal_nb.store.values import Keeper, Loader, main_module
+from szal_nb.store.writer import Job, Writer, file_owner_is_us
+
+MEMORY = ":memory:"
+_T = TypeVar("_T")
+
+
+def new_run_id(now: float | None = None) -> str:
+    """A new run id: 12 hexadecimal characters that sort by second of creation.
+
+    >>> len(new_run_id()), new_run_id(0.0)[:8]
+    (12, '00000000')
+    """
+    return f"{int(time.time() if now is None else now) & 0xFFFFFFFF:08x}{secrets.token_hex(2)}"
+
+
+class RunStore:
+    """A file of runs. Any number of processes may have it open."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: Durability,
+        lock: FileLock | None,
+        temporary: Path | None = None,
+        codecs: Sequence[Codec] = (),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._now = now
+        self._codecs = all_codecs(codecs)
+        self._reader = Reader(path)
+        self._lock = lock
+        self._writer = None
+        if lock is not None:
+            self._writer = Writer(path, lock, durability, heartbeat=self._beat, beat_s=HEARTBEAT_S)
+        self._files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
+        self._owned: dict[str, RunJournal] = {}
+        self._owned_lock = threading.Lock()
+        self._temporary = temporary
+        self._is_closed = False
+        # Not a bound method: the exit hook must not keep a store alive that everybody else forgot.
+        self._at_exit = _close_at_exit(self)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        durability: str = "full",
+        read_only: bool = False,
+        codecs: Sequence[Codec] = (),
+    ) -> Self:
+        """The store at `path`, made if it is not there (not with `read_only`). `":memory:"` lives until it is closed.
+
+        Raises `StoreError` for what is no store, is damaged, or was made by a newer program.
+        """
+        kept = Durability(durability)
+        temporary = None
+        if str(path) == MEMORY:
+            temporary = Path(tempfile.mkdtemp(prefix="szal-"))
+            path = temporary / FOLDER / FILE
+        file = Path(path).absolute()
+        if read_only:
+            check_readable(file)
+            return cls(file, durability=kept, lock=None, codecs=codecs)
+        _make_home(file)
+        lock = FileLock(lock_path(file))
+        try:
+            prepare(file, lock)
+        except BaseException:
+            lock.close()
+            raise
+        return cls(file, durability=kept, lock=lock, temporary=temporary, codecs=codecs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives up every run that this store owns, writes what waits, and closes the file."""
+        if self._is_closed:
+            return
+        for journal in list(self._owned.values()):
+            with contextlib.suppress(Exception):
+                journal.close()
+        self._is_closed = True
+        atexit.unregister(self._at_exit)
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+        if self._lock is not None:
+            self._lock.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def begin(self, run: NewRun) -> RunJournal:
+        """The journal of a new run. Nothing is written before its first append, which begins with `RunCreated`."""
+        return self._journal(run.run_id, 1, new=run)
+
+    def take_over(self, run_id: str, *, force: bool = False, launcher: Owner | None = None) -> RunJournal:
+        """The journal of a run that nobody runs any more, under a new epoch; its old owner can write no more.
+
+        A kernel that lives on after the process that launched it died is ended first. Raises `RunOwned` if the owner
+        lives (`force` takes the run all the same), `UnknownRun`, or `OrphanStays`. Blocks.
+        """
+        run = self.run(run_id)
+        if self._lives(run) and not force:
+            self._end_orphan_of(run)
+        epoch = run.epoch + 1
+        owner = owner_text(Owner.here())
+
+        def take(connection: sqlite3.Connection) -> bool:
+            cursor = connection.execute(
+                "UPDATE runs SET epoch = ?, owner = ?, launcher = ?, lease_until = ? WHERE id = ? AND epoch = ?",
+                (epoch, owner, owner_text(launcher), projection.iso(self._now() + LEASE_S), run.id, run.epoch),
+            )
+            return cursor.rowcount == 1
+
+        def is_taken(connection: sqlite3.Connection) -> bool:
+            found = connection.execute("SELECT epoch, owner FROM runs WHERE id = ?", (run.id,)).fetchone()
+            return bool(found == (epoch, owner))
+
+        if not self._written(Job(take, is_taken)):
+            winner = self.run(run.id)
+            raise RunOwned(run.id, str(winner.owner or "another process"), "It took the run over a moment ago.")
+        return self._journal(run.id, epoch)
+
+    def runs(self, flow: str | None = None, state: str | None = None, limit: int | None = None) -> list[StoredRun]:
+        """Runs, newest first. `state` is a run state or `crashed`."""
+        where: list[str] = ["1"]
+        parameters: list[object] = []
+        if flow is not None:
+            where.append("flow = ?")
+            parameters.append(flow)
+        if state is not None and state != CRASHED:
+            where.append("state = ?")
+            parameters.append(str(state))
+        # Which runs crashed, and so which are still in another state, is known only after looking at their owners.
+        is_sifted = state is not None and (state == CRASHED or not RunState(state).is_final)
+        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC"  # noqa: S608 constant
+        if limit is not None and not is_sifted:
+            sql += " LIMIT ?"
+            parameters.append(limit)
+        found = stored_runs(self._reader.fetch(sql, tuple(parameters)), self._now())
+        if is_sifted:
+            found = [run for run in found if run.shown_state == state]
+        return found if limit is None else found[:limit]
+
+    def run(self, run_id: str) -> StoredRun:
+        """The run with this id, or with the only id that begins so; `UnknownRun` with the nearest ids if none."""
+        low = run_id.strip().lower()
+        found: list[tuple[object, ...]] = []
+        if low:
+            found = self._reader.fetch(
+                f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? LIMIT 4",  # noqa: S608 columns are constant
+                (low, low + "\U0010ffff"),
+            )
+        exact = [row for row in found if row[0] == low]
+        if exact or len(found) == 1:
+            return stored_runs(exact or found, self._now())[0]
+        near = tuple(str(row[0]) for row in found)
+        if not near:
+            ids = [str(row[0]) for row in self._reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
+            near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
+        raise UnknownRun(run_id, str(self.path), near)
+
+    def events(self, run_id: str) -> list[Event]:
+        """All events of the run, in order."""
+        rows = self._reader.fetch(
+            "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (self.run(run_id).id,)
+        )
+        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path))
+
+    def snapshot(self, run_id: str) -> RunSnapshot:
+        """The state of the run: the fold of its events."""
+        return fold(self.events(run_id))
+
+    def graph(self, run_id: str) -> FlowGraph:
+        """The flow that the run ran, as it was then."""
+        ((text,),) = self._reader.fetch(
+            "SELECT graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?", (self.run(run_id).id,)
+        )
+        return graph_from(str(text))
+
+    def notebook(self, run_id: str) -> str | None:
+        """The whole notebook that the run was started from, as nbformat JSON text."""
+        rows = self._reader.fetch(
+            "SELECT content FROM notebooks JOIN runs ON notebooks.id = runs.notebook_id WHERE runs.id = ?",
+            (self.run(run_id).id,),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def inputs(self, run_id: str) -> dict[str, ValueRef]:
+        """What the run took from outside."""
+        return {ref.name: ref for ref in self.snapshot(run_id).inputs}
+
+    def value(
+        self, run_id: str, step: str, name: str, *, trust: bool = False, resolve_class: ResolveClass | None = None
+    ) -> object:
+        """What the step of the run gave under the name; `ValueUnavailable` if there is no such value to give."""
+        run = self.run(run_id)
+        known = self.snapshot(run.id).steps.get(step)
+        refs = {ref.name: ref for ref in known.values} if known is not None else {}
+        if name not in refs:
+            has = f"it has {', '.join(refs)}" if refs else "it has none"
+            raise ValueUnavailable(name, f"step {step!r} of run {run.id} gave no value of this name; {has}")
+        return self.loader(run.id, trust=trust, resolve_class=resolve_class).load(refs[name])
+
+    def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
+        """Loads values of the run, each object once. `trust` allows code-carrying formats of a record not ours."""
+        run = self.run(run_id)
+        return Loader(
+            self._codecs,
+            self._files,
+            self._read_blob,
+            is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
+            resolve_class=resolve_class or class_in(main_module()),
+        )
+
+    def _journal(self, run_id: str, epoch: int, new: NewRun | None = None) -> RunJournal:
+        writer = self._writing()
+        identities = Identities(str(epoch))
+        keeper = Keeper(self._codecs, self._files, identities)
+        is_trusted = new is not None or (not self.run(run_id).imported and file_owner_is_us(self.path))
+        loader = Loader(
+            self._codecs,
+            self._files,
+            self._read_blob,
+            is_trusted=is_trusted,
+            resolve_class=class_in(main_module()),
+            keeper=keeper,
+            identities=identities,
+        )
+        record = RunRecord(run_id, epoch, keeper, path=str(self.path), now=self._now, new=new)
+        journal = RunJournal(record, writer, keeper, loader, release=self._release)
+        with self._owned_lock:
+            self._owned[run_id] = journal
+        return journal
+
+    def _release(self, journal: RunJournal) -> None:
+        with self._owned_lock:
+            if self._owned.get(journal.run_id) is journal:
+                del self._owned[journal.run_id]
+
+        def release(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE runs SET lease_until = NULL WHERE id = ? AND epoch = ?", (journal.run_id, journal.epoch)
+            )
+
+        if not journal.is_final:
+            self._written(Job(release))
+
+    def _beat(self, connection: sqlite3.Connection) -> None:
+        with self._owned_lock:
+            owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
+        lease = projection.iso(self._now() + LEASE_S)
+        connection.executemany(
+            "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",
+            [(lease, run_id, epoch) for run_id, epoch in owned],
+        )
+
+    def _lives(self, run: StoredRun) -> bool:
+        return owner_lives(run.owner, run.lease_until, self._now())
+
+    def _end_orphan_of(self, run: StoredRun) -> None:
+        owner = cast("Owner", run.owner)
+        launcher = run.launcher
+        if launcher is not None and not launcher.is_same(owner) and launcher.is_near and not is_alive(launcher):
+            end_orphan(owner)
+            return
+        if owner.is_same(Owner.here()):
+            raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
+        advice = (
+            "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
+            if owner.is_near
+            else f"It was last heard of less than {LEASE_S:g} s ago; --force takes the run over all the same."
+        )
+        raise RunOwned(run.id, str(owner), advice)
+
+    def _written(self, job: Job[_T]) -> _T:
+        return self._writing().write_sync(job)
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnusable(self.path, "it was opened for reading only.")
+        return self._writer
+
+    def _read_blob(self, digest: str) -> tuple[str, bool, bytes | None] | None:
+        rows = self._reader.fetch("SELECT format, in_file, data FROM blobs WHERE hash = ?", (digest,))
+        if not rows:
+            return None
+        form, in_file, data = rows[0]
+        return str(form), bool(in_file), cast("bytes | None", data)
+
+
+def values_folder(path: Path) -> Path:
+    """Where the large values of the store at `path` are."""
+    is_standard = path.name == FILE and path.parent.name == FOLDER
+    return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")
+
+
+def _make_home(path: Path) -> None:
+    folder = path.parent
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
+        if folder.name == FOLDER:
+            ignore = folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="ascii")
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def _close_at_exit(store: RunStore) -> Callable[[], None]:
+    reference = weakref.ref(store)
+
+    def close() -> None:
+        living = reference()
+        if living is not None:
+            living.close()
+
+    atexit.register(close)
+    return close

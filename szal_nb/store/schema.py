@@ -1,0 +1,232 @@
+"""The tables of a store, as named migrations, and the rule which file may be opened.
+
+The list only grows: a migration that was released is never changed. `PRAGMA user_version` counts those applied, so
+that an up-to-date file is recognised without loading sqlite-utils.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from szal_nb.store.failure import NotAStore, StoreDamaged, StoreTooNew
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+# "SZAL", so that `file` and we can tell a store from another database.
+APPLICATION_ID = 0x535A414C
+_MAGIC = b"SQLite format 3\x00"
+_VALUE_COLUMNS: dict[str, type] = {
+    "type": str,
+    "hash": str,
+    "format": str,
+    "size": int,
+    "shape": str,
+    "summary": str,
+    "live": str,
+    "identity": str,
+    "needed": int,
+}
+
+
+def _tables(db: Database) -> None:
+    db.table("flows").create(
+        {"id": str, "name": str, "version": int, "mode": str, "graph": str, "created_at": str},
+        pk="id",
+        not_null={"name", "version", "graph"},
+    )
+    db.table("notebooks").create({"id": str, "content": str}, pk="id", not_null={"content"})
+    db.table("runs").create(
+        {
+            "id": str,
+            "flow": str,
+            "version": int,
+            "state": str,
+            "reason": str,
+            "created_at": str,
+            "started_at": str,
+            "ended_at": str,
+            "notebook_path": str,
+            "output_path": str,
+            "params": str,
+            "packages": str,
+            "is_interactive": int,
+            "is_cancelling": int,
+            "is_interrupted": int,
+            "owner": str,
+            "launcher": str,
+            "epoch": int,
+            "lease_until": str,
+            "events": int,
+            "is_imported": int,
+            "flow_id": str,
+            "notebook_id": str,
+        },
+        pk="id",
+        foreign_keys=[("flow_id", "flows", "id"), ("notebook_id", "notebooks", "id")],
+        not_null={"flow", "version", "state", "created_at", "epoch", "events", "is_imported"},
+    )
+    db.table("steps").create(
+        {
+            "run_id": str,
+            "name": str,
+            "position": int,
+            "state": str,
+            "attempt": int,
+            "origin": str,
+            "reason": str,
+            "started_at": str,
+            "ended_at": str,
+            "duration_s": float,
+            "retry_at": str,
+            "answer": str,
+            "is_approved": int,
+            "error": str,
+            "error_detail": str,
+        },
+        pk=("run_id", "name"),
+        foreign_keys=[("run_id", "runs", "id")],
+        not_null={"position", "state", "attempt"},
+    )
+    db.table("attempts").create(
+        {
+            "run_id": str,
+            "step": str,
+            "number": int,
+            "state": str,
+            "started_at": str,
+            "ended_at": str,
+            "duration_s": float,
+            "error": str,
+            "error_detail": str,
+        },
+        pk=("run_id", "step", "number"),
+        foreign_keys=[("run_id", "runs", "id")],
+        not_null={"state", "started_at"},
+    )
+    db.table("events").create(
+        {
+            "run_id": str,
+            "seq": int,
+            "at": str,
+            "kind": str,
+            "step": str,
+            "attempt": int,
+            "data": str,
+            "crc": int,
+        },
+        pk=("run_id", "seq"),
+        foreign_keys=[("run_id", "runs", "id")],
+        not_null={"at", "kind", "data", "crc"},
+    )
+    db.table("blobs").create(
+        {"hash": str, "format": str, "size": int, "in_file": int, "data": bytes},
+        pk="hash",
+        not_null={"format", "size", "in_file"},
+    )
+    db.table("values").create(
+        {"run_id": str, "step": str, "attempt": int, "name": str, "is_current": int, **_VALUE_COLUMNS},
+        pk=("run_id", "step", "attempt", "name"),
+        foreign_keys=[("run_id", "runs", "id"), ("hash", "blobs", "hash")],
+    )
+    db.table("inputs").create(
+        {"run_id": str, "name": str, **_VALUE_COLUMNS},
+        pk=("run_id", "name"),
+        foreign_keys=[("run_id", "runs", "id"), ("hash", "blobs", "hash")],
+    )
+    db.table("runs").create_index(["created_at"])
+    db.table("runs").create_index(["flow", "created_at"])
+    db.table("runs").create_index(["state"])
+    db.table("values").create_index(["hash"])
+    db.table("inputs").create_index(["hash"])
+    db.create_view("v_runs", _V_RUNS)
+    db.create_view("v_failures", _V_FAILURES)
+
+
+_V_RUNS = """
+select runs.id, runs.flow, runs.version, runs.state, runs.created_at, runs.started_at, runs.ended_at,
+       round((julianday(runs.ended_at) - julianday(runs.started_at)) * 86400, 3) as duration_s,
+       (select count(*) from steps where steps.run_id = runs.id) as steps,
+       (select count(*) from steps where steps.run_id = runs.id and steps.state = 'completed') as completed,
+       (select count(*) from steps where steps.run_id = runs.id and steps.state = 'failed') as failed,
+       runs.notebook_path, runs.reason
+from runs order by runs.created_at desc
+"""
+
+_V_FAILURES = """
+select runs.id as run_id, runs.flow, steps.name as step, steps.attempt, steps.ended_at, steps.error, runs.notebook_path
+from steps join runs on runs.id = steps.run_id
+where steps.state = 'failed' order by steps.ended_at desc
+"""
+
+MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (("2026_11_tables", _tables),)
+VERSION = len(MIGRATIONS)
+
+
+def check_header(path: Path) -> int | None:
+    """The schema version in the file's header, None for an empty file. Opens nothing but the first 100 bytes.
+
+    Raises `NotAStore`, `StoreDamaged` or `StoreTooNew`; the file is not touched.
+    """
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header:
+        return None
+    if header[:16] != _MAGIC[: len(header)]:
+        raise NotAStore(path, "it does not begin as an SQLite database does")
+    if len(header) < 100:
+        raise StoreDamaged(path, f"it ends after {len(header)} bytes")
+    page_size = int.from_bytes(header[16:18], "big")
+    page_size = 65536 if page_size == 1 else page_size
+    pages = int.from_bytes(header[28:32], "big")
+    # Pages that are still in a WAL may lie beyond the end of the file.
+    wal = path.with_name(path.name + "-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    size = path.stat().st_size
+    if not has_wal and size < pages * page_size:
+        raise StoreDamaged(path, f"it has {size} bytes of {pages * page_size}")
+    version = int.from_bytes(header[60:64], "big")
+    _check_identity(path, int.from_bytes(header[68:72], "big"), version, is_empty=has_wal or pages <= 1)
+    return version
+
+
+def check_connection(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version as the connection sees it, WAL included; refuses as `check_header` does."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (identity,) = connection.execute("PRAGMA application_id").fetchone()
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    _check_identity(path, identity, version, is_empty=objects == 0)
+    return int(version)
+
+
+def _check_identity(path: Path, identity: int, version: int, *, is_empty: bool) -> None:
+    if identity == APPLICATION_ID:
+        if version > VERSION:
+            raise StoreTooNew(path, version, VERSION)
+    elif identity or version or not is_empty:
+        raise NotAStore(path, "it is a database of another program")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Applies what is missing in one transaction.
+
+    The caller holds the store's lock; the connection is in no transaction and has foreign keys off.
+    """
+    from sqlite_utils import Database, Migrations  # late: heavy (it imports pandas where there is one)
+
+    migrations = Migrations("szal_nb")
+    for name, change in MIGRATIONS:
+        migrations(name=name)(change)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(connection, execute_plugins=False))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,57 @@
+"""What a run keeps a copy of: its flow with the graph, and the whole notebook, each stored once by its hash."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+import xxhash
+
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import Edge, FlowGraph, StepNode
+from szal_nb.store.projection import iso
+
+
+class FlowRow(msgspec.Struct, frozen=True):
+    """A row of `flows`."""
+
+    id: str
+    name: str
+    version: int
+    mode: str
+    graph: str
+
+
+class _GraphForm(msgspec.Struct, frozen=True):
+    flow: FlowDefinition
+    nodes: tuple[StepNode, ...]
+    edges: tuple[Edge, ...]
+    inputs: tuple[str, ...]
+
+
+def flow_row(graph: FlowGraph) -> FlowRow:
+    """The graph as it is stored."""
+    text = msgspec.json.encode(_GraphForm(graph.flow, graph.nodes, graph.edges, graph.inputs)).decode()
+    flow = graph.flow
+    return FlowRow(xxhash.xxh3_128_hexdigest(text.encode()), flow.name, flow.version, flow.mode.value, text)
+
+
+def graph_from(text: str) -> FlowGraph:
+    """The graph that `flow_row` wrote."""
+    form = msgspec.json.decode(text, type=_GraphForm)
+    return FlowGraph(flow=form.flow, nodes=form.nodes, edges=form.edges, inputs=form.inputs)
+
+
+def insert_flow(connection: sqlite3.Connection, flow: FlowRow, at: float) -> None:
+    """Stores the flow if it is not there yet."""
+    connection.execute(
+        "INSERT OR IGNORE INTO flows (id, name, version, mode, graph, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (flow.id, flow.name, flow.version, flow.mode, flow.graph, iso(at)),
+    )
+
+
+def insert_notebook(connection: sqlite3.Connection, content: str) -> str:
+    """Stores the notebook if it is not there yet; gives its hash."""
+    notebook_id = xxhash.xxh3_128_hexdigest(content.encode())
+    connection.execute("INSERT OR IGNORE INTO notebooks (id, content) VALUES (?, ?)", (notebook_id, content))
+    return notebook_id

@@ -1,0 +1,275 @@
+"""What steps gave, as content-addressed bytes: small ones in the database with their event, large ones in files."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import ModuleType
+
+import msgspec
+
+from szal_nb.errors import StoreError, ValueUnavailable
+from szal_nb.model.value import ValueRef
+from szal_nb.store.codecs import Buffer, Codec, Encoded
+from szal_nb.store.describing import shape_of, summary_of, type_name
+from szal_nb.store.files import ValueFileDamaged, ValueFiles, hasher
+from szal_nb.store.identity import Identities
+from szal_nb.store.pickling import ResolveClass, TooLargeError, UnknownClassError
+
+INLINE_BYTES = 256 * 1024
+# A name that no later step reads is kept if that is cheap.
+CHEAP_BYTES = 16 * 2**20
+_SEARCHED_AT_ONCE = 4 * 2**20
+_LONGEST_SECRET = 64 * 1024
+_Parked = tuple[str, str, int, bytes | None]
+# A step and its attempt; ("", 0) for the inputs of the run.
+_Place = tuple[str, int]
+_ITERATOR_MODULES = frozenset({"builtins", "itertools"})
+
+
+class Keeper:
+    """Turns values into references, and their bytes into rows and files. One for each journal."""
+
+    def __init__(
+        self,
+        codecs: Sequence[Codec],
+        files: ValueFiles,
+        identities: Identities,
+        *,
+        forbidden: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        self._codecs = codecs
+        self._files = files
+        self._identities = identities
+        # Whether bytes hold a secret; may be set at any time.
+        self.forbidden = forbidden
+        self._lock = threading.Lock()
+        self._parked: dict[_Place, dict[str, _Parked]] = {}
+
+    def keep(
+        self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
+    ) -> tuple[ValueRef, ...]:
+        """A reference for each value, in their order; see `RunJournal.keep`."""
+        seen: dict[int, ValueRef] = {}
+        refs = []
+        for name, value in values.items():
+            is_needed = name in needed
+            known = seen.get(id(value))
+            if known is not None and (known.hash is not None or not is_needed):
+                ref = msgspec.structs.replace(known, name=name, needed=is_needed)
+            else:
+                ref = self._keep((step, attempt), name, value, is_needed=is_needed)
+            seen[id(value)] = ref
+            refs.append(ref)
+        return tuple(refs)
+
+    def parked(self, digest: str) -> _Parked | None:
+        """The bytes that were kept but are not in the store yet."""
+        with self._lock:
+            return next((blobs[digest] for blobs in self._parked.values() if digest in blobs), None)
+
+    def insert(self, connection: sqlite3.Connection, step: str, attempt: int, refs: Sequence[ValueRef]) -> None:
+        """Writes the bytes of these references, in the transaction of the event that names them."""
+        with self._lock:
+            blobs = self._parked.get((step, attempt))
+            if not blobs:
+                return
+            rows = [blobs[ref.hash] for ref in refs if ref.hash in blobs]
+        connection.executemany(
+            "INSERT OR IGNORE INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, ?, ?, ?)",
+            [(digest, form, size, data is None, data) for digest, form, size, data in rows],
+        )
+
+    def forget(self, step: str, attempt: int) -> None:
+        """The attempt has ended: what was parked for it is stored, or of no use."""
+        with self._lock:
+            self._parked.pop((step, attempt), None)
+
+    def clear(self) -> None:
+        """Lets everything go."""
+        with self._lock:
+            self._parked.clear()
+        self._identities.clear()
+
+    def _keep(self, place: _Place, name: str, value: object, *, is_needed: bool) -> ValueRef:
+        identity = self._identities.token_of(value)
+        base = ValueRef(name=name, type=type_name(value), identity=identity, needed=is_needed)
+        try:
+            encoded = self._encode(value, limit=None if is_needed else CHEAP_BYTES)
+            if self._holds_secret(encoded):
+                return _live(base, "it contains a secret")
+            digest, size = self._store(place, encoded)
+        except TooLargeError:
+            return _live(base, f"no later step reads it, and it has over {CHEAP_BYTES // 2**20} MB", value)
+        except Exception as error:  # noqa: BLE001 whatever a value's own code raises: the step must not fail by it
+            return _live(base, _reason(error), value)
+        return msgspec.structs.replace(
+            base,
+            hash=digest,
+            format=encoded.format,
+            size=size,
+            shape=shape_of(value),
+            summary=summary_of(value),
+        )
+
+    def _encode(self, value: object, *, limit: int | None) -> Encoded:
+        if isinstance(value, ModuleType):
+            raise TypeError("modules are not values")
+        if isinstance(value, io.IOBase) and not isinstance(value, io.BytesIO | io.StringIO):
+            raise TypeError("an open file cannot be stored")
+        if type(value).__module__ in _ITERATOR_MODULES and isinstance(value, Iterator):
+            raise TypeError("an iterator is used up by reading it")
+        for codec in self._codecs:
+            encoded = codec.encode(value, limit)
+            if encoded is not None:
+                if limit is not None and encoded.size > limit:
+                    raise TooLargeError
+                return encoded
+        raise TypeError("no codec takes it")
+
+    def _holds_secret(self, encoded: Encoded) -> bool:
+        forbidden = self.forbidden
+        if forbidden is None:
+            return False
+        return any(forbidden(piece) for part in (*encoded.parts, encoded.text) for piece in _pieces(part))
+
+    def _store(self, place: _Place, encoded: Encoded) -> tuple[str, int]:
+        size = encoded.size
+        data: bytes | None = None
+        if size <= INLINE_BYTES:
+            data = b"".join(encoded.parts)
+            found = hasher(encoded.format)
+            found.update(data)
+            digest = found.hexdigest()
+        else:
+            digest = self._files.write(encoded.format, encoded.parts)
+        with self._lock:
+            self._parked.setdefault(place, {})[digest] = (digest, encoded.format, size, data)
+        return digest, size
+
+
+def _pieces(part: Buffer) -> Iterator[bytes]:
+    view = memoryview(part).cast("B")
+    for start in range(0, max(1, len(view)), _SEARCHED_AT_ONCE):
+        # Pieces overlap, so that a secret is whole in one of them.
+        yield bytes(view[start : start + _SEARCHED_AT_ONCE + _LONGEST_SECRET])
+
+
+def _live(base: ValueRef, reason: str, value: object = None) -> ValueRef:
+    return msgspec.structs.replace(base, live=reason, shape=None if value is None else shape_of(value))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it is too large for the memory that is left"
+    if isinstance(error, StoreError):
+        return str(error)
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return text.encode("utf-8", "backslashreplace").decode()[:300]
+
+
+ReadBlob = Callable[[str], tuple[str, bool, bytes | None] | None]
+
+
+class Loader:
+    """Gives stored values back. Values of one identity are one object, as long as the loader lives.
+
+    `is_trusted`: formats that run code may be loaded. `resolve_class` finds a class of the notebook by its name.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[Codec],
+        files: ValueFiles,
+        read_blob: ReadBlob,
+        *,
+        is_trusted: bool,
+        resolve_class: ResolveClass,
+        keeper: Keeper | None = None,
+        identities: Identities | None = None,
+    ) -> None:
+        self._codecs = {codec.format: codec for codec in codecs}
+        self._files = files
+        self._read_blob = read_blob
+        self._is_trusted = is_trusted
+        # May be set when the notebook's classes are known.
+        self.resolve_class = resolve_class
+        self._keeper = keeper
+        self._identities = identities
+        self._lock = threading.RLock()
+        self._loaded: dict[tuple[str, str], object] = {}
+
+    def load(self, ref: ValueRef) -> object:
+        """The value; `ValueUnavailable` if it was live or is not trusted, `StoreError` if it is damaged."""
+        if ref.hash is None or ref.identity is None:
+            return self.load_fresh(ref)
+        with self._lock:
+            key = (ref.identity, ref.hash)
+            if key not in self._loaded:
+                self._loaded[key] = self.load_fresh(ref)
+                if self._identities is not None:
+                    self._identities.bind(self._loaded[key], ref.identity)
+            return self._loaded[key]
+
+    def load_fresh(self, ref: ValueRef) -> object:
+        """The value as it was stored, in a new object."""
+        if ref.hash is None:
+            return self._living(ref)
+        form, in_file, data = self._blob(ref.hash, ref.name)
+        codec = self._codecs.get(form)
+        if codec is None:
+            raise ValueUnavailable(ref.name, f"no installed codec reads the format {form!r}")
+        if not codec.is_safe and not self._is_trusted:
+            raise ValueUnavailable(
+                ref.name, f"loading the format {form!r} runs code, and this record is not ours. Use --trust if you "
+                "trust who made it."
+            )  # fmt: skip
+        if in_file:
+            return self._decode(codec, self._files.check(ref.hash, form, ref.name), ref)
+        found = hasher(form)
+        found.update(data or b"")
+        if found.hexdigest() != ref.hash:
+            raise ValueFileDamaged(ref.name, "the database")
+        return self._decode(codec, data or b"", ref)
+
+    def clear(self) -> None:
+        """Lets all loaded objects go."""
+        with self._lock:
+            self._loaded.clear()
+
+    def _living(self, ref: ValueRef) -> object:
+        if self._identities is not None and ref.identity is not None:
+            found = self._identities.object_of(ref.identity)
+            if found is not None:
+                return found
+        raise ValueUnavailable(ref.name, f"it was not stored, because {ref.live or 'no reason was given'}")
+
+    def _blob(self, digest: str, name: str) -> tuple[str, bool, bytes | None]:
+        parked = None if self._keeper is None else self._keeper.parked(digest)
+        if parked is not None:
+            _, form, _, data = parked
+            return form, data is None, data
+        found = self._read_blob(digest)
+        if found is None:
+            raise ValueUnavailable(name, "its content is not in the store any more")
+        return found
+
+    def _decode(self, codec: Codec, data: object, ref: ValueRef) -> object:
+        try:
+            return codec.decode(data, self.resolve_class)  # type: ignore[arg-type]
+        except UnknownClassError as error:
+            raise ValueUnavailable(ref.name, str(error)) from error
+        except (StoreError, MemoryError):
+            raise
+        except Exception as error:
+            raise ValueUnavailable(ref.name, f"reading it failed with {type(error).__name__}: {error}") from error
+
+
+def main_module() -> ModuleType | None:
+    """The module in which a notebook or a script runs."""
+    return sys.modules.get("__main__")

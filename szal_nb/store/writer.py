@@ -1,0 +1,303 @@
+"""The one thread of a store that writes: all that waits is joined into one transaction (group commit).
+
+A waiter hears of its write only after COMMIT. When writes that were joined fail, each is tried again by itself, so
+that one that cannot be written harms no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from szal_nb.errors import StoreError
+from szal_nb.store.database import Durability, open_for_writing
+from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_MOST_AT_ONCE = 1000
+
+
+class Write(Protocol[_T_co]):
+    """Something to be written. Its methods are called in the writer thread only."""
+
+    def execute(self, connection: sqlite3.Connection) -> _T_co:
+        """Does its statements inside the transaction; what it gives back goes to the waiter after COMMIT."""
+
+    def is_committed(self, connection: sqlite3.Connection) -> bool:
+        """Whether the store has it, asked when the outcome of a COMMIT is unknown."""
+
+    def committed(self) -> None:
+        """It is durable."""
+
+    def rolled_back(self) -> None:
+        """It was not written; it may be tried again."""
+
+
+class Job(Generic[_T]):
+    """A write that is one function; `confirm` tells whether the store has it already."""
+
+    def __init__(
+        self, execute: Callable[[sqlite3.Connection], _T], confirm: Callable[[sqlite3.Connection], bool] | None = None
+    ) -> None:
+        self.execute = execute
+        self._confirm = confirm
+
+    def is_committed(self, connection: sqlite3.Connection) -> bool:
+        """See `Write`."""
+        return self._confirm is not None and self._confirm(connection)
+
+    def committed(self) -> None:
+        """Nothing to remember."""
+
+    def rolled_back(self) -> None:
+        """Nothing to forget."""
+
+
+class _Waiter(Protocol):
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None: ...
+
+    def settle(self, result: object, error: BaseException | None) -> None: ...
+
+
+class _OnLoop:
+    __slots__ = ("future", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[object]) -> None:
+        self.loop = loop
+        self.future = future
+
+    def settle(self, result: object, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
+class _InThread:
+    __slots__ = ("future",)
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def __init__(self, future: Future[object]) -> None:
+        self.future = future
+
+    def settle(self, result: object, error: BaseException | None) -> None:
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
+_Entry = tuple[Write[object], _Waiter]
+_Outcome = tuple[_Waiter, object, BaseException | None]
+
+
+def _settle_all(outcomes: list[_Outcome]) -> None:
+    for waiter, result, error in outcomes:
+        waiter.settle(result, error)
+
+
+class Writer:
+    """Takes writes from any thread and loop. `heartbeat` is called in the writer thread every `beat_s` seconds."""
+
+    def __init__(
+        self,
+        path: Path,
+        lock: FileLock,
+        durability: Durability,
+        *,
+        journal_mode: str = "WAL",
+        heartbeat: Callable[[sqlite3.Connection], None] | None = None,
+        beat_s: float = 12.0,
+    ) -> None:
+        self._path = path
+        self._lock = lock
+        self._durability = durability
+        self._journal_mode = journal_mode
+        self._heartbeat = heartbeat
+        self._beat_s = beat_s
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._start = threading.Lock()
+        # Held while a transaction is open, and by a fork while it happens.
+        self._gate = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._is_closed = False
+        self._is_forked = False
+        watch_forks(self)
+
+    async def write(self, write: Write[_T]) -> _T:
+        """Gives the write's result once it is durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[object] = loop.create_future()
+        self._put(write, _OnLoop(loop, future))
+        return await future  # type: ignore[return-value]
+
+    def write_sync(self, write: Write[_T]) -> _T:
+        """The same for a thread without a loop: blocks until the write is durable."""
+        future: Future[object] = Future()
+        self._put(write, _InThread(future))
+        return future.result()  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Writes all that waits, then gives up the connection. Checkpoints if no other process has the store open."""
+        with self._start:
+            if self._is_closed or self._is_forked:
+                return
+            self._is_closed = True
+            thread = self._thread
+            if thread is not None:
+                self._queue.put(None)
+        if thread is not None:
+            thread.join()
+
+    def _put(self, write: Write[object], waiter: _Waiter) -> None:
+        if self._thread is None or self._is_closed or self._is_forked:
+            self._begin()
+        self._queue.put((write, waiter))
+
+    def _begin(self) -> None:
+        if self._is_forked:
+            raise ForkedStore(str(self._path))
+        with self._start:
+            if self._is_closed:
+                raise StoreUnusable(self._path, "it was closed. Open it again.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="szal-store-writer", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        next_beat = time.monotonic() + self._beat_s
+        is_open = True
+        while is_open:
+            entries: list[_Entry] = []
+            try:
+                entry = self._queue.get(timeout=max(0.0, next_beat - time.monotonic()))
+                while entry is not None:
+                    entries.append(entry)
+                    if len(entries) == _MOST_AT_ONCE:
+                        break
+                    entry = self._queue.get_nowait()
+                else:
+                    is_open = False
+            except queue.Empty:
+                pass
+            if entries:
+                self._settle(self._commit(entries))
+            if self._heartbeat is not None and time.monotonic() >= next_beat:
+                # A beat that fails is not an error of anybody: the next one may pass, and the lease is long.
+                beat: Job[object] = Job(self._heartbeat)
+                self._commit([(beat, _InThread(Future()))])
+                next_beat = time.monotonic() + self._beat_s
+            del entries
+        self._disconnect()
+
+    def _settle(self, outcomes: list[_Outcome]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop | None, list[_Outcome]] = {}
+        for outcome in outcomes:
+            by_loop.setdefault(outcome[0].loop, []).append(outcome)
+        for loop, of_loop in by_loop.items():
+            if loop is None:
+                _settle_all(of_loop)
+            else:
+                with contextlib.suppress(RuntimeError):  # The loop was closed: nobody waits any more.
+                    loop.call_soon_threadsafe(_settle_all, of_loop)
+
+    def _commit(self, entries: list[_Entry]) -> list[_Outcome]:
+        try:
+            results = self._transaction(entries)
+        except Exception as error:  # noqa: BLE001 whatever it is, the waiter gets it
+            for write, _ in entries:
+                write.rolled_back()
+            if len(entries) == 1:
+                return [(entries[0][1], None, self._explained(error))]
+            return [outcome for entry in entries for outcome in self._commit([entry])]
+        for write, _ in entries:
+            write.committed()
+        return [(waiter, result, None) for (_, waiter), result in zip(entries, results, strict=True)]
+
+    def _transaction(self, entries: list[_Entry]) -> list[object]:
+        with self._lock, self._gate:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                results = [write.execute(connection) for write, _ in entries]
+            except BaseException:
+                _roll_back(connection)
+                raise
+            try:
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                _roll_back(connection)
+                # SQLite may have made the transaction durable all the same: only the file knows.
+                if not all(write.is_committed(connection) for write, _ in entries):
+                    raise
+            return results
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = open_for_writing(self._path, self._durability, journal_mode=self._journal_mode)
+            status = self._path.stat()
+            self._file = (status.st_dev, status.st_ino)
+        else:
+            try:
+                status = self._path.stat()
+            except FileNotFoundError:
+                status = None
+            if status is None or (status.st_dev, status.st_ino) != self._file:
+                raise StoreUnusable(self._path, "the file was deleted, moved or replaced while it was open.")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        # The last connection to close checkpoints: that, too, needs the lock. Without it the WAL stays for the next.
+        with contextlib.suppress(StoreError, sqlite3.Error), self._lock, self._gate:
+            connection.close()
+            return
+        leave_open(connection)
+
+    def _explained(self, error: Exception) -> Exception:
+        return explain(error, self._path) if isinstance(error, sqlite3.Error | OSError) else error
+
+    def before_fork(self) -> None:
+        """Waits for the transaction under way."""
+        self._gate.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Lets transactions go on."""
+        self._gate.release()
+
+    def after_fork_in_child(self) -> None:
+        """The child has no writer thread, gives up the lock's file, and leaves the connection alone."""
+        self._is_forked = True
+        self._lock.close()
+        if self._connection is not None:
+            leave_open(self._connection)
+        self._gate.release()
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def file_owner_is_us(path: Path) -> bool:
+    """Whether this user owns the file; true where files have no owner ids (Windows)."""
+    return not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
