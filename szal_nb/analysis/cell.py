@@ -1,0 +1,166 @@
+"""From the source of a cell to the names it reads, gives and changes. Pure: no flow, no notebook, no values.
+
+`analyze_cell(source, context=None) -> CellNames`; the result types are in `names`. Without a context, names such as
+`np` and `plt` stand for the modules that are nearly always meant; with one, only for what it says.
+Results are kept by source and context, so that changing one cell of a notebook costs the analysis of that cell only.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from dataclasses import replace
+from functools import lru_cache
+
+from szal_nb.analysis import scope
+from szal_nb.analysis.frame import Surface
+from szal_nb.analysis.names import CellNames, Change, Context, Given, ImportedName, Read, StateUse
+from szal_nb.analysis.statements import Walker
+from szal_nb.analysis.values import State, Value
+
+__all__ = ["CellNames", "Context", "analyze_cell"]
+
+_KEPT = 20_000
+
+
+def mentioned_in(tree: ast.AST) -> set[str]:
+    """All identifiers in a tree, and words in its strings."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # Names in queries and shell lines; a long text is prose, not code.
+            if len(node.value) < 5000:
+                found.update(word for word in _words(node.value) if word.isidentifier())
+        elif isinstance(node, ast.Global):
+            found.update(node.names)
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return "".join(char if char.isalnum() or char == "_" else " " for char in text).split()
+
+
+@lru_cache(maxsize=_KEPT)
+def analyze_cell(source: str, context: Context | None = None) -> CellNames:
+    """What the code of a cell reads, gives, changes and uses besides; `SyntaxError` if it is not Python.
+
+    >>> names = analyze_cell("total = price * count\\nbasket.append(total)")
+    >>> names.read_names, names.given_names, names.changed_names
+    (('price', 'count', 'basket'), ('total',), ('basket',))
+    """
+    tree = ast.parse(source)
+    walker = Walker(Surface(context))
+    try:
+        walker.run(tree.body)
+        return _result(source, tree, walker)
+    except RecursionError:
+        return _too_deep(tree)
+
+
+def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
+    record = walker.record
+    state = walker.state or walker.last_state or State()
+    bound = [name for name in walker.given_lines if name in state.values]
+    imported = [name for name in bound if state.values[name].kind == "import"]
+    given = [name for name in bound if name not in imported and not name.startswith("_")]
+    lines = source.splitlines()
+    reads = [
+        replace(read, is_optional=True) if read.name in walker.deferred and read.name in walker.given_lines else read
+        for read in record.reads.values()
+    ]
+    known = walker.surface
+    return CellNames(
+        reads=tuple(reads),
+        gives=tuple(_given(name, walker, state, lines) for name in given),
+        changes=_strongest(record.changes),
+        deletes=tuple(walker.deleted.values()),
+        imports=tuple(_joined(name, walker.imports[name]) for name in imported if name in walker.imports),
+        states=_distinct(record.states),
+        captured=tuple(dict.fromkeys(record.captured)),
+        builtins=tuple(record.builtins.values()),
+        private=tuple(name for name in bound if name not in given and name not in imported),
+        helpers=tuple(r.name for r in reads if r.name in known.functions or r.name in known.classes),
+        dynamic=tuple(dict.fromkeys(record.dynamic)),
+        holds=tuple((token, frozenset(held)) for token, held in sorted(record.holds.items())),
+        is_async=_is_async(source, tree),
+        has_calls=record.has_calls,
+    )
+
+
+def _given(name: str, walker: Walker, state: State, lines: list[str]) -> Given:
+    value = state.values[name]
+    return Given(
+        name,
+        walker.given_lines[name],
+        is_optional=name not in state.sure,
+        kind=value.kind,
+        objects=value.tokens,
+        function=_function_source(name, value, lines),
+    )
+
+
+def _function_source(name: str, value: Value, lines: list[str]) -> str:
+    function = value.callable
+    if function is None or function.is_external or not function.is_plain or function.frame is None:
+        return ""
+    node = function.node
+    text = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+    if isinstance(node, ast.Lambda):
+        return f"{name} = {ast.unparse(node)}"
+    # More than the function may stand on its lines.
+    try:
+        body = ast.parse(text).body
+    except SyntaxError:
+        return ast.unparse(node)
+    return text if len(body) == 1 and isinstance(body[0], type(node)) else ast.unparse(node)
+
+
+def _joined(name: str, found: list[ImportedName]) -> ImportedName:
+    """One import of a name; alternatives are tried in the order in which they are written."""
+    statements = list(dict.fromkeys(one.statement for one in found))
+    text = statements[-1]
+    for statement in reversed(statements[:-1]):
+        text = f"try:\n    {statement}\nexcept ImportError:\n{textwrap.indent(text, '    ')}"
+    return replace(found[-1] if len(statements) == 1 else found[0], statement=text)
+
+
+def _strongest(changes: list[tuple[str, Change]]) -> tuple[Change, ...]:
+    """One change a name: the first certain one, else the first."""
+    found: dict[str, Change] = {}
+    for name, change in changes:
+        if not name[:1].isidentifier():
+            continue
+        seen = found.get(name)
+        if seen is None:
+            found[name] = change
+        else:
+            best = change if change.is_certain and not seen.is_certain else seen
+            found[name] = replace(best, is_deep=seen.is_deep or change.is_deep)
+    return tuple(found.values())
+
+
+def _distinct(states: list[StateUse]) -> tuple[StateUse, ...]:
+    found: dict[tuple[str, bool], StateUse] = {}
+    for use in states:
+        found.setdefault((use.state, use.is_write), use)
+    return tuple(found.values())
+
+
+def _is_async(source: str, tree: ast.Module) -> bool:
+    if "await" not in source and "async" not in source:
+        return False
+    for node in scope.own_nodes(tree.body):
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
+            return True
+        if isinstance(node, ast.comprehension) and node.is_async:
+            return True
+    return False
+
+
+def _too_deep(tree: ast.Module) -> CellNames:
+    """Code too deeply nested to walk: every name may be read, and it is ordered with all steps."""
+    names = sorted(mentioned_in(tree))
+    reads = tuple(Read(name, 1, is_optional=True) for name in names)
+    return CellNames(reads=reads, dynamic=(Read("very deeply nested code", 1),), has_calls=True)

@@ -1,0 +1,291 @@
+"""Walks through expressions: what they read, what they may be, what the calls in them do."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable as Function
+
+from szal_nb.analysis import hidden
+from szal_nb.analysis.calls import Calls
+from szal_nb.analysis.scope import target_names
+from szal_nb.analysis.tables import FACES, IMMUTABLE
+from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
+
+_TRUTH = Value(kind="bool")
+_TEXT = Value(kind="str")
+
+
+class Expressions(Calls):
+    """The part of the walk that looks at expressions; `eval` is its door."""
+
+    def eval(self, node: ast.expr | None, *, is_discarded: bool = False) -> Value:
+        """The value of an expression. `is_discarded`: nothing is done with it."""
+        if node is None or self.state is None:
+            return FRESH
+        if type(node) is ast.Name:
+            return self._name(node)
+        if type(node) is ast.Call:
+            return self.call(node, is_discarded=is_discarded)
+        if is_discarded and isinstance(node, ast.Await | ast.Starred | ast.BoolOp | ast.IfExp | ast.Compare):
+            return self._discarded(node)
+        handler = _HANDLERS.get(type(node))
+        return handler(self, node) if handler is not None else self._children(node)
+
+    def _discarded(self, node: ast.expr) -> Value:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.eval(child, is_discarded=True)
+        return FRESH
+
+    def _children(self, node: ast.AST) -> Value:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.eval(child)
+            elif not isinstance(child, ast.expr_context | ast.operator | ast.cmpop | ast.boolop | ast.unaryop):
+                self._children(child)
+        return FRESH
+
+    def _name(self, node: ast.Name) -> Value:
+        value = self.load(node.id, node.lineno)
+        if value.callable is not None:
+            self.use_callable(value.callable, node)
+        elif value.ref:
+            self.use_ref(value.ref, node)
+        return value
+
+    def _constant(self, node: ast.Constant) -> Value:
+        return Value(kind=type(node.value).__name__ if node.value is not None else "None")
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        owner = self.eval(node.value)
+        if owner.ref:
+            dotted = f"{owner.ref}.{node.attr}"
+            self.use_ref(dotted, node)
+            if node.attr in ("user_ns", "user_global_ns", "user_module") and "get_ipython" in dotted:
+                self.mark_dynamic(node, f"get_ipython().{node.attr}")
+            return Value(ref=dotted)
+        if node.attr == "plot":
+            self.use_state(hidden.PYPLOT, node, ".plot")
+        if node.attr in FACES:
+            return Value(owner.tokens, owner.kind)
+        return self.part(owner)
+
+    def _subscript(self, node: ast.Subscript) -> Value:
+        owner = self.eval(node.value)
+        index = self.eval(node.slice)
+        if owner.ref:
+            return Value(ref=f"{owner.ref}[]")
+        if index.kind == "mask" or self._makes_copy(node.slice):
+            return Value(kind=owner.kind if owner.kind.startswith(("pandas.", "polars.")) else "")
+        return self.part(owner)
+
+    def _makes_copy(self, index: ast.expr) -> bool:
+        # Picking by a condition or by a list of labels copies, in numpy, pandas and polars alike.
+        match index:
+            case ast.Compare() | ast.List() | ast.ListComp() | ast.UnaryOp(op=ast.Invert()):
+                return True
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor()):
+                return True
+            case ast.Call(func=ast.Attribute(attr=attr)):
+                return attr in ("isin", "notna", "isna", "notnull", "isnull", "between", "duplicated", "contains", "sample")
+            case ast.Tuple(elts=elts):
+                return any(self._makes_copy(element) for element in elts)
+        return False
+
+    def _binary(self, node: ast.BinOp) -> Value:
+        # Long sums are deep on the left: walk them without recursion.
+        operands: list[ast.expr] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp):
+            operands.append(left.right)
+            left = left.left
+        values = [self.eval(left)] + [self.eval(operand) for operand in reversed(operands)]
+        kinds = {value.kind for value in values}
+        if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
+            return Value(kind=kinds.pop())
+        if isinstance(node.op, ast.BitAnd | ast.BitOr) and "mask" in kinds:
+            return Value(kind="mask")
+        if "list" in kinds:
+            return self.fresh(node, frozenset().union(*(self.reach(value.tokens) for value in values)), "list")
+        frames = [kind for kind in kinds if kind.startswith(("pandas.", "polars.", "numpy."))]
+        return Value(kind=frames[0] if frames else "")
+
+    def _unary(self, node: ast.UnaryOp) -> Value:
+        value = self.eval(node.operand, is_discarded=isinstance(node.op, ast.Not))
+        if isinstance(node.op, ast.Not):
+            return _TRUTH
+        return Value(kind=value.kind)
+
+    def _compare(self, node: ast.Compare) -> Value:
+        self.eval(node.left)
+        for comparator in node.comparators:
+            self.eval(comparator)
+        return Value(kind="bool" if isinstance(node.ops[0], ast.In | ast.NotIn | ast.Is | ast.IsNot) else "mask")
+
+    def _bool(self, node: ast.BoolOp) -> Value:
+        value = self.eval(node.values[0], is_discarded=True)
+        for operand in node.values[1:]:
+            before = self.state.copy() if self.state else None
+            value = either(value, self.eval(operand, is_discarded=True))
+            self.state = merged(before, self.state)
+        return value
+
+    def _if(self, node: ast.IfExp) -> Value:
+        self.eval(node.test)
+        before = self.state.copy() if self.state else None
+        body = self.eval(node.body)
+        after_body, self.state = self.state, before
+        orelse = self.eval(node.orelse)
+        self.state = merged(after_body, self.state)
+        return either(body, orelse)
+
+    def _named(self, node: ast.NamedExpr) -> Value:
+        value = self.anchored(self.eval(node.value), node.value)
+        frame = self
+        frame.bind(node.target.id, value, node.lineno)
+        return value
+
+    def anchored(self, value: Value, node: ast.AST) -> Value:
+        """`value`, known again under other names: a new object gets a token of its own."""
+        if value.tokens or value.ref or value.callable is not None or value.kind in IMMUTABLE:
+            return value
+        return Value(self.fresh(node).tokens, value.kind)
+
+    def _sequence(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
+        held: set[str] = set()
+        for element in node.elts:
+            held |= self.eval(element).tokens
+        kind = type(node).__name__.lower()
+        if kind == "tuple" and not held:
+            return Value(kind="tuple")
+        return self.fresh(node, held, kind if kind != "tuple" else "")
+
+    def _starred(self, node: ast.Starred) -> Value:
+        return self.part(self.eval(node.value))
+
+    def _dict(self, node: ast.Dict) -> Value:
+        held: set[str] = set()
+        for key, value in zip(node.keys, node.values, strict=True):
+            self.eval(key)
+            held |= self.eval(value).tokens
+        return self.fresh(node, held, "dict")
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
+        first = self.eval(node.generators[0].iter)
+        state = self.state
+        if state is None:
+            return FRESH
+        hidden_names = {name for part in node.generators for name in target_names(part.target)}
+        saved = {name: (state.values.get(name), name in state.sure) for name in hidden_names}
+        sure = set(state.sure)
+        given = dict(self.given_lines)
+        for position, part in enumerate(node.generators):
+            items = first if position == 0 else self.eval(part.iter)
+            self.bind_local(part.target, self.part(items))
+            for test in part.ifs:
+                self.eval(test, is_discarded=True)
+        if isinstance(node, ast.DictComp):
+            self.eval(node.key)
+            element = self.eval(node.value)
+        else:
+            element = self.eval(node.elt)
+        held = self.reach(element.tokens)
+        state = self.state
+        for name, (value, was_sure) in saved.items():
+            state.unbind(name)
+            if value is not None:
+                state.values[name] = value
+            if was_sure:
+                state.sure.add(name)
+        # The elements may never be looked at: what they bind by walrus is not certain.
+        state.sure &= sure
+        for name in hidden_names:
+            if name in self.given_lines and name not in given:
+                del self.given_lines[name]
+        kinds = {ast.ListComp: "list", ast.SetComp: "set", ast.DictComp: "dict"}
+        return self.fresh(node, held, kinds.get(type(node), ""))
+
+    def bind_local(self, target: ast.expr, value: Value) -> None:
+        """Binds the targets of a comprehension, in this scope, for as long as it lasts."""
+        if self.state is None:
+            return
+        for inner in ast.walk(target):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                self.state.bind(inner.id, value)
+            elif isinstance(inner, ast.Attribute | ast.Subscript) and isinstance(inner.ctx, ast.Store):
+                self.store(inner, value)
+
+    def _lambda(self, node: ast.Lambda) -> Value:
+        value = self.function_value(node, f"lambda:{node.lineno}:{node.col_offset}")
+        if value.callable is not None:
+            self.use_callable(value.callable, node)
+        return value
+
+    def function_value(self, node: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
+        """A function where it is defined: its defaults and annotations run now, its body when it is called."""
+        held: set[str] = set()
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            held |= self.eval(default).tokens
+        is_plain = isinstance(node, ast.Lambda) or not node.decorator_list
+        return Value(frozenset(held), callable=Callable(node, name, is_plain, self))
+
+    def _joined(self, node: ast.JoinedStr) -> Value:
+        self._children(node)
+        return _TEXT
+
+    def _await(self, node: ast.Await) -> Value:
+        return self.eval(node.value)
+
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> Value:
+        value = self.eval(node.value)
+        self.returned.append(self.fresh(node, value.tokens))
+        return FRESH
+
+    def store(self, target: ast.expr, value: Value, *, rule: str = "assigns inside") -> None:
+        """An assignment to an attribute or an item, or its deletion: a change of the object it belongs to."""
+        if not isinstance(target, ast.Attribute | ast.Subscript):
+            return
+        owner = self.eval(target.value)
+        if isinstance(target, ast.Subscript):
+            self.eval(target.slice)
+        what = ast.unparse(target)
+        if owner.ref:
+            dotted = f"{owner.ref}.{target.attr}" if isinstance(target, ast.Attribute) else owner.ref
+            if "get_ipython" in dotted or dotted.startswith(("builtins.globals", "builtins.locals")):
+                self.mark_dynamic(target, what)
+            for state in hidden.states_of_store(dotted):
+                self.use_state(state, target, what)
+            return
+        is_deep = not isinstance(target.value, ast.Name) and not self._is_face(target.value)
+        self.change(owner.tokens, target, rule, what, is_deep=is_deep)
+        self.hold(owner.tokens, value.tokens)
+
+    def _is_face(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr in FACES and isinstance(node.value, ast.Name)
+
+
+_HANDLERS: dict[type, Function[..., Value]] = {
+    ast.Constant: Expressions._constant,
+    ast.Attribute: Expressions._attribute,
+    ast.Subscript: Expressions._subscript,
+    ast.BinOp: Expressions._binary,
+    ast.UnaryOp: Expressions._unary,
+    ast.Compare: Expressions._compare,
+    ast.BoolOp: Expressions._bool,
+    ast.IfExp: Expressions._if,
+    ast.NamedExpr: Expressions._named,
+    ast.List: Expressions._sequence,
+    ast.Tuple: Expressions._sequence,
+    ast.Set: Expressions._sequence,
+    ast.Starred: Expressions._starred,
+    ast.Dict: Expressions._dict,
+    ast.ListComp: Expressions._comprehension,
+    ast.SetComp: Expressions._comprehension,
+    ast.GeneratorExp: Expressions._comprehension,
+    ast.DictComp: Expressions._comprehension,
+    ast.Lambda: Expressions._lambda,
+    ast.JoinedStr: Expressions._joined,
+    ast.Await: Expressions._await,
+    ast.Yield: Expressions._yield,
+    ast.YieldFrom: Expressions._yield,
+}

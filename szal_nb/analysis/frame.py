@@ -1,0 +1,253 @@
+"""One scope while it is walked: what is bound in it, and the record of what its code does to names outside."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterable
+
+from szal_nb.analysis import hidden
+from szal_nb.analysis.names import Change, Context, ImportedName, Read, StateUse
+from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
+from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Value, either, merged
+
+BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
+# Names that every namespace has and no step gives.
+ALWAYS_THERE = frozenset({"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__"})
+
+
+class Surface:
+    """What the module scope knows of the names around it: the context, made ready for look-ups."""
+
+    def __init__(self, context: Context | None) -> None:
+        self.is_alone = context is None
+        context = context or Context()
+        self.modules = dict(context.modules)
+        self.functions = dict(context.functions)
+        self.classes = dict(context.classes)
+        self.kinds = dict(context.kinds)
+        self._callables: dict[str, Callable | None] = {}
+
+    def knows(self, name: str) -> bool:
+        """Whether the context says something of this name."""
+        return name in self.kinds or name in self.modules or name in self.functions or name in self.classes
+
+    def value(self, name: str) -> Value:
+        """The value of a name from outside."""
+        if name in self.modules:
+            return Value(ref=self.modules[name])
+        if name in self.functions:
+            return Value(callable=self._callable(name))
+        if name in self.classes:
+            return Value(kind="class")
+        if name in self.kinds:
+            kind = self.kinds[name]
+            return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind)
+        if name in BUILTINS:
+            return Value(ref=f"builtins.{name}")
+        if self.is_alone and name in CONVENTIONS:
+            return Value(ref=CONVENTIONS[name])
+        return Value(frozenset({name}))
+
+    def _callable(self, name: str) -> Callable | None:
+        if name not in self._callables:
+            self._callables[name] = function_in(self.functions[name], name)
+        return self._callables[name]
+
+
+def function_in(source: str, name: str) -> Callable | None:
+    """The function that `source` defines, or the lambda it binds; None if it is neither."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return None
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return Callable(node, name, is_plain=not node.decorator_list, is_external=True)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Lambda):
+            return Callable(node.value, name, is_external=True)
+    return None
+
+
+class Frame:
+    """A module, function or class scope. Subclasses add the walking; see `statements`."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        *,
+        outer: Frame | None = None,
+        local: frozenset[str] | None = None,
+        prefix: str = "#",
+    ) -> None:
+        self.surface = surface
+        self.outer = outer
+        self.root: Frame = outer.root if outer is not None else self
+        self.local = local
+        self.prefix = prefix
+        self.is_class = False
+        self.state: State | None = State()
+        self.record = Summary()
+        self.global_names: set[str] = set()
+        self.nonlocal_names: set[str] = set()
+        self.given_lines: dict[str, int] = {}
+        self.deleted: dict[str, Read] = {}
+        self.imports: dict[str, list[ImportedName]] = {}
+        self.returned: list[Value] = []
+        self.last_state: State | None = None
+        self.deferred: set[str] = set()
+        self.guards_names = 0
+        self.loop_exits: list[list[State]] = []
+        self.summaries: dict[int, Summary] = {}
+        self.in_progress: set[int] = set()
+
+    @property
+    def is_module(self) -> bool:
+        """Whether this is the cell's own scope."""
+        return self.outer is None
+
+    def fresh(self, node: ast.AST, held: Iterable[str] = (), kind: str = "") -> Value:
+        """A new object made at `node`, holding the objects `held`."""
+        token = f"{self.prefix}{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}"
+        held = set(held) - {token}
+        if held:
+            self.record.holds.setdefault(token, set()).update(held)
+        return Value(frozenset({token}), kind)
+
+    def reach(self, tokens: Iterable[str]) -> Tokens:
+        """These objects and all that they hold."""
+        found = set(tokens)
+        holds = self.record.holds
+        if not holds:
+            return frozenset(found)
+        todo = [token for token in found if token in holds]
+        while todo:
+            for token in holds[todo.pop()]:
+                if token not in found:
+                    found.add(token)
+                    if token in holds:
+                        todo.append(token)
+        return frozenset(found)
+
+    def part(self, value: Value) -> Value:
+        """Something inside `value`, or a view of it."""
+        return Value(self.reach(value.tokens)) if value.tokens else FRESH
+
+    def hold(self, holders: Iterable[str], held: Iterable[str]) -> None:
+        """From here on, the objects `holders` may hold the objects `held`."""
+        held = frozenset(held)
+        if held:
+            for token in holders:
+                self.record.holds.setdefault(token, set()).update(held - {token})
+
+    def load(self, name: str, line: int, *, via: str = "", is_deferred: bool = False) -> Value:
+        """The value of `name` where the walk stands; a read, if it comes from outside."""
+        state = self.state
+        known = state.values.get(name) if state is not None else None
+        if known is not None and state is not None and name in state.sure:
+            return known
+        if self.is_class and self.outer is not None:
+            outer = self.outer.load(name, line)
+            return outer if known is None else either(outer, known)
+        if not self.is_module:
+            return self._load_in_function(name, known, line)
+        self._read(name, line, via=via, is_optional=known is not None, is_deferred=is_deferred)
+        outside = self.surface.value(name)
+        return outside if known is None else either(outside, known)
+
+    def _load_in_function(self, name: str, known: Value | None, line: int) -> Value:
+        if known is not None and (name not in self.global_names or (self.state and name in self.state.sure)):
+            return known
+        if self.local is not None and name in self.local:
+            return FRESH
+        frame = self.outer
+        while frame is not None and not frame.is_module and name not in self.global_names:
+            if not frame.is_class and frame.local is not None and name in frame.local:
+                inner = frame.state.values.get(name) if frame.state is not None else None
+                return inner or Value(frozenset({f"~{name}"}))
+            frame = frame.outer
+        value = self.root.peek(name)
+        if name not in ALWAYS_THERE:
+            table = self.record.builtins if value.ref == f"builtins.{name}" else self.record.reads
+            table.setdefault(name, Read(name, line))
+        if value.ref or value.callable is not None:
+            return value
+        return Value(frozenset({f"${name}"}), value.kind)
+
+    def peek(self, name: str) -> Value:
+        """The value of a global, without reading it."""
+        known = self.state.values.get(name) if self.state is not None else None
+        return known if known is not None else self.surface.value(name)
+
+    def _read(self, name: str, line: int, *, via: str, is_optional: bool, is_deferred: bool) -> None:
+        if name in ALWAYS_THERE:
+            return
+        is_builtin = name in BUILTINS and not self.surface.knows(name)
+        table = self.record.builtins if is_builtin else self.record.reads
+        is_optional = is_optional or self.guards_names > 0
+        seen = table.get(name)
+        if seen is None:
+            table[name] = Read(name, line, is_optional, via)
+            if is_deferred:
+                self.deferred.add(name)
+        else:
+            if not is_deferred:
+                self.deferred.discard(name)
+            if seen.is_optional and not is_optional:
+                table[name] = Read(name, line, is_optional, via)
+
+    def read_table(self, name: str, line: int) -> None:
+        """A name in SQL: a read if it turns out to be the name of a value, else a table of the database."""
+        self.guards_names += 1
+        self.load(name, line)
+        self.guards_names -= 1
+
+    def bind(self, name: str, value: Value, line: int) -> None:
+        """From here on, `name` is `value` in the scope that Python's rules say."""
+        if self.state is None:
+            return
+        if name in self.global_names and not self.is_module:
+            self.record.gives[name] = either(self.record.gives.get(name, value), value)
+            self.state.bind(name, value)
+            return
+        if name in self.nonlocal_names and self.outer is not None:
+            self.state.bind(name, value)
+            self.outer.bind(name, value, line)
+            return
+        if value.callable is not None:
+            self.root.summaries.clear()
+        self.state.bind(name, value)
+        if self.is_module:
+            self.given_lines.setdefault(name, line)
+
+    def bind_global(self, name: str, value: Value, line: int, is_sure: bool) -> None:
+        """A function that is called here binds a global."""
+        if not self.is_module:
+            self.global_names.add(name)
+        before = self.state.copy() if self.state is not None and not is_sure else None
+        self.bind(name, value, line)
+        if before is not None:
+            self.state = merged(before, self.state)
+
+    def change(
+        self, tokens: Iterable[str], node: ast.AST, rule: str, what: str, *, is_certain: bool = True, is_deep: bool = False
+    ) -> None:
+        """The objects `tokens` are changed in place at `node`."""
+        line = getattr(node, "lineno", 0)
+        for token in self.reach(tokens) if is_deep else tokens:
+            if token.startswith("#"):
+                continue
+            self.record.changes.append((token, Change(token, line, rule, what, is_certain, is_deep)))
+
+    def use_state(self, state: str, node: ast.AST, what: str, *, is_write: bool = True) -> None:
+        """Hidden state is used at `node`."""
+        self.record.states.append(StateUse(state, getattr(node, "lineno", 0), is_write, what))
+
+    def use_ref(self, dotted: str, node: ast.AST) -> None:
+        """A dotted thing of a module is used, in whatever way."""
+        for state in hidden.states_of_use(dotted):
+            self.use_state(state, node, dotted)
+
+    def mark_dynamic(self, node: ast.AST, what: str) -> None:
+        """The code runs code, or looks into the namespace, in a way that cannot be read here."""
+        self.record.dynamic.append(Read(what, getattr(node, "lineno", 0)))

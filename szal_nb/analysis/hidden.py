@@ -1,0 +1,203 @@
+"""Hidden state: what steps share without a name, and which calls use it.
+
+A use is a write when it changes the state or depends on how often others used it (a draw from a generator).
+"""
+
+from __future__ import annotations
+
+from szal_nb.analysis.tables import _names
+
+RANDOM = "random"
+NUMPY_RANDOM = "numpy.random"
+TORCH_RANDOM = "torch.random"
+TENSORFLOW_RANDOM = "tensorflow.random"
+PYPLOT = "pyplot"
+DIRECTORY = "working directory"
+ENVIRONMENT = "environment"
+PANDAS_OPTIONS = "pandas options"
+NUMPY_OPTIONS = "numpy options"
+WARNINGS = "warnings filters"
+LOCALE = "locale"
+SIGNALS = "signals"
+STDOUT = "standard output"
+IMPORT_PATH = "import path"
+LOGGING = "logging"
+
+# Settings of the whole process: any call may depend on them, so a write is ordered with every step that calls anything.
+PROCESS_WIDE = frozenset(
+    {DIRECTORY, ENVIRONMENT, PANDAS_OPTIONS, NUMPY_OPTIONS, WARNINGS, LOCALE, STDOUT, IMPORT_PATH, LOGGING}
+)
+
+# Dotted things whose call is a write.
+_WRITING_CALLS: dict[str, str] = {
+    "os.chdir": DIRECTORY,
+    "os.fchdir": DIRECTORY,
+    "contextlib.chdir": DIRECTORY,
+    "os.putenv": ENVIRONMENT,
+    "os.unsetenv": ENVIRONMENT,
+    "dotenv.load_dotenv": ENVIRONMENT,
+    "pandas.set_option": PANDAS_OPTIONS,
+    "pandas.reset_option": PANDAS_OPTIONS,
+    "pandas.option_context": PANDAS_OPTIONS,
+    "pandas.set_eng_float_format": PANDAS_OPTIONS,
+    "polars.Config": "polars options",
+    "numpy.seterr": NUMPY_OPTIONS,
+    "numpy.errstate": NUMPY_OPTIONS,
+    "numpy.seterrcall": NUMPY_OPTIONS,
+    "numpy.set_printoptions": NUMPY_OPTIONS,
+    "numpy.printoptions": NUMPY_OPTIONS,
+    "warnings.filterwarnings": WARNINGS,
+    "warnings.simplefilter": WARNINGS,
+    "warnings.resetwarnings": WARNINGS,
+    "warnings.catch_warnings": WARNINGS,
+    "locale.setlocale": LOCALE,
+    "signal.signal": SIGNALS,
+    "signal.alarm": SIGNALS,
+    "signal.setitimer": SIGNALS,
+    "contextlib.redirect_stdout": STDOUT,
+    "contextlib.redirect_stderr": STDOUT,
+    "logging.basicConfig": LOGGING,
+    "logging.disable": LOGGING,
+    "logging.captureWarnings": LOGGING,
+    "logging.config.dictConfig": LOGGING,
+    "matplotlib.rc": PYPLOT,
+    "matplotlib.use": PYPLOT,
+    "matplotlib.rcdefaults": PYPLOT,
+    "matplotlib.rc_context": PYPLOT,
+    "pandas.plotting.scatter_matrix": PYPLOT,
+    "pandas.plotting.parallel_coordinates": PYPLOT,
+    "torch.manual_seed": TORCH_RANDOM,
+    "torch.seed": TORCH_RANDOM,
+    "torch.set_rng_state": TORCH_RANDOM,
+    "torch.set_default_dtype": "torch options",
+    "torch.set_num_threads": "torch options",
+    "torch.use_deterministic_algorithms": "torch options",
+    "scipy.stats.bootstrap": NUMPY_RANDOM,
+}
+
+# Modules of which every use is a write, but for what stands behind the colon.
+_WRITING_MODULES: dict[str, tuple[str, frozenset[str]]] = {
+    "matplotlib.pyplot": (PYPLOT, _names("cm get_cmap colormaps Normalize Figure Axes")),
+    "pylab": (PYPLOT, frozenset()),
+    "seaborn": (PYPLOT, _names("load_dataset color_palette husl_palette get_dataset_names")),
+    "random": (RANDOM, _names("Random SystemRandom getstate")),
+    "numpy.random": (
+        NUMPY_RANDOM,
+        _names("default_rng Generator RandomState SeedSequence PCG64 MT19937 Philox SFC64 BitGenerator get_state"),
+    ),
+    "tensorflow.random": (TENSORFLOW_RANDOM, _names("Generator")),
+    "torch.nn.init": (TORCH_RANDOM, frozenset()),
+}
+
+_TORCH_DRAWS = _names("""
+rand randn randint randperm normal bernoulli multinomial rand_like randn_like randint_like poisson
+""")
+# Modules of torch whose making draws weights.
+_TORCH_LAYERS = _names("""
+Linear Conv1d Conv2d Conv3d Embedding LSTM GRU RNN Bilinear ConvTranspose1d ConvTranspose2d MultiheadAttention
+Transformer TransformerEncoderLayer
+""")
+
+# Attributes whose assignment, item assignment or change is a write.
+_WRITING_STORES: dict[str, str] = {
+    "os.environ": ENVIRONMENT,
+    "pandas.options": PANDAS_OPTIONS,
+    "matplotlib.rcParams": PYPLOT,
+    "matplotlib.pyplot.rcParams": PYPLOT,
+    "sys.stdout": STDOUT,
+    "sys.stderr": STDOUT,
+    "sys.path": IMPORT_PATH,
+    "sys.modules": IMPORT_PATH,
+    "warnings.filters": WARNINGS,
+}
+
+# scikit-learn (and friends): draw from numpy's global generator when `random_state` is not given.
+_UNSEEDED = _names("""
+train_test_split KFold StratifiedKFold ShuffleSplit StratifiedShuffleSplit GroupShuffleSplit RepeatedKFold
+RepeatedStratifiedKFold RandomizedSearchCV HalvingRandomSearchCV HalvingGridSearchCV shuffle resample
+RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor RandomTreesEmbedding
+GradientBoostingClassifier GradientBoostingRegressor HistGradientBoostingClassifier HistGradientBoostingRegressor
+AdaBoostClassifier AdaBoostRegressor BaggingClassifier BaggingRegressor IsolationForest DecisionTreeClassifier
+DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor MLPClassifier MLPRegressor BernoulliRBM
+KMeans MiniBatchKMeans BisectingKMeans SpectralClustering GaussianMixture BayesianGaussianMixture
+TSNE MDS SpectralEmbedding PCA TruncatedSVD NMF MiniBatchNMF FastICA DictionaryLearning SparsePCA
+LatentDirichletAllocation SGDClassifier SGDRegressor SGDOneClassSVM Perceptron PassiveAggressiveClassifier
+PassiveAggressiveRegressor LinearSVC LinearSVR RANSACRegressor TheilSenRegressor Nystroem RBFSampler
+GaussianRandomProjection SparseRandomProjection QuantileTransformer IterativeImputer permutation_importance
+mutual_info_classif mutual_info_regression make_classification make_regression make_blobs make_moons make_circles
+make_friedman1 make_s_curve make_swiss_roll make_low_rank_matrix make_multilabel_classification randomized_svd
+fetch_olivetti_faces BalancedRandomForestClassifier SMOTE ADASYN RandomOverSampler RandomUnderSampler UMAP
+""")
+_UNSEEDED_ROOTS = frozenset({"sklearn", "imblearn", "umap"})
+# Those of them that draw only when told to shuffle.
+_SHUFFLERS = frozenset({"KFold", "StratifiedKFold"})
+
+# networkx draws from `random` or numpy when `seed` is not given.
+_NETWORKX_DRAWS = _names("""
+spring_layout erdos_renyi_graph gnp_random_graph gnm_random_graph barabasi_albert_graph watts_strogatz_graph
+connected_watts_strogatz_graph random_regular_graph powerlaw_cluster_graph random_geometric_graph
+fast_gnp_random_graph dense_gnm_random_graph newman_watts_strogatz_graph random_tree random_labeled_tree
+configuration_model stochastic_block_model random_layout
+""")
+
+_PLOT_ACCESSORS = _names("plot hist boxplot")
+_DRAWING_METHODS = _names("sample")
+
+
+def is_within(dotted: str, prefix: str) -> bool:
+    """Whether `dotted` is `prefix` or something inside it."""
+    return dotted == prefix or dotted.startswith(prefix + ".")
+
+
+def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
+    """The hidden states that calling `dotted` with these keyword arguments writes."""
+    found = _WRITING_CALLS.get(dotted)
+    if found is not None:
+        return (found,)
+    root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
+    if root == "torch":
+        is_draw = last in _TORCH_DRAWS and "generator" not in keywords
+        return (TORCH_RANDOM,) if is_draw or (last in _TORCH_LAYERS and ".nn." in dotted) else ()
+    if root in _UNSEEDED_ROOTS and last in _UNSEEDED and "random_state" not in keywords:
+        return () if last in _SHUFFLERS and "shuffle" not in keywords else (NUMPY_RANDOM,)
+    if root == "scipy" and last == "rvs" and "random_state" not in keywords:
+        return (NUMPY_RANDOM,)
+    if root == "networkx":
+        if last in _NETWORKX_DRAWS and "seed" not in keywords:
+            return (RANDOM, NUMPY_RANDOM)
+        return (PYPLOT,) if last.startswith("draw") else ()
+    return ()
+
+
+def states_of_use(dotted: str) -> tuple[str, ...]:
+    """The hidden states that any use of `dotted` writes."""
+    for module, (state, harmless) in _WRITING_MODULES.items():
+        if is_within(dotted, module) and dotted != module:
+            first = dotted[len(module) + 1 :].partition(".")[0]
+            return () if first in harmless else (state,)
+    return ()
+
+
+def states_of_store(dotted: str) -> tuple[str, ...]:
+    """The hidden states that assigning to `dotted`, or changing what it holds, writes."""
+    for prefix, state in _WRITING_STORES.items():
+        if is_within(dotted, prefix):
+            return (state,)
+    used = states_of_use(dotted)
+    return used or (f"module {dotted.partition('.')[0]}",)
+
+
+def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:
+    """The hidden states that a method of this name writes, on an object of unknown type."""
+    if name in _PLOT_ACCESSORS:
+        return (PYPLOT,)
+    if name in _DRAWING_METHODS and "random_state" not in keywords and "seed" not in keywords:
+        return (NUMPY_RANDOM,)
+    if name == "rvs" and "random_state" not in keywords:
+        return (NUMPY_RANDOM,)
+    return ()
+
+
+def is_unseeded(dotted: str, keywords: frozenset[str]) -> bool:
+    """Whether an estimator made this way draws from the global generator each time it is fitted."""
+    return NUMPY_RANDOM in states_of_call(dotted, keywords) and dotted.rpartition(".")[2][:1].isupper()

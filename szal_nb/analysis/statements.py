@@ -1,0 +1,411 @@
+"""Walks through statements in order: what is bound where, along every way through the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable as Function
+
+from szal_nb.analysis import scope
+from szal_nb.analysis.expressions import Expressions
+from szal_nb.analysis.frame import Frame
+from szal_nb.analysis.names import Captured, ImportedName
+from szal_nb.analysis.tables import IMMUTABLE
+from szal_nb.analysis.values import FRESH, Callable, State, Summary, Value, either, merged
+
+_NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
+_DEEPEST_REPEATED_LOOP = 3
+
+
+class Walker(Expressions):
+    """The whole walk; `run` is its door."""
+
+    def run(self, body: list[ast.stmt]) -> None:
+        """Walks through statements, until one that nothing comes after."""
+        for statement in body:
+            if self.state is None:
+                return
+            handler = _HANDLERS.get(type(statement))
+            if handler is not None:
+                handler(self, statement)
+            else:
+                self._other(statement)
+
+    def summary(self, function: Callable) -> Summary | None:
+        """What calling the function does; None while it is being found out (recursion)."""
+        key = id(function.node)
+        known = self.root.summaries.get(key)
+        if known is not None:
+            return known
+        if key in self.root.in_progress:
+            return None
+        self.root.in_progress.add(key)
+        try:
+            found = self._summarise(function)
+        finally:
+            self.root.in_progress.discard(key)
+        self.root.summaries[key] = found
+        return found
+
+    def _summarise(self, function: Callable) -> Summary:
+        node = function.node
+        outer = function.frame if isinstance(function.frame, Frame) else self.root
+        frame = Walker(
+            self.surface, outer=outer, local=scope.local_names(node), prefix=f"#{function.name}@"
+        )
+        args = node.args
+        record = frame.record
+        record.parameters = tuple(arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
+        record.vararg = args.vararg.arg if args.vararg else ""
+        record.kwarg = args.kwarg.arg if args.kwarg else ""
+        for name in (*record.parameters, record.vararg, record.kwarg):
+            if name:
+                frame.bind(name, Value(frozenset({f"@{function.name}.{name}"})), node.lineno)
+        frame.run(scope.body_of(node))
+        for name in record.gives:
+            if frame.state is not None and name in frame.state.sure:
+                record.surely_given.add(name)
+        if frame.returned:
+            returned = frame.returned[0]
+            for other in frame.returned[1:]:
+                returned = either(returned, other)
+            record.returns = returned
+        return record
+
+    def _expression(self, node: ast.Expr) -> None:
+        self.eval(node.value, is_discarded=True)
+
+    def _assign(self, node: ast.Assign) -> None:
+        value = node.value
+        if isinstance(value, ast.Lambda) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            self.bind(name, self.function_value(value, name), node.lineno)
+            return
+        if len(node.targets) == 1 and self._assign_each(node.targets[0], value):
+            return
+        found = self.anchored(self.eval(value), value)
+        for target in node.targets:
+            self.assign(target, found)
+
+    def _assign_each(self, target: ast.expr, value: ast.expr) -> bool:
+        """`a, b = x, y`: element by element."""
+        if not (isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List)):
+            return False
+        if len(target.elts) != len(value.elts):
+            return False
+        if any(isinstance(element, ast.Starred) for element in (*target.elts, *value.elts)):
+            return False
+        found = [self.anchored(self.eval(element), element) for element in value.elts]
+        for inner, inner_value in zip(target.elts, found, strict=True):
+            self.assign(inner, inner_value)
+        return True
+
+    def assign(self, target: ast.expr, value: Value) -> None:
+        """Binds a target of any form to a value."""
+        if isinstance(target, ast.Name):
+            self.bind(target.id, value, target.lineno)
+        elif isinstance(target, ast.Starred):
+            self.assign(target.value, self.fresh(target, self.reach(value.tokens), "list"))
+        elif isinstance(target, ast.Tuple | ast.List):
+            is_new = all(token.startswith("#") and token not in self.record.holds for token in value.tokens)
+            for element in target.elts:
+                if is_new and not value.kind.startswith("matplotlib."):
+                    # What one call returns is taken to be separate objects.
+                    self.assign(element, Value(self.fresh(element).tokens))
+                else:
+                    self.assign(element, Value(self.part(value).tokens, value.kind))
+        else:
+            self.store(target, value)
+
+    def _augmented(self, node: ast.AugAssign) -> None:
+        if not isinstance(node.target, ast.Name):
+            value = self.eval(node.value)
+            self.eval(_loaded(node.target))
+            self.store(node.target, value, rule="augmented assignment")
+            return
+        name = node.target.id
+        before = self.load(name, node.lineno)
+        value = self.eval(node.value)
+        if before.kind in IMMUTABLE or before.ref or (not before.tokens and not before.kind):
+            self.bind(name, Value(kind=before.kind), node.lineno)
+            return
+        is_certain = bool(before.kind) or value.kind in {"list", "dict", "set"}
+        self.change(before.tokens, node, "augmented assignment", ast.unparse(node), is_certain=is_certain)
+        self.hold(before.tokens, self.reach(value.tokens))
+        self.bind(name, before, node.lineno)
+
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        if self.is_module or self.is_class:
+            self.eval(node.annotation)
+        if node.value is None:
+            return
+        if isinstance(node.value, ast.Lambda) and isinstance(node.target, ast.Name):
+            self.bind(node.target.id, self.function_value(node.value, node.target.id), node.lineno)
+            return
+        value = self.anchored(self.eval(node.value), node.value)
+        self.assign(node.target, value)
+
+    def _delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            self._delete_target(target)
+
+    def _delete_target(self, target: ast.expr) -> None:
+        if isinstance(target, ast.Tuple | ast.List):
+            for element in target.elts:
+                self._delete_target(element)
+        elif not isinstance(target, ast.Name):
+            self.store(target, FRESH, rule="deletes inside")
+        elif self.state is not None:
+            if self.is_module and target.id not in self.state.sure:
+                self.load(target.id, target.lineno)
+                self.deleted.setdefault(target.id, self.record.reads[target.id])
+            self.state.unbind(target.id)
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            self.mark_dynamic(node, f"from {node.module} import *")
+        for name, statement, dotted in scope.imported_names(node):
+            self.bind(name, Value(kind="import", ref=dotted), node.lineno)
+            if self.is_module:
+                self.imports.setdefault(name, []).append(ImportedName(name, statement, dotted, node.lineno))
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for decorator in node.decorator_list:
+            self.eval(decorator)
+        for annotation in scope.outside_of(node):
+            if annotation not in node.decorator_list and isinstance(annotation, ast.expr):
+                self.eval(annotation)
+        value = self.function_value(node, node.name)
+        function = value.callable
+        self.bind(node.name, value if function and function.is_plain else Value(value.tokens), node.lineno)
+        if function is not None and (not function.is_plain or self.is_class):
+            self.use_callable(function, node)
+            self._capture(function, node.name, "decorated function")
+
+    def _capture(self, function: Callable, owner: str, what: str) -> None:
+        """A callable that stays tied to this cell's namespace reads globals of it later."""
+        found = self.summary(function)
+        frame: Frame | None = self
+        while frame is not None and frame.is_class:
+            frame, what = frame.outer, "class"
+        if found is None or frame is None or not frame.is_module:
+            return
+        for read in found.reads.values():
+            if read.name != owner:
+                frame.record.captured.append(Captured(read.name, read.line, owner, what))
+
+    def _class(self, node: ast.ClassDef) -> None:
+        for outside in scope.outside_of(node):
+            self.eval(outside.value if isinstance(outside, ast.keyword) else outside)  # type: ignore[arg-type]
+        inner = Walker(self.surface, outer=self, prefix=f"#{node.name}@")
+        inner.is_class = True
+        inner.record = self.record
+        # Methods may name their own class.
+        inner.run([part for part in node.body if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)])
+        self.bind(node.name, Value(kind="class"), node.lineno)
+        inner.run([part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)])
+
+    def _return(self, node: ast.Return) -> None:
+        value = self.eval(node.value)
+        self.returned.append(self.anchored(value, node.value) if node.value is not None else FRESH)
+        self.state = None
+
+    def _raise(self, node: ast.Raise) -> None:
+        self.eval(node.exc)
+        self.eval(node.cause)
+        self._stop()
+
+    def _stop(self) -> None:
+        self.last_state = self.state
+        self.state = None
+
+    def _assert(self, node: ast.Assert) -> None:
+        self.eval(node.test)
+        before = self.state.copy() if self.state else None
+        self.eval(node.msg)
+        self.state = before
+
+    def _break(self, _: ast.Break) -> None:
+        if self.loop_exits and self.state is not None:
+            self.loop_exits[-1].append(self.state)
+        self.state = None
+
+    def _continue(self, _: ast.Continue) -> None:
+        if self.loop_exits and self.state is not None:
+            self.loop_exits[-1].append(self.state)
+        self.state = None
+
+    def _if(self, node: ast.If) -> None:
+        self.eval(node.test)
+        before = self.state.copy() if self.state else None
+        self.run(node.body)
+        after_body, self.state = self.state, before
+        self.run(node.orelse)
+        self.state = merged(after_body, self.state)
+
+    def _for(self, node: ast.For | ast.AsyncFor) -> None:
+        items = self.eval(node.iter)
+
+        def once() -> None:
+            self.assign(node.target, self.part(items))
+            self.run(node.body)
+
+        self._loop(once, node.orelse, is_endless=False)
+
+    def _while(self, node: ast.While) -> None:
+        def once() -> None:
+            self.eval(node.test)
+            self.run(node.body)
+
+        is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
+        self._loop(once, node.orelse, is_endless=is_endless)
+
+    def _loop(self, once: Function[[], None], orelse: list[ast.stmt], *, is_endless: bool) -> None:
+        before = self.state
+        if before is None:
+            return
+        head: State | None = before
+        exits: list[State] = []
+        times = 2 if len(self.loop_exits) < _DEEPEST_REPEATED_LOOP else 1
+        for _ in range(times):
+            self.state = head.copy() if head is not None else None
+            self.loop_exits.append([])
+            once()
+            exits = self.loop_exits.pop()
+            end = self.state
+            for left in exits:
+                end = merged(end, left)
+            joined = merged(before, end)
+            if joined is None or head is None or joined.values == head.values:
+                head = joined
+                break
+            head = joined
+        after: State | None = head
+        if is_endless:
+            after = None
+            for left in exits:
+                after = merged(after, left)
+        self.state = after.copy() if after is not None else None
+        if orelse and not is_endless:
+            self.run(orelse)
+            self.state = merged(after, self.state) if exits else self.state
+
+    def _try(self, node: ast.Try) -> None:
+        before = self.state.copy() if self.state else None
+        guards = any(_catches_name_errors(handler.type) for handler in node.handlers)
+        self.guards_names += guards
+        self.run(node.body)
+        self.guards_names -= guards
+        caught = merged(before, self.state)
+        caught = caught.copy() if caught is not None else None
+        self.run(node.orelse)
+        after = self.state
+        for handler in node.handlers:
+            self.state = caught.copy() if caught is not None else None
+            self.eval(handler.type)
+            if handler.name and self.state is not None:
+                self.state.bind(handler.name, FRESH)
+            self.run(handler.body)
+            if handler.name and self.state is not None:
+                self.state.unbind(handler.name)
+            after = merged(after, self.state)
+        if not node.finalbody:
+            self.state = after
+            return
+        self.state = after.copy() if after is not None else caught
+        self.run(node.finalbody)
+        if after is None:
+            self.state = None
+
+    def _with(self, node: ast.With | ast.AsyncWith) -> None:
+        before = None
+        for item in node.items:
+            value = self.eval(item.context_expr)
+            if item.optional_vars is not None:
+                self.assign(item.optional_vars, self.anchored(value, item.context_expr))
+            if value.kind.endswith(("suppress", ".raises", "assertRaises")):
+                before = self.state.copy() if self.state else None
+        self.run(node.body)
+        if before is not None:
+            self.state = merged(before, self.state)
+
+    def _match(self, node: ast.Match) -> None:
+        subject = self.part(self.eval(node.subject))
+        after: State | None = None
+        is_complete = False
+        for case in node.cases:
+            before = self.state.copy() if self.state else None
+            self._children(case.pattern)
+            for name in scope.pattern_names(case.pattern):
+                self.bind(name, subject, case.pattern.lineno)
+            self.eval(case.guard)
+            self.run(case.body)
+            after = merged(after, self.state)
+            is_complete = case.guard is None and _matches_all(case.pattern)
+            self.state = before
+        self.state = after if is_complete else merged(after, self.state)
+
+    def _global(self, node: ast.Global) -> None:
+        if not self.is_module:
+            self.global_names.update(node.names)
+
+    def _nonlocal(self, node: ast.Nonlocal) -> None:
+        self.nonlocal_names.update(node.names)
+
+    def _other(self, node: ast.stmt) -> None:
+        # Statements of newer Pythons: what they read is read, what they store is bound.
+        self._children(node)
+        for name in scope.target_names(node):
+            self.bind(name, FRESH, node.lineno)
+
+
+def _loaded(target: ast.expr) -> ast.expr:
+    """The same place, as an expression that reads it."""
+    match target:
+        case ast.Attribute(value=value, attr=attr):
+            return ast.copy_location(ast.Attribute(value=value, attr=attr, ctx=ast.Load()), target)
+        case ast.Subscript(value=value, slice=index):
+            return ast.copy_location(ast.Subscript(value=value, slice=index, ctx=ast.Load()), target)
+    return target
+
+
+def _catches_name_errors(kind: ast.expr | None) -> bool:
+    return kind is not None and any(isinstance(node, ast.Name) and node.id in _NAME_ERRORS for node in ast.walk(kind))
+
+
+def _matches_all(pattern: ast.pattern) -> bool:
+    return isinstance(pattern, ast.MatchAs) and (pattern.pattern is None or _matches_all(pattern.pattern))
+
+
+def _nothing(_: Walker, __: ast.stmt) -> None:
+    """`pass`."""
+
+
+_HANDLERS: dict[type, Function[..., None]] = {
+    ast.Expr: Walker._expression,
+    ast.Assign: Walker._assign,
+    ast.AugAssign: Walker._augmented,
+    ast.AnnAssign: Walker._annotated,
+    ast.Delete: Walker._delete,
+    ast.Import: Walker._import,
+    ast.ImportFrom: Walker._import,
+    ast.FunctionDef: Walker._function,
+    ast.AsyncFunctionDef: Walker._function,
+    ast.ClassDef: Walker._class,
+    ast.Return: Walker._return,
+    ast.Raise: Walker._raise,
+    ast.Assert: Walker._assert,
+    ast.Break: Walker._break,
+    ast.Continue: Walker._continue,
+    ast.If: Walker._if,
+    ast.For: Walker._for,
+    ast.AsyncFor: Walker._for,
+    ast.While: Walker._while,
+    ast.Try: Walker._try,
+    ast.TryStar: Walker._try,
+    ast.With: Walker._with,
+    ast.AsyncWith: Walker._with,
+    ast.Match: Walker._match,
+    ast.Global: Walker._global,
+    ast.Nonlocal: Walker._nonlocal,
+    ast.Pass: _nothing,
+}

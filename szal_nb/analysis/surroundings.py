@@ -1,0 +1,62 @@
+"""What the notebook itself binds outside of steps, as far as the analysis needs to know it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from szal_nb.analysis.scope import imported_names
+from szal_nb.analysis.tables import CONVENTIONS
+
+
+class NameKind(StrEnum):
+    """What a name of the notebook is bound to.
+
+    module: also whatever an import statement bound. function: a plain function, which is looked through. class, and
+    callable (a decorated function, a closure, any other thing that is called): used as they are. data: an input of
+    the run.
+    """
+
+    MODULE = "module"
+    FUNCTION = "function"
+    CLASS = "class"
+    CALLABLE = "callable"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookName:
+    """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it."""
+
+    kind: str
+    source: str | None = None
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """All that the notebook binds outside of steps."""
+
+    names: Mapping[str, NotebookName] = field(default_factory=dict)
+
+
+def module_of(name: str, known: NotebookName) -> str:
+    """The dotted thing that a module's name stands for."""
+    if known.statement:
+        try:
+            body = ast.parse(known.statement).body
+        except SyntaxError:
+            body = []
+        for node in body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for bound, _, dotted in imported_names(node):
+                    if bound == name:
+                        return dotted
+    return CONVENTIONS.get(name, name)
+
+
+IPYTHON_NAMES = frozenset({"get_ipython", "display", "In", "Out", "exit", "quit", "_", "__", "___"})
+NAMES_OF_PYTHON = frozenset(dir(builtins)) | IPYTHON_NAMES
