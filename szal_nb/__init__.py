@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from szal_nb.analysis.condition import compile_condition
     from szal_nb.api.flow import Flow, resume, run
     from szal_nb.engine.context import current_context as context
-    from szal_nb.errors import RetryAfter, SzalError
+    from szal_nb.errors import RetryAfter, RunFailed, SzalError
     from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
     from szal_nb.store.runs import open_store
 
@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Flow": "szal_nb.api.flow",
     "RetryAfter": "szal_nb.errors",
+    "RunFailed": "szal_nb.errors",
     "SzalError": "szal_nb.errors",
     "compile_condition": "szal_nb.analysis.condition",
     "context": "szal_nb.engine.context:current_context",
@@ -36,6 +37,7 @@ _HOMES = {
 __all__ = [
     "Flow",
     "RetryAfter",
+    "RunFailed",
     "SzalError",
     "compile_condition",
     "context",

@@ -12,11 +12,13 @@ from szal_nb.analysis.names import Change
 from szal_nb.analysis.tables import (
     CHANGING,
     CHANGING_AS_STATEMENT,
+    CONTAINER_METHODS,
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
     HOLDING,
     IMMUTABLE,
+    KEEPING_KINDS,
     KNOWN_LIBRARIES,
     SHALLOW,
     SHARING,
@@ -31,18 +33,6 @@ _EMPTY: frozenset[str] = frozenset()
 
 class Calls(Frame):
     """The part of the walk that looks at calls; `call` is its door."""
-
-    def eval(self, node: ast.expr | None, *, is_discarded: bool = False) -> Value:
-        """The value of an expression; see `expressions`."""
-        raise NotImplementedError
-
-    def run(self, body: list[ast.stmt]) -> None:
-        """Walks through statements; see `statements`."""
-        raise NotImplementedError
-
-    def summary(self, function: Callable) -> Summary | None:
-        """What calling the function does; None while it is being found out. See `statements`."""
-        raise NotImplementedError
 
     def call(self, node: ast.Call, *, is_discarded: bool) -> Value:
         """The value of a call, with all that it does recorded."""
@@ -91,8 +81,7 @@ class Calls(Frame):
         strings.read_in_call(self, node, name)
         self._change_by_functions(node, name, [owner, *everything])
         what = f"{_short(node.func)}(…)"
-        assert isinstance(node.func, ast.Attribute)
-        is_deep = not isinstance(node.func.value, ast.Name)
+        is_deep = owner.is_part or self._changes_what_it_holds(name, owner)
         is_table = owner.kind.startswith(_TABLES)
         if owner.kind in IMMUTABLE:
             return Value(kind=owner.kind if owner.kind == "str" else "")
@@ -119,6 +108,12 @@ class Calls(Frame):
             return True
         # torch marks its methods that work in place so.
         return name.endswith("_") and not name.startswith("_") and name not in UNCHANGING
+
+    def _changes_what_it_holds(self, name: str, owner: Value) -> bool:
+        # An optimizer's step changes the parameters that it was made with; a list's append changes the list only.
+        if name in HOLDING and not name.startswith(("fit", "set_params")):
+            return False
+        return name not in CONTAINER_METHODS and not owner.kind.startswith(KEEPING_KINDS)
 
     def _method_result(
         self, node: ast.Call, name: str, owner: Value, everything: Iterable[Value], *, is_table: bool
@@ -254,18 +249,18 @@ class Calls(Frame):
         meant: dict[str, Tokens] = {
             f"@{function.name}.{parameter}": frozenset(tokens) for parameter, tokens in passed.items()
         }
-        for read in found.reads.values():
-            if self.is_module or self.is_class:
-                value = self.load(
-                    read.name, line if function.is_external else read.line, via=function.name, is_deferred=not is_called
-                )
-            else:
-                value = self.load(read.name, line)
-            meant[f"${read.name}"] = value.tokens
-        for read in found.builtins.values():
-            self.load(
-                read.name, line if function.is_external else read.line, via=function.name, is_deferred=not is_called
+        # A class body is no scope for the functions in it.
+        frame: Frame = self
+        while frame.is_class and frame.outer is not None:
+            frame = frame.outer
+        for read in (*found.reads.values(), *found.builtins.values()):
+            value = frame.load(
+                read.name,
+                line if function.is_external or not frame.is_module else read.line,
+                via=function.name,
+                is_deferred=not is_called,
             )
+            meant[f"${read.name}"] = value.tokens
         here = self.fresh(node)
 
         def substitute(tokens: Iterable[str]) -> Tokens:
@@ -282,13 +277,18 @@ class Calls(Frame):
         for token, change in found.changes:
             if is_called or not token.startswith("@"):
                 what = change.what if change.rule == "notebook function" else f"{function.name}: {change.what}"
-                for concrete in substitute({token}):
+                for concrete in sorted(substitute({token})):
                     if concrete.startswith("#"):
                         continue
                     known = replace(change, name=concrete, rule="notebook function", what=what)
-                    record.changes.append((concrete, Change(
-                        concrete, line, known.rule, known.what, known.is_certain and is_called, known.is_deep
-                    )))
+                    record.changes.append(
+                        (
+                            concrete,
+                            Change(
+                                concrete, line, known.rule, known.what, known.is_certain and is_called, known.is_deep
+                            ),
+                        )
+                    )
         for use in found.states:
             record.states.append(replace(use, line=line) if function.is_external else use)
         record.dynamic.extend(replace(read, line=line) for read in found.dynamic)
@@ -343,4 +343,6 @@ def _made_kind(dotted: str) -> str:
     return plain.get(dotted, dotted)
 
 
-_NOT_TABLES = frozenset({"set_option", "get_option", "Timestamp", "Timedelta", "ExcelFile", "HDFStore", "unique", "factorize"})
+_NOT_TABLES = frozenset(
+    {"set_option", "get_option", "Timestamp", "Timedelta", "ExcelFile", "HDFStore", "unique", "factorize"}
+)

@@ -44,9 +44,9 @@ def _words(text: str) -> list[str]:
 
 @lru_cache(maxsize=_KEPT)
 def analyze_cell(source: str, context: Context | None = None) -> CellNames:
-    """What the code of a cell reads, gives, changes and uses besides; `SyntaxError` if it is not Python.
+    r"""What the code of a cell reads, gives, changes and uses besides; `SyntaxError` if it is not Python.
 
-    >>> names = analyze_cell("total = price * count\\nbasket.append(total)")
+    >>> names = analyze_cell("total = price * count\nbasket.append(total)")
     >>> names.read_names, names.given_names, names.changed_names
     (('price', 'count', 'basket'), ('total',), ('basket',))
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable as Function
+from typing import ClassVar
 
 from szal_nb.analysis import hidden
 from szal_nb.analysis.calls import Calls
@@ -28,7 +29,7 @@ class Expressions(Calls):
             return self.call(node, is_discarded=is_discarded)
         if is_discarded and isinstance(node, ast.Await | ast.Starred | ast.BoolOp | ast.IfExp | ast.Compare):
             return self._discarded(node)
-        handler = _HANDLERS.get(type(node))
+        handler = self._expressions.get(type(node))
         return handler(self, node) if handler is not None else self._children(node)
 
     def _discarded(self, node: ast.expr) -> Value:
@@ -67,7 +68,7 @@ class Expressions(Calls):
         if node.attr == "plot":
             self.use_state(hidden.PYPLOT, node, ".plot")
         if node.attr in FACES:
-            return Value(owner.tokens, owner.kind)
+            return Value(owner.tokens, owner.kind, is_part=owner.is_part)
         return self.part(owner)
 
     def _subscript(self, node: ast.Subscript) -> Value:
@@ -87,7 +88,17 @@ class Expressions(Calls):
             case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor()):
                 return True
             case ast.Call(func=ast.Attribute(attr=attr)):
-                return attr in ("isin", "notna", "isna", "notnull", "isnull", "between", "duplicated", "contains", "sample")
+                return attr in (
+                    "isin",
+                    "notna",
+                    "isna",
+                    "notnull",
+                    "isnull",
+                    "between",
+                    "duplicated",
+                    "contains",
+                    "sample",
+                )
             case ast.Tuple(elts=elts):
                 return any(self._makes_copy(element) for element in elts)
         return False
@@ -130,7 +141,7 @@ class Expressions(Calls):
             self.state = merged(before, self.state)
         return value
 
-    def _if(self, node: ast.IfExp) -> Value:
+    def _choice(self, node: ast.IfExp) -> Value:
         self.eval(node.test)
         before = self.state.copy() if self.state else None
         body = self.eval(node.body)
@@ -190,7 +201,7 @@ class Expressions(Calls):
         else:
             element = self.eval(node.elt)
         held = self.reach(element.tokens)
-        state = self.state
+        state = self.state or state
         for name, (value, was_sure) in saved.items():
             state.unbind(name)
             if value is not None:
@@ -251,41 +262,37 @@ class Expressions(Calls):
         what = ast.unparse(target)
         if owner.ref:
             dotted = f"{owner.ref}.{target.attr}" if isinstance(target, ast.Attribute) else owner.ref
-            if "get_ipython" in dotted or dotted.startswith(("builtins.globals", "builtins.locals")):
-                self.mark_dynamic(target, what)
+            if dotted.startswith("builtins."):
+                # `globals()["x"] = 1`: the call has been noted.
+                return
             for state in hidden.states_of_store(dotted):
                 self.use_state(state, target, what)
             return
-        is_deep = not isinstance(target.value, ast.Name) and not self._is_face(target.value)
-        self.change(owner.tokens, target, rule, what, is_deep=is_deep)
+        self.change(owner.tokens, target, rule, what, is_deep=owner.is_part)
         self.hold(owner.tokens, value.tokens)
 
-    def _is_face(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Attribute) and node.attr in FACES and isinstance(node.value, ast.Name)
-
-
-_HANDLERS: dict[type, Function[..., Value]] = {
-    ast.Constant: Expressions._constant,
-    ast.Attribute: Expressions._attribute,
-    ast.Subscript: Expressions._subscript,
-    ast.BinOp: Expressions._binary,
-    ast.UnaryOp: Expressions._unary,
-    ast.Compare: Expressions._compare,
-    ast.BoolOp: Expressions._bool,
-    ast.IfExp: Expressions._if,
-    ast.NamedExpr: Expressions._named,
-    ast.List: Expressions._sequence,
-    ast.Tuple: Expressions._sequence,
-    ast.Set: Expressions._sequence,
-    ast.Starred: Expressions._starred,
-    ast.Dict: Expressions._dict,
-    ast.ListComp: Expressions._comprehension,
-    ast.SetComp: Expressions._comprehension,
-    ast.GeneratorExp: Expressions._comprehension,
-    ast.DictComp: Expressions._comprehension,
-    ast.Lambda: Expressions._lambda,
-    ast.JoinedStr: Expressions._joined,
-    ast.Await: Expressions._await,
-    ast.Yield: Expressions._yield,
-    ast.YieldFrom: Expressions._yield,
-}
+    _expressions: ClassVar[dict[type, Function[..., Value]]] = {
+        ast.Constant: _constant,
+        ast.Attribute: _attribute,
+        ast.Subscript: _subscript,
+        ast.BinOp: _binary,
+        ast.UnaryOp: _unary,
+        ast.Compare: _compare,
+        ast.BoolOp: _bool,
+        ast.IfExp: _choice,
+        ast.NamedExpr: _named,
+        ast.List: _sequence,
+        ast.Tuple: _sequence,
+        ast.Set: _sequence,
+        ast.Starred: _starred,
+        ast.Dict: _dict,
+        ast.ListComp: _comprehension,
+        ast.SetComp: _comprehension,
+        ast.GeneratorExp: _comprehension,
+        ast.DictComp: _comprehension,
+        ast.Lambda: _lambda,
+        ast.JoinedStr: _joined,
+        ast.Await: _await,
+        ast.Yield: _yield,
+        ast.YieldFrom: _yield,
+    }

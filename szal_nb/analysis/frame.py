@@ -86,6 +86,7 @@ class Frame:
         self.local = local
         self.prefix = prefix
         self.is_class = False
+        self.class_name = ""
         self.state: State | None = State()
         self.record = Summary()
         self.global_names: set[str] = set()
@@ -100,6 +101,18 @@ class Frame:
         self.loop_exits: list[list[State]] = []
         self.summaries: dict[int, Summary] = {}
         self.in_progress: set[int] = set()
+
+    def eval(self, node: ast.expr | None, *, is_discarded: bool = False) -> Value:
+        """The value of an expression; see `expressions`."""
+        raise NotImplementedError
+
+    def run(self, body: list[ast.stmt]) -> None:
+        """Walks through statements; see `statements`."""
+        raise NotImplementedError
+
+    def summary(self, function: Callable) -> Summary | None:
+        """What calling the function does; None while it is being found out. See `statements`."""
+        raise NotImplementedError
 
     @property
     def is_module(self) -> bool:
@@ -131,7 +144,7 @@ class Frame:
 
     def part(self, value: Value) -> Value:
         """Something inside `value`, or a view of it."""
-        return Value(self.reach(value.tokens)) if value.tokens else FRESH
+        return Value(self.reach(value.tokens), is_part=True) if value.tokens else FRESH
 
     def hold(self, holders: Iterable[str], held: Iterable[str]) -> None:
         """From here on, the objects `holders` may hold the objects `held`."""
@@ -230,11 +243,18 @@ class Frame:
             self.state = merged(before, self.state)
 
     def change(
-        self, tokens: Iterable[str], node: ast.AST, rule: str, what: str, *, is_certain: bool = True, is_deep: bool = False
+        self,
+        tokens: Iterable[str],
+        node: ast.AST,
+        rule: str,
+        what: str,
+        *,
+        is_certain: bool = True,
+        is_deep: bool = False,
     ) -> None:
         """The objects `tokens` are changed in place at `node`."""
         line = getattr(node, "lineno", 0)
-        for token in self.reach(tokens) if is_deep else tokens:
+        for token in sorted(self.reach(tokens) if is_deep else tokens):
             if token.startswith("#"):
                 continue
             self.record.changes.append((token, Change(token, line, rule, what, is_certain, is_deep)))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
 
 from szal_nb.analysis import hidden
+from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.strings import literal
 from szal_nb.analysis.values import FRESH, Value
-
-if TYPE_CHECKING:
-    from szal_nb.analysis.calls import Calls
 
 # Magics that run the code they are given in the namespace of the cell.
 _RUNS_CODE = frozenset({"time", "timeit", "prun", "capture", "memit", "mprun", "lprun", "debug"})
@@ -38,7 +35,7 @@ _DOLLAR = re.compile(r"\$([A-Za-z_]\w*)")
 _FLAGS = re.compile(r"^(?:\s*-{1,2}\w+(?:[ =]\d+)?)*\s*")
 
 
-def call(frame: Calls, node: ast.Call, dotted: str) -> Value:
+def call(frame: Frame, node: ast.Call, dotted: str) -> Value:
     """What a call of something of `get_ipython()` does."""
     method = dotted.rpartition(".")[2]
     texts = [literal(argument) for argument in node.args]
@@ -54,7 +51,7 @@ def call(frame: Calls, node: ast.Call, dotted: str) -> Value:
     return FRESH
 
 
-def _magic(frame: Calls, node: ast.Call, name: str, rest: list[str | None]) -> Value:
+def _magic(frame: Frame, node: ast.Call, name: str, rest: list[str | None]) -> Value:
     line = (rest[0] if rest else "") or ""
     body = (rest[1] if len(rest) > 1 else "") or ""
     if name in _STATES:
@@ -74,7 +71,7 @@ def _magic(frame: Calls, node: ast.Call, name: str, rest: list[str | None]) -> V
     return FRESH
 
 
-def _run_text(frame: Calls, node: ast.Call, name: str, code: str) -> None:
+def _run_text(frame: Frame, node: ast.Call, name: str, code: str) -> None:
     if not code.strip():
         return
     try:
@@ -88,7 +85,7 @@ def _run_text(frame: Calls, node: ast.Call, name: str, code: str) -> None:
     frame.run(tree.body)
 
 
-def _expand(frame: Calls, node: ast.Call, text: str) -> None:
+def _expand(frame: Frame, node: ast.Call, text: str) -> None:
     for name in _DOLLAR.findall(text):
         frame.guards_names += 1
         frame.load(name, node.lineno)

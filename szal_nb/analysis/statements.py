@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable as Function
+from typing import ClassVar
 
 from szal_nb.analysis import scope
 from szal_nb.analysis.expressions import Expressions
@@ -24,7 +25,7 @@ class Walker(Expressions):
         for statement in body:
             if self.state is None:
                 return
-            handler = _HANDLERS.get(type(statement))
+            handler = self._statements.get(type(statement))
             if handler is not None:
                 handler(self, statement)
             else:
@@ -49,9 +50,7 @@ class Walker(Expressions):
     def _summarise(self, function: Callable) -> Summary:
         node = function.node
         outer = function.frame if isinstance(function.frame, Frame) else self.root
-        frame = Walker(
-            self.surface, outer=outer, local=scope.local_names(node), prefix=f"#{function.name}@"
-        )
+        frame = Walker(self.surface, outer=outer, local=scope.local_names(node), prefix=f"#{function.name}@")
         args = node.args
         record = frame.record
         record.parameters = tuple(arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
@@ -186,7 +185,8 @@ class Walker(Expressions):
         found = self.summary(function)
         frame: Frame | None = self
         while frame is not None and frame.is_class:
-            frame, what = frame.outer, "class"
+            owner, what = frame.class_name, "class"
+            frame = frame.outer
         if found is None or frame is None or not frame.is_module:
             return
         for read in found.reads.values():
@@ -198,6 +198,7 @@ class Walker(Expressions):
             self.eval(outside.value if isinstance(outside, ast.keyword) else outside)  # type: ignore[arg-type]
         inner = Walker(self.surface, outer=self, prefix=f"#{node.name}@")
         inner.is_class = True
+        inner.class_name = node.name
         inner.record = self.record
         # Methods may name their own class.
         inner.run([part for part in node.body if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)])
@@ -357,6 +358,39 @@ class Walker(Expressions):
         for name in scope.target_names(node):
             self.bind(name, FRESH, node.lineno)
 
+    def _nothing(self, _: ast.Pass) -> None:
+        """`pass`."""
+
+    _statements: ClassVar[dict[type, Function[..., None]]] = {
+        ast.Expr: _expression,
+        ast.Assign: _assign,
+        ast.AugAssign: _augmented,
+        ast.AnnAssign: _annotated,
+        ast.Delete: _delete,
+        ast.Import: _import,
+        ast.ImportFrom: _import,
+        ast.FunctionDef: _function,
+        ast.AsyncFunctionDef: _function,
+        ast.ClassDef: _class,
+        ast.Return: _return,
+        ast.Raise: _raise,
+        ast.Assert: _assert,
+        ast.Break: _break,
+        ast.Continue: _continue,
+        ast.If: _if,
+        ast.For: _for,
+        ast.AsyncFor: _for,
+        ast.While: _while,
+        ast.Try: _try,
+        ast.TryStar: _try,
+        ast.With: _with,
+        ast.AsyncWith: _with,
+        ast.Match: _match,
+        ast.Global: _global,
+        ast.Nonlocal: _nonlocal,
+        ast.Pass: _nothing,
+    }
+
 
 def _loaded(target: ast.expr) -> ast.expr:
     """The same place, as an expression that reads it."""
@@ -374,38 +408,3 @@ def _catches_name_errors(kind: ast.expr | None) -> bool:
 
 def _matches_all(pattern: ast.pattern) -> bool:
     return isinstance(pattern, ast.MatchAs) and (pattern.pattern is None or _matches_all(pattern.pattern))
-
-
-def _nothing(_: Walker, __: ast.stmt) -> None:
-    """`pass`."""
-
-
-_HANDLERS: dict[type, Function[..., None]] = {
-    ast.Expr: Walker._expression,
-    ast.Assign: Walker._assign,
-    ast.AugAssign: Walker._augmented,
-    ast.AnnAssign: Walker._annotated,
-    ast.Delete: Walker._delete,
-    ast.Import: Walker._import,
-    ast.ImportFrom: Walker._import,
-    ast.FunctionDef: Walker._function,
-    ast.AsyncFunctionDef: Walker._function,
-    ast.ClassDef: Walker._class,
-    ast.Return: Walker._return,
-    ast.Raise: Walker._raise,
-    ast.Assert: Walker._assert,
-    ast.Break: Walker._break,
-    ast.Continue: Walker._continue,
-    ast.If: Walker._if,
-    ast.For: Walker._for,
-    ast.AsyncFor: Walker._for,
-    ast.While: Walker._while,
-    ast.Try: Walker._try,
-    ast.TryStar: Walker._try,
-    ast.With: Walker._with,
-    ast.AsyncWith: Walker._with,
-    ast.Match: Walker._match,
-    ast.Global: Walker._global,
-    ast.Nonlocal: Walker._nonlocal,
-    ast.Pass: _nothing,
-}

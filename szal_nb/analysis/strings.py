@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from szal_nb.analysis.frame import Frame
+from szal_nb.analysis.frame import Frame
 
 _AT_NAME = re.compile(r"@([A-Za-z_]\w*)")
-_TABLE = re.compile(r"\b(?:from|join|describe|summarize|into|update|table)\s+([A-Za-z_]\w*)(?!\w*\s*[.(])", re.IGNORECASE)
+_TABLE = re.compile(
+    r"\b(?:from|join|describe|summarize|into|update|table)\s+([A-Za-z_]\w*)(?!\w*\s*[.(])", re.IGNORECASE
+)
 _LISTED = re.compile(r"\bfrom\s+((?:[A-Za-z_]\w*\s*(?:as\s+\w+\s*)?,\s*)+[A-Za-z_]\w*)", re.IGNORECASE)
-_SQL_WORDS = frozenset({"select", "values", "lateral", "unnest", "read_csv", "read_parquet", "generate_series", "range"})
+_SQL_WORDS = frozenset(
+    {"select", "values", "lateral", "unnest", "read_csv", "read_parquet", "generate_series", "range"}
+)
 _STRING_METHODS = frozenset({"query", "eval"})
 _SQL_METHODS = frozenset({"sql", "query", "execute", "query_df", "from_query"})
 
@@ -22,7 +24,7 @@ def literal(node: ast.expr | None) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return " ".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        return " ".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
     return None
 
 
@@ -46,7 +48,9 @@ def names_in_sql(text: str) -> list[str]:
     found = _TABLE.findall(text)
     for listed in _LISTED.findall(text):
         found += [part.split()[0] for part in listed.split(",") if part.split()]
-    defined = {name.lower() for name in re.findall(r"(\w+)\s+as\s*(?:not\s+)?(?:materialized\s*)?\(", text, re.IGNORECASE)}
+    defined = {
+        name.lower() for name in re.findall(r"(\w+)\s+as\s*(?:not\s+)?(?:materialized\s*)?\(", text, re.IGNORECASE)
+    }
     return [name for name in dict.fromkeys(found) if name.lower() not in _SQL_WORDS | defined]
 
 

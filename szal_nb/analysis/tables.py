@@ -131,8 +131,10 @@ getchannel resize_copy filter transpose
 
 # Known not to change their object, whatever its type is.
 UNCHANGING = (
-    _PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _SHOWING | _TENSORS | _IMAGES
-) - CHANGING - CHANGING_AS_STATEMENT
+    (_PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _SHOWING | _TENSORS | _IMAGES)
+    - CHANGING
+    - CHANGING_AS_STATEMENT
+)
 
 # Of those, the ones whose result may be the object, a part of it, or a view of its memory.
 SHARING = _names("""
@@ -154,6 +156,36 @@ HOLDING = _names("""
 append appendleft extend extendleft insert setdefault update add put put_nowait add_node add_edge add_nodes_from
 add_edges_from setattr set_params fit
 """)
+
+# Methods of containers: they change the container, not what is in it.
+CONTAINER_METHODS = _names("""
+append appendleft extend extendleft insert remove clear pop popitem popleft setdefault discard update sort reverse rotate
+intersection_update difference_update symmetric_difference_update move_to_end add
+""")
+
+# Kinds of objects that leave alone what they were made of, but for compositions of estimators.
+KEEPING_KINDS = (
+    "list",
+    "dict",
+    "set",
+    "pandas.",
+    "polars.",
+    "numpy.",
+    "statsmodels.",
+    "scipy.",
+    "networkx.",
+    "sklearn.linear_model",
+    "sklearn.tree",
+    "sklearn.svm",
+    "sklearn.cluster",
+    "sklearn.decomposition",
+    "sklearn.preprocessing",
+    "sklearn.neighbors",
+    "sklearn.naive_bayes",
+    "sklearn.model_selection",
+    "xgboost.",
+    "lightgbm.",
+)
 
 # Types whose values cannot change: `+=` on them binds the name anew.
 IMMUTABLE = _names("int float complex str bytes bool None tuple frozenset date range")

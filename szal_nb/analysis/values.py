@@ -28,12 +28,16 @@ class Callable:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`tokens`: the objects it may be. `ref`: the dotted thing that it is, for modules and what they hold."""
+    """`tokens`: the objects it may be. `ref`: the dotted thing that it is, for modules and what they hold.
+
+    `is_part`: it is something inside these objects, so that a change of it is not seen at their surface.
+    """
 
     tokens: Tokens = NOTHING
     kind: str = ""
     ref: str = ""
     callable: Callable | None = None
+    is_part: bool = False
 
 
 FRESH = Value()
@@ -70,6 +74,7 @@ def either(first: Value, second: Value) -> Value:
         first.kind if first.kind == second.kind else "",
         first.ref if first.ref == second.ref else "",
         first.callable or second.callable,
+        first.is_part or second.is_part,
     )
 
 

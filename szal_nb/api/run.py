@@ -220,6 +220,7 @@ class Run:
 
     def raise_if_failed(self) -> Run:
         """The run itself if it completed; raises RunFailed otherwise."""
+        __tracebackhide__ = True
         if self.state == RunState.COMPLETED:
             return self
         failures = tuple(
@@ -304,6 +305,7 @@ class RunHandle(Run):
         return self
 
     def __await__(self) -> Generator[Any, None, Run]:
+        __tracebackhide__ = True
         yield from self.wait().__await__()
         return self.raise_if_failed()
 

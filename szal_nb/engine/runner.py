@@ -40,7 +40,7 @@ from szal_nb.engine.signal import (
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RetryAfter, RunError, StepTimeout
 from szal_nb.model.event import Event
-from szal_nb.model.state import RunSnapshot
+from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
 
@@ -115,7 +115,8 @@ class Runner:
     ) -> None:
         self.machine = machine
         self.run_id = run_id
-        self.snapshot = snapshot if snapshot is not None else RunSnapshot()
+        # The steps are there before the record is: who has just started a run may ask for one at once.
+        self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
         self.values: dict[tuple[int, str], Any] = {}
         self.sinks: list[Sink] = list(sinks)
         self._bodies = bodies
@@ -411,6 +412,12 @@ class Runner:
             shown = context.take()
             if shown:
                 self.post(AttemptOutput(self._clock(), self.machine.index[context.step], context.attempt, shown))
+
+
+def _nothing_yet(machine: RunMachine) -> RunSnapshot:
+    flow = machine.graph.flow
+    steps = {name: StepSnapshot(name=name) for name in machine.names}
+    return RunSnapshot(flow=flow.name, version=flow.version, steps=steps)
 
 
 def describe(error: BaseException, context: StepContext) -> ErrorInfo:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from szal_nb.store import pickling, plain
 
-ENTRY_POINTS = "szal_nb.codecs"
 Buffer = bytes | memoryview
 
 
@@ -85,10 +82,13 @@ class ArrayCodec:
         _check_size(value.nbytes, limit)
         return self._encode(numpy, value)
 
-    def _encode(self, numpy: Any, array: Any) -> Encoded:
+    def _encode(self, numpy: Any, array: Any) -> Encoded | None:
         is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         header = io.BytesIO()
-        numpy.lib.format.write_array_header_1_0(header, numpy.lib.format.header_data_from_array_1_0(array))
+        try:
+            numpy.lib.format.write_array_header_1_0(header, numpy.lib.format.header_data_from_array_1_0(array))
+        except ValueError:  # Field names that are not Latin, or too many of them.
+            return None
         # ascontiguousarray makes a 0-d array 1-d; the header knows the shape.
         flat = numpy.ascontiguousarray(array.T if is_fortran else array).reshape(-1)
         text = "\0".join(flat.tolist()).encode("utf-8", "replace") if array.dtype.kind == "U" else b""
@@ -144,43 +144,6 @@ class PickleCodec:
             return pickling.load(_bytes(data), resolve_class)
         except pickle.UnpicklingError as error:
             raise ValueError(str(error)) from error
-
-
-def standard_codecs() -> tuple[Codec, ...]:
-    """The codecs of this package, in the order in which they are asked."""
-    from szal_nb.store.tables import (
-        PandasCodec,
-        PolarsCodec,
-        PolarsSeriesCodec,
-        TableCodec,
-    )  # the tables' codecs build on this module
-
-    return (
-        PlainCodec(),
-        ArrayCodec(),
-        ScalarCodec(),
-        PandasCodec(),
-        PolarsCodec(),
-        PolarsSeriesCodec(),
-        TableCodec(),
-        PickleCodec(),
-    )
-
-
-def installed_codecs() -> tuple[Codec, ...]:
-    """Codecs that other packages register under the entry point group `szal_nb.codecs`; they are asked first."""
-    found = []
-    for point in entry_points(group=ENTRY_POINTS):
-        codec = point.load()()
-        if not isinstance(codec, Codec):
-            raise TypeError(f"The entry point {point.value} does not make a codec (see szal_nb.store.codecs.Codec).")
-        found.append(codec)
-    return tuple(found)
-
-
-def all_codecs(extra: Sequence[Codec] = ()) -> tuple[Codec, ...]:
-    """`extra`, then the standard ones."""
-    return (*extra, *standard_codecs())
 
 
 def _bytes(data: bytes | Path) -> bytes:

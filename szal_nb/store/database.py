@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from szal_nb.store.failure import StoreMissing, explain
+from szal_nb.store.failure import FAILURES, StoreMissing, explain
 from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
 from szal_nb.store.schema import VERSION, check_connection, check_header, migrate
 
@@ -92,7 +92,7 @@ def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
                 if check_connection(connection, path) < VERSION:
                     connection.execute(f"PRAGMA journal_mode = {journal_mode}")
                     migrate(connection)
-    except (sqlite3.Error, OSError) as error:
+    except FAILURES as error:
         raise explain(error, path) from error
 
 
@@ -138,7 +138,7 @@ class Reader:
                     yield connection
                 finally:
                     connection.execute("ROLLBACK")
-            except (sqlite3.Error, OSError) as error:
+            except FAILURES as error:
                 raise explain(error, self._path) from error
 
     def fetch(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -84,17 +85,21 @@ class StoreUnusable(_AtPath):
         return f"The store {self.path} cannot be used: {self.detail}"
 
 
-def explain(error: sqlite3.Error | OSError, path: str | Path) -> StoreError:
+# What a store can fail with: SQLite reports some damage as text that is no text.
+FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
+
+
+def explain(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | Path) -> StoreError:
     """The error of this package that says what `error` means for the store at `path`; its cause is `error`."""
     found = _translate(error, path)
     found.__cause__ = error
     return found
 
 
-def _translate(error: sqlite3.Error | OSError, path: str | Path) -> StoreError:
+def _translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | Path) -> StoreError:
+    if isinstance(error, UnicodeDecodeError):
+        return StoreDamaged(path, f"it holds text that is none ({error.reason})")
     if isinstance(error, OSError):
-        import errno
-
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return StoreFull(path, error.strerror or str(error))
         return StoreUnusable(path, f"{error.strerror or error} ({error.filename or path})")

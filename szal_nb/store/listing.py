@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from szal_nb.model.state import RunState
+from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.owner import Owner, is_alive
 from szal_nb.store.projection import seconds
 
@@ -22,7 +24,7 @@ RUN_COLUMNS = (
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     """What the store says of a run, beside its steps. Times in seconds since the epoch.
 
-    `lease_until` is None for a run that nobody owns: it ended, or was given up.
+    `is_owned`: a living process runs it. `lease_until` is None once it ended, or was given up.
     """
 
     id: str
@@ -30,6 +32,7 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     state: RunState
     shown_state: str
+    is_owned: bool
     reason: str
     created_at: float
     started_at: float | None
@@ -57,10 +60,13 @@ def owner_lives(owner: Owner | None, lease_until: float | None, now: float) -> b
     return owner is not None and lease_until is not None and is_alive(owner, lease_until, now=now)
 
 
-def stored_runs(rows: Iterable[Sequence[object]], now: float) -> list[StoredRun]:
+def stored_runs(rows: Iterable[Sequence[object]], now: float, path: Path) -> list[StoredRun]:
     """The runs of rows with `RUN_COLUMNS`, in their order. Each owner is looked at once."""
     lives = functools.cache(lambda owner, lease: owner_lives(_owner(owner), seconds(lease), now))
-    return [_stored(cast("_Row", row), lives) for row in rows]
+    try:
+        return [_stored(cast("_Row", row), lives) for row in rows]
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        raise StoreDamaged(path, f"the row of a run cannot be read ({error})") from error
 
 
 _Row = tuple[
@@ -71,13 +77,14 @@ _Row = tuple[
 
 def _stored(row: _Row, lives: functools._lru_cache_wrapper[bool]) -> StoredRun:
     state = RunState(row[3])
-    shown = state.value if state.is_final or lives(row[13], row[16]) else CRASHED
+    is_owned = lives(row[13], row[16])
     return StoredRun(
         id=row[0],
         flow=row[1],
         version=row[2],
         state=state,
-        shown_state=shown,
+        shown_state=state.value if state.is_final or is_owned else CRASHED,
+        is_owned=is_owned,
         reason=row[4] or "",
         created_at=cast("float", seconds(row[5])),
         started_at=seconds(row[6]),

@@ -181,8 +181,8 @@ def _start_of(pid: int) -> str | None:
 
 
 def _start_on_windows(pid: int) -> str | None:
-    import ctypes
-    from ctypes import wintypes
+    import ctypes  # late: Windows only
+    from ctypes import wintypes  # late: Windows only
 
     kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
     query_limited_information, still_active = 0x1000, 259

@@ -1,7 +1,7 @@
 """cloudpickle as the last format, with notebook classes by name.
 
 An instance of a class that a notebook defines is stored as the class's name and the instance's state, and loaded
-onto the class that the reader's notebook defines; the class itself, given as a value, is stored whole.
+onto the class that the reader's notebook defines; a class that is itself the value is stored whole.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class _Limited(io.BytesIO):
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, top: object) -> None:
+    def __init__(self, file: io.BytesIO, *, is_class: bool) -> None:
         super().__init__(file, protocol=5)
-        self._top = top
+        self._is_class = is_class
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):
-            if obj is not self._top and obj.__module__ == _NOTEBOOK and "<locals>" not in obj.__qualname__:
+            if not self._is_class and obj.__module__ == _NOTEBOOK and "<locals>" not in obj.__qualname__:
                 return notebook_class, (obj.__qualname__,)
         elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
             # cloudpickle would read the file and store its text.
@@ -88,7 +88,7 @@ class _Unpickler(pickle.Unpickler):
 def dump(value: object, *, limit: int | None = None) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
     file = _Limited(limit)
-    _Pickler(file, value).dump(value)
+    _Pickler(file, is_class=isinstance(value, type)).dump(value)
     return file.getvalue()
 
 

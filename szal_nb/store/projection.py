@@ -117,8 +117,8 @@ def event_row(run_id: str, seq: int, event: Event, data: str) -> tuple[object, .
     return (run_id, seq, iso(event.at), kind_of(event), step, attempt, data, zlib.crc32(data.encode()))
 
 
-def touched_steps(events: Iterable[Event]) -> set[str]:
-    """The steps whose rows these events may change."""
+def touched_steps(events: Iterable[Event], known: Collection[str]) -> set[str]:
+    """The steps whose rows these events may change; `known` are those that the run has."""
     found: set[str] = set()
     for event in events:
         if isinstance(event, StepEvent):
@@ -126,7 +126,7 @@ def touched_steps(events: Iterable[Event]) -> set[str]:
         elif isinstance(event, RunCreated):
             found.update(event.steps)
         elif isinstance(event, RunResumed):
-            found.update(event.reset)
+            found.update(known)
     return found
 
 

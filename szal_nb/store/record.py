@@ -70,14 +70,14 @@ class RunRecord:
         self.is_final = False
 
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
-        """Writes events and all that follows from them; gives the number of events that the run then has."""
+        """Writes events and all that follows from them; gives how many events the run then has."""
         encoded = [projection.encode_event(event) for event in events]
         events = [event for event, _ in encoded]
         if self._new is not None:
             self._insert_run(connection, self._new, events[0])
         snapshot = self._current(connection)
         before = snapshot.events
-        touched = projection.touched_steps(events)
+        touched = projection.touched_steps(events, snapshot.steps)
         attempts_before = {name: len(snapshot.steps[name].attempts) for name in touched if name in snapshot.steps}
         for event in events:
             snapshot.apply(event)

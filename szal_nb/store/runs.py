@@ -17,39 +17,43 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
-from szal_nb.errors import RunOwned, UnknownRun, ValueUnavailable
+from szal_nb.errors import IllegalTransition, RunOwned, UnknownRun, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.value import ValueRef
 from szal_nb.store import projection
-from szal_nb.store.codecs import Codec, all_codecs
+from szal_nb.store.codecs import Codec
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
-from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.failure import StoreDamaged, StoreUnusable, explain
 from szal_nb.store.files import ValueFiles, make_private_folder
+from szal_nb.store.formats import all_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
-from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_lives, owner_text, stored_runs
-from szal_nb.store.locate import FILE, FOLDER
+from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_text, stored_runs
+from szal_nb.store.locate import FILE, FOLDER, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
 from szal_nb.store.pickling import ResolveClass, class_in
 from szal_nb.store.record import NewRun, RunRecord
-from szal_nb.store.snapshots import graph_from
+from szal_nb.store.snapshots import content_id, graph_from
 from szal_nb.store.values import Keeper, Loader, main_module
 from szal_nb.store.writer import Job, Writer, file_owner_is_us
+
+__all__ = ["NewRun", "RunJournal", "RunStore", "StoredRun", "find_store", "new_run_id", "open_store", "values_folder"]
 
 MEMORY = ":memory:"
 _T = TypeVar("_T")
 
 
-def new_run_id(now: float | None = None) -> str:
-    """A new run id: 12 hexadecimal characters that sort by second of creation.
+def new_run_id() -> str:
+    """A new run id: 12 random hexadecimal characters, so that a few of them name a run."""
+    return secrets.token_hex(6)
 
-    >>> len(new_run_id()), new_run_id(0.0)[:8]
-    (12, '00000000')
-    """
-    return f"{int(time.time() if now is None else now) & 0xFFFFFFFF:08x}{secrets.token_hex(2)}"
+
+def open_store(path: str | os.PathLike[str] | None = None) -> RunStore:
+    """The store at `path`, or the one that belongs to the working directory; made if it is not there."""
+    return RunStore.open(find_store() if path is None else path)
 
 
 class RunStore:
@@ -145,9 +149,7 @@ class RunStore:
         A kernel that lives on after the process that launched it died is ended first. Raises `RunOwned` if the owner
         lives (`force` takes the run all the same), `UnknownRun`, or `OrphanStays`. Blocks.
         """
-        run = self.run(run_id)
-        if self._lives(run) and not force:
-            self._end_orphan_of(run)
+        run = self.run(run_id) if force else self.end_orphan_of(run_id)
         epoch = run.epoch + 1
         owner = owner_text(Owner.here())
 
@@ -167,6 +169,27 @@ class RunStore:
             raise RunOwned(run.id, str(winner.owner or "another process"), "It took the run over a moment ago.")
         return self._journal(run.id, epoch)
 
+    def end_orphan_of(self, run_id: str) -> StoredRun:
+        """The run, once nobody runs it: a kernel whose launcher died is ended, and waited for.
+
+        Raises `RunOwned` if the run's owner lives and is no orphan, `OrphanStays` if it cannot be ended.
+        """
+        run = self.run(run_id)
+        owner, launcher = run.owner, run.launcher
+        if owner is None or not run.is_owned:
+            return run
+        if launcher is not None and not launcher.is_same(owner) and launcher.is_near and not is_alive(launcher):
+            end_orphan(owner)
+            return self.run(run.id)
+        if owner.is_same(Owner.here()):
+            raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
+        advice = (
+            "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
+            if owner.is_near
+            else f"It was last heard of less than {LEASE_S:g} s ago; --force takes the run over all the same."
+        )
+        raise RunOwned(run.id, str(owner), advice)
+
     def runs(self, flow: str | None = None, state: str | None = None, limit: int | None = None) -> list[StoredRun]:
         """Runs, newest first. `state` is a run state or `crashed`."""
         where: list[str] = ["1"]
@@ -183,7 +206,7 @@ class RunStore:
         if limit is not None and not is_sifted:
             sql += " LIMIT ?"
             parameters.append(limit)
-        found = stored_runs(self._reader.fetch(sql, tuple(parameters)), self._now())
+        found = stored_runs(self._reader.fetch(sql, tuple(parameters)), self._now(), self.path)
         if is_sifted:
             found = [run for run in found if run.shown_state == state]
         return found if limit is None else found[:limit]
@@ -199,7 +222,7 @@ class RunStore:
             )
         exact = [row for row in found if row[0] == low]
         if exact or len(found) == 1:
-            return stored_runs(exact or found, self._now())[0]
+            return stored_runs(exact or found, self._now(), self.path)[0]
         near = tuple(str(row[0]) for row in found)
         if not near:
             ids = [str(row[0]) for row in self._reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
@@ -215,22 +238,31 @@ class RunStore:
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""
-        return fold(self.events(run_id))
+        try:
+            return fold(self.events(run_id))
+        except IllegalTransition as error:
+            raise StoreDamaged(self.path, str(error)) from error
 
     def graph(self, run_id: str) -> FlowGraph:
         """The flow that the run ran, as it was then."""
-        ((text,),) = self._reader.fetch(
-            "SELECT graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?", (self.run(run_id).id,)
+        ((flow_id, text),) = self._reader.fetch(
+            "SELECT flows.id, graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?",
+            (self.run(run_id).id,),
         )
-        return graph_from(str(text))
+        return graph_from(str(text), str(flow_id), self.path)
 
     def notebook(self, run_id: str) -> str | None:
         """The whole notebook that the run was started from, as nbformat JSON text."""
         rows = self._reader.fetch(
-            "SELECT content FROM notebooks JOIN runs ON notebooks.id = runs.notebook_id WHERE runs.id = ?",
+            "SELECT notebooks.id, content FROM notebooks JOIN runs ON notebooks.id = notebook_id WHERE runs.id = ?",
             (self.run(run_id).id,),
         )
-        return str(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        notebook_id, content = map(str, rows[0])
+        if content_id(content) != notebook_id:
+            raise StoreDamaged(self.path, f"the notebook of run {run_id} does not match its hash")
+        return content
 
     def inputs(self, run_id: str) -> dict[str, ValueRef]:
         """What the run took from outside."""
@@ -255,6 +287,7 @@ class RunStore:
             self._codecs,
             self._files,
             self._read_blob,
+            self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
         )
@@ -268,6 +301,7 @@ class RunStore:
             self._codecs,
             self._files,
             self._read_blob,
+            self._class_values_of(run_id),
             is_trusted=is_trusted,
             resolve_class=class_in(main_module()),
             keeper=keeper,
@@ -276,6 +310,7 @@ class RunStore:
         record = RunRecord(run_id, epoch, keeper, path=str(self.path), now=self._now, new=new)
         journal = RunJournal(record, writer, keeper, loader, release=self._release)
         with self._owned_lock:
+            self._owned = {known: kept for known, kept in self._owned.items() if not kept.is_final}
             self._owned[run_id] = journal
         return journal
 
@@ -301,24 +336,6 @@ class RunStore:
             [(lease, run_id, epoch) for run_id, epoch in owned],
         )
 
-    def _lives(self, run: StoredRun) -> bool:
-        return owner_lives(run.owner, run.lease_until, self._now())
-
-    def _end_orphan_of(self, run: StoredRun) -> None:
-        owner = cast("Owner", run.owner)
-        launcher = run.launcher
-        if launcher is not None and not launcher.is_same(owner) and launcher.is_near and not is_alive(launcher):
-            end_orphan(owner)
-            return
-        if owner.is_same(Owner.here()):
-            raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
-        advice = (
-            "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
-            if owner.is_near
-            else f"It was last heard of less than {LEASE_S:g} s ago; --force takes the run over all the same."
-        )
-        raise RunOwned(run.id, str(owner), advice)
-
     def _written(self, job: Job[_T]) -> _T:
         return self._writing().write_sync(job)
 
@@ -333,6 +350,16 @@ class RunStore:
             return None
         form, in_file, data = rows[0]
         return str(form), bool(in_file), cast("bytes | None", data)
+
+    def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
+        sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
+                  WHERE run_id = ? AND name = ? AND is_current AND format = 'pickle' ORDER BY rowid DESC LIMIT 1"""  # noqa: S608
+
+        def find(name: str) -> ValueRef | None:
+            rows = self._reader.fetch(sql, (run_id, name))
+            return projection.value_ref(rows[0]) if rows else None
+
+        return find
 
 
 def values_folder(path: Path) -> Path:

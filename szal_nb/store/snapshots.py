@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import msgspec
 import xxhash
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, FlowGraph, StepNode
+from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.projection import iso
 
 
@@ -33,11 +35,18 @@ def flow_row(graph: FlowGraph) -> FlowRow:
     """The graph as it is stored."""
     text = msgspec.json.encode(_GraphForm(graph.flow, graph.nodes, graph.edges, graph.inputs)).decode()
     flow = graph.flow
-    return FlowRow(xxhash.xxh3_128_hexdigest(text.encode()), flow.name, flow.version, flow.mode.value, text)
+    return FlowRow(content_id(text), flow.name, flow.version, flow.mode.value, text)
 
 
-def graph_from(text: str) -> FlowGraph:
-    """The graph that `flow_row` wrote."""
+def content_id(text: str) -> str:
+    """The id of a text by its content."""
+    return xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass"))
+
+
+def graph_from(text: str, flow_id: str, path: Path) -> FlowGraph:
+    """The graph that `flow_row` wrote; `StoreDamaged` if the text is not what it was."""
+    if content_id(text) != flow_id:
+        raise StoreDamaged(path, f"the flow {flow_id} does not match its hash")
     form = msgspec.json.decode(text, type=_GraphForm)
     return FlowGraph(flow=form.flow, nodes=form.nodes, edges=form.edges, inputs=form.inputs)
 
@@ -52,6 +61,8 @@ def insert_flow(connection: sqlite3.Connection, flow: FlowRow, at: float) -> Non
 
 def insert_notebook(connection: sqlite3.Connection, content: str) -> str:
     """Stores the notebook if it is not there yet; gives its hash."""
-    notebook_id = xxhash.xxh3_128_hexdigest(content.encode())
+    # No UTF-8 text holds a lone surrogate.
+    content = content.encode("utf-8", "backslashreplace").decode()
+    notebook_id = content_id(content)
     connection.execute("INSERT OR IGNORE INTO notebooks (id, content) VALUES (?, ?)", (notebook_id, content))
     return notebook_id

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import msgspec
@@ -24,6 +25,7 @@ INLINE_BYTES = 256 * 1024
 CHEAP_BYTES = 16 * 2**20
 _SEARCHED_AT_ONCE = 4 * 2**20
 _LONGEST_SECRET = 64 * 1024
+# Hash, format, size, and the bytes unless they are in a file.
 _Parked = tuple[str, str, int, bytes | None]
 # A step and its attempt; ("", 0) for the inputs of the run.
 _Place = tuple[str, int]
@@ -163,7 +165,7 @@ def _live(base: ValueRef, reason: str, value: object = None) -> ValueRef:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, MemoryError):
         return "it is too large for the memory that is left"
@@ -187,6 +189,7 @@ class Loader:
         codecs: Sequence[Codec],
         files: ValueFiles,
         read_blob: ReadBlob,
+        class_value: Callable[[str], ValueRef | None],
         *,
         is_trusted: bool,
         resolve_class: ResolveClass,
@@ -196,6 +199,7 @@ class Loader:
         self._codecs = {codec.format: codec for codec in codecs}
         self._files = files
         self._read_blob = read_blob
+        self._class_value = class_value
         self._is_trusted = is_trusted
         # May be set when the notebook's classes are known.
         self.resolve_class = resolve_class
@@ -225,22 +229,33 @@ class Loader:
         if codec is None:
             raise ValueUnavailable(ref.name, f"no installed codec reads the format {form!r}")
         if not codec.is_safe and not self._is_trusted:
-            raise ValueUnavailable(
-                ref.name, f"loading the format {form!r} runs code, and this record is not ours. Use --trust if you "
-                "trust who made it."
-            )  # fmt: skip
+            reason = f"loading the format {form!r} runs code, and this record is not ours"
+            raise ValueUnavailable(ref.name, f"{reason}. Use --trust if you trust who made it.")
         if in_file:
             return self._decode(codec, self._files.check(ref.hash, form, ref.name), ref)
+        # SQLite gives back any type that somebody wrote.
+        content = data if isinstance(data, bytes) else str(data).encode()
         found = hasher(form)
-        found.update(data or b"")
+        found.update(content)
         if found.hexdigest() != ref.hash:
             raise ValueFileDamaged(ref.name, "the database")
-        return self._decode(codec, data or b"", ref)
+        return self._decode(codec, content, ref)
 
     def clear(self) -> None:
         """Lets all loaded objects go."""
         with self._lock:
             self._loaded.clear()
+
+    def _class_of(self, name: str) -> type | None:
+        found: object = self.resolve_class(name)
+        if found is None:
+            # A class that a step of the run gave is a value like any other.
+            first, *rest = name.split(".")
+            ref = self._class_value(first)
+            found = None if ref is None else self.load(ref)
+            for part in rest:
+                found = getattr(found, part, None)
+        return found if isinstance(found, type) else None
 
     def _living(self, ref: ValueRef) -> object:
         if self._identities is not None and ref.identity is not None:
@@ -259,9 +274,9 @@ class Loader:
             raise ValueUnavailable(name, "its content is not in the store any more")
         return found
 
-    def _decode(self, codec: Codec, data: object, ref: ValueRef) -> object:
+    def _decode(self, codec: Codec, data: bytes | Path, ref: ValueRef) -> object:
         try:
-            return codec.decode(data, self.resolve_class)  # type: ignore[arg-type]
+            return codec.decode(data, self._class_of)
         except UnknownClassError as error:
             raise ValueUnavailable(ref.name, str(error)) from error
         except (StoreError, MemoryError):

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar
 
 from szal_nb.errors import StoreError
 from szal_nb.store.database import Durability, open_for_writing
-from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.failure import FAILURES, StoreUnusable, explain
 from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
 
 _T = TypeVar("_T")
@@ -273,7 +273,7 @@ class Writer:
         leave_open(connection)
 
     def _explained(self, error: Exception) -> Exception:
-        return explain(error, self._path) if isinstance(error, sqlite3.Error | OSError) else error
+        return explain(error, self._path) if isinstance(error, FAILURES) else error
 
     def before_fork(self) -> None:
         """Waits for the transaction under way."""

@@ -1,0 +1,84 @@
+# Every target first makes what it needs: Python packages in .venv, npm packages in extension/node_modules.
+# Outside of this folder only `make test` and `make e2e` install something: Debian's chromium, where there is none.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+PY_ENV := .venv/.installed
+JS_ENV := extension/node_modules/.installed
+PYTEST := $(BIN)/python -m pytest
+FAST   := not serial and not torture
+
+# Notebooks call `szal` in a shell.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo lab test check e2e nbval bench torture binder-check lint node-check bundle-check notebooks lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(PY_ENV) ## Run notebooks/quickstart.ipynb headless and say what it wrote
+	@scripts/demo
+
+lab: $(PY_ENV) ## Open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+test: lint node-check bundle-check e2e nbval ## Everything, from nothing; .ci/run calls it
+	$(PYTEST) -n 2 --dist loadfile -m "$(FAST)"
+
+check: lint node-check ## The fast part: linters, types, import rule, unit tests
+	$(PYTEST) -q -m "$(FAST)" tests/model tests/analysis tests/engine tests/widget tests/test_house.py
+
+e2e: $(PY_ENV) ## Tests that need the machine for themselves: kernels, real JupyterLab in real Chromium, timing
+	scripts/apt-need 'command -v chromium' chromium
+	$(PYTEST) -m "serial and not torture"
+
+nbval: $(PY_ENV) ## The notebooks give the outputs that they were saved with
+	$(PYTEST) --nbval notebooks
+
+bench: $(PY_ENV) ## Figures of the engine, beside those of a bare asyncio loop
+	$(BIN)/python -m benchmarks
+
+torture: $(PY_ENV) ## The long versions of the promises' tests
+	$(PYTEST) -m torture --timeout 0
+
+binder-check: $(PY_ENV) ## What Binder would build from this folder, found out without docker
+	$(BIN)/jupyter-repo2docker --no-build --debug .
+
+lint: $(PY_ENV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+node-check: $(JS_ENV)
+	cd extension && npm run --silent check && npm test --silent
+
+bundle-check: $(JS_ENV) # the committed bundle is what the sources give
+	cd extension && npm run --silent build
+	git diff --exit-code --stat -- szal_nb/widget/static
+
+notebooks: $(PY_ENV) ## Run the notebooks and save them with their outputs
+	$(BIN)/python scripts/execute_notebooks.py notebooks/*.ipynb
+
+lock: $(PY_ENV) ## Resolve pyproject.toml anew, for every Python that it allows
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev pyproject.toml \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --upgrade -o requirements/lock.txt
+
+clean: ## Remove all that the other targets made
+	rm -rf .venv build dist extension/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(PY_ENV): requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@scripts/apt-need '$(PYTHON) -c "import ensurepip"' python3-venv
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements/lock.txt)"
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements/lock.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(JS_ENV): extension/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is needed: install Node 20 or newer." >&2; exit 1; }
+	cd extension && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

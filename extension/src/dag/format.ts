@@ -1,0 +1,76 @@
+// Numbers as people read them; the twin of `model/duration.py` and `widget/svg.py` (tests/contract/format.json).
+import type { Facts, RunState, StepState, Value } from "./state";
+
+export function formatDuration(seconds: number): string {
+  if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}m ${String(whole % 60).padStart(2, "0")}s`;
+  return `${Math.floor(minutes / 60)}h ${String(minutes % 60).padStart(2, "0")}m`;
+}
+
+export function formatSize(size: number): string {
+  if (size < 1000) return `${size} B`;
+  const units = ["kB", "MB", "GB", "TB"];
+  let amount = size / 1000;
+  let unit = 0;
+  while (amount >= 999.95 && unit < units.length - 1) {
+    amount /= 1000;
+    unit += 1;
+  }
+  return amount < 99.95 ? `${(Math.floor(amount * 10) / 10).toFixed(1)} ${units[unit]}` : `${Math.floor(amount + 0.5)} ${units[unit]}`;
+}
+
+export function formatShape(shape: readonly number[]): string {
+  return shape.map((side) => side.toLocaleString("en-US")).join(" × ");
+}
+
+export function formatValue(value: Value): string {
+  const said = [value.type];
+  if (value.shape?.length) said.push(formatShape(value.shape));
+  if (value.size) said.push(formatSize(value.size));
+  return said.filter(Boolean).join(" · ");
+}
+
+const SAID_FIRST: readonly StepState[] = ["failed", "running", "retrying", "waiting", "skipped", "cancelled", "rolled_back"];
+
+/** How a run stands, in a few words: what is completed of all, then what is worth knowing. */
+export function countLine(counts: Partial<Record<StepState, number>>, total: number): string {
+  const said = [`${counts.completed ?? 0} of ${total} completed`];
+  for (const state of SAID_FIRST) if (counts[state]) said.push(`${counts[state]} ${stateWord(state)}`);
+  return said.join(" · ");
+}
+
+const WORDS: Record<string, string> = { rolled_back: "rolled back", rolling_back: "rolling back", idle: "not run yet" };
+
+export const stateWord = (state: StepState | RunState | string): string => WORDS[state] ?? state;
+
+// Marks that turn the direction of the text after them, and what a line cannot show.
+const UNSHOWN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Text on one line, at most `limit` characters. */
+export function oneLine(text: string, limit: number): string {
+  const line = text.slice(0, 4 * limit).replace(UNSHOWN, "").replace(/\s+/g, " ").trim();
+  return line.length <= limit ? line : `${line.slice(0, limit - 1)}…`;
+}
+
+/** How long a step took, is taking, or will wait; empty where that says nothing. `now` is in the kernel's clock. */
+export function timeSpent(state: StepState, facts: Facts, now: number): string {
+  const { started, ended, retry_at } = facts;
+  if (state === "running" && started !== undefined) return formatDuration(Math.max(0, now - started));
+  if (state === "retrying" && retry_at !== undefined) return `in ${formatDuration(Math.max(0, retry_at - now))}`;
+  return started !== undefined && ended !== undefined && state !== "pending" ? formatDuration(ended - started) : "";
+}
+
+/** What a node says under its name. */
+export function factLine(state: StepState, facts: Facts): string {
+  const said = [state === "completed" && facts.origin ? facts.origin : stateWord(state)];
+  if (state === "failed" && facts.error) return `${said[0]} · ${oneLine(facts.error, 80)}`;
+  if ((facts.attempts ?? 0) > 1) said.push(`try ${facts.attempts}`);
+  const shaped = facts.values?.find((value) => value.shape?.length);
+  if (shaped?.shape) said.push(formatShape(shaped.shape));
+  else if (facts.values?.some((value) => value.size > 0)) said.push(formatSize(facts.values.reduce((sum, value) => sum + value.size, 0)));
+  if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
+  return said.join(" · ");
+}

@@ -1,0 +1,123 @@
+// The line above the drawing: what flow, how it stands, the seam with one stitch a step, and the buttons of the run.
+import { html, setAttribute, setText } from "./dom";
+import { countLine, formatDuration, oneLine, stateWord } from "./format";
+import { ACTION_ICONS, TOOL_ICONS, icon } from "./icons";
+import { type Action, type Graph, type Run, type StepState, STATE_OF_CODE, isOver, runAllows } from "./state";
+
+const RUN_ACTIONS: readonly { action: Action; label: string }[] = [
+  { action: "run", label: "Run" },
+  { action: "pause", label: "Pause" },
+  { action: "resume", label: "Resume" },
+  { action: "cancel", label: "Cancel" },
+];
+const SINGLE_STITCHES_UP_TO = 80;
+
+export type Tool = "search" | "timeline" | "zoom_out" | "zoom_in" | "fit" | "turn";
+
+export interface HeaderEvents {
+  act(action: Action): void;
+  tool(tool: Tool): void;
+  search(text: string): void;
+}
+
+export class Header {
+  readonly node: HTMLElement;
+  readonly search: HTMLInputElement;
+  private readonly title = html("strong", { class: "szal-title" });
+  private readonly state = html("span", { class: "szal-state", role: "status" });
+  private readonly said = html("span", { class: "szal-said" });
+  private readonly seam = html("div", { class: "szal-seam", "aria-hidden": "true" });
+  private readonly buttons = new Map<Action, HTMLButtonElement>();
+  private states = "";
+
+  constructor(events: HeaderEvents, actions: ReadonlySet<Action>) {
+    const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Run" });
+    for (const { action, label } of RUN_ACTIONS) {
+      if (!actions.has(action)) continue;
+      const button = html("button", { type: "button", class: "szal-button", "data-action": action }, icon(ACTION_ICONS[action]), html("span", {}, label));
+      button.addEventListener("click", () => events.act(action));
+      this.buttons.set(action, button);
+      buttons.append(button);
+    }
+    this.search = html("input", { type: "search", class: "szal-search", placeholder: "Find a step", "aria-label": "Find a step", spellcheck: "false" });
+    this.search.addEventListener("input", () => events.search(this.search.value));
+    const tools = html("div", { class: "szal-tools", role: "group", "aria-label": "View" }, this.search);
+    const named: readonly (readonly [Tool, string])[] = [
+      ["zoom_out", "Zoom out (-)"],
+      ["zoom_in", "Zoom in (+)"],
+      ["fit", "Show all (0)"],
+      ["turn", "Turn: left to right, or top to bottom (t)"],
+      ["timeline", "Timeline (l)"],
+    ];
+    for (const [tool, label] of named) {
+      const button = html("button", { type: "button", class: "szal-tool", "data-tool": tool, title: label, "aria-label": label }, icon(TOOL_ICONS[tool]));
+      button.addEventListener("click", () => events.tool(tool));
+      tools.append(button);
+    }
+    this.node = html(
+      "div",
+      { class: "szal-header" },
+      html("div", { class: "szal-headline" }, this.title, this.state, this.said),
+      html("div", { class: "szal-bar" }, buttons, tools),
+      this.seam,
+    );
+  }
+
+  update(graph: Graph, run: Run, now: number): void {
+    setText(this.title, oneLine(graph.flow, 60));
+    const version = `version ${graph.version}${run.run ? `, run ${run.run}` : ""}`;
+    setAttribute(this.title, "title", version);
+    setText(this.state, run.cancelling ? "cancelling" : run.interrupted && !isOver(run.state) ? "interrupted" : stateWord(run.state));
+    setAttribute(this.state, "data-state", run.cancelling ? "cancelled" : run.state);
+    setAttribute(this.state, "title", run.reason ?? "");
+    this.tick(graph, run, now);
+    for (const [action, button] of this.buttons) {
+      button.hidden = !runAllows(action, run);
+    }
+    const again = this.buttons.get("run")?.querySelector("span");
+    if (again) setText(again, run.state === "idle" ? "Run" : "Run again");
+    if (this.states !== run.states) this.sew(run.states);
+  }
+
+  tick(graph: Graph, run: Run, now: number): void {
+    const said: string[] = [];
+    if (run.state === "idle") said.push(`${graph.nodes.length} ${graph.nodes.length === 1 ? "step" : "steps"}`);
+    else {
+      said.push(countLine(run.counts, run.states.length));
+      const end = isOver(run.state) ? run.ended : (run.ended ?? now);
+      if (run.started && end) said.push(formatDuration(Math.max(0, end - run.started)));
+    }
+    setText(this.said, said.join(" · "));
+  }
+
+  /** Shows a view's button as pressed. */
+  press(tool: Tool, isPressed: boolean): void {
+    const button = this.node.querySelector(`[data-tool="${tool}"]`);
+    if (button) setAttribute(button, "aria-pressed", String(isPressed));
+  }
+
+  button(action: Action): HTMLButtonElement | undefined {
+    return this.buttons.get(action);
+  }
+
+  /** One stitch a step, or one stretch for neighbours of one state where there are many. */
+  private sew(states: string): void {
+    this.states = states;
+    const isSingle = states.length <= SINGLE_STITCHES_UP_TO;
+    const stitches: { state: StepState; count: number }[] = [];
+    for (let at = 0; at < states.length; at++) {
+      const state = STATE_OF_CODE[states[at]!] ?? "pending";
+      const last = stitches.at(-1);
+      if (!isSingle && last?.state === state) last.count += 1;
+      else stitches.push({ state, count: 1 });
+    }
+    this.seam.classList.toggle("is-joined", !isSingle);
+    this.seam.replaceChildren(
+      ...stitches.map(({ state, count }) => {
+        const stitch = html("span", { class: "szal-stitch", "data-state": state });
+        stitch.style.flexGrow = String(count);
+        return stitch;
+      }),
+    );
+  }
+}

@@ -1,0 +1,39 @@
+// One mimebundle as a notebook shows it. Markup from a step is drawn in a frame that may run nothing and load nothing.
+import { ansiText } from "./ansi";
+import { html } from "./dom";
+
+const FRAME_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:";
+const MOST_MARKUP = 2_000_000;
+const FRAME_STYLE =
+  ":root{color-scheme:light dark}body{margin:0;font:13px system-ui,sans-serif}table{border-collapse:collapse;font-size:12px}" +
+  "th,td{padding:3px 10px;text-align:right;border-bottom:1px solid #8884}th{font-weight:600}pre{white-space:pre-wrap}img{max-width:100%}";
+
+export function richOutput(data: Record<string, unknown>): HTMLElement {
+  for (const type of ["image/png", "image/jpeg", "image/gif", "image/webp"]) {
+    const text = textOf(data[type]);
+    if (text && /^[A-Za-z0-9+/=\s]+$/.test(text)) return image(`data:${type};base64,${text.replace(/\s/g, "")}`, textOf(data["text/plain"]));
+  }
+  const drawing = textOf(data["image/svg+xml"]);
+  if (drawing) return image(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`, textOf(data["text/plain"]));
+  const markup = textOf(data["text/html"]);
+  if (markup && markup.length <= MOST_MARKUP) return frame(markup, textOf(data["text/plain"]));
+  return html("pre", { class: "szal-plain", tabindex: 0 }, ansiText(textOf(data["text/plain"]) || `(${Object.keys(data).slice(0, 3).join(", ")})`));
+}
+
+/** nbformat keeps text as a string or as a list of lines. */
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? value.filter((line) => typeof line === "string").join("") : "";
+}
+
+const image = (source: string, label: string): HTMLElement =>
+  html("img", { class: "szal-image", src: source, alt: label.slice(0, 200) || "Figure that the step showed" });
+
+/** A frame without scripts, forms, links out and network: what it shows can only be looked at. */
+function frame(markup: string, label: string): HTMLElement {
+  const page = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><style>${FRAME_STYLE}</style><body>${markup}`;
+  const lines = Math.min(24, Math.max(3, (markup.match(/<(?:tr|p|div|h\d|li|br)[\s>]/g) ?? []).length));
+  const element = html("iframe", { class: "szal-frame", sandbox: "", srcdoc: page, title: label.slice(0, 80) || "Output of the step", loading: "lazy" });
+  element.style.height = `${lines * 25 + 16}px`;
+  return element;
+}

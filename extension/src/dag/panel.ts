@@ -1,0 +1,258 @@
+// All about one step, beside the drawing: what it gave, its code, what it printed, its attempts, and why it is there.
+import { ansiText } from "./ansi";
+import { html, setAttribute, setText } from "./dom";
+import { factLine, formatDuration, formatValue, oneLine, stateWord, timeSpent } from "./format";
+import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
+import { richOutput } from "./output";
+import { pythonCode } from "./python";
+import { type Action, type Details, type Graph, type GraphEdge, type Picture, type StepState, stateOf, stepAllows } from "./state";
+
+const TABS = ["Result", "Code", "Log", "Attempts", "Why"] as const;
+type Tab = (typeof TABS)[number];
+
+const STEP_ACTIONS: readonly { action: Action; label: string }[] = [
+  { action: "approve", label: "Approve" },
+  { action: "reject", label: "Reject" },
+  { action: "retry", label: "Retry" },
+  { action: "fork", label: "Run from here" },
+];
+
+export interface PanelEvents {
+  act(action: Action, node: number): void;
+  select(node: number): void;
+  close(): void;
+}
+
+export class Panel {
+  readonly node: HTMLElement;
+  private readonly mark = icon(STATE_ICONS.pending);
+  private readonly name = html("h3", { class: "szal-panel-name" });
+  private readonly fact = html("p", { class: "szal-panel-fact" });
+  private readonly buttons = new Map<Action, HTMLButtonElement>();
+  private readonly tabs = new Map<Tab, HTMLButtonElement>();
+  private readonly body = html("div", { class: "szal-panel-body", role: "tabpanel", tabindex: 0 });
+  private tab: Tab = "Result";
+  private step = -1;
+  private picture: Picture | null = null;
+  private details: Details | null = null;
+  private shown: unknown[] = [];
+
+  constructor(
+    private readonly events: PanelEvents,
+    actions: ReadonlySet<Action>,
+  ) {
+    const close = html("button", { type: "button", class: "szal-tool", title: "Close (Esc)", "aria-label": "Close" }, icon(TOOL_ICONS.close));
+    close.addEventListener("click", () => events.close());
+    const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Step" });
+    for (const { action, label } of STEP_ACTIONS) {
+      if (!actions.has(action)) continue;
+      const button = html("button", { type: "button", class: "szal-button", "data-action": action, hidden: true }, icon(ACTION_ICONS[action]), html("span", {}, label));
+      button.addEventListener("click", () => events.act(action, this.step));
+      this.buttons.set(action, button);
+      buttons.append(button);
+    }
+    const tabs = html("div", { class: "szal-tabs", role: "tablist", "aria-label": "About the step" });
+    for (const tab of TABS) {
+      const button = html("button", { type: "button", class: "szal-tab", role: "tab", "data-tab": tab.toLowerCase() }, tab);
+      button.addEventListener("click", () => this.turnTo(tab));
+      this.tabs.set(tab, button);
+      tabs.append(button);
+    }
+    tabs.addEventListener("keydown", (event) => this.tabKey(event));
+    this.node = html(
+      "aside",
+      { class: "szal-panel", "aria-label": "Step", hidden: true },
+      html("header", { class: "szal-panel-head" }, this.mark, html("div", {}, this.name, this.fact), close),
+      buttons,
+      tabs,
+      this.body,
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.step >= 0;
+  }
+
+  open(step: number, picture: Picture, now: number): void {
+    const isOther = step !== this.step;
+    this.step = step;
+    if (isOther) this.details = null;
+    this.node.hidden = false;
+    this.shown = [];
+    this.update(picture, now);
+    if (isOther) this.body.scrollTop = 0;
+  }
+
+  close(): void {
+    this.step = -1;
+    this.details = null;
+    this.node.hidden = true;
+  }
+
+  setDetails(details: Details): void {
+    const node = this.picture?.graph.nodes[this.step];
+    if (node?.name !== details.step) return;
+    this.details = details;
+    this.fill();
+  }
+
+  update(picture: Picture, now: number): void {
+    this.picture = picture;
+    const node = picture.graph.nodes[this.step];
+    if (!node) return;
+    const state = stateOf(picture.run, this.step);
+    setText(this.name, oneLine(node.name, 120));
+    setAttribute(this.node, "data-state", state);
+    setAttribute(this.node, "data-for", node.name);
+    setIcon(this.mark, STATE_ICONS[state]);
+    this.tick(now);
+    for (const [action, button] of this.buttons) button.hidden = !stepAllows(action, picture.run, state);
+    this.fill();
+  }
+
+  tick(now: number): void {
+    if (!this.picture || this.step < 0) return;
+    const state = stateOf(this.picture.run, this.step);
+    const facts = this.picture.facts[this.step] ?? {};
+    setText(this.fact, [factLine(state, facts), timeSpent(state, facts, now)].filter(Boolean).join(" · "));
+  }
+
+  button(action: Action): HTMLButtonElement | undefined {
+    return this.buttons.get(action);
+  }
+
+  private turnTo(tab: Tab): void {
+    this.tab = tab;
+    this.fill();
+    this.body.scrollTop = 0;
+  }
+
+  private tabKey(event: KeyboardEvent): void {
+    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = TABS[(TABS.indexOf(this.tab) + step + TABS.length) % TABS.length]!;
+    this.turnTo(next);
+    this.tabs.get(next)?.focus();
+  }
+
+  private fill(): void {
+    const { picture } = this;
+    if (!picture) return;
+    for (const [tab, button] of this.tabs) {
+      setAttribute(button, "aria-selected", String(tab === this.tab));
+      setAttribute(button, "tabindex", tab === this.tab ? "0" : "-1");
+    }
+    // Rebuilding what did not change would take the reader's selection and place away.
+    const state = stateOf(picture.run, this.step);
+    const shown = [this.tab, this.step, state, picture.facts[this.step], this.details, picture.graph];
+    if (shown.every((part, at) => part === this.shown[at]) && shown.length === this.shown.length) return;
+    this.shown = shown;
+    const isAtEnd = this.body.scrollHeight - this.body.scrollTop - this.body.clientHeight < 24;
+    this.body.replaceChildren(...this.content(picture, state));
+    if (this.tab === "Log" && isAtEnd) this.body.scrollTop = this.body.scrollHeight;
+  }
+
+  private content(picture: Picture, state: StepState): Node[] {
+    switch (this.tab) {
+      case "Result":
+        return this.result(picture, state);
+      case "Code":
+        return [pythonCode(this.details?.source ?? picture.graph.nodes[this.step]!.source ?? "", this.details?.error?.line ?? null), ...this.flags(picture.graph)];
+      case "Log":
+        return this.log();
+      case "Attempts":
+        return this.attempts();
+      case "Why":
+        return this.why(picture.graph);
+    }
+  }
+
+  private result(picture: Picture, state: StepState): Node[] {
+    const facts = picture.facts[this.step] ?? {};
+    const node = picture.graph.nodes[this.step]!;
+    const parts: Node[] = [];
+    if (state === "waiting") parts.push(note(facts.reason || node.approve || "This step waits for a person."));
+    else if (facts.reason) parts.push(note(facts.reason));
+    if (facts.rebuilds) parts.push(note("Gives a value that cannot be stored: a resume runs this step again if the value is needed."));
+    const error = this.details?.error;
+    if (error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, ansiText(error.traceback || `${error.type}: ${error.message}`)));
+    else if (facts.error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, facts.error));
+    const rich = (this.details?.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
+    parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
+    const values = this.details?.values ?? facts.values ?? [];
+    if (values.length) {
+      parts.push(heading("Gives"), table(values.map((value) => [value.name, formatValue(value), value.live ? `live: ${value.live}` : (value.summary ?? "")])));
+    } else if (node.gives.length) parts.push(heading("Gives"), html("p", { class: "szal-quiet" }, oneLine(node.gives.join(", "), 400)));
+    const inputs: Details["inputs"] = this.details?.inputs ?? node.reads;
+    if (inputs.length) {
+      parts.push(
+        heading("Reads"),
+        table(inputs.map((read) => [read.name, read.step ? `from ${read.step}` : "from the notebook", valueOf(read)])),
+      );
+    }
+    if (!parts.length) parts.push(html("p", { class: "szal-quiet" }, "It reads and gives no names."));
+    return parts;
+  }
+
+  private flags(graph: Graph): Node[] {
+    const node = graph.nodes[this.step]!;
+    const said = [...(node.flags ?? []), ...(node.tags ?? []).map((tag) => `tag ${tag}`), ...(node.is_main_thread ? ["runs on the main thread"] : []), ...(node.is_async ? ["awaits on the kernel's loop"] : [])];
+    return said.length ? [html("ul", { class: "szal-flags" }, ...said.map((flag) => html("li", {}, oneLine(flag, 120))))] : [];
+  }
+
+  private log(): Node[] {
+    const streams = (this.details?.outputs ?? []).filter((output) => output.type === "stream");
+    if (!streams.length) return [html("p", { class: "szal-quiet" }, this.details ? "Nothing was printed." : "The log comes from the kernel.")];
+    return [
+      html("div", { class: "szal-log" }, ...streams.map((output) => html("pre", { class: output.name === "stderr" ? "is-stderr" : "" }, ansiText(output.text)))),
+    ];
+  }
+
+  private attempts(): Node[] {
+    const attempts = this.details?.attempts ?? [];
+    if (!attempts.length) return [html("p", { class: "szal-quiet" }, this.details ? "No attempt yet." : "The attempts come from the kernel.")];
+    return [
+      table(
+        attempts.map((attempt) => [
+          `${attempt.number}`,
+          `${stateWord(attempt.state)}${attempt.ended === null ? "" : ` · ${formatDuration(attempt.ended - attempt.started)}`}`,
+          attempt.error ?? new Date(attempt.started * 1000).toLocaleTimeString(),
+        ]),
+      ),
+    ];
+  }
+
+  private why(graph: Graph): Node[] {
+    const before = graph.edges.filter((edge) => edge.target === this.step);
+    const after = graph.edges.filter((edge) => edge.source === this.step);
+    const item = (edge: GraphEdge, other: number): HTMLElement => {
+      const jump = html("button", { type: "button", class: "szal-link" }, oneLine(graph.nodes[other]!.name, 60));
+      jump.addEventListener("click", () => this.events.select(other));
+      const kind = edge.kind === "data" ? (edge.names ?? []).join(", ") : edge.kind === "doubt" ? "in doubt" : edge.kind;
+      const line = html("li", { class: `is-${edge.kind}` }, jump, html("span", { class: "szal-kind" }, oneLine(kind, 80)));
+      if (edge.reason) line.append(html("p", {}, oneLine(edge.reason, 400)));
+      if (edge.remedy) line.append(html("p", { class: "szal-quiet" }, "To free it: ", html("code", {}, oneLine(edge.remedy, 120))));
+      return line;
+    };
+    const notes = graph.nodes[this.step]!.notes ?? [];
+    const parts: Node[] = notes.map((text) => note(text));
+    if (before.length) parts.push(heading("Waits for"), html("ul", { class: "szal-why" }, ...before.map((edge) => item(edge, edge.source))));
+    if (after.length) parts.push(heading("Awaited by"), html("ul", { class: "szal-why" }, ...after.map((edge) => item(edge, edge.target))));
+    if (!parts.length) parts.push(html("p", { class: "szal-quiet" }, "No other step depends on it, and it depends on none."));
+    return parts;
+  }
+}
+
+const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");
+const heading = (text: string): HTMLElement => html("h4", {}, text);
+const note = (text: string): HTMLElement => html("p", { class: "szal-note" }, oneLine(text, 400));
+
+function table(rows: string[][]): HTMLElement {
+  return html(
+    "table",
+    { class: "szal-table" },
+    html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map((cell, at) => html(at ? "td" : "th", at ? {} : { scope: "row" }, oneLine(cell, 300)))))),
+  );
+}

@@ -1,0 +1,205 @@
+// What Python sends: the only contract. Written by `szal_nb/widget/view.py`; `tests/contract/` holds both to it.
+
+export type EdgeKind = "data" | "order" | "doubt" | "parent";
+
+export type StepState =
+  | "pending"
+  | "running"
+  | "retrying"
+  | "waiting"
+  | "completed"
+  | "failed"
+  | "skipped"
+  | "cancelled"
+  | "rolled_back";
+
+export type RunState =
+  | "idle"
+  | "created"
+  | "running"
+  | "paused"
+  | "completed"
+  | "failed"
+  | "cancelled"
+  | "rolling_back"
+  | "rolled_back"
+  | "crashed";
+
+export interface Read {
+  name: string;
+  step: string | null;
+  source: string;
+}
+
+export interface GraphNode {
+  name: string;
+  kind: string;
+  source: string | null;
+  reads: Read[];
+  gives: string[];
+  changes?: string[];
+  tags?: string[];
+  flags?: string[];
+  notes?: string[];
+  cell?: string;
+  parent?: string;
+  map?: string[];
+  approve?: string;
+  is_async?: boolean;
+  is_main_thread?: boolean;
+}
+
+export interface GraphEdge {
+  source: number;
+  target: number;
+  kind: EdgeKind;
+  names?: string[];
+  rule?: string;
+  reason?: string;
+  line?: number;
+  remedy?: string;
+  implied?: boolean;
+}
+
+export interface Graph {
+  schema: number;
+  flow: string;
+  version: number;
+  mode: string;
+  nodes: GraphNode[];
+  edges: GraphEdge[];
+  inputs: string[];
+}
+
+export interface Value {
+  name: string;
+  type: string;
+  size: number;
+  shape?: number[];
+  summary?: string;
+  live?: string;
+  needed?: boolean;
+}
+
+export interface Facts {
+  attempts?: number;
+  started?: number;
+  ended?: number;
+  error?: string;
+  reason?: string;
+  origin?: string;
+  retry_at?: number;
+  values?: Value[];
+  more_values?: number;
+  rebuilds?: boolean;
+}
+
+/** The run itself: one character of `states` for each node. `seq` and `delta` are those of a live widget. */
+export interface Run {
+  run: string | null;
+  state: RunState;
+  states: string;
+  counts: Partial<Record<StepState, number>>;
+  now: number | null;
+  created?: number | null;
+  started?: number | null;
+  ended?: number | null;
+  epoch?: number;
+  events?: number;
+  reason?: string;
+  cancelling?: boolean;
+  interrupted?: boolean;
+  seq?: number;
+  delta?: Record<string, Facts>;
+}
+
+export interface Attempt {
+  number: number;
+  state: string;
+  started: number;
+  ended: number | null;
+  error: string | null;
+}
+
+export interface StreamOutput {
+  type: "stream";
+  name: string;
+  text: string;
+}
+
+export interface RichOutput {
+  type: "display_data" | "execute_result" | "update_display_data" | "error";
+  data: Record<string, unknown>;
+}
+
+export type Output = StreamOutput | RichOutput;
+
+export interface Details {
+  step: string;
+  source?: string;
+  inputs: (Read & { value?: Value })[];
+  values: Value[];
+  attempts: Attempt[];
+  error: { type: string; message: string; traceback: string; line: number | null } | null;
+  outputs: Output[];
+}
+
+/** All that a picture shows at one moment. `facts` is keyed by the node's index as text. */
+export interface Picture {
+  graph: Graph;
+  run: Run;
+  facts: Record<string, Facts>;
+}
+
+export const STATE_OF_CODE: Record<string, StepState> = {
+  p: "pending",
+  r: "running",
+  t: "retrying",
+  w: "waiting",
+  c: "completed",
+  f: "failed",
+  s: "skipped",
+  x: "cancelled",
+  b: "rolled_back",
+};
+
+export const stateOf = (run: Run, node: number): StepState => STATE_OF_CODE[run.states[node] ?? "p"] ?? "pending";
+
+const OVER: ReadonlySet<RunState> = new Set(["idle", "completed", "failed", "cancelled", "rolled_back", "crashed"]);
+
+/** Whether the run goes on no more unless somebody asks for it. */
+export const isOver = (state: RunState): boolean => OVER.has(state);
+
+export type Action = "run" | "pause" | "resume" | "cancel" | "retry" | "approve" | "reject" | "fork";
+
+/** Whether an action on the whole run makes sense now. */
+export function runAllows(action: Action, run: Run): boolean {
+  const going = run.state === "running" || run.state === "paused";
+  switch (action) {
+    case "run":
+      return isOver(run.state) && run.state !== "crashed";
+    case "pause":
+      return run.state === "running" && !run.cancelling && !run.interrupted;
+    case "resume":
+      return run.state === "paused" || run.state === "failed" || run.state === "cancelled" || run.state === "crashed" || !!run.interrupted;
+    case "cancel":
+      return going && !run.cancelling && !run.interrupted;
+    default:
+      return false;
+  }
+}
+
+/** Whether an action on one step makes sense now. */
+export function stepAllows(action: Action, run: Run, state: StepState): boolean {
+  switch (action) {
+    case "retry":
+      return (state === "failed" || state === "cancelled" || state === "retrying") && run.state !== "idle" && !run.cancelling;
+    case "approve":
+    case "reject":
+      return state === "waiting";
+    case "fork":
+      return run.run !== null && isOver(run.state) && run.state !== "idle" && state !== "pending";
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,182 @@
+"""From a flow to its graph: what each step takes from where, who waits for whom and why; refuses what cannot be run.
+
+    build_graph(flow: FlowDefinition, surroundings: Surroundings = Surroundings()) -> FlowGraph
+
+Surroundings(names: Mapping[str, NotebookName]) is what the notebook binds outside of steps;
+NotebookName(kind: "module" | "function" | "class" | "callable" | "data", source=None, statement=None).
+Raises InvalidStep, InvalidFlow or FlowCycle, before anything runs.
+
+What the nodes say: `bindings` are values to put into the step's namespace under `name`; a binding of the same name
+as one of `changes` is changed in place by the step, which then gives the name again. `gives` are the names bound by the
+body; values are recorded of `gives` and of `changes`. `imports` are statements to run in the namespace. `definitions` are
+names of the notebook to put there as they are; plain functions among them, and functions that steps give, must be
+rebuilt over the namespace. A name that is both in `definitions` and bound from a step is such a function of a step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.cycles import cycle_in, in_order
+from szal_nb.analysis.glance import glance_at
+from szal_nb.analysis.names import Context
+from szal_nb.analysis.order import Edges, ordering
+from szal_nb.analysis.resolve import Resolver
+from szal_nb.analysis.resolved import Resolved
+from szal_nb.analysis.surroundings import NotebookName, Surroundings
+from szal_nb.analysis.tables import THREAD_BOUND
+from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
+from szal_nb.model.flow import FlowDefinition, FlowMode
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.step import Step
+
+__all__ = ["NotebookName", "Surroundings", "build_graph"]
+
+_NOTHING = Surroundings()
+
+
+def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> FlowGraph:
+    """The graph of a flow; `DefinitionError` if it cannot be run with the answer of running it from the top."""
+    steps = {step.name: step for step in flow.steps}
+    resolver = Resolver(flow, surroundings)
+    order = flow.steps if flow.ordered else _unordered(flow)
+    found = resolver.resolve(order)
+    edges = ordering(found, resolver.holds)
+    if flow.mode is FlowMode.PARALLEL:
+        _refuse_dependencies(edges)
+    for step in flow.steps:
+        _named_edges(step, steps, edges)
+    for one in found:
+        for name in one.condition_steps:
+            edges.add(Edge(source=name, target=one.step.name, kind=EdgeKind.ORDER, rule="when",
+                           reason=f"--when asks for the state of {name}."))  # fmt: skip
+    if flow.mode is FlowMode.SEQUENTIAL:
+        for before, after in zip(flow.steps, flow.steps[1:], strict=False):
+            edges.add(Edge(source=before.name, target=after.name, kind=EdgeKind.ORDER, rule="sequential",
+                           reason="The flow is sequential."))  # fmt: skip
+    cycle = cycle_in(list(steps), edges.all())
+    if cycle:
+        raise FlowCycle(cycle)
+    by_name = {one.step.name: one for one in found}
+    needed = _needed(found)
+    main = _main_thread(found)
+    return FlowGraph(
+        flow=flow,
+        nodes=tuple(_node(by_name[name], needed, main) for name in steps),
+        edges=edges.all(),
+        inputs=tuple(resolver.inputs),
+    )
+
+
+def _unordered(flow: FlowDefinition) -> Sequence[Step]:
+    """The steps of a flow without document order, each after those whose names it reads, else as they were defined."""
+    givers: dict[str, list[str]] = {}
+    glances = {step.name: glance_at(step) for step in flow.steps}
+    for step in flow.steps:
+        for name in glances[step.name].bound:
+            givers.setdefault(name, []).append(step.name)
+    edges: list[Edge] = []
+    for step in flow.steps:
+        glance = glances[step.name]
+        reads = {read.name for read in analyze_cell(glance.source, Context()).reads} | set(step.reads)
+        reads |= {name.replace("_", "-") for name in glance.parameters}
+        needed = {local: text.partition(".")[0] for local, text in step.needs}
+        # An override decides which of several givers is meant.
+        for name in sorted(reads - set(needed)):
+            sources = [giver for giver in givers.get(name, ()) if giver != step.name]
+            if len(sources) > 1:
+                raise InvalidStep(
+                    step.name,
+                    f"it reads {name!r}, which {len(sources)} steps give: {', '.join(sources)}.",
+                    f"Say which one is meant: --needs {name}={sources[0]}.{name}, or rename one of them.",
+                )
+            edges += [Edge(source=source, target=step.name, kind=EdgeKind.DATA, names=(name,)) for source in sources]
+        edges += [
+            Edge(source=source, target=step.name, kind=EdgeKind.DATA)
+            for source in needed.values() if source in glances and source != step.name
+        ]  # fmt: skip
+    names = [step.name for step in flow.steps]
+    order = in_order(names, edges)
+    if order is None:
+        raise FlowCycle(cycle_in(names, edges))
+    return [flow.step(name) for name in order] if len(order) < 50 else _picked(flow, order)
+
+
+def _picked(flow: FlowDefinition, order: Sequence[str]) -> Sequence[Step]:
+    by_name = {step.name: step for step in flow.steps}
+    return [by_name[name] for name in order]
+
+
+def _refuse_dependencies(edges: Edges) -> None:
+    for edge in edges.all():
+        if edge.kind is EdgeKind.DATA or (edge.kind is EdgeKind.ORDER and edge.rule == "changed-after-reading"):
+            names = ", ".join(edge.names)
+            raise InvalidFlow(
+                f"Step {edge.target!r} depends on step {edge.source!r} ({names}): {edge.reason} "
+                "In a parallel flow no step may depend on another; use mode dag."
+            )
+
+
+def _named_edges(step: Step, steps: Mapping[str, Step], edges: Edges) -> None:
+    for name in step.after:
+        _check_known(step, "--after", name, steps)
+        edges.add(Edge(source=name, target=step.name, kind=EdgeKind.ORDER, rule="after",
+                       reason=f"--after {name}."))  # fmt: skip
+    if step.parent is not None:
+        _check_known(step, "--parent", step.parent, steps)
+        edges.add(Edge(source=step.parent, target=step.name, kind=EdgeKind.PARENT, rule="parent",
+                       reason=f"{step.name} is a sub-step of {step.parent}."))  # fmt: skip
+
+
+def _check_known(step: Step, flag: str, name: str, steps: Mapping[str, Step]) -> None:
+    if name == step.name:
+        raise FlowCycle((name, name))
+    if name not in steps:
+        near = difflib.get_close_matches(name, list(steps), n=1, cutoff=0.5)
+        advice = f"Did you mean {near[0]}?" if near else f"The steps are: {', '.join(list(steps)[:20])}."
+        raise InvalidStep(step.name, f"{flag} names the step {name!r}, which does not exist.", advice)
+
+
+def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
+    needed: dict[str, dict[str, None]] = {one.step.name: dict.fromkeys(one.step.out) for one in found}
+    for one in found:
+        for binding in one.bindings.values():
+            if binding.step is not None:
+                needed[binding.step].setdefault(binding.source)
+    return needed
+
+
+def _main_thread(found: Sequence[Resolved]) -> set[str]:
+    """The steps that make or use, between them, a value that is bound to the thread that made it."""
+    result: set[str] = set()
+    for one in found:
+        for version in one.from_version.values():
+            if version.kind in THREAD_BOUND:
+                result |= {one.step.name, version.giver}
+    return result
+
+
+def _node(one: Resolved, needed: Mapping[str, Mapping[str, None]], main: set[str]) -> StepNode:
+    names, step = one.names, one.step
+    notes = list(one.notes)
+    dynamic = dict.fromkeys(read.name for read in names.dynamic)
+    if dynamic:
+        notes.append(f"Uses {', '.join(dynamic)}: ordered with all steps, never cached.")
+    if step.name in main:
+        notes.append("Works with a value that belongs to one thread: runs on the main thread.")
+    # A class or function that came with a step's value is not the notebook's.
+    return StepNode(
+        step=step,
+        bindings=tuple(one.bindings.values()),
+        gives=one.gives,
+        changes=tuple(dict.fromkeys(change.name for change, _ in one.changes)),
+        needed=tuple(needed[step.name]),
+        imports=tuple(dict.fromkeys(one.imports.values())),
+        definitions=tuple(dict.fromkeys(one.definitions)),
+        is_async=names.is_async,
+        is_main_thread=step.name in main,
+        is_cacheable=not dynamic,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,167 @@
+"""Functions and classes of the notebook that steps use: what can be looked through, and what must be refused."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import lru_cache
+
+from szal_nb.analysis.cell import analyze_cell, mentioned_in
+from szal_nb.analysis.names import CellNames, Context, Read
+from szal_nb.analysis.resolved import Known, Resolved
+from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
+from szal_nb.errors import InvalidStep
+
+
+@lru_cache(maxsize=20_000)
+def mentioned_by(source: str) -> frozenset[str]:
+    """All identifiers in the source of a function or class; none if it is not Python."""
+    try:
+        return frozenset(mentioned_in(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+
+
+@lru_cache(maxsize=20_000)
+def is_plain_function(source: str) -> bool:
+    """Whether the source is one undecorated function, or a lambda bound to a name."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    match body:
+        case [ast.FunctionDef(decorator_list=[]) | ast.AsyncFunctionDef(decorator_list=[])]:
+            return True
+        case [ast.Assign(value=ast.Lambda(), targets=[ast.Name()]) | ast.AnnAssign(value=ast.Lambda())]:
+            return True
+    return False
+
+
+class Helpers:
+    """Looks through the functions and classes among the names that are known."""
+
+    def __init__(self, known: Known) -> None:
+        self._known_names = known
+
+    def context(self, mentioned: Iterable[str]) -> Context:
+        """What is known, at this point of the flow, of all these names and of those that functions among them use."""
+        versions, around, imported = self._known_names.versions, self._known_names.around, self._known_names.imported
+        modules: list[tuple[str, str]] = []
+        functions: list[tuple[str, str]] = []
+        classes: list[tuple[str, str]] = []
+        kinds: list[tuple[str, str]] = []
+        seen = set(mentioned)
+        todo = list(seen)
+        while todo:
+            name = todo.pop()
+            source = ""
+            version = versions.get(name)
+            known = around.get(name) if version is None else None
+            if version is not None:
+                source = version.function
+                (functions if source else kinds).append((name, source or version.kind))
+            elif known is not None:
+                source = self._known(name, known, modules, functions, classes, kinds)
+            elif name in imported:
+                modules.append((name, imported[name].module))
+            for inner in mentioned_by(source) if source else ():
+                if inner not in seen:
+                    seen.add(inner)
+                    todo.append(inner)
+        return Context(tuple(sorted(modules)), tuple(sorted(functions)), tuple(sorted(classes)), tuple(sorted(kinds)))
+
+    def _known(
+        self,
+        name: str,
+        known: NotebookName,
+        modules: list[tuple[str, str]],
+        functions: list[tuple[str, str]],
+        classes: list[tuple[str, str]],
+        kinds: list[tuple[str, str]],
+    ) -> str:
+        source = known.source or ""
+        if known.kind == NameKind.MODULE:
+            modules.append((name, module_of(name, known)))
+            return ""
+        if known.kind == NameKind.DATA:
+            kinds.append((name, ""))
+            return ""
+        if known.kind != NameKind.CLASS and source and is_plain_function(source):
+            functions.append((name, source))
+        else:
+            classes.append((name, source))
+        return source
+
+    def reads_of(self, found: Resolved, name: str) -> list[Read]:
+        """The reads behind a class or another callable that is used as it is; refused if a step gives one of them."""
+        known = self._known_names.around[name]
+        source = known.source or ""
+        if not source or (known.kind != NameKind.CLASS and is_plain_function(source)):
+            return []
+        names = self._names_of(source)
+        result = []
+        for read in names.reads:
+            if read.name == name:
+                continue
+            givers = self._givers(read.name)
+            if givers:
+                raise InvalidStep(
+                    found.step.name,
+                    f"it uses {name}, a {_noun(known.kind)} of the notebook whose code reads {read.name!r}, "
+                    f"which {_steps(givers)} {'give' if len(givers) > 1 else 'gives'}.",
+                    f"Only plain functions are made anew over a step's values: pass {read.name!r} to {name} as an "
+                    f"argument, or define {name} in the step that uses it.",
+                )
+            result.append(Read(read.name, 0, is_optional=True, via=name))
+        return result
+
+    def _names_of(self, source: str) -> CellNames:
+        try:
+            return analyze_cell(source, Context())
+        except (SyntaxError, ValueError):
+            return CellNames()
+
+    def _givers(self, name: str) -> list[str]:
+        return [] if name.startswith("_") else list(self._known_names.givers.get(name, ()))
+
+    def check_captured(self, found: list[Resolved]) -> None:
+        """Refuses callables of a step, used by others, that read a global with more than one value over the run."""
+        capturing = [one for one in found if one.names.captured]
+        if not capturing:
+            return
+        used: dict[tuple[str, str], str] = {}
+        changed: dict[str, list[str]] = {}
+        for one in found:
+            for binding in one.bindings.values():
+                if binding.step is not None:
+                    used.setdefault((binding.step, binding.source), one.step.name)
+            for change, _ in one.changes:
+                changed.setdefault(change.name, []).append(one.step.name)
+        for one in capturing:
+            for captured in one.names.captured:
+                user = used.get((one.step.name, captured.owner))
+                if user is None:
+                    continue
+                givers = [step for step in self._givers(captured.name)]
+                changers = [step for step in changed.get(captured.name, ()) if step != one.step.name]
+                if len(givers) > 1 or (changers and givers):
+                    problem = (
+                        f"is given by {_steps(givers)}" if len(givers) > 1 else f"{_steps(changers)} changes in place"
+                    )
+                    raise InvalidStep(
+                        one.step.name,
+                        f"line {captured.line}: the {captured.what} {captured.owner}, which step {user!r} uses, reads "
+                        f"{captured.name!r}, which {problem}.",
+                        f"Pass {captured.name!r} to it as an argument, or give it one name for each value.",
+                    )
+
+
+def _noun(kind: str) -> str:
+    return "class" if kind == NameKind.CLASS else "callable"
+
+
+def _steps(names: list[str]) -> str:
+    quoted = [repr(name) for name in dict.fromkeys(names)]
+    if len(quoted) == 1:
+        return f"step {quoted[0]}"
+    return f"steps {', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -1,0 +1,345 @@
+"""Which step, or the notebook, each name of each step comes from: names only, no order. Used by `graph`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.condition import ConditionError, compile_condition
+from szal_nb.analysis.frame import ALWAYS_THERE
+from szal_nb.analysis.glance import Glance, glance_at
+from szal_nb.analysis.helpers import Helpers
+from szal_nb.analysis.names import Change, ImportedName, Read
+from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
+from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, Surroundings, module_of
+from szal_nb.errors import InvalidStep
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import Binding
+from szal_nb.model.step import Step, StepKind
+
+
+class Resolver:
+    """Goes through the steps of a flow in order and finds where each of their names comes from."""
+
+    def __init__(self, flow: FlowDefinition, surroundings: Surroundings) -> None:
+        self.flow = flow
+        self.glances = {step.name: glance_at(step) for step in flow.steps}
+        self.steps = {step.name: step for step in flow.steps}
+        self.found: dict[str, Resolved] = {}
+        self.given_by: dict[str, dict[str, Version]] = {}
+        self.deleted: dict[str, tuple[str, int]] = {}
+        self.holds: dict[str, set[str]] = {}
+        self.inputs: dict[str, None] = {}
+        self.dynamic_step: str | None = None
+        known = Known(surroundings.names)
+        self.around, self.versions, self.imported, self.givers = (
+            known.around,
+            known.versions,
+            known.imported,
+            known.givers,
+        )
+        for step in flow.steps:
+            for name in self.glances[step.name].bound:
+                if name.startswith("_"):
+                    continue
+                self.givers.setdefault(name, []).append(step.name)
+            for one in self.glances[step.name].imports:
+                self.imported.setdefault(one.name, one)
+        self.helpers = Helpers(known)
+
+    def resolve(self, order: Sequence[Step]) -> list[Resolved]:
+        """All steps, in the order given."""
+        found = []
+        for step in order:
+            one = self._resolve_step(step, self.glances[step.name])
+            found.append(one)
+            self.found[step.name] = one
+            self._give(one)
+        self.helpers.check_captured(found)
+        return found
+
+    def _resolve_step(self, step: Step, glance: Glance) -> Resolved:
+        context = self.helpers.context(glance.mentioned | set(step.reads) | set(step.changes))
+        names = analyze_cell(glance.source, context)
+        found = Resolved(step, names)
+        needs = self._needs(step)
+        for local, (source, name) in needs.items():
+            self._bind_needed(found, local, source, name)
+        reads = list(names.reads) + [r for r in names.builtins if self._is_given(r.name)]
+        reads += [Read(name, 0, via="--reads") for name in step.reads]
+        reads += [Read(name, 0, via="--changes") for name in step.changes]
+        reads += [Read(name.partition("=")[0].strip(), 0, via="--map") for name in step.map if name.isidentifier()]
+        reads += self._condition_reads(found)
+        done: set[str] = set(needs)
+        while reads:
+            batch, reads = reads, []
+            for read in batch:
+                if read.name not in done:
+                    done.add(read.name)
+                    reads += self._resolve_read(found, glance, read)
+        if names.dynamic:
+            self._bind_everything(found)
+        self._resolve_changes(found)
+        return found
+
+    def _is_given(self, name: str) -> bool:
+        return name in self.versions or (name in self.around and self.around[name].kind != NameKind.MODULE)
+
+    def _needs(self, step: Step) -> dict[str, tuple[str, str]]:
+        found: dict[str, tuple[str, str]] = {}
+        for local, text in step.needs:
+            source, _, name = text.partition(".")
+            if source not in self.steps:
+                raise InvalidStep(step.name, f"--needs {local}={text}: there is no step {source!r}.",
+                                  _near(source, self.steps))  # fmt: skip
+            found[local] = (source, name or local)
+        return found
+
+    def _bind_needed(self, found: Resolved, local: str, source: str, name: str) -> None:
+        given = self.given_by.get(source, {})
+        bound = self.glances[source].bound
+        version = given.get(name)
+        if version is None and name == local and name not in bound and self.steps[source].kind is StepKind.FUNCTION:
+            name = next(iter(self.steps[source].out or (source,)))
+            version = given.get(name)
+        if version is None and name not in bound:
+            raise InvalidStep(
+                found.step.name,
+                f"--needs {local}={source}.{name}: the step {source!r} does not give {name!r}.",
+                f"It gives {', '.join(sorted(bound)) or 'nothing'}.",
+            )
+        version = version or Version(name, source)
+        found.bindings[local] = Binding(name=local, step=source, source=name)
+        found.from_version[local] = version
+        found.vias[local] = "--needs"
+        found.read_objects[local] = version.objects
+
+    def _condition_reads(self, found: Resolved) -> list[Read]:
+        if not found.step.when:
+            return []
+        try:
+            condition = compile_condition(found.step.when)
+        except ConditionError as error:
+            raise InvalidStep(found.step.name, f"--when: {error}") from error
+        unknown = sorted(name for name in condition.steps if name not in self.steps)
+        if unknown:
+            raise InvalidStep(
+                found.step.name, f"--when names the step {unknown[0]!r}, which does not exist.",
+                _near(unknown[0], self.steps),
+            )  # fmt: skip
+        found.condition_steps = tuple(sorted(condition.steps - {found.step.name}))
+        # A name that no step gives may be one of the run's inputs or null: the condition decides.
+        return [Read(name, 0, is_optional=True, via="--when") for name in sorted(condition.names)]
+
+    def _resolve_read(self, found: Resolved, glance: Glance, read: Read) -> list[Read]:
+        """Finds the source of one read; what it needs in turn is returned."""
+        name, step = read.name, found.step
+        version = self.versions.get(name) or self._by_step_name(step, name)
+        if version is not None:
+            found.bindings[name] = Binding(
+                name=name, step=version.giver, source=version.name, line=read.line or None,
+                is_optional=read.is_optional or version.is_optional,
+            )  # fmt: skip
+            found.from_version[name] = version
+            found.read_objects[name] = version.objects
+            self._pass_through(version)
+            if read.via:
+                found.vias[name] = read.via
+            if version.function:
+                found.definitions.append(name)
+            return []
+        known = self.around.get(name)
+        if known is not None and name not in glance.parameters:
+            return self._read_around(found, read, known.kind)
+        if name in self.imported and name not in glance.parameters:
+            self._import(found, self.imported[name])
+            return []
+        if name in NAMES_OF_PYTHON or name in ALWAYS_THERE:
+            return []
+        return self._read_missing(found, glance, read)
+
+    def _by_step_name(self, step: Step, name: str) -> Version | None:
+        # A parameter cannot be spelled with the hyphen of a step's name.
+        if step.kind is StepKind.FUNCTION and "_" in name:
+            return self.versions.get(name.replace("_", "-"))
+        return None
+
+    def _read_around(self, found: Resolved, read: Read, kind: str) -> list[Read]:
+        name = read.name
+        known = self.around[name]
+        if kind == NameKind.DATA:
+            self._take_input(found, read)
+            return []
+        if kind == NameKind.MODULE:
+            found.modules.add(module_of(name, known).partition(".")[0])
+            if known.statement:
+                found.imports.setdefault(name, known.statement)
+            else:
+                found.definitions.append(name)
+            return []
+        found.definitions.append(name)
+        return self.helpers.reads_of(found, name)
+
+    def _take_input(self, found: Resolved, read: Read) -> None:
+        name = read.name
+        if name in self.deleted and name not in self.around:
+            return
+        found.bindings[name] = Binding(
+            name=name, step=None, source=name, line=read.line or None, is_optional=read.is_optional
+        )
+        found.read_objects[name] = frozenset({f"input:{name}"})
+        if not read.is_optional or name in self.around:
+            self.inputs.setdefault(name)
+
+    def _import(self, found: Resolved, one: ImportedName) -> None:
+        found.imports.setdefault(one.name, one.statement)
+        found.modules.add(one.module.partition(".")[0])
+
+    def _read_missing(self, found: Resolved, glance: Glance, read: Read) -> list[Read]:
+        name, step = read.name, found.step
+        if name in glance.parameters:
+            self._take_input(found, Read(name, read.line, is_optional=name in glance.optional))
+            return []
+        if self.dynamic_step is not None and not read.is_optional:
+            version = Version(name, self.dynamic_step, is_optional=True)
+            found.bindings[name] = Binding(name=name, step=version.giver, source=name, line=read.line, is_optional=True)
+            found.from_version[name] = version
+            return []
+        if read.is_optional or step.kind is StepKind.FUNCTION or found.names.dynamic:
+            return []
+        raise self._missing(found, read)
+
+    def _missing(self, found: Resolved, read: Read) -> InvalidStep:
+        name, step = read.name, found.step
+        where = f"line {read.line} reads" if read.line else f"{read.via} names"
+        through = f" (through {read.via}())" if read.via and not read.via.startswith("--") else ""
+        if name in self.deleted:
+            other, line = self.deleted[name]
+            return InvalidStep(step.name, f"{where} {name!r}{through}, which step {other!r} deletes in line {line}.",
+                               f"Remove `del {name}` there, or give {name!r} again above this step.")  # fmt: skip
+        below = [other for other in self.givers.get(name, ()) if other != step.name]
+        if below:
+            return InvalidStep(
+                step.name,
+                f"{where} {name!r}{through}, which only step {below[0]!r} further down gives.",
+                f"Move that cell above this one, or give {name!r} in a cell above.",
+            )
+        private = [s.name for s in self.flow.steps if name.startswith("_") and name in self.glances[s.name].bound]
+        if private and step.name not in private:
+            return InvalidStep(
+                step.name,
+                f"{where} {name!r}{through}, which step {private[0]!r} keeps to itself.",
+                "Names with a leading underscore are not given to other steps: rename it.",
+            )
+        near = _near(name, [*self.versions, *self.around, *self.imported])
+        return InvalidStep(
+            step.name,
+            f"{where} {name!r}{through}, which no step gives and the notebook does not have.",
+            near or f"Bind {name!r} in a cell above, or import it.",
+        )
+
+    def _bind_everything(self, found: Resolved) -> None:
+        """Code that looks names up by itself gets all that the steps above give."""
+        for name, version in self.versions.items():
+            if name not in found.bindings:
+                found.bindings[name] = Binding(name=name, step=version.giver, source=version.name, is_optional=True)
+                found.from_version[name] = version
+                found.read_objects[name] = version.objects
+
+    def _resolve_changes(self, found: Resolved) -> None:
+        step = found.step
+        changes = [change for change in found.names.changes if change.name not in step.pure]
+        known = {change.name for change in changes}
+        changes += [
+            Change(name, 0, "--changes", f"--changes {name}", is_deep=True)
+            for name in step.changes if name not in known
+        ]  # fmt: skip
+        for change in changes:
+            objects = found.read_objects.get(change.name)
+            if objects is None:
+                continue
+            found.changes.append((change, objects))
+
+    def _give(self, found: Resolved) -> None:
+        """What the steps below find under the names that this step gives or changes."""
+        step, names = found.step, found.names
+        glance = self.glances[step.name]
+
+        def local(objects: Iterable[str]) -> frozenset[str]:
+            result: set[str] = set()
+            for token in objects:
+                if token.startswith("#"):
+                    result.add(f"{step.name}{token}")
+                else:
+                    result |= found.read_objects.get(token, NO_OBJECTS)
+            return frozenset(result)
+
+        for holder, held in names.holds:
+            inside = local(held)
+            for token in local({holder}) if inside else ():
+                self.holds.setdefault(token, set()).update(inside - {token})
+        given = self.given_by.setdefault(step.name, {})
+        gives: dict[str, Version] = {}
+        for one in names.gives:
+            if step.kind is StepKind.FUNCTION and one.name not in glance.bound and one.name != "_given":
+                continue
+            gives[one.name] = Version(
+                one.name, step.name, local(one.objects), one.kind, one.function, one.is_optional, one.line
+            )
+        if step.kind is StepKind.FUNCTION:
+            for name in step.out or (step.name,):
+                gives.setdefault(name, Version(name, step.name, frozenset({f"{step.name}#value"})))
+        found.given_objects = frozenset(token for version in gives.values() for token in version.objects)
+        for change, objects in found.changes:
+            before = found.from_version.get(change.name)
+            if change.name not in gives:
+                kind = before.kind if before is not None else ""
+                given[change.name] = self.versions[change.name] = Version(
+                    change.name, step.name, objects, kind, line=change.line,
+                    is_doubtful=not change.is_certain, what=change.what,
+                )  # fmt: skip
+                self.deleted.pop(change.name, None)
+        for name, version in gives.items():
+            before = self.versions.get(name)
+            if version.is_optional and before is not None and before.giver != step.name:
+                version = replace(
+                    version, objects=version.objects | before.objects, is_optional=before.is_optional, fallback=before,
+                    kind=version.kind if version.kind == before.kind else "",
+                )  # fmt: skip
+            given[name] = self.versions[name] = version
+            self.deleted.pop(name, None)
+        for read in names.deletes:
+            if read.name not in gives:
+                self.versions.pop(read.name, None)
+                self.deleted[read.name] = (step.name, read.line)
+        for one in names.imports:
+            self.versions.pop(one.name, None)
+            self.imported[one.name] = one
+        for name in step.out:
+            if name not in gives and name not in given and not names.dynamic:
+                raise InvalidStep(
+                    step.name, f"--out names {name!r}, which the step does not give.",
+                    _near(name, given) or f"It gives {', '.join(given) or 'nothing'}.",
+                )  # fmt: skip
+        found.gives = tuple(gives)
+        if names.dynamic:
+            self.dynamic_step = step.name
+
+    def _pass_through(self, version: Version) -> None:
+        """A step that may leave a name as it was takes the old value in, when a later step reads the name."""
+        before, giver = version.fallback, self.found.get(version.giver)
+        if before is None or giver is None or version.name in giver.bindings:
+            return
+        giver.bindings[version.name] = Binding(
+            name=version.name, step=before.giver, source=before.name, line=version.line, is_optional=True
+        )
+        giver.from_version[version.name] = before
+        giver.read_objects[version.name] = before.objects
+        self._pass_through(before)
+
+
+def _near(name: str, among: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(among), n=2, cutoff=0.7)
+    return f"Did you mean {' or '.join(near)}?" if near else ""

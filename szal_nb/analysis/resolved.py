@@ -1,0 +1,65 @@
+"""What is known of names and steps while a flow is resolved: filled by `resolve`, read by `helpers`, `order`, `graph`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from szal_nb.analysis.names import CellNames, Change, ImportedName
+from szal_nb.analysis.surroundings import NotebookName
+from szal_nb.model.graph import Binding
+from szal_nb.model.step import Step
+
+NO_OBJECTS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a name is bound to, for the steps that come after: `giver` gave it, or changed it last.
+
+    `fallback` is what it stays when the giver leaves it alone.
+    """
+
+    name: str
+    giver: str
+    objects: frozenset[str] = NO_OBJECTS
+    kind: str = ""
+    function: str = ""
+    is_optional: bool = False
+    line: int = 0
+    is_doubtful: bool = False
+    what: str = ""
+    fallback: Version | None = None
+
+
+@dataclass(slots=True)
+class Resolved:
+    """A step with all that was found of it. `held` maps objects to those that may be inside them."""
+
+    step: Step
+    names: CellNames
+    bindings: dict[str, Binding] = field(default_factory=dict)
+    from_version: dict[str, Version] = field(default_factory=dict)
+    vias: dict[str, str] = field(default_factory=dict)
+    read_objects: dict[str, frozenset[str]] = field(default_factory=dict)
+    changes: list[tuple[Change, frozenset[str]]] = field(default_factory=list)
+    given_objects: frozenset[str] = NO_OBJECTS
+    imports: dict[str, str] = field(default_factory=dict)
+    definitions: list[str] = field(default_factory=list)
+    modules: set[str] = field(default_factory=set)
+    condition_steps: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Known:
+    """The names at one point of a flow: `around` the notebook's, `versions` of the steps so far, `imported` by any step.
+
+    `givers` are the steps that may give a name, wherever they stand.
+    """
+
+    around: Mapping[str, NotebookName]
+    versions: dict[str, Version] = field(default_factory=dict)
+    imported: dict[str, ImportedName] = field(default_factory=dict)
+    givers: dict[str, list[str]] = field(default_factory=dict)

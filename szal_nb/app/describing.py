@@ -1,0 +1,148 @@
+"""Runs of a store as text for people and as JSON documents."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from szal_nb.app.printing import as_table
+from szal_nb.model.duration import format_duration
+from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
+from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.store.runs import StoredRun
+
+
+def run_json(run: StoredRun, snapshot: RunSnapshot | None = None) -> dict[str, Any]:
+    """A run as JSON; with its steps, if its snapshot is given. `shown_state` is the stored state, or crashed."""
+    document: dict[str, Any] = {
+        "id": run.id,
+        "flow": run.flow,
+        "version": run.version,
+        "state": run.state.value,
+        "shown_state": run.shown_state,
+        "reason": run.reason,
+        "created_at": _iso(run.created_at),
+        "started_at": _iso(run.started_at),
+        "ended_at": _iso(run.ended_at),
+        "duration_s": duration_of(run),
+        "notebook": run.notebook_path,
+        "output": run.output_path,
+        "params": run.params,
+    }
+    if snapshot is not None:
+        document["inputs"] = [value_json(ref) for ref in snapshot.inputs]
+        document["steps"] = [step_json(step) for step in snapshot.steps.values()]
+    return document
+
+
+def step_json(step: StepSnapshot) -> dict[str, Any]:
+    """A step of a run as JSON."""
+    return {
+        "name": step.name,
+        "state": step.state.value,
+        "origin": step.origin,
+        "reason": step.reason,
+        "duration_s": step.duration_s,
+        "attempts": [
+            {
+                "number": attempt.number,
+                "state": attempt.state,
+                "started_at": _iso(attempt.started_at),
+                "ended_at": _iso(attempt.ended_at),
+                "error": _error_json(attempt.error),
+            }
+            for attempt in step.attempts
+        ],
+        "error": _error_json(step.error),
+        "values": [value_json(ref) for ref in step.values],
+    }
+
+
+def value_json(ref: ValueRef) -> dict[str, Any]:
+    """What the record says of a value, as JSON."""
+    return {
+        "name": ref.name,
+        "type": ref.type,
+        "hash": ref.hash,
+        "format": ref.format,
+        "size": ref.size,
+        "summary": ref.summary,
+        "live": ref.live,
+        "needed": ref.needed,
+    }
+
+
+def _error_json(error: ErrorInfo | None) -> dict[str, Any] | None:
+    return None if error is None else {"type": error.type, "message": error.message, "line": error.line}
+
+
+def runs_table(runs: list[StoredRun]) -> str:
+    """Runs, one a line."""
+    rows = [
+        (
+            run.id,
+            run.flow,
+            run.shown_state,
+            _clock(run.created_at),
+            _duration_text(duration_of(run)),
+            run.notebook_path or "",
+        )
+        for run in runs
+    ]
+    return as_table(("RUN", "FLOW", "STATE", "CREATED", "TOOK", "NOTEBOOK"), rows)
+
+
+def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
+    """A run with its steps, their values and errors."""
+    lines = [f"Run {run.id} of {run.flow} version {run.version}: {run.shown_state}"]
+    facts = {
+        "reason": run.reason,
+        "created": _clock(run.created_at),
+        "took": _duration_text(duration_of(run)),
+        "notebook": run.notebook_path or "",
+        "output": run.output_path or "",
+        "params": ", ".join(f"{name}={value!r}" for name, value in run.params.items()),
+        "inputs": ", ".join(_value_text(ref) for ref in snapshot.inputs),
+    }
+    lines += [f"  {name:<9} {fact}" for name, fact in facts.items() if fact]
+    rows = [
+        (
+            step.name,
+            step.state.value + (f" ({step.origin})" if step.origin not in (None, "ran") else ""),
+            _duration_text(step.duration_s),
+            str(len(step.attempts)),
+            ", ".join(_value_text(ref) for ref in step.values) or step.reason,
+        )
+        for step in snapshot.steps.values()
+    ]
+    lines += ["", as_table(("STEP", "STATE", "TOOK", "ATTEMPTS", "VALUES"), rows)]
+    for step in snapshot.steps.values():
+        if step.error is not None and step.state is not StepState.COMPLETED:
+            place = f" (line {step.error.line} of its cell)" if step.error.line is not None else ""
+            lines += ["", f"{step.name}: {step.error}{place}"]
+    if run.shown_state == "crashed":
+        lines += ["", f"Its process is gone. To go on from here: szal resume {run.id}"]
+    return "\n".join(lines)
+
+
+def duration_of(run: StoredRun) -> float | None:
+    """Seconds from the run's start to its end; None before both are known."""
+    return None if run.started_at is None or run.ended_at is None else run.ended_at - run.started_at
+
+
+def _value_text(ref: ValueRef) -> str:
+    if ref.live is not None:
+        return f"{ref.name} (live: {ref.live})"
+    return f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
+
+
+def _duration_text(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

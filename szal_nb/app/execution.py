@@ -1,0 +1,272 @@
+"""`szal run` and `szal resume`: a notebook executed headless, shown as it goes; the exit code tells its end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from szal_nb.app.describing import run_json
+from szal_nb.app.exit import ExitCode
+from szal_nb.app.printing import print_json, say
+from szal_nb.app.progress import Follower
+from szal_nb.app.record import state_exit
+from szal_nb.errors import DefinitionError, RunError, RunOwned, StepTimeout, StoreError
+from szal_nb.model.duration import format_duration
+from szal_nb.model.state import RunSnapshot, RunState, StepState
+from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
+from szal_nb.notebook.headless import Headless
+from szal_nb.notebook.parameters import Given, give, read_parameters, read_values, read_values_file, retype
+from szal_nb.notebook.reader import needs_run_cell
+from szal_nb.store.locate import find_store
+from szal_nb.store.owner import Owner, end_orphan, is_alive
+from szal_nb.store.runs import RunStore, StoredRun, new_run_id
+
+if TYPE_CHECKING:
+    from szal_nb.notebook.batch import BatchResult
+
+
+def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Adds the commands to the program's parser."""
+    both = [options["store"], options["json"]]
+    output = {
+        "metavar": "OUT",
+        "type": Path,
+        "help": "where the executed notebook is saved (default: beside the store)",
+    }
+
+    run = commands.add_parser("run", parents=both, help="run a notebook's flow")
+    run.add_argument("notebook", metavar="NB")
+    run.add_argument("-o", "--output", **output)
+    pairs = {"nargs": 2, "metavar": ("NAME", "VALUE"), "action": "append", "default": [], "type": _unprotected}
+    run.add_argument("-p", "--parameter", dest="parameters", **pairs, help="a parameter, as its type says")
+    run.add_argument("-r", "--raw", **pairs, help="a parameter, taken as text")
+    run.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="parameters in a YAML file")
+    run.add_argument("-y", "--yaml", action="append", default=[], metavar="YAML", help="parameters as YAML text")
+    run.add_argument("-k", "--kernel", metavar="NAME", help="the kernel to use instead of the notebook's")
+    run.set_defaults(command=run_command)
+
+    resume = commands.add_parser("resume", parents=both, help="go on with a run that did not complete")
+    resume.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
+    resume.add_argument("-o", "--output", **output)
+    resume.add_argument("--force", action="store_true", help="take the run over although its owner seems to live")
+    resume.set_defaults(command=resume_command)
+
+
+_PAIRED = frozenset({"-p", "--parameter", "-r", "--raw"})
+_PROTECTION = "\0"
+
+
+def protect_values(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with a mark before each parameter's value, so that one like `--x` is not taken for a flag."""
+    protected = list(arguments)
+    for index, argument in enumerate(arguments[:-2]):
+        if argument in _PAIRED:
+            protected[index + 2] = _PROTECTION + arguments[index + 2]
+    return protected
+
+
+def _unprotected(text: str) -> str:
+    return text.removeprefix(_PROTECTION)
+
+
+def run_command(arguments: argparse.Namespace) -> ExitCode:
+    """Runs a notebook."""
+    notebook = read_notebook(arguments.notebook)
+    values: dict[str, Any] = {}
+    for path in arguments.file:
+        values |= read_values_file(path)
+    for text in arguments.yaml:
+        values |= read_values(text, origin="the YAML of -y")
+    given = give(notebook, texts=arguments.parameters, raw=arguments.raw, values=values, environment=os.environ)
+    # Reads all cells, so that what is wrong with a step is said before a kernel starts.
+    needs_run_cell(notebook)
+    path = Path(arguments.notebook).absolute()
+    store = Path(arguments.store or find_store(path)).absolute()
+    run_id = new_run_id()
+    work = _Work(
+        notebook=notebook,
+        given=given,
+        headless=Headless(store=store, run_id=run_id, notebook=path),
+        output=arguments.output or store.parent / "runs" / f"{run_id}.ipynb",
+        cwd=path.parent,
+        kernel=arguments.kernel,
+    )
+    return _execute(arguments, work, Follower(store, _is_launched_here))
+
+
+def resume_command(arguments: argparse.Namespace) -> ExitCode:
+    """Goes on with a run, from the notebook as it was when the run began."""
+    path = Path(arguments.store or find_store()).absolute()
+    with RunStore.open(path) as store:
+        run = store.run(arguments.run)
+        if run.state is RunState.COMPLETED:
+            say(f"Run {run.id} has completed; there is nothing to resume.")
+            return _answer(arguments, store, [run], None)
+        _end_orphan_of(run, force=arguments.force)
+        text = store.notebook(run.id)
+        if text is None:
+            raise RunError(f"Run {run.id} was not started from a notebook; resume it from the script that started it.")
+        events = store.events(run.id)
+    origin = Path(run.notebook_path) if run.notebook_path else None
+    notebook = parse_notebook(text, path=origin)
+    if origin is not None and _has_changed(notebook, origin):
+        say(f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then.")
+    declared = {parameter.name for parameter in read_parameters(notebook)}
+    params = {name: value for name, value in run.params.items() if not declared or name in declared}
+    work = _Work(
+        notebook=notebook,
+        given=retype(notebook, params, environment=os.environ),
+        headless=Headless(store=path, resume=run.id, notebook=origin),
+        output=arguments.output or Path(run.output_path or path.parent / "runs" / f"{run.id}.ipynb"),
+        cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
+    )
+    follower = Follower(path, _is_launched_here)
+    follower.expect(run.id, events)
+    return _execute(arguments, work, follower)
+
+
+def _is_launched_here(run: StoredRun) -> bool:
+    return run.launcher is not None and run.launcher.is_same(Owner.here())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """A notebook to execute, with all that it needs."""
+
+    notebook: Notebook
+    given: Given
+    headless: Headless
+    output: Path
+    cwd: Path
+    kernel: str | None = None
+
+
+def _execute(arguments: argparse.Namespace, work: _Work, follower: Follower) -> ExitCode:
+    _leave_out_slow_import()
+    from szal_nb.notebook.batch import run_notebook  # late: heavy
+
+    with follower.following():
+        result = run_notebook(
+            work.notebook,
+            output=work.output.absolute(),
+            given=work.given,
+            headless=work.headless,
+            cwd=work.cwd,
+            kernel_name=work.kernel,
+        )
+    path = work.headless.store
+    if path is None or not path.exists():
+        return _answer(arguments, None, [], result)
+    with RunStore.open(path, read_only=True) as store:
+        return _answer(arguments, store, [store.run(run_id) for run_id in follower.shown], result)
+
+
+def _answer(
+    arguments: argparse.Namespace, store: RunStore | None, runs: list[StoredRun], result: BatchResult | None
+) -> ExitCode:
+    """Says how it ended, for people or as JSON; the exit code is that of the first run that did not complete."""
+    snapshots = {run.id: store.snapshot(run.id) for run in runs} if store is not None else {}
+    code = exit_of(result, [(run, snapshots[run.id]) for run in runs])
+    if arguments.json:
+        document: dict[str, Any] = {
+            "exit": int(code),
+            "ended": code.reason,
+            "store": str(store.path) if store else None,
+        }
+        document["runs"] = [run_json(run, snapshots[run.id]) for run in runs]
+        if result is not None:
+            document |= {
+                "output": str(result.output),
+                "error": result.error or None,
+                "error_type": result.error_name or None,
+            }
+        print_json(document)
+        return code
+    for run in runs:
+        print(_summary(run, snapshots[run.id]))
+    if not runs:
+        print("The notebook has no steps that were run; nothing was recorded.")
+    if result is not None:
+        if result.error and not any(run.state is not RunState.COMPLETED for run in runs):
+            say(f"{result.error_name}: {result.error}")
+        print(f"  notebook  {result.output}")
+    if store is not None:
+        print(f"  store     {store.path}")
+    for run in runs:
+        if run.state is not RunState.COMPLETED:
+            print(f"  To go on: szal resume {run.id}")
+    return code
+
+
+def _summary(run: StoredRun, snapshot: RunSnapshot) -> str:
+    counts = {state: sum(step.state is state for step in snapshot.steps.values()) for state in StepState}
+    done = counts.pop(StepState.COMPLETED)
+    others = "".join(f", {count} {state.value}" for state, count in counts.items() if count)
+    took = f" in {format_duration(run.ended_at - run.started_at)}" if run.started_at and run.ended_at else ""
+    lines = [
+        f"Run {run.id} of {run.flow}: {run.shown_state}{took}, {done} of {len(snapshot.steps)} steps completed{others}"
+    ]
+    lines += [f"  {step.name}: {step.error}" for step in snapshot.steps.values() if step.state is StepState.FAILED]
+    return "\n".join(lines)
+
+
+def exit_of(result: BatchResult | None, runs: Sequence[tuple[StoredRun, RunSnapshot]]) -> ExitCode:
+    """The exit code for what became of a notebook (None: it was not executed) and of its runs."""
+    ended = result.ended.name if result is not None else "COMPLETED"
+    if ended == "KERNEL_DIED":
+        return ExitCode.KERNEL_DIED
+    if ended in ("INTERRUPTED", "TERMINATED"):
+        return ExitCode.INTERRUPTED
+    if ended == "TIMED_OUT":
+        return ExitCode.TIMED_OUT
+    for run, snapshot in runs:
+        if run.state is RunState.FAILED and _is_timeout(snapshot):
+            return ExitCode.TIMED_OUT
+        if run.state is not RunState.COMPLETED:
+            return state_exit(run)
+    if ended == "FAILED" and result is not None:
+        if result.error_name in _names_below(DefinitionError):
+            return ExitCode.INVALID
+        return ExitCode.USAGE if result.error_name in _names_below(StoreError) else ExitCode.FAILED
+    return ExitCode.COMPLETED
+
+
+def _is_timeout(snapshot: RunSnapshot) -> bool:
+    errors = [step.error.type for step in snapshot.steps.values() if step.state is StepState.FAILED and step.error]
+    return bool(errors) and all(error.rpartition(".")[2] == StepTimeout.__name__ for error in errors)
+
+
+def _names_below(family: type[BaseException]) -> set[str]:
+    return {family.__name__}.union(*(_names_below(child) for child in family.__subclasses__()))
+
+
+def _end_orphan_of(run: StoredRun, *, force: bool) -> None:
+    """Ends the kernel that a killed `szal run` left behind, and waits until it is gone; refuses a run that lives."""
+    owner, launcher = run.owner, run.launcher
+    if force or owner is None or run.state.is_final or not is_alive(owner, run.lease_until):
+        return
+    if launcher is None or not launcher.is_near or is_alive(launcher) or not owner.is_near:
+        advice = "Wait for it, or cancel it; --force takes the run over all the same."
+        raise RunOwned(run.id, str(owner), advice)
+    end_orphan(owner)
+
+
+def _has_changed(snapshot: Notebook, path: Path) -> bool:
+    try:
+        now = read_notebook(path)
+    except InvalidNotebook:
+        return True
+    return [cell.source.strip() for cell in now.code] != [cell.source.strip() for cell in snapshot.code]
+
+
+def _leave_out_slow_import() -> None:
+    """Halves the start: nbformat's validator loads a grammar of addresses for seconds, which no notebook needs.
+
+    Only in this program, which is its own process; a check that jsonschema itself makes when it is not installed.
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

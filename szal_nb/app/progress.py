@@ -1,0 +1,175 @@
+"""Shows runs as they go: a bar on a terminal, plain lines elsewhere. It reads the store, on a thread of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from szal_nb.errors import StoreError
+from szal_nb.model.duration import format_duration
+from szal_nb.model.event import (
+    Event,
+    RunCreated,
+    RunResumed,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepRetrying,
+    StepSkipped,
+    StepStarted,
+    StepWaiting,
+)
+from szal_nb.model.state import RunSnapshot, StepState
+from szal_nb.store.runs import RunStore, StoredRun
+
+# How often the store is asked for news: often enough for an eye, seldom enough for a disk.
+LOOK_EVERY_S = 0.15
+# A notebook seldom starts more runs than this between two looks.
+_LATEST = 20
+
+
+class Progress:
+    """What a person sees of one run, event by event."""
+
+    def __init__(self, run_id: str, *, stream: TextIO | None = None) -> None:
+        self.run_id = run_id
+        self.snapshot = RunSnapshot()
+        self._stream = stream or sys.stderr
+        self._bar: Any = None
+
+    def skip(self, events: Sequence[Event]) -> None:
+        """Takes in what was there before, without showing it."""
+        for event in events:
+            self.snapshot.apply(event)
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Shows the next events."""
+        for event in events:
+            self.snapshot.apply(event)
+            line = line_of(event, self.snapshot, self.run_id)
+            if line is not None:
+                self._print(line)
+        self._move_bar()
+
+    def close(self) -> None:
+        """Takes the bar away; the lines stay."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=self._stream)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def _move_bar(self) -> None:
+        if not self._stream.isatty() or not self.snapshot.steps:
+            return
+        if self._bar is None:
+            from tqdm import tqdm  # late: only a terminal needs it
+
+            self._bar = tqdm(total=len(self.snapshot.steps), unit="step", leave=False, file=self._stream)
+        running = [step.name for step in self.snapshot.steps.values() if step.state is StepState.RUNNING]
+        self._bar.set_description(", ".join(running[:3]) + (" …" if len(running) > 3 else ""), refresh=False)
+        self._bar.n = sum(step.state.is_final for step in self.snapshot.steps.values())
+        self._bar.refresh()
+
+
+def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
+    """The line that shows `event`, in the state that it led to; None if it needs none."""
+    match event:
+        case RunCreated():
+            return f"Run {run_id} of {event.flow}: {len(event.steps)} steps"
+        case RunResumed():
+            again = f", again: {', '.join(event.rebuilt)}" if event.rebuilt else ""
+            return f"Run {run_id} goes on: {len(event.reset)} of {len(snapshot.steps)} steps to run{again}"
+        case StepStarted() if event.attempt > 1:
+            return _step_line("running", event.step, f"attempt {event.attempt}")
+        case StepCompleted():
+            origin = "" if event.origin == "ran" else event.origin
+            return _step_line("completed", event.step, _duration(snapshot, event.step), origin)
+        case StepFailed():
+            return _step_line("failed", event.step, _duration(snapshot, event.step), str(event.error))
+        case StepRetrying():
+            wait = format_duration(event.delay_s)
+            return _step_line("retrying", event.step, f"attempt {event.attempt}: {event.error}; next in {wait}")
+        case StepSkipped() | StepCancelled():
+            return _step_line(snapshot.steps[event.step].state.value, event.step, event.reason)
+        case StepWaiting():
+            return _step_line("waiting", event.step, event.message)
+    return None
+
+
+def _step_line(state: str, step: str, *facts: str) -> str:
+    return f"  {state:<10} {step}  " + "  ".join(fact.partition("\n")[0] for fact in facts if fact)
+
+
+def _duration(snapshot: RunSnapshot, step: str) -> str:
+    duration_s = snapshot.steps[step].duration_s
+    return "" if duration_s is None else format_duration(duration_s)
+
+
+class Follower:
+    """Watches a store for the runs that `is_wanted` picks, and shows them until it is stopped."""
+
+    def __init__(self, path: Path, is_wanted: Callable[[StoredRun], bool], *, stream: TextIO | None = None) -> None:
+        self._path = path
+        self._is_wanted = is_wanted
+        self._stream = stream
+        self.shown: dict[str, Progress] = {}
+
+    def expect(self, run_id: str, events: Sequence[Event]) -> None:
+        """Shows of a run that is there already only what comes after `events`."""
+        progress = self.shown[run_id] = Progress(run_id, stream=self._stream)
+        progress.skip(events)
+
+    def look(self, store: RunStore) -> None:
+        """Shows what is new."""
+        latest = {run.id: run for run in reversed(store.runs(limit=_LATEST))}
+        for run in latest.values():
+            if run.id not in self.shown and self._is_wanted(run):
+                self.shown[run.id] = Progress(run.id, stream=self._stream)
+        for progress in self.shown.values():
+            run = latest.get(progress.run_id) or store.run(progress.run_id)
+            if run.events > progress.snapshot.events:
+                progress.take(store.events(run.id)[progress.snapshot.events :])
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Shows runs while the block runs; what came until its end is shown before it is left."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._follow, args=(stop,), name="szal progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self.close()
+
+    def close(self) -> None:
+        """Takes all bars away."""
+        for progress in self.shown.values():
+            progress.close()
+
+    def _follow(self, stop: threading.Event) -> None:
+        store: RunStore | None = None
+        try:
+            while True:
+                is_last = stop.wait(LOOK_EVERY_S)
+                with contextlib.suppress(StoreError):
+                    # A store that is being made, or is busy, is asked again.
+                    if store is None and self._path.exists():
+                        store = RunStore.open(self._path, read_only=True)
+                    if store is not None:
+                        self.look(store)
+                if is_last:
+                    return
+        finally:
+            if store is not None:
+                store.close()

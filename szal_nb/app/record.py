@@ -1,0 +1,255 @@
+"""`szal runs`, `show`, `logs`, `why`, `watch` and `cancel`: what the store knows of runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from szal_nb.app.describing import run_json, run_text, runs_table
+from szal_nb.app.exit import ExitCode
+from szal_nb.app.printing import print_json, say, table_line
+from szal_nb.app.progress import LOOK_EVERY_S, Follower
+from szal_nb.errors import RunError
+from szal_nb.model.event import CancelRequested, RunCancelled, RunResumed, StepCancelled, StepOutput
+from szal_nb.model.graph import Edge
+from szal_nb.model.state import RunState
+from szal_nb.store.locate import find_store
+from szal_nb.store.owner import is_alive
+from szal_nb.store.runs import RunStore, StoredRun
+
+
+def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Adds the commands to the program's parser."""
+    both = [options["store"], options["json"]]
+
+    runs = commands.add_parser("runs", parents=both, help="the runs of a store, newest first")
+    runs.add_argument("--flow", metavar="F", help="only runs of this flow")
+    states = [*(state.value for state in RunState), "crashed"]
+    runs.add_argument("--state", metavar="S", choices=states, help=f"only runs in this state: {', '.join(states)}")
+    runs.add_argument("--limit", type=int, metavar="N", help="at most so many")
+    runs.set_defaults(command=show_runs)
+
+    show = commands.add_parser("show", parents=both, help="a run: its steps, values and errors")
+    _add_run(show)
+    show.set_defaults(command=show_run)
+
+    logs = commands.add_parser("logs", parents=both, help="what the steps of a run printed")
+    _add_run(logs)
+    logs.add_argument("step", nargs="?", metavar="STEP", help="only this step")
+    logs.set_defaults(command=show_logs)
+
+    why = commands.add_parser("why", parents=both, help="what a step waits for, what waits for it, and why")
+    _add_run(why)
+    why.add_argument("step", metavar="STEP")
+    why.set_defaults(command=show_why)
+
+    watch = commands.add_parser("watch", parents=both, help="show a run as it goes, until it ends")
+    _add_run(watch)
+    watch.set_defaults(command=watch_run)
+
+    cancel = commands.add_parser("cancel", parents=both, help="end a run that `szal run` started, or that crashed")
+    _add_run(cancel)
+    cancel.set_defaults(command=cancel_run)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
+
+
+def open_store(arguments: argparse.Namespace, *, read_only: bool = True) -> RunStore:
+    """The store that the command means: the one named, else the nearest."""
+    return RunStore.open(Path(arguments.store) if arguments.store else find_store(), read_only=read_only)
+
+
+def state_exit(run: StoredRun) -> ExitCode:
+    """The exit code that says how a run stands."""
+    match run.state:
+        case RunState.COMPLETED:
+            return ExitCode.COMPLETED
+        case RunState.CANCELLED:
+            return ExitCode.INTERRUPTED
+        case RunState.PAUSED:
+            return ExitCode.WAITING
+        case RunState.RUNNING | RunState.CREATED:
+            return ExitCode.KERNEL_DIED if run.is_crashed else ExitCode.WAITING
+    return ExitCode.FAILED
+
+
+def show_runs(arguments: argparse.Namespace) -> ExitCode:
+    """Prints the runs of the store."""
+    with open_store(arguments) as store:
+        runs = store.runs(flow=arguments.flow, state=arguments.state, limit=arguments.limit)
+        path = store.path
+    if arguments.json:
+        print_json({"store": str(path), "runs": [run_json(run) for run in runs]})
+    else:
+        print(runs_table(runs) if runs else f"No such runs in {path}.")
+    return ExitCode.COMPLETED
+
+
+def show_run(arguments: argparse.Namespace) -> ExitCode:
+    """Prints one run."""
+    with open_store(arguments) as store:
+        run = store.run(arguments.run)
+        snapshot = store.snapshot(run.id)
+    if arguments.json:
+        print_json(run_json(run, snapshot))
+    else:
+        print(run_text(run, snapshot))
+    return ExitCode.COMPLETED
+
+
+def show_logs(arguments: argparse.Namespace) -> ExitCode:
+    """Prints what the steps of a run showed as text."""
+    with open_store(arguments) as store:
+        run = store.run(arguments.run)
+        snapshot = store.snapshot(run.id)
+        shown = [event for event in store.events(run.id) if isinstance(event, StepOutput)]
+    _check_step(run.id, arguments.step, list(snapshot.steps))
+    wanted = [event for event in shown if arguments.step in (None, event.step)]
+    if arguments.json:
+        items = [
+            {"step": event.step, "attempt": event.attempt, "type": item.type, "name": item.name, "text": _text(item)}
+            for event in wanted
+            for item in event.items
+        ]
+        print_json({"id": run.id, "logs": items})
+        return ExitCode.COMPLETED
+    heading = None
+    for event in wanted:
+        if arguments.step is None and heading != (event.step, event.attempt):
+            heading = event.step, event.attempt
+            print(f"── {event.step}, attempt {event.attempt}")
+        print("".join(_text(item) for item in event.items), end="")
+    for step in snapshot.steps.values():
+        if step.error is not None and arguments.step in (None, step.name):
+            print(step.error.traceback or step.error)
+    return ExitCode.COMPLETED
+
+
+def _text(item: Any) -> str:
+    if item.type == "stream":
+        return str(item.text)
+    plain = item.data.get("text/plain", "")
+    return f"{plain}\n" if plain else ""
+
+
+def show_why(arguments: argparse.Namespace) -> ExitCode:
+    """Prints the edges of a step with their reasons, and how it came to its state."""
+    with open_store(arguments) as store:
+        run = store.run(arguments.run)
+        snapshot = store.snapshot(run.id)
+        graph = store.graph(run.id)
+    _check_step(run.id, arguments.step, list(snapshot.steps))
+    step, node = snapshot.steps[arguments.step], graph.node(arguments.step)
+    before = [edge for edge in graph.edges if edge.target == step.name]
+    after = [edge for edge in graph.edges if edge.source == step.name]
+    if arguments.json:
+        document = {"id": run.id, "step": step.name, "state": step.state.value, "reason": step.reason}
+        document |= {"waits_for": [_edge_json(edge) for edge in before], "awaited_by": [_edge_json(e) for e in after]}
+        print_json({**document, "notes": list(node.notes)})
+        return ExitCode.COMPLETED
+    cause = step.reason or (str(step.error) if step.error is not None else "")
+    print(f"{step.name} is {step.state.value}" + (f": {cause}" if cause else ""))
+    for binding in node.bindings:
+        print(f"  reads {binding.name} " + (f"from {binding.step}" if binding.step else "from the notebook"))
+    for edge in (*before, *after):
+        print(f"  {table_line(edge.source, edge.target, _reason(edge))}")
+    for note in node.notes:
+        print(f"  {note}")
+    return ExitCode.COMPLETED
+
+
+def _reason(edge: Edge) -> str:
+    reason = edge.reason or f"it reads {', '.join(edge.names)}"
+    return reason + (f" ({edge.remedy} would free it)" if edge.remedy else "")
+
+
+def _edge_json(edge: Edge) -> dict[str, Any]:
+    return {
+        "source": edge.source,
+        "target": edge.target,
+        "kind": edge.kind.value,
+        "names": list(edge.names),
+        "reason": edge.reason,
+        "remedy": edge.remedy,
+    }
+
+
+def _check_step(run_id: str, step: str | None, steps: list[str]) -> None:
+    if step is not None and step not in steps:
+        raise RunError(f"Run {run_id} has no step {step!r}; it has {', '.join(steps)}.")
+
+
+def watch_run(arguments: argparse.Namespace) -> ExitCode:
+    """Shows a run until it ends, or its process dies."""
+    with open_store(arguments) as store:
+        run = store.run(arguments.run)
+        follower = Follower(store.path, lambda other: other.id == run.id)
+        follower.expect(run.id, [])
+        while True:
+            follower.look(store)
+            run = store.run(run.id)
+            if run.state.is_final or run.is_crashed:
+                break
+            time.sleep(LOOK_EVERY_S)
+        follower.look(store)
+        follower.close()
+        snapshot = store.snapshot(run.id)
+    if arguments.json:
+        print_json(run_json(run, snapshot))
+    else:
+        print(f"Run {run.id}: {run.shown_state}")
+    return state_exit(run)
+
+
+def cancel_run(arguments: argparse.Namespace) -> ExitCode:
+    """Ends a run: tells the process that launched it, or puts a crashed one down as cancelled."""
+    with open_store(arguments, read_only=False) as store:
+        run = store.run(arguments.run)
+        if run.state.is_final:
+            say(f"Run {run.id} is {run.state.value} already.")
+        elif run.is_crashed:
+            _cancel_crashed(store, run)
+            say(f"Run {run.id} is cancelled. Its process was gone already.")
+        elif run.launcher is not None and run.launcher.is_near and is_alive(run.launcher):
+            os.kill(run.launcher.pid, signal.SIGINT)
+            _wait_for_end(store, run)
+            say(f"Run {run.id} is {store.run(run.id).shown_state}.")
+        else:
+            raise RunError(f"Run {run.id} is being run by a notebook's kernel ({run.owner}). Cancel it there.")
+        if arguments.json:
+            print_json(run_json(store.run(run.id), store.snapshot(run.id)))
+    return ExitCode.COMPLETED
+
+
+def _cancel_crashed(store: RunStore, run: StoredRun) -> None:
+    journal = store.take_over(run.id)
+    try:
+        snapshot, now = store.snapshot(run.id), time.time()
+        resumed = [RunResumed(at=now, epoch=journal.epoch)] if snapshot.state is RunState.CREATED else []
+        open_steps = [step for step in snapshot.steps.values() if not step.state.is_final]
+        journal.append_sync(
+            [
+                *resumed,
+                CancelRequested(at=now, reason="szal cancel"),
+                *(StepCancelled(at=now, step=step.name, attempt=step.attempt) for step in open_steps),
+                RunCancelled(at=now, reason="szal cancel"),
+            ]
+        )
+    finally:
+        journal.close()
+
+
+def _wait_for_end(store: RunStore, run: StoredRun) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        now = store.run(run.id)
+        if now.state.is_final or now.is_crashed:
+            return
+        time.sleep(LOOK_EVERY_S)

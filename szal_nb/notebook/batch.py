@@ -1,0 +1,113 @@
+"""Runs notebooks headless. `szal run` calls `run_notebook`; papermill finds its engine `szal` here.
+
+Both execute the same way, so that the record and the saved notebook are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from szal_nb.notebook.document import Notebook
+from szal_nb.notebook.headless import Headless
+from szal_nb.notebook.parameters import Given
+from szal_nb.store.owner import Owner
+
+
+class Ended(Enum):
+    """How the execution of a notebook ended, whatever its runs did."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed out"
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+    KERNEL_DIED = "the kernel died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult:
+    """What became of a notebook. `error_name` and `error` are those of the cell that failed, if one did."""
+
+    ended: Ended
+    output: Path
+    error_name: str = ""
+    error: str = ""
+
+
+def __getattr__(name: str) -> Any:
+    """`SzalEngine`, imported when it is asked for.
+
+    papermill asks for it while papermill itself is being imported, so nothing above may import papermill.
+    """
+    if name != "SzalEngine":
+        raise AttributeError(name)
+    import papermill  # noqa: F401 - late: heavy; it must be there before our engine
+
+    from szal_nb.notebook.papermill_engine import SzalEngine  # late: heavy
+
+    return SzalEngine
+
+
+def run_notebook(
+    notebook: Notebook,
+    *,
+    output: Path,
+    given: Given,
+    headless: Headless,
+    cwd: Path | None = None,
+    kernel_name: str | None = None,
+) -> BatchResult:
+    """Executes `notebook` with these parameters and saves it as `output`, after each cell and at the end."""
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError  # late: heavy
+    from papermill.exceptions import PapermillExecutionError  # late: heavy
+    from papermill.execute import (  # late: heavy
+        prepare_notebook_metadata,
+        raise_for_execution_errors,
+        remove_error_markers,
+    )
+    from papermill.utils import nb_kernel_name  # late: heavy
+
+    from szal_nb.notebook.client import Stop, Stopped  # late: heavy
+    from szal_nb.notebook.papermill_engine import SzalEngine, inject  # late: heavy
+
+    nb = _node_of(notebook)
+    if given.values or given.secrets:
+        inject(nb, notebook, given)
+    nb = remove_error_markers(prepare_notebook_metadata(nb, notebook.label, str(output)))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    headless = replace(headless, launcher=Owner.here())
+    kernel = nb_kernel_name(nb, kernel_name) if kernel_name or "kernelspec" in nb.metadata else "python3"
+    try:
+        nb = SzalEngine.execute_given(
+            nb, kernel, str(output), source=notebook, given=given, headless=headless, progress_bar=False, cwd=cwd
+        )
+        raise_for_execution_errors(nb, str(output))
+    except Stopped as stopped:
+        ended = Ended.INTERRUPTED if stopped.stop is Stop.INTERRUPTED else Ended.TERMINATED
+        return BatchResult(ended=ended, output=output)
+    except DeadKernelError as error:
+        return BatchResult(ended=Ended.KERNEL_DIED, output=output, error_name="DeadKernelError", error=str(error))
+    except CellTimeoutError as error:
+        return BatchResult(ended=Ended.TIMED_OUT, output=output, error_name="CellTimeoutError", error=str(error))
+    except PapermillExecutionError as error:
+        return BatchResult(ended=Ended.FAILED, output=output, error_name=error.ename, error=error.evalue)
+    return BatchResult(ended=Ended.COMPLETED, output=output)
+
+
+def _node_of(notebook: Notebook) -> Any:
+    """The notebook as papermill has it when it has read it from a file."""
+    import nbformat  # late: heavy
+    from papermill import __version__  # late: heavy
+
+    nb = nbformat.reads(notebook.text, as_version=4)
+    nb = nbformat.v4.upgrade(nb) or nb
+    if "papermill" not in nb.metadata:
+        nb.metadata["papermill"] = {"default_parameters": {}, "environment_variables": {}, "version": __version__}
+    nb.metadata.papermill["parameters"] = {}
+    for cell in nb.cells:
+        cell.metadata.setdefault("tags", [])
+        cell.metadata.setdefault("papermill", {})
+    return nb

@@ -1,0 +1,70 @@
+"""Gives the values of a run to the notebook, under their names; what the notebook re-bound meanwhile stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from szal_nb.api.run import Run
+from szal_nb.errors import ValueUnavailable
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What came of a binding: names that now hold the run's values, and those left alone, with the reason."""
+
+    run_id: str
+    names: tuple[str, ...] = ()
+    rebound: tuple[str, ...] = ()
+    unavailable: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = []
+        if self.rebound:
+            names = ", ".join(self.rebound)
+            lines.append(
+                f"Left alone, because the notebook re-bound it since run {self.run_id} started: {names}. "
+                "run.bind() gives the run's values."
+            )
+        if self.unavailable:
+            lines.append(f"Not to be had from run {self.run_id} any more: {', '.join(self.unavailable)}.")
+        return "\n".join(lines)
+
+
+class Binder:
+    """Remembers what the names held when the run started. `namespace` is the notebook's own.
+
+    `functions` are those of the notebook's functions that are steps, by name.
+    """
+
+    def __init__(
+        self, namespace: MutableMapping[str, Any], names: Iterable[str], functions: Mapping[str, Any] | None = None
+    ) -> None:
+        self._namespace = namespace
+        self._functions = functions or {}
+        self._before = {name: namespace.get(name, _ABSENT) for name in names}
+
+    def bind(self, run: Run, *, force: bool = False) -> Bound:
+        """Binds the values of all completed steps; of a name given more than once the last in the document wins."""
+        bound, rebound, unavailable = [], [], []
+        for name in dict.fromkeys(run.names()):
+            giver = run.giver(name)
+            if giver is None:
+                continue
+            held = self._namespace.get(name, _ABSENT)
+            if held is not _ABSENT and held is self._functions.get(name):
+                # The function that is the step stays callable under its name.
+                continue
+            if not force and held is not self._before.get(name, _ABSENT):
+                rebound.append(name)
+                continue
+            try:
+                self._namespace[name] = self._before[name] = run.value(giver, name)
+            except ValueUnavailable:
+                unavailable.append(name)
+                continue
+            bound.append(name)
+        return Bound(run_id=run.id, names=tuple(bound), rebound=tuple(rebound), unavailable=tuple(unavailable))

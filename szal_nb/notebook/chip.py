@@ -1,0 +1,68 @@
+"""The one line that a cell shows when it has defined a step: what it reads from where, what it gives, and why."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from szal_nb.model.graph import EdgeKind, FlowGraph
+from szal_nb.model.step import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepChip:
+    """`reads` are pairs of a name and the step that gives it, "" for the notebook; `notes` are sentences."""
+
+    name: str
+    reads: Sequence[tuple[str, str]] = ()
+    gives: Sequence[str] = ()
+    flags: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        reads = ", ".join(f"{name} ← {step or 'notebook'}" for name, step in self.reads)
+        parts = [
+            f"step {self.name}",
+            f"reads {reads}" if reads else "reads nothing",
+            f"gives {', '.join(self.gives)}" if self.gives else "gives nothing",
+            *self.flags,
+        ]
+        return "\n".join([" · ".join(parts), *(f"  {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        reads = ", ".join(
+            f"{_code(name)} <span style='opacity:.65'>← {html.escape(step or 'notebook')}</span>"
+            for name, step in self.reads
+        )
+        gives = ", ".join(map(_code, self.gives))
+        parts = [
+            f"<b>{html.escape(self.name)}</b>",
+            f"reads {reads}" if reads else "reads nothing",
+            f"gives {gives}" if gives else "gives nothing",
+            *(f"<span style='opacity:.75'>{html.escape(flag)}</span>" for flag in self.flags),
+        ]
+        notes = "".join(f"<div style='opacity:.75'>{html.escape(note)}</div>" for note in self.notes)
+        frame = "border-left:3px solid #3b82c4;padding:1px 8px;font-size:90%"
+        return f"<div style='{frame}'><span>step {' · '.join(parts)}</span>{notes}</div>"
+
+    def bundle(self) -> dict[str, object]:
+        """The content of a message that displays the chip."""
+        return {"data": {"text/plain": repr(self), "text/html": self._repr_html_()}, "metadata": {}}
+
+
+def chip_of(step: Step, graph: FlowGraph) -> StepChip:
+    """The chip of a step of this graph."""
+    node = graph.node(step.name)
+    reasons = [edge.reason for edge in graph.edges if edge.target == step.name and edge.kind is not EdgeKind.DATA]
+    return StepChip(
+        name=step.name,
+        reads=[(binding.name, binding.step or "") for binding in node.bindings],
+        gives=node.gives,
+        flags=["awaits"] if node.is_async else [],
+        notes=[*node.notes, *dict.fromkeys(filter(None, reasons))],
+    )
+
+
+def _code(text: str) -> str:
+    return f"<code>{html.escape(text)}</code>"

@@ -1,0 +1,138 @@
+"""Which cell defines which step of which flow, while cells are executed, changed and deleted. Knows no kernel."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from szal_nb.engine.body import Body
+from szal_nb.errors import InvalidFlow, InvalidStep
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import StepNode
+from szal_nb.model.step import Step
+from szal_nb.notebook.flags import ParsedFlow
+from szal_nb.notebook.reader import DEFAULT_FLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The cell that is being executed. `key` is its id; where the front end sends none, a name for this execution.
+
+    `is_only` says that a cell of this front end is executed once, so that a second definition is a second cell.
+    """
+
+    key: str
+    has_id: bool = True
+    is_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defined:
+    """A step as its cell defined it. `make_body` gives what runs, from its node and the notebook's functions."""
+
+    step: Step
+    flow: str
+    cell: Cell
+    make_body: Callable[[StepNode, Mapping[str, Any]], Body]
+    parent: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Definitions:
+    """The flows of a notebook as its executed cells define them."""
+
+    def __init__(self) -> None:
+        self.current = DEFAULT_FLOW
+        self._flows: dict[str, ParsedFlow] = {}
+        self._flow_cells: dict[str, str] = {}
+        self._steps: dict[str, Defined] = {}
+        self._places: dict[str, int] = {}
+        self._cell: Cell | None = None
+        self._defined_now: set[str] = set()
+
+    def begin_cell(self, cell: Cell) -> None:
+        """A cell is about to be executed."""
+        self._cell, self._defined_now = cell, set()
+
+    def end_cell(self, *, is_completed: bool) -> None:
+        """The cell has been executed: steps that it once defined and now does not are gone."""
+        if is_completed and self._cell is not None:
+            gone = self._steps_of(self._cell.key) - self._defined_now
+            self._steps = {name: defined for name, defined in self._steps.items() if name not in gone}
+        self._cell, self._defined_now = None, set()
+
+    def delete_cells(self, keys: Collection[str]) -> None:
+        """The cells are no longer in the notebook, nor are their steps."""
+        for key in keys:
+            self._flow_cells.pop(key, None)
+        self._steps = {name: defined for name, defined in self._steps.items() if defined.cell.key not in keys}
+
+    def use_flow(self, flow: ParsedFlow) -> None:
+        """The steps below belong to `flow`."""
+        FlowDefinition(name=flow.name, **flow.fields)
+        key = self._cell.key if self._cell is not None else ""
+        former = self._flow_cells.pop(key, flow.name)
+        if former != flow.name and former not in self._flow_cells.values():
+            # The line was changed: the flow has another name now, and the same steps.
+            self._flows.pop(former, None)
+            self._steps = {
+                name: replace(defined, flow=flow.name) if defined.flow == former else defined
+                for name, defined in self._steps.items()
+            }
+        self._flow_cells[key] = flow.name
+        self._flows[flow.name] = flow
+        self.current = flow.name
+
+    def flow_above(self, cell: Cell, order: Sequence[str]) -> str:
+        """The flow that a step of this cell belongs to: that of the nearest `%szal_flow` above it in the document.
+
+        `order` are the keys of the saved notebook's cells; where they do not say it, the flow named last.
+        """
+        if cell.key not in order:
+            return self.current
+        for key in reversed(order[: order.index(cell.key)]):
+            if key in self._flow_cells:
+                return self._flow_cells[key]
+        return self.current
+
+    def define(self, defined: Defined) -> None:
+        """The cell defines this step; it takes the place of the one that the cell defined before."""
+        name, cell = defined.step.name, defined.cell
+        known = self._steps.get(name)
+        is_twice = name in self._defined_now and cell == self._cell
+        if known is not None and (is_twice or (known.cell.key != cell.key and (cell.has_id or cell.is_only))):
+            place = "in this cell already" if is_twice else "in another cell"
+            raise InvalidStep(name, f"a step of this name is defined {place}.", "Rename one of the two.")
+        if known is not None:
+            self._places.setdefault(cell.key, self._places[known.cell.key])
+        self._places.setdefault(cell.key, len(self._places))
+        self._defined_now.add(name)
+        self._steps[name] = defined
+
+    def flow_names(self) -> list[str]:
+        """All flows that have steps or a line of their own."""
+        return list(dict.fromkeys([*self._flows, *(defined.flow for defined in self._steps.values())]))
+
+    def step_names(self) -> list[str]:
+        """All steps of all flows."""
+        return list(self._steps)
+
+    def of_flow(self, name: str) -> list[Defined]:
+        """The steps of a flow, in the order in which their cells first defined steps."""
+        if name not in self.flow_names() and name != DEFAULT_FLOW:
+            near = difflib.get_close_matches(name, self.flow_names(), n=1)
+            known = ", ".join(self.flow_names()) or "none"
+            advice = f"Did you mean {near[0]}?" if near else f"This notebook has: {known}."
+            raise InvalidFlow(f"There is no flow {name!r}. {advice}")
+        found = [defined for defined in self._steps.values() if defined.flow == name]
+        return sorted(found, key=lambda defined: self._places[defined.cell.key])
+
+    def definition(self, name: str, steps: Collection[Defined]) -> FlowDefinition:
+        """The flow with these steps, in this order."""
+        parsed = self._flows.get(name)
+        fields = parsed.fields if parsed is not None else {}
+        return FlowDefinition(name=name, steps=tuple(defined.step for defined in steps), **fields)
+
+    def _steps_of(self, key: str) -> set[str]:
+        return {name for name, defined in self._steps.items() if defined.cell.key == key}

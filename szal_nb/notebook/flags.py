@@ -1,0 +1,403 @@
+"""The command lines of a notebook as data: `%%szal_step`, `%szal_flow`, `%szal_run` and the other line magics.
+
+One table of arguments makes the plain parser used here and by the reader, and the decorators of the magics. This
+module knows nothing of IPython.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from szal_nb.errors import DefinitionError, InvalidFlow
+from szal_nb.model.duration import parse_duration
+from szal_nb.model.flow import FlowMode, Guard
+from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, Trigger
+
+
+class InvalidLine(DefinitionError):
+    """A command line of a notebook is refused; `advice` says what to write instead."""
+
+    def __init__(self, command: str, problem: str, advice: str = "") -> None:
+        super().__init__(command, problem, advice)
+        self.command = command
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.command}: {self.problem}" + (f" {self.advice}" if self.advice else "")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a command, in the terms of `ArgumentParser.add_argument`."""
+
+    names: tuple[str, ...]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _argument(*names: str, **keywords: Any) -> Argument:
+    return Argument(names, keywords)
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _source(text: str) -> tuple[str, str]:
+    name, separator, source = text.partition("=")
+    if not separator or not name.isidentifier() or not source:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=STEP.NAME")
+    return name, source
+
+
+def _many(flag: str, metavar: str, text: str, **more: Any) -> Argument:
+    return _argument(flag, nargs="+", action="extend", default=[], metavar=metavar, help=text, **more)
+
+
+def _choices(options: type[Backoff | Executor | FlowMode | Guard | OnError | Trigger]) -> list[str]:
+    return [option.value for option in options]
+
+
+STEP_ARGUMENTS = (
+    _argument("name", help="the step's name"),
+    _argument("--retries", type=int, metavar="N", help="how often a failed attempt is tried again"),
+    _argument("--delay", type=_duration, metavar="TIME", help="wait before a retry, such as 1s"),
+    _argument("--backoff", choices=_choices(Backoff), help="how the wait grows from retry to retry"),
+    _argument("--max-delay", type=_duration, metavar="TIME", help="longest wait before a retry"),
+    _argument("--jitter", type=float, metavar="SHARE", help="spread of the wait, 0 to 1"),
+    _many("--retry-on", "ERROR", "retry only these exceptions"),
+    _many("--no-retry-on", "ERROR", "never retry these exceptions"),
+    _argument("--timeout", type=_duration, metavar="TIME", help="longest time of one attempt, such as 30s"),
+    _argument("--when", metavar="EXPR", help="run the step only if this condition holds, else skip it"),
+    _argument("--trigger", choices=_choices(Trigger), help="which outcomes of its dependencies start the step"),
+    _many("--map", "NAME", "run the step once for each element of these values"),
+    _argument("--max-parallel", type=int, metavar="N", help="most attempts of a mapped step at a time"),
+    _argument("--on-error", choices=_choices(OnError), help="what a failure of the step does to the run"),
+    _argument("--approve", metavar="MESSAGE", help="wait for a person's approval before the step starts"),
+    _argument("--cache", action="store_true", help="take the result from an earlier run with equal code and inputs"),
+    _argument("--once", action="store_true", help="never run the body twice without asking"),
+    _argument("--strict", action="store_true", help="fail if a needed value cannot be stored"),
+    _argument("--executor", choices=_choices(Executor), help="where the body runs"),
+    _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
+    _many("--tag", "TAG", "words to find the step by"),
+    _many("--after", "STEP", "steps that must end first, without data"),
+    _many("--needs", "NAME=STEP.NAME", "where a name comes from, instead of the nearest step above", type=_source),
+    _many("--out", "NAME", "the names that the step gives"),
+    _many("--reads", "NAME", "names that the code reads where analysis cannot see it"),
+    _many("--changes", "NAME", "names that the code changes in place where analysis cannot see it"),
+    _many("--pure", "NAME", "names that the code does not change, though it looks so"),
+    _argument("-x", "--execute", action="store_true", help="also run the step at once, with what it needs"),
+)
+
+FLOW_ARGUMENTS = (
+    _argument("name", help="the flow's name"),
+    _argument("--version", type=int, metavar="N", help="the flow's version, counted from 1"),
+    _argument("--mode", choices=_choices(FlowMode), help="how the order of the steps is found"),
+    _argument("--max-parallel", type=int, metavar="N", help="most steps that run at a time"),
+    _argument("--timeout", type=_duration, metavar="TIME", help="longest time of a run"),
+    _argument("--guard", choices=_choices(Guard), help="which values are checked for unseen changes"),
+)
+
+_STORE = _argument("--store", metavar="PATH", help="the store to use, instead of .szal/runs.db beside the notebook")
+
+# Written by the input transformer that awaits a run where its cell stands, never by people.
+_AWAITED = _argument("--awaited", action="store_true", help=argparse.SUPPRESS)
+
+RUN_ARGUMENTS = (
+    _argument("name", nargs="?", help="the flow's name; the notebook's flow by default"),
+    _argument(
+        "-p",
+        "--parameter",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="an input of this run, instead of the notebook's value; may be repeated",
+    ),
+    _many("--only", "STEP", "run only these steps, with what they need"),
+    _argument("--from", dest="from_step", metavar="STEP", help="run this step and all that depends on it"),
+    _argument("--until", metavar="STEP", help="run no further than this step"),
+    _argument("--reuse", nargs="?", const="", metavar="RUN", help="take unchanged steps from an earlier run"),
+    _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
+    _AWAITED,
+    _STORE,
+)
+
+RESUME_ARGUMENTS = (
+    _argument("run", nargs="?", help="the run's id or its beginning; the newest run that can go on by default"),
+    _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
+    _argument("--force", action="store_true", help="take the run over although its owner seems to live"),
+    _AWAITED,
+    _STORE,
+)
+
+FLOW_NAME_ARGUMENTS = (_argument("name", nargs="?", help="the flow's name; the notebook's flow by default"),)
+RUN_ID_ARGUMENTS = (_argument("run", nargs="?", help="the run's id or its beginning; the newest run by default"),)
+SHOW_ARGUMENTS = (*RUN_ID_ARGUMENTS, _STORE)
+CANCEL_ARGUMENTS = (*RUN_ID_ARGUMENTS, _argument("--reason", default="", metavar="TEXT", help="why, for the record"))
+STEP_NAME_ARGUMENTS = (_argument("step", help="the step's name"),)
+RUNS_ARGUMENTS = (
+    _argument("--flow", metavar="NAME", help="only runs of this flow"),
+    _argument("--state", metavar="STATE", help="only runs in this state"),
+    _argument("--limit", type=int, default=20, metavar="N", help="how many, newest first"),
+    _STORE,
+)
+
+COMMANDS: Mapping[str, tuple[Argument, ...]] = {
+    "%%szal_step": STEP_ARGUMENTS,
+    "%szal_flow": FLOW_ARGUMENTS,
+    "%szal_run": RUN_ARGUMENTS,
+    "%szal_dag": FLOW_NAME_ARGUMENTS,
+    "%szal_status": RUN_ID_ARGUMENTS,
+    "%szal_runs": RUNS_ARGUMENTS,
+    "%szal_show": SHOW_ARGUMENTS,
+    "%szal_resume": RESUME_ARGUMENTS,
+    "%szal_cancel": CANCEL_ARGUMENTS,
+    "%szal_why": STEP_NAME_ARGUMENTS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedStep:
+    """A step's line: its name and the fields of `model.step.Step` that the flags set."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    is_executed: bool = False
+
+    def step(self, **more: Any) -> Step:
+        """The step, with the fields that are not on its line (`source`, `raw`, `cell_id`, …) from `more`."""
+        return Step(name=self.name, **{**self.fields, **more})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedFlow:
+    """A flow's line: its name and the fields of `model.flow.FlowDefinition` that the flags set."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRun:
+    """A run's line. `parameters` are as written, not yet typed; `reuse` is "" for the newest fitting run."""
+
+    flow: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    only: tuple[str, ...] = ()
+    from_step: str | None = None
+    until: str | None = None
+    reuse: str | None = None
+    is_waited: bool = False
+    is_awaited: bool = False
+    store: str | None = None
+
+
+class _LineParser(argparse.ArgumentParser):
+    """A parser that raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        problem = message[:1].upper() + message[1:].rstrip(".") + "."
+        raise InvalidLine(self.prog, problem, f"`{self.prog} -h` shows what it takes.")
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser of one of `COMMANDS`."""
+    parser = _LineParser(prog=command, add_help=False, allow_abbrev=False)
+    for argument in COMMANDS[command]:
+        parser.add_argument(*argument.names, **argument.keywords)
+    return parser
+
+
+def flags_of(command: str) -> tuple[str, ...]:
+    """Every flag of one of `COMMANDS` that people write.
+
+    >>> flags_of("%szal_resume")
+    ('--wait', '--force', '--store')
+    """
+    return tuple(
+        name
+        for argument in COMMANDS[command]
+        for name in argument.names
+        if name.startswith("-") and argument.keywords.get("help") != argparse.SUPPRESS
+    )
+
+
+def parse_line(command: str, line: str) -> argparse.Namespace:
+    """The arguments on `line`, which follows the command's name; `InvalidLine` names the nearest flag."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise InvalidLine(command, f"{error}.", "A text in quotes must end with the quote it began with.") from None
+    known = flags_of(command)
+    for word in words:
+        flag = word.partition("=")[0]
+        if re.fullmatch(r"--?[A-Za-z][\w-]*", flag) and flag not in known and flag not in _AWAITED.names:
+            near = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
+            advice = f"Did you mean {near[0]}?" if near else f"`{command} -h` shows what it takes."
+            raise InvalidLine(command, f"There is no flag {flag}.", advice)
+    return parser_of(command).parse_args(words)
+
+
+def parse_step_line(line: str) -> ParsedStep:
+    """What stands behind `%%szal_step` or `#| step:`.
+
+    >>> parse_step_line("load --retries 3 --timeout 1m --tag io").fields
+    {'retry': RetryPolicy(retries=3, delay_s=1.0, backoff=<Backoff.FIXED: 'fixed'>, max_delay_s=None, jitter=0.0,
+    retry_on=(), no_retry_on=()), 'timeout_s': 60.0, 'tags': ('io',)}
+    """
+    found = vars(parse_line("%%szal_step", line))
+    name, is_executed = found.pop("name"), found.pop("execute")
+    options = {key: value for key, value in found.items() if value not in (None, False, [])}
+    return ParsedStep(name=name, fields=step_fields(options), is_executed=is_executed)
+
+
+def step_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Step` that flags in their Python spelling (`max_delay="60s"`, `after=["a"]`) stand for.
+
+    >>> step_fields({"timeout": "60s", "after": "load"})
+    {'timeout_s': 60.0, 'after': ('load',)}
+    """
+    unknown = [key for key in options if key not in _RETRY_FIELDS and key not in _STEP_FIELDS]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*_RETRY_FIELDS, *_STEP_FIELDS], n=1, cutoff=0.4)
+        raise InvalidLine("step", f"There is no option {unknown[0]!r}.", f"Did you mean {near[0]}?" if near else "")
+    try:
+        retry = {_RETRY_FIELDS[key][0]: _RETRY_FIELDS[key][1](options[key]) for key in options if key in _RETRY_FIELDS}
+        rest = {_STEP_FIELDS[key][0]: _STEP_FIELDS[key][1](options[key]) for key in options if key in _STEP_FIELDS}
+    except (TypeError, ValueError) as error:
+        raise InvalidLine("step", f"{error}.") from error
+    return {"retry": RetryPolicy(**retry), **rest} if retry else rest
+
+
+def parse_flow_line(line: str) -> ParsedFlow:
+    """What stands behind `%szal_flow`.
+
+    >>> parse_flow_line("sales --version 2 --max-parallel 4")
+    ParsedFlow(name='sales', fields={'version': 2, 'max_parallel': 4})
+    """
+    found = vars(parse_line("%szal_flow", line))
+    fields = {_FLOW_FIELDS[key][0]: _FLOW_FIELDS[key][1](found[key]) for key in _FLOW_FIELDS if found[key] is not None}
+    if not found["name"].strip():
+        raise InvalidFlow("A flow needs a name: %szal_flow NAME.")
+    return ParsedFlow(name=found["name"], fields=fields)
+
+
+def parse_run_line(line: str) -> ParsedRun:
+    """What stands behind `%szal_run`.
+
+    >>> parse_run_line("-p rows 5 --wait")
+    ParsedRun(flow=None, parameters=(('rows', '5'),), only=(), from_step=None, until=None, reuse=None,
+    is_waited=True, is_awaited=False, store=None)
+    """
+    found = parse_line("%szal_run", line)
+    return ParsedRun(
+        flow=found.name,
+        parameters=tuple((name, value) for name, value in found.parameters),
+        only=_words(found.only),
+        from_step=found.from_step,
+        until=found.until,
+        reuse=found.reuse,
+        is_waited=found.wait,
+        is_awaited=found.awaited,
+        store=found.store,
+    )
+
+
+_STEP_COMMENT = re.compile(r"#\|\s*step\s*:(?P<line>.*)")
+
+
+def step_comment(source: str) -> str | None:
+    r"""What stands behind `#| step:` in the first line of a cell; None for any other cell.
+
+    >>> step_comment("#| step: load --retries 3\nx = 1")
+    'load --retries 3'
+    """
+    match = _STEP_COMMENT.match(source.partition("\n")[0])
+    return match["line"].strip() if match else None
+
+
+def step_magic(source: str) -> tuple[str, str] | None:
+    r"""The line and the body of a cell that spells a step, as `%%szal_step` or as `#| step:`; None for any other.
+
+    The body keeps the cell's line numbers less one.
+
+    >>> step_magic("%%szal_step load\nx = 1")
+    ('load', 'x = 1')
+    """
+    body = source.partition("\n")[2]
+    if (line := step_comment(source)) is not None:
+        return line, body
+    # The cell magic may stand below blank lines, as IPython allows.
+    head, _, body = source.lstrip("\n").partition("\n")
+    match = re.fullmatch(r"%%szal_step(?:\s+(?P<line>.*))?", head.rstrip())
+    return ((match["line"] or "").strip(), body) if match else None
+
+
+def _words(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Names given one by one, in lists or joined by commas, as one tuple."""
+    texts = [given] if isinstance(given, str) else list(given)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{given!r} is not a list of names")
+    return tuple(word.strip() for text in texts for word in text.split(",") if word.strip())
+
+
+def _error_names(given: Any) -> tuple[str, ...]:
+    """Names of exceptions; in Python the classes themselves may stand for them."""
+    items = given if isinstance(given, list | tuple) else [given]
+    return tuple(name for item in items for name in ((item.__name__,) if isinstance(item, type) else _words(item)))
+
+
+def _sources(given: Mapping[str, str] | Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    pairs = given.items() if isinstance(given, Mapping) else given
+    return tuple((str(name), str(source)) for name, source in pairs)
+
+
+_RETRY_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "retries": ("retries", int),
+    "delay": ("delay_s", parse_duration),
+    "backoff": ("backoff", Backoff),
+    "max_delay": ("max_delay_s", parse_duration),
+    "jitter": ("jitter", float),
+    "retry_on": ("retry_on", _error_names),
+    "no_retry_on": ("no_retry_on", _error_names),
+}
+_STEP_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "timeout": ("timeout_s", parse_duration),
+    "when": ("when", str),
+    "trigger": ("trigger", Trigger),
+    "map": ("map", _words),
+    "max_parallel": ("max_parallel", int),
+    "on_error": ("on_error", OnError),
+    "approve": ("approve", str),
+    "cache": ("cache", bool),
+    "once": ("once", bool),
+    "strict": ("strict", bool),
+    "executor": ("executor", Executor),
+    "parent": ("parent", str),
+    "tag": ("tags", _words),
+    "tags": ("tags", _words),
+    "after": ("after", _words),
+    "needs": ("needs", _sources),
+    "out": ("out", _words),
+    "reads": ("reads", _words),
+    "changes": ("changes", _words),
+    "pure": ("pure", _words),
+}
+_FLOW_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "version": ("version", int),
+    "mode": ("mode", FlowMode),
+    "max_parallel": ("max_parallel", int),
+    "timeout": ("timeout_s", float),
+    "guard": ("guard", Guard),
+}

@@ -1,0 +1,78 @@
+"""What the running notebook binds outside of its steps, as the analysis wants to know it.
+
+The text of the executed cells says it best, and says the same as reading the file does. Names that came another way
+(`%run`, star imports) are judged by their objects.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from szal_nb.analysis.surroundings import NotebookName
+
+_CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, partial)
+# IPython puts these into every notebook; steps have builtins of these names instead.
+_OF_THE_SHELL = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
+# IPython's record of what was typed and shown.
+_HISTORY = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[dio]h")
+
+
+class LiveNames(Mapping[str, NotebookName]):
+    """The names of the namespace `live`. `read` is what the text of the executed cells says of them."""
+
+    def __init__(self, live: Mapping[str, Any], hidden: Mapping[str, Any], read: Mapping[str, NotebookName]) -> None:
+        self._live = live
+        self._hidden = hidden
+        self._read = read
+
+    def _is_shown(self, name: str) -> bool:
+        if name not in self._live or name in _OF_THE_SHELL:
+            return False
+        is_hidden = name in self._hidden and self._hidden[name] is self._live[name]
+        return not is_hidden and _HISTORY.fullmatch(name) is None
+
+    def __getitem__(self, name: str) -> NotebookName:
+        if not self._is_shown(name):
+            raise KeyError(name)
+        value, read = self._live[name], self._read.get(name)
+        if read is not None and _fits(read.kind, value):
+            return read
+        return _judged(name, value)
+
+    def __iter__(self) -> Iterator[str]:
+        return filter(self._is_shown, list(self._live))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Whether what the text says can be true of the object."""
+    match kind:
+        case "function":
+            return isinstance(value, FunctionType)
+        case "class":
+            return isinstance(value, type)
+        case "callable":
+            return callable(value)
+        case "module":
+            return True
+    return not isinstance(value, ModuleType | type | FunctionType)
+
+
+def _judged(name: str, value: Any) -> NotebookName:
+    if isinstance(value, ModuleType):
+        alias = "" if value.__name__ == name else f" as {name}"
+        return NotebookName(kind="module", statement=f"import {value.__name__}{alias}")
+    if not isinstance(value, (type, *_CALLABLES)):
+        return NotebookName(kind="data")
+    module, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    if module != "__main__" and module in sys.modules and getattr(sys.modules[module], own, None) is value:
+        alias = "" if own == name else f" as {name}"
+        return NotebookName(kind="module", statement=f"from {module} import {own}{alias}")
+    return NotebookName(kind="callable")

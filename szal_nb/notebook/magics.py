@@ -1,0 +1,136 @@
+"""The magics: command lines become calls of the session, nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
+
+from szal_nb.errors import RunError, SzalError
+from szal_nb.notebook.flags import COMMANDS, parse_flow_line, parse_line, parse_run_line
+from szal_nb.notebook.report import Why, one_run, run_table
+from szal_nb.notebook.run import NotebookRun
+from szal_nb.notebook.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def command(name: str) -> Callable[[F], F]:
+    """Makes a method the magic `name` (with its percent signs): arguments, help, and short errors."""
+
+    def decorate(method: F) -> F:
+        @functools.wraps(method)
+        def magic(self: SzalMagics, line: str, *body: str) -> Any:
+            if line.split()[:1] in (["-h"], ["--help"]):
+                print(magic.parser.format_help())  # type: ignore[attr-defined]  # noqa: T201 - what -h is for
+                return None
+            try:
+                return method(self, line, *body)
+            except SzalError as error:
+                shorten(error)
+                raise
+
+        for entry in reversed(COMMANDS[name]):
+            argument(*entry.names, **entry.keywords)(magic)
+        described = magic_arguments()(magic)
+        register: Any = cell_magic if name.startswith("%%") else line_magic
+        return register(no_var_expand(described))  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def shorten(error: SzalError) -> None:
+    """IPython shows what the error says, without the frames that led to it."""
+    text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
+
+
+@magics_class
+class SzalMagics(Magics):
+    """`%%szal_step` and the line magics of one kernel."""
+
+    def __init__(self, shell: Any, session: Session) -> None:
+        super().__init__(shell)
+        self.session = session
+
+    @command("%%szal_step")
+    def szal_step(self, line: str, body: str) -> None:
+        """Define this cell as a step of the flow; `%szal_run` runs it."""
+        chip, is_executed = self.session.define_cell(line, body)
+        display(chip)
+        # Headless the flow is run as a whole, so one step of it need not be run before.
+        if is_executed and not self.session.waits():
+            self.session.run_step(chip.name)
+
+    @command("%szal_flow")
+    def szal_flow(self, line: str) -> None:
+        """Name the flow that the steps below belong to, with its version and limits."""
+        self.session.use_flow(parse_flow_line(line))
+
+    @command("%szal_run")
+    def szal_run(self, line: str) -> NotebookRun:
+        """Run the flow in the background and give back the run, with its picture; `await run` waits for it."""
+        parsed = parse_run_line(line)
+        self._refuse_to_wait_in_a_function(is_asked=parsed.is_waited, is_awaited=parsed.is_awaited)
+        return self.session.run(parsed)
+
+    @command("%szal_resume")
+    def szal_resume(self, line: str) -> NotebookRun:
+        """Go on with a run that crashed, failed or was cancelled; completed steps are not run again."""
+        found = parse_line("%szal_resume", line)
+        self._refuse_to_wait_in_a_function(is_asked=found.wait, is_awaited=found.awaited)
+        return self.session.resume(found.run, store=found.store, force=found.force)
+
+    def _refuse_to_wait_in_a_function(self, *, is_asked: bool, is_awaited: bool) -> None:
+        if not is_awaited and (is_asked or self.session.waits()):
+            raise RunError("Only at the top level of a cell can it wait by itself; here, start it and `await run`.")
+
+    @command("%szal_dag")
+    def szal_dag(self, line: str) -> None:
+        """Show the flow as a picture, without running it."""
+        self.session.show_flow(parse_line("%szal_dag", line).name)
+
+    @command("%szal_status")
+    def szal_status(self, line: str) -> None:
+        """Show where a run of this kernel is."""
+        run = self.session.find_run(parse_line("%szal_status", line).run)
+        display(one_run(run.graph, run.snapshot, run.id))
+
+    @command("%szal_runs")
+    def szal_runs(self, line: str) -> None:
+        """List the runs in the store, newest first."""
+        found = parse_line("%szal_runs", line)
+        store = self.session.store(found.store)
+        display(run_table(store.runs(flow=found.flow, state=found.state, limit=found.limit)))
+
+    @command("%szal_show")
+    def szal_show(self, line: str) -> None:
+        """Show a run in the store: its picture, and what failed."""
+        found = parse_line("%szal_show", line)
+        store = self.session.store(found.store)
+        newest = store.runs(limit=1)
+        if found.run is None and not newest:
+            raise RunError(f"There is no run in {store.path} yet.")
+        stored = store.run(found.run) if found.run is not None else newest[0]
+        is_crashed = stored.shown_state == "crashed"
+        display(one_run(store.graph(stored.id), store.snapshot(stored.id), stored.id, is_crashed=is_crashed))
+
+    @command("%szal_cancel")
+    def szal_cancel(self, line: str) -> None:
+        """End a run of this kernel."""
+        found = parse_line("%szal_cancel", line)
+        self.session.find_run(found.run).cancel(found.reason)
+
+    @command("%szal_why")
+    def szal_why(self, line: str) -> None:
+        """Say why a step waits for others, and what would free it."""
+        step = parse_line("%szal_why", line).step
+        graph = self.session.graph()
+        if step not in [node.step.name for node in graph.nodes]:
+            raise UsageError(f"There is no step {step!r}.")
+        display(Why(graph, step))

@@ -1,0 +1,137 @@
+"""Puts what steps show where a reader looks for it: under the step's own cell, or under the cell that waits.
+
+A front end that keeps output which arrives after its cell has ended gets it under the step's cell. One that drops it
+(nbclient, nbconvert) gets it under the cell that waits for the run, headed by the step's name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from szal_nb.model.event import Event, StepCompleted, StepFailed, StepOutput, StepRetrying, StepStarted
+from szal_nb.model.step import OnError, Step, StepKind
+from szal_nb.model.value import ErrorInfo, Output
+
+Parent = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The cell of a step: the request that defined it, and the chip that it shows."""
+
+    parent: Parent
+    chip: Mapping[str, object]
+    is_clearable: bool = True
+
+    @classmethod
+    def of(cls, step: Step, parent: Parent, chip: Mapping[str, object]) -> Home:
+        """The home of `step`; a cell that defines functions may show other things, so it is never cleared."""
+        return cls(parent, chip, is_clearable=step.kind is StepKind.CELL)
+
+
+def keeps_late_output(parent: Parent) -> bool:
+    """Whether the front end that sent this request shows output that comes after its cell has ended."""
+    return os.environ.get("SZAL_ROUTING") == "1" or bool((parent.get("metadata") or {}).get("cellId"))
+
+
+class StepOutputs:
+    """A sink of one run: publishes what its steps show.
+
+    `homes` are the steps' cells. `shown` are the steps whose cell shows what an earlier run put there; it is kept up
+    to date. `waiting` is the request of the cell that waits for the run, or that began it.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[str, Mapping[str, Any], Parent], None],
+        steps: Sequence[Step],
+        homes: Mapping[str, Home],
+        shown: set[str],
+        waiting: Parent,
+    ) -> None:
+        self._publish = publish
+        self._steps = {step.name: step for step in steps}
+        self._homes = homes
+        self._shown = shown
+        self.waiting = waiting
+        self._last: str | None = None
+        self._begun: set[str] = set()
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        """Publishes the news of a turn."""
+        for event in events:
+            match event:
+                case StepStarted():
+                    self._begin(event.step)
+                case StepOutput():
+                    for output in event.items:
+                        self._show(event.step, *message_of(output))
+                case StepRetrying():
+                    text = f"Attempt {event.attempt} failed: {event.error}. Next attempt in {event.delay_s:.3g} s.\n"
+                    self._show(event.step, "stream", {"name": "stderr", "text": text})
+                case StepFailed():
+                    self._show_error(event.step, event.error)
+                case StepCompleted() if event.origin != "ran":
+                    self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
+
+    def _begin(self, step: str) -> None:
+        """What an earlier run showed under the cell makes room, once a run."""
+        home = self._home(step)
+        if step in self._begun or home is None:
+            return
+        self._begun.add(step)
+        if step in self._shown and home.is_clearable:
+            self._shown.discard(step)
+            self._publish("clear_output", {"wait": True}, home.parent)
+            self._publish("display_data", {**home.chip, "transient": {}}, home.parent)
+
+    def _show_error(self, step: str, error: ErrorInfo) -> None:
+        if self._steps[step].on_error is OnError.CONTINUE:
+            self._show(step, "stream", {"name": "stderr", "text": f"{error.traceback or error}\n"})
+            return
+        traceback = error.traceback.split("\n") if error.traceback else [str(error)]
+        self._show(step, "error", {"ename": error.type, "evalue": error.message, "traceback": traceback})
+
+    def _home(self, step: str) -> Home | None:
+        home = self._homes.get(step)
+        return home if home is not None and keeps_late_output(home.parent) else None
+
+    def _show(self, step: str, kind: str, content: Mapping[str, Any]) -> None:
+        home = self._home(step)
+        if home is not None:
+            self._shown.add(step)
+            self._publish(kind, content, home.parent)
+            return
+        parent = self.waiting
+        if step != self._last:
+            self._last = step
+            self._publish("stream", {"name": "stdout", "text": f"── step {step} ──\n"}, parent)
+        self._publish(kind, content, parent)
+
+
+def message_of(output: Output) -> tuple[str, dict[str, Any]]:
+    """The type and content of the message that shows `output`."""
+    if output.type == "stream":
+        return "stream", {"name": output.name, "text": output.text}
+    transient = {"display_id": output.display_id} if output.display_id else {}
+    kind = "update_display_data" if output.type == "update_display_data" else "display_data"
+    return kind, {"data": output.data, "metadata": output.metadata, "transient": transient}
+
+
+def kernel_publisher(kernel: Any) -> Callable[[str, Mapping[str, Any], Parent], None]:
+    """Publishes a message to all front ends as an answer to the request `parent`; any thread may call it."""
+
+    def publish(kind: str, content: Mapping[str, Any], parent: Parent) -> None:
+        kernel.session.send(
+            kernel.iopub_socket,
+            kind,
+            dict(content),
+            # Only the header names the request; the rest of it (its code) would travel with each message.
+            parent={"header": parent.get("header", {})},
+            ident=f"kernel.{kernel.ident}.{kind}".encode(),
+        )
+
+    return publish

@@ -1,0 +1,75 @@
+"""How a step's body shows things in a notebook: by IPython's own formatters, into the attempt's context.
+
+`display()` reaches the context because the kernel's publisher asks first whether the caller runs in a step.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from ipykernel.jsonutil import encode_images, json_clean
+
+from szal_nb.engine.context import StepContext, body_traceback, current_context
+from szal_nb.model.value import Output
+from szal_nb.notebook.figures import separate_figures, show_figures
+
+
+class NotebookPresenter:
+    """The engine's `Presenter` for steps of a notebook. Its methods are called on the threads of the bodies."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def show(self, context: StepContext, value: Any) -> None:
+        """Shows the value of the last expression, as the notebook shows that of a cell."""
+        data, metadata = self._shell.display_formatter.format(value)
+        if data:
+            context.emit(Output(type="execute_result", data=_plain(data), metadata=_plain(metadata)))
+
+    def finish(self, context: StepContext) -> None:
+        """Shows the figures that the body left open."""
+        show_figures(self._shell, context)
+
+    def traceback(self, context: StepContext, error: BaseException) -> str:  # noqa: ARG002 - the engine's form
+        """The traceback as the notebook would show it, from the step's own frame on."""
+        # A copy, because the formatter keeps the exception it is at, and bodies fail on many threads.
+        formatter = copy.copy(self._shell.InteractiveTB)
+        lines = formatter.structured_traceback(type(error), error, body_traceback(error), tb_offset=0)
+        return "\n".join(lines)
+
+
+def catch_displays(shell: Any) -> None:
+    """From now on what a step's body displays goes to the step; everything else is published as before."""
+    separate_figures()
+    publisher = shell.display_pub
+    publish, clear_output = publisher.publish, publisher.clear_output
+
+    def publish_or_catch(data: Any, metadata: Any = None, **options: Any) -> Any:
+        context = current_context()
+        if context is None:
+            return publish(data, metadata, **options)
+        transient = options.get("transient") or {}
+        context.emit(
+            Output(
+                type="update_display_data" if options.get("update") else "display_data",
+                data=_plain(data),
+                metadata=_plain(metadata or {}),
+                display_id=transient.get("display_id"),
+            )
+        )
+        return None
+
+    def clear_or_keep(wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython's form
+        # The record of a step is never taken back, so what it clears stays.
+        if current_context() is None:
+            clear_output(wait)
+
+    publisher.publish, publisher.clear_output = publish_or_catch, clear_or_keep
+
+
+def _plain(bundle: Mapping[str, Any]) -> dict[str, object]:
+    """A mimebundle as JSON has it: images in base64."""
+    plain: dict[str, object] = json_clean(encode_images(dict(bundle)))
+    return plain

@@ -1,0 +1,73 @@
+"""A run as a notebook has it: awaiting it gives its values to the notebook, and Interrupt ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from IPython.display import display
+
+from szal_nb.api.run import RunHandle
+from szal_nb.notebook.binding import Binder, Bound
+from szal_nb.notebook.output import StepOutputs
+from szal_nb.notebook.picture import Picture
+
+
+class NotebookRun(RunHandle):
+    """As `RunHandle`; `bind()` gives its values to the notebook even where the notebook re-bound their names."""
+
+    _binder: Binder
+    _outputs: StepOutputs
+    _request: Callable[[], Mapping[str, Any]]
+    _started_in: str | None = None
+    picture: Picture | None = None
+    is_bound = False
+
+    def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
+        """Joins the run to its notebook. `request` gives the request of the cell that calls."""
+        self._binder, self._request, self._outputs = binder, request, outputs
+        self._started_in = _id_of(request())
+
+    @property
+    def is_done_with(self) -> bool:
+        """Whether the run has ended and its values have been given to the notebook."""
+        return self.is_bound and not self.is_active
+
+    async def wait(self) -> NotebookRun:
+        """Waits until the run has ended, and binds its values; if the cell is interrupted, the run is cancelled."""
+        self._outputs.waiting = self._request() or self._outputs.waiting
+        try:
+            await super().wait()
+        except asyncio.CancelledError:
+            if self.is_active:
+                self.cancel("interrupted")
+            raise
+        self.bind_once()
+        return self
+
+    def bind(self) -> Bound:
+        """Binds the run's values in the notebook, also over what the notebook re-bound since the start."""
+        self.is_bound = True
+        return self._binder.bind(self, force=True)
+
+    def bind_once(self) -> None:
+        """Binds the values of a run that has ended, the first time only, and says which names were left alone."""
+        if self.is_bound or self.is_active:
+            return
+        self.is_bound = True
+        text = str(self._binder.bind(self))
+        if text:
+            print(text)  # noqa: T201 - for the reader of the cell
+
+    def _ipython_display_(self) -> None:
+        """The live picture; nothing where this very cell shows it already."""
+        if self.picture is None:
+            print(repr(self))  # noqa: T201 - what IPython does with any object
+        elif _id_of(self._request()) != self._started_in:
+            display(self.picture.widget)
+
+
+def _id_of(request: Mapping[str, Any]) -> str | None:
+    header = request.get("header") or {}
+    return header.get("msg_id")

@@ -1,0 +1,71 @@
+"""A run through time, as plain JSON: what each event changed in the picture, and the attempts side by side. Pure.
+
+The front end never folds events: frames hold what the one fold, `model.state`, made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from szal_nb.model.event import Event, StepEvent, StepOutput, StepStarted, kind_of
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot
+from szal_nb.model.value import Output
+from szal_nb.widget.view import STATE_CODES, JsonObject, run_view, step_facts
+
+_RUN_FACTS = ("state", "created", "started", "ended", "epoch", "reason", "cancelling", "interrupted")
+
+
+def history_view(graph: FlowGraph, events: Iterable[Event]) -> JsonObject:
+    """The frames of a run: one an event, except those that only printed something.
+
+    A frame has `at` and `kind`; a step's has its index, its state's code and its facts after the event; `run` holds
+    what changed of the run itself, None for what is no longer so. `reset` are steps made pending again by a resume.
+    """
+    index = {node.step.name: number for number, node in enumerate(graph.nodes)}
+    snapshot = RunSnapshot()
+    run: JsonObject = {}
+    frames = []
+    for event in events:
+        before = snapshot.epoch
+        snapshot.apply(event)
+        if isinstance(event, StepOutput):
+            continue
+        frame: JsonObject = {"at": event.at, "kind": kind_of(event)}
+        if isinstance(event, StepEvent) and event.step in index:
+            step = snapshot.steps[event.step]
+            frame |= {"step": index[event.step], "state": STATE_CODES[step.state], "facts": step_facts(step)}
+        now = run_view(snapshot, "")
+        changed = {key: now.get(key) for key in _RUN_FACTS if now.get(key) != run.get(key)}
+        if changed:
+            frame["run"] = changed
+            run |= changed
+        if snapshot.epoch != before:
+            frame["reset"] = [index[name] for name in getattr(event, "reset", ()) if name in index]
+        frames.append(frame)
+    return {"frames": frames}
+
+
+def timeline_view(graph: FlowGraph, snapshot: RunSnapshot | None) -> list[list[Any]]:
+    """Every attempt as [step's index, number, state, started, ended or None], by its start."""
+    if snapshot is None:
+        return []
+    found: list[list[Any]] = [
+        [number, attempt.number, attempt.state, attempt.started_at, attempt.ended_at]
+        for number, node in enumerate(graph.nodes)
+        if (step := snapshot.steps.get(node.step.name)) is not None
+        for attempt in step.attempts
+    ]
+    return sorted(found, key=lambda attempt: (attempt[3], attempt[0]))
+
+
+def outputs_of(events: Iterable[Event]) -> Mapping[str, list[Output]]:
+    """What the newest attempt of each step showed."""
+    outputs: dict[str, list[Output]] = {}
+    for event in events:
+        if isinstance(event, StepStarted):
+            outputs[event.step] = []
+        elif isinstance(event, StepOutput):
+            outputs.setdefault(event.step, []).extend(event.items)
+    return outputs

@@ -1,0 +1,386 @@
+"""What the picture shows, as plain JSON: the only contract between Python and TypeScript (`dag/state.ts`).
+
+Pure. `graph_view` is sent once; `states_view` is compact: one character a node, facts only of steps that did something.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
+from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
+from szal_nb.model.value import ErrorInfo, Output, ValueRef
+
+JsonObject = dict[str, Any]
+
+SCHEMA = 1
+
+STATE_CODES: dict[StepState, str] = {
+    StepState.PENDING: "p",
+    StepState.RUNNING: "r",
+    StepState.RETRYING: "t",
+    StepState.WAITING: "w",
+    StepState.COMPLETED: "c",
+    StepState.FAILED: "f",
+    StepState.SKIPPED: "s",
+    StepState.CANCELLED: "x",
+    StepState.ROLLED_BACK: "b",
+}
+STATE_OF_CODE: dict[str, StepState] = {code: state for state, code in STATE_CODES.items()}
+
+_SOURCE_CHARS = 20_000
+_ALL_SOURCES_CHARS = 1_000_000
+_LINE_CHARS = 300
+_VALUES_SHOWN = 8
+_LOG_CHARS = 200_000
+
+
+def view_state(
+    graph: FlowGraph,
+    snapshot: RunSnapshot | None,
+    *,
+    run_id: str | None = None,
+    is_crashed: bool = False,
+    now: float | None = None,
+) -> JsonObject:
+    """The whole picture: `{"graph": graph_view(...), "run": states_view(...)}`."""
+    return {
+        "graph": graph_view(graph),
+        "run": states_view(graph, snapshot, run_id=run_id, is_crashed=is_crashed, now=now),
+    }
+
+
+def graph_view(graph: FlowGraph) -> JsonObject:
+    """What does not change during a run: nodes in document order, edges between their indexes, inputs of the run.
+
+    An edge is `implied` if other edges already say it and it carries no names: it is listed, not drawn.
+    Sources past a total of one million characters are left out; `details_view` gives them.
+    """
+    index = {node.step.name: number for number, node in enumerate(graph.nodes)}
+    edges = _merged(graph.edges)
+    implied = _implied(edges, index)
+    left = _ALL_SOURCES_CHARS
+    nodes = []
+    for node in graph.nodes:
+        source = _cut(_source_of(node.step), _SOURCE_CHARS)
+        left -= len(source)
+        nodes.append(_node_view(node, source if left >= 0 else None))
+    return {
+        "schema": SCHEMA,
+        "flow": graph.flow.name,
+        "version": graph.flow.version,
+        "mode": str(graph.flow.mode),
+        "nodes": nodes,
+        "edges": [_edge_view(edge, index, is_implied=edge in implied) for edge in edges],
+        "inputs": list(graph.inputs),
+    }
+
+
+def states_view(
+    graph: FlowGraph,
+    snapshot: RunSnapshot | None,
+    *,
+    run_id: str | None = None,
+    is_crashed: bool = False,
+    now: float | None = None,
+) -> JsonObject:
+    """What changes: the run's own state, one state character a node, and the facts of every step that has any.
+
+    `steps` is keyed by the node's index as text. `now` is the clock by which running durations are counted.
+    """
+    states = states_text(graph, snapshot)
+    view = run_view(snapshot, states, run_id=run_id, is_crashed=is_crashed, now=now)
+    view["steps"] = {}
+    if snapshot is not None:
+        for number, node in enumerate(graph.nodes):
+            step = snapshot.steps.get(node.step.name)
+            facts = step_facts(step) if step is not None else {}
+            if facts:
+                view["steps"][str(number)] = facts
+    return view
+
+
+def run_view(
+    snapshot: RunSnapshot | None,
+    states: str,
+    *,
+    run_id: str | None = None,
+    is_crashed: bool = False,
+    now: float | None = None,
+) -> JsonObject:
+    """The run without its steps' facts; `states` is what `states_text` gave. State `idle`: nothing has been run."""
+    if snapshot is None:
+        return {"run": run_id, "state": "idle", "states": states, "counts": count_states(states), "now": now}
+    view: JsonObject = {
+        "run": run_id,
+        "state": "crashed" if is_crashed and not snapshot.state.is_final else str(snapshot.state),
+        "states": states,
+        "counts": count_states(states),
+        "now": now,
+        "created": snapshot.created_at,
+        "started": snapshot.started_at,
+        "ended": snapshot.ended_at,
+        "epoch": snapshot.epoch,
+        "events": snapshot.events,
+    }
+    if snapshot.reason:
+        view["reason"] = _cut(snapshot.reason, _LINE_CHARS)
+    if snapshot.is_cancelling:
+        view["cancelling"] = True
+    if snapshot.is_interrupted:
+        view["interrupted"] = True
+    return view
+
+
+def states_text(graph: FlowGraph, snapshot: RunSnapshot | None) -> str:
+    """One character of `STATE_CODES` for each node, in order."""
+    if snapshot is None:
+        return "p" * len(graph.nodes)
+    steps = snapshot.steps
+    codes = STATE_CODES
+    return "".join(
+        [codes[step.state] if (step := steps.get(node.step.name)) is not None else "p" for node in graph.nodes]
+    )
+
+
+def count_states(states: str) -> dict[str, int]:
+    """How many steps are in each state, by the state's name; states without steps are left out."""
+    counts = Counter(states)
+    return {str(state): counts[code] for state, code in STATE_CODES.items() if counts[code]}
+
+
+def step_facts(step: StepSnapshot) -> JsonObject:
+    """What a step did so far; empty for one that did nothing."""
+    facts: JsonObject = {}
+    if step.attempts:
+        facts["attempts"] = step.attempt
+        facts["started"] = step.started_at
+        if step.ended_at is not None:
+            facts["ended"] = step.ended_at
+    if step.error is not None:
+        facts["error"] = error_line(step.error)
+    if step.reason:
+        facts["reason"] = _cut(step.reason, _LINE_CHARS)
+    if step.origin is not None and step.origin != "ran":
+        facts["origin"] = step.origin
+    if step.retry_at is not None:
+        facts["retry_at"] = step.retry_at
+    if step.values:
+        facts["values"] = [value_view(value) for value in _shown_values(step.values)]
+        if len(step.values) > _VALUES_SHOWN:
+            facts["more_values"] = len(step.values) - _VALUES_SHOWN
+        if any(value.live and value.needed for value in step.values):
+            facts["rebuilds"] = True
+    return facts
+
+
+def value_view(value: ValueRef) -> JsonObject:
+    """A value as the picture names it; never its content."""
+    view: JsonObject = {"name": value.name, "type": _cut(value.type, 80), "size": value.size}
+    if value.shape is not None:
+        view["shape"] = list(value.shape)
+    if value.summary:
+        view["summary"] = _cut(value.summary, _LINE_CHARS)
+    if value.live:
+        view["live"] = _cut(value.live, _LINE_CHARS)
+    if value.needed:
+        view["needed"] = True
+    return view
+
+
+def details_view(
+    graph: FlowGraph, snapshot: RunSnapshot | None, step: str, outputs: Sequence[Output] = ()
+) -> JsonObject:
+    """All that the panel shows of one step, for `DagWidget`'s `details`. `outputs` are what its newest attempt showed.
+
+    The end of long logs is kept. `KeyError` if the graph has no such step.
+    """
+    node = graph.node(step)
+    view: JsonObject = {"step": step, "source": _cut(_source_of(node.step), 10 * _SOURCE_CHARS)}
+    run = snapshot.steps.get(step) if snapshot is not None else None
+    view["inputs"] = _inputs_view(node, snapshot)
+    view["values"] = [value_view(value) for value in run.values] if run is not None else []
+    view["attempts"] = [_attempt_view(attempt) for attempt in run.attempts] if run is not None else []
+    view["error"] = _error_view(run.error) if run is not None and run.error is not None else None
+    view["outputs"] = _outputs_view(outputs)
+    return view
+
+
+def error_line(error: ErrorInfo) -> str:
+    """An error in one line."""
+    lines = str(error).strip().splitlines() or [error.type]
+    return _cut(lines[0], _LINE_CHARS)
+
+
+def _node_view(node: StepNode, source: str | None) -> JsonObject:
+    step = node.step
+    view: JsonObject = {
+        "name": step.name,
+        "kind": str(step.kind),
+        "source": source,
+        "reads": [
+            {"name": binding.name, "step": binding.step, "source": binding.source or binding.name}
+            for binding in node.bindings
+        ],
+        "gives": list(node.gives),
+    }
+    optional: Mapping[str, object] = {
+        "changes": list(node.changes),
+        "tags": list(step.tags),
+        "flags": _flags(step),
+        "notes": list(node.notes),
+        "cell": step.cell_id,
+        "parent": step.parent,
+        "map": list(step.map),
+        "approve": step.approve,
+        "is_async": node.is_async,
+        "is_main_thread": node.is_main_thread,
+    }
+    view.update({key: value for key, value in optional.items() if value})
+    return view
+
+
+def _flags(step: Step) -> list[str]:
+    """The rules that the author gave the step, in the spelling of its magic."""
+    retry = step.retry
+    said = (
+        (retry.retries > 0, f"--retries {retry.retries}"),
+        (retry.retries > 0 and retry.backoff is not Backoff.FIXED, f"--backoff {retry.backoff}"),
+        (step.timeout_s is not None, f"--timeout {step.timeout_s or 0:g}s"),
+        (step.when is not None, f"--when {_cut(step.when or '', 80)}"),
+        (step.trigger is not Trigger.ALL, f"--trigger {step.trigger}"),
+        (bool(step.map), f"--map {' '.join(step.map)}"),
+        (step.on_error is not OnError.FAIL, f"--on-error {step.on_error}"),
+        (step.executor is not Executor.THREAD, f"--executor {step.executor}"),
+        (step.cache, "--cache"),
+        (step.once, "--once"),
+        (step.strict, "--strict"),
+    )
+    return [flag for is_set, flag in said if is_set]
+
+
+def _merged(edges: Sequence[Edge]) -> list[Edge]:
+    """Edges in order, without exact repetitions (a step may read one thing by several rules)."""
+    return list(dict.fromkeys(edges))
+
+
+def _implied(edges: Sequence[Edge], index: Mapping[str, int]) -> set[Edge]:
+    """The edges without names whose order already follows from the others. Sets of nodes are bits of an integer."""
+    sources: dict[int, list[int]] = {}
+    for edge in edges:
+        sources.setdefault(index[edge.target], []).append(index[edge.source])
+    above = [0] * len(index)
+    above_sources = [0] * len(index)
+    for number in _topological(len(index), sources):
+        bits = 0
+        for source in sources.get(number, ()):
+            bits |= above[source]
+        above_sources[number] = bits
+        for source in sources.get(number, ()):
+            bits |= 1 << source
+        above[number] = bits
+    return {
+        edge
+        for edge in edges
+        if edge.kind in (EdgeKind.ORDER, EdgeKind.DOUBT) and above_sources[index[edge.target]] >> index[edge.source] & 1
+    }
+
+
+def _topological(count: int, sources: Mapping[int, Sequence[int]]) -> list[int]:
+    """All nodes, sources first. A checked graph has no cycle."""
+    targets: dict[int, list[int]] = {}
+    missing = [0] * count
+    for target, found in sources.items():
+        missing[target] = len(found)
+        for source in found:
+            targets.setdefault(source, []).append(target)
+    ready = [number for number in range(count) if not missing[number]]
+    for number in ready:
+        for target in targets.get(number, ()):
+            missing[target] -= 1
+            if not missing[target]:
+                ready.append(target)
+    return ready
+
+
+def _edge_view(edge: Edge, index: Mapping[str, int], *, is_implied: bool) -> JsonObject:
+    view: JsonObject = {"source": index[edge.source], "target": index[edge.target], "kind": str(edge.kind)}
+    optional: Mapping[str, object] = {
+        "names": list(edge.names),
+        "rule": edge.rule,
+        "reason": edge.reason,
+        "line": edge.line,
+        "remedy": edge.remedy,
+        "implied": is_implied,
+    }
+    view.update({key: value for key, value in optional.items() if value})
+    return view
+
+
+def _inputs_view(node: StepNode, snapshot: RunSnapshot | None) -> list[JsonObject]:
+    """Each name that the step reads, with what is known of its value now."""
+    inputs = []
+    for binding in node.bindings:
+        view: JsonObject = {"name": binding.name, "step": binding.step, "source": binding.source or binding.name}
+        if snapshot is not None:
+            giver = snapshot.steps.get(binding.step) if binding.step is not None else None
+            values = giver.values if giver is not None else snapshot.inputs if binding.step is None else ()
+            for value in values:
+                if value.name == view["source"]:
+                    view["value"] = value_view(value)
+        inputs.append(view)
+    return inputs
+
+
+def _attempt_view(attempt: AttemptSnapshot) -> JsonObject:
+    return {
+        "number": attempt.number,
+        "state": attempt.state,
+        "started": attempt.started_at,
+        "ended": attempt.ended_at,
+        "error": error_line(attempt.error) if attempt.error is not None else None,
+    }
+
+
+def _error_view(error: ErrorInfo) -> JsonObject:
+    return {
+        "type": _cut(error.type, 200),
+        "message": _cut(error.message, _SOURCE_CHARS),
+        "traceback": error.traceback[-_LOG_CHARS:],
+        "line": error.line,
+    }
+
+
+def _outputs_view(outputs: Sequence[Output]) -> list[JsonObject]:
+    """Outputs in order, neighbouring pieces of one stream joined, the oldest text dropped past the limit."""
+    views: list[JsonObject] = []
+    for output in outputs:
+        if output.type == "stream":
+            if views and views[-1]["type"] == "stream" and views[-1]["name"] == output.name:
+                views[-1]["text"] = (views[-1]["text"] + output.text)[-_LOG_CHARS:]
+            else:
+                views.append({"type": "stream", "name": output.name, "text": output.text[-_LOG_CHARS:]})
+        else:
+            views.append({"type": output.type, "data": dict(output.data)})
+    return views
+
+
+def _shown_values(values: Sequence[ValueRef]) -> list[ValueRef]:
+    """The values that later steps read come first."""
+    return sorted(values, key=lambda value: not value.needed)[:_VALUES_SHOWN]
+
+
+def _source_of(step: Step) -> str:
+    return step.raw or step.source
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def is_over(state: str) -> bool:
+    """Whether a run shown with this state ends by itself no more: final, crashed or never begun."""
+    return state in ("idle", "crashed") or RunState(state).is_final

@@ -1,0 +1,471 @@
+"""What `build_graph` finds between the steps of small notebooks, and what it refuses."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.errors import DefinitionError, FlowCycle, InvalidFlow, InvalidStep
+from szal_nb.model.flow import FlowDefinition, FlowMode
+from szal_nb.model.graph import Binding, EdgeKind
+from szal_nb.model.step import Step, StepKind
+
+from tests.analysis.cells import notebook_graph, step
+
+
+def edges_of(graph):
+    """`source -> target: kind of names` for each edge."""
+    return [f"{e.source} -> {e.target}: {e.kind}{' of ' if e.names else ''}{' '.join(e.names)}" for e in graph.edges]
+
+
+def bindings_of(graph, name):
+    return {b.name: f"{b.step or 'notebook'}.{b.source}{'?' if b.is_optional else ''}" for b in graph.node(name).bindings}
+
+
+def functions(*sources, ordered=False, surroundings=None, **flags):
+    """A flow of functions, as `szal.Flow` makes it."""
+    steps = []
+    for source in sources:
+        name = source.split("def ", 1)[1].split("(", 1)[0]
+        steps.append(Step(name=name, kind=StepKind.FUNCTION, source=source, **flags.get(name, {})))
+    return build_graph(
+        FlowDefinition(name="f", steps=tuple(steps), ordered=ordered), surroundings or Surroundings({})
+    )
+
+
+EDGES = {
+    "a read comes from the nearest step above": (
+        "# %% a\nx = 1\n# %% b\nx = x + 1\n# %% c\ny = x\n",
+        ["a -> b: data of x", "b -> c: data of x"],
+    ),
+    "a plain redefinition waits for nobody": (
+        "# %% a\nx = [1]\n# %% b\nprint(x)\n# %% c\nx = [2]\n",
+        ["a -> b: data of x"],
+    ),
+    "names of one pair share an edge": (
+        "# %% a\nx, y = [1], [2]\n# %% b\nprint(x, y)\n",
+        ["a -> b: data of x y"],
+    ),
+    "leading underscores stay in their step": (
+        "# %%\n_x = 0\n# %% a\n_x = 1\n# %% b\nprint(_x)\n",
+        [],
+    ),
+    "a change in place waits for readers above and is read below": (
+        "# %% a\nx = [1]\n# %% b\nprint(x)\n# %% c\nx.append(2)\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "a -> c: data of x", "b -> c: order of x", "c -> d: data of x"],
+    ),
+    "two changes in a row": (
+        "# %% a\nx = [1]\n# %% b\nx.append(2)\n# %% c\nx.append(3)\n",
+        ["a -> b: data of x", "b -> c: data of x"],
+    ),
+    "a method of unknown effect is a doubt": (
+        "# %%\nimport lib\n# %% a\nx = lib.Thing()\n# %% b\nprint(x)\n# %% c\nx.refresh()\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "a -> c: data of x", "b -> c: doubt of x", "c -> d: doubt of x"],
+    ),
+    "a doubt taken back": (
+        "# %%\nimport lib\n# %% a\nx = lib.Thing()\n# %% b\nprint(x)\n# %% c --pure x\nx.refresh()\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "a -> c: data of x", "a -> d: data of x"],
+    ),
+    "a change that only a flag says": (
+        "# %%\nimport lib\n# %% a\nx = lib.Thing()\n# %% b\nprint(x)\n# %% c --changes x\ny = lib.touch(x)\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "a -> c: data of x", "b -> c: order of x", "c -> d: data of x"],
+    ),
+    "a read that only a flag says": (
+        "# %% a\nx = 1\n# %% b --reads x\ny = 2\n",
+        ["a -> b: data of x"],
+    ),
+    "numbers are bound anew, not changed": (
+        "# %% a\nn = 0\n# %% b\nprint(n)\n# %% c\nn += 1\n# %% d\nprint(n)\n",
+        ["a -> b: data of n", "a -> c: data of n", "c -> d: data of n"],
+    ),
+    "an alias given by another step": (
+        "# %% a\nx = [1]\n# %% b\ny = x\n# %% c\ny.append(2)\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "b -> c: data of y", "a -> d: data of x", "c -> d: doubt of x"],
+    ),
+    "two names of one object": (
+        "# %% a\nx = y = [1]\n# %% b\nprint(x)\n# %% c\ny.append(2)\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "a -> c: data of y", "b -> c: doubt of y", "a -> d: data of x", "c -> d: doubt of x"],
+    ),
+    "an object inside another": (
+        "# %% a\nx = [1]\n# %% b\nbox = {'x': x}\n# %% c\nbox['x'].append(2)\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "b -> c: data of box", "a -> d: data of x", "c -> d: doubt of x"],
+    ),
+    "a change of the box leaves the object alone": (
+        "# %% a\nx = [1]\n# %% b\nbox = {'x': x}\n# %% c\nbox['y'] = 2\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "b -> c: data of box", "a -> d: data of x"],
+    ),
+    "an optimizer changes the model": (
+        "# %%\nimport torch\n# %% a\nnet = torch.nn.ReLU()\n# %% b\nopt = torch.optim.Adam(net.parameters())\n"
+        "# %% c\nopt.step()\n# %% d\nprint(net)\n",
+        ["a -> b: data of net", "b -> c: data of opt", "a -> d: data of net", "c -> d: doubt of net"],
+    ),
+    "separate results of one call": (
+        "# %%\nimport lib\n# %% a\nx, y = lib.load()\n# %% b\nprint(x)\n# %% c\ny['k'] = 1\n",
+        ["a -> b: data of x", "a -> c: data of y"],
+    ),
+    "a function of the notebook that reads": (
+        "# %%\ndef f(a):\n    return a * k\n# %% a\nk = 2\n# %% b\ny = f(3)\n",
+        ["a -> b: data of k"],
+    ),
+    "functions through functions": (
+        "# %%\ndef f(a):\n    return g(a)\ndef g(a):\n    return a * k\n# %% a\nk = 2\n# %% b\ny = f(3)\n",
+        ["a -> b: data of k"],
+    ),
+    "a function of the notebook that changes its argument": (
+        "# %%\ndef tidy(d):\n    d['a'] = 1\n# %% a\nd = {}\n# %% b\nprint(d)\n# %% c\ntidy(d)\n# %% e\nprint(d)\n",
+        ["a -> b: data of d", "a -> c: data of d", "b -> c: order of d", "c -> e: data of d"],
+    ),
+    "a function that a step gives": (
+        "# %% a\ndef f(x):\n    return x * k\n# %% b\nk = 2\n# %% c\ny = f(3)\n",
+        ["a -> c: data of f", "b -> c: data of k"],
+    ),
+    "an import makes no edge": (
+        "# %% a\nimport json\nx = 1\n# %% b\ny = json.dumps([])\n",
+        [],
+    ),
+    "names bound in one branch pass the old value on": (
+        "# %% a\nx = 1\n# %% b\nif input():\n    x = 2\n# %% c\nprint(x)\n",
+        ["a -> b: data of x", "b -> c: data of x"],
+    ),
+    "loop variables of the same name tie nobody": (
+        "# %% a\nfor i in range(3):\n    print(i)\n# %% b\nfor i in range(3):\n    print(i)\n",
+        [],
+    ),
+    "deleting and giving again": (
+        "# %% a\nx = 1\n# %% b\ndel x\n# %% c\nx = 2\n# %% d\nprint(x)\n",
+        ["a -> b: data of x", "c -> d: data of x"],
+    ),
+    "a builtin that a step shadows": (
+        "# %% a\nsum = 3\n# %% b\nprint(sum)\n",
+        ["a -> b: data of sum"],
+    ),
+    "pyplot": (
+        "# %%\nimport matplotlib.pyplot as plt\n# %% a\nplt.plot([1])\n# %% b\nprint(1)\n# %% c\nplt.show()\n",
+        ["a -> c: order of pyplot"],
+    ),
+    "draws of one generator": (
+        "# %%\nimport numpy as np\n# %% a\nrng = np.random.default_rng(0)\n# %% b\nx = rng.normal()\n# %% c\ny = rng.normal()\n",
+        ["a -> b: data of rng", "b -> c: data of rng"],
+    ),
+    "the global generator": (
+        "# %%\nimport numpy as np\n# %% a\nnp.random.seed(0)\n# %% b\nx = [1]\n# %% c\ny = np.random.rand()\n",
+        ["a -> c: order of numpy.random"],
+    ),
+    "an unseeded model draws where it is fitted": (
+        "# %%\nfrom sklearn.ensemble import RandomForestClassifier\nimport numpy as np\n# %% a\nm = RandomForestClassifier()\n"
+        "# %% b\nx = np.random.rand()\n# %% c\nm.fit([[1]], [1])\n",
+        ["a -> b: order of numpy.random", "a -> c: data of m", "b -> c: order of numpy.random"],
+    ),
+    "a setting of the process": (
+        "# %%\nimport os\n# %% a\nprint(1)\n# %% b\nos.chdir('/')\n# %% c\nx = open('f').read()\n# %% d\ny = 1\n",
+        ["a -> b: order of working directory", "b -> c: order of working directory"],
+    ),
+    "an attribute of a module": (
+        "# %%\nimport conf\n# %% a\nx = conf.rate\n# %% b\nconf.rate = 2\n# %% c\ny = conf.rate\n# %% d\nz = 1\n",
+        ["a -> b: order of module conf", "b -> c: order of module conf"],
+    ),
+    "dynamic code is ordered with all steps": (
+        "# %% a\nx = 1\n# %% b\nexec('z = 2')\n# %% c\ny = 3\n# %% d\nprint(z)\n",
+        ["a -> b: data of x", "a -> b: doubt", "b -> c: doubt", "b -> d: data of z", "b -> d: doubt"],
+    ),
+    "after": (
+        "# %% a\nx = 1\n# %% b --after a\ny = 2\n",
+        ["a -> b: order"],
+    ),
+    "needs": (
+        "# %% a\nx = 1\n# %% b\nx = 2\n# %% c --needs x=a.x\nprint(x)\n",
+        ["a -> c: data of x"],
+    ),
+    "a condition reads": (
+        "# %% a\nx = [1]\n# %% b --when 'len(x) > 0'\ny = 2\n",
+        ["a -> b: data of x"],
+    ),
+    "a condition asks for a state": (
+        "# %% a\nx = [1]\n# %% b --when 'steps.a.status == \"completed\"'\ny = 2\n",
+        ["a -> b: order"],
+    ),
+    "a parent": (
+        "# %% a\nx = 1\n# %% b --parent a\ny = 2\n",
+        ["a -> b: parent"],
+    ),
+    "literal SQL": (
+        "# %%\nimport duckdb\n# %% a\norders = [1]\n# %% b\ny = duckdb.sql('select * from orders, other').df()\n",
+        ["a -> b: data of orders"],
+    ),
+    "literal query": (
+        "# %%\ndf = 1\n# %% a\nlimit = 1\n# %% b\ny = df.query('price > @limit')\n",
+        ["a -> b: data of limit"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("cells", "expected"), EDGES.values(), ids=EDGES)
+def test_the_edges_of_a_notebook(cells, expected):
+    assert edges_of(notebook_graph(cells)) == expected
+
+
+REFUSED = {
+    "a name given only below": (
+        "# %% a\nprint(1)\nprint(x)\n# %% b\nx = 1\n",
+        "Step 'a': line 2 reads 'x', which only step 'b' further down gives. "
+        "Move that cell above this one, or give 'x' in a cell above.",
+    ),
+    "a name found nowhere": (
+        "# %%\norders = 1\n# %% a\nprint(order)\n",
+        "Step 'a': line 1 reads 'order', which no step gives and the notebook does not have. Did you mean orders?",
+    ),
+    "a name that a function reads": (
+        "# %%\ndef f():\n    return kk\n# %% a\ny = f()\n",
+        "Step 'a': line 1 reads 'kk' (through f()), which no step gives and the notebook does not have. "
+        "Bind 'kk' in a cell above, or import it.",
+    ),
+    "a name that a step above deleted": (
+        "# %% a\nx = 1\n# %% b\ndel x\n# %% c\nprint(x)\n",
+        "Step 'c': line 1 reads 'x', which step 'b' deletes in line 1. "
+        "Remove `del x` there, or give 'x' again above this step.",
+    ),
+    "an unknown step after": (
+        "# %% load\nx = 1\n# %% b --after laod\ny = 1\n",
+        "Step 'b': --after names the step 'laod', which does not exist. Did you mean load?",
+    ),
+    "an unknown parent": (
+        "# %% load\nx = 1\n# %% b --parent lod\ny = 1\n",
+        "Step 'b': --parent names the step 'lod', which does not exist. Did you mean load?",
+    ),
+    "an unknown need": (
+        "# %% load\nx = 1\n# %% b --needs x=loud.x\nprint(x)\n",
+        "Step 'b': --needs x=loud.x: there is no step 'loud'. Did you mean load?",
+    ),
+    "a need that is not given": (
+        "# %% load\nx = 1\n# %% b --needs y=load.y\nprint(y)\n",
+        "Step 'b': --needs y=load.y: the step 'load' does not give 'y'. It gives x.",
+    ),
+    "an out that is not given": (
+        "# %% load --out rows\nrow = 1\n",
+        "Step 'load': --out names 'rows', which the step does not give. Did you mean row?",
+    ),
+    "a class that reads what a step gives": (
+        "# %%\nclass Model:\n    def rate(self):\n        return k\n# %% a\nk = 1\n# %% b\nk = 2\n# %% c\nm = Model()\n",
+        "Step 'c': it uses Model, a class of the notebook whose code reads 'k', which steps 'a' and 'b' give. "
+        "Only plain functions are made anew over a step's values: pass 'k' to Model as an argument, or define Model in "
+        "the step that uses it.",
+    ),
+    "a class of a step that reads a name with two givers": (
+        "# %% a\nk = 1\n# %% b\nclass Model:\n    def rate(self):\n        return k\n# %% c\nk = 2\n# %% d\nm = Model()\n",
+        "Step 'b': line 3: the class Model, which step 'd' uses, reads 'k', which is given by steps 'a' and 'c'. "
+        "Pass 'k' to it as an argument, or give it one name for each value.",
+    ),
+    "a condition that is none": (
+        "# %% a --when 'x >'\nx = 1\n",
+        "Step 'a': --when: ",
+    ),
+    "a name that a step keeps to itself": (
+        "# %% a\n_x = 1\n# %% b\nprint(_x)\n",
+        "Step 'b': line 1 reads '_x', which step 'a' keeps to itself. "
+        "Names with a leading underscore are not given to other steps: rename it.",
+    ),
+    "code that is not Python": (
+        "# %% a\nx = \n",
+        "Step 'a': line 2: invalid syntax. Mend the code of the cell.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_contradictory_is_refused(cells, message):
+    with pytest.raises(InvalidStep) as refused:
+        notebook_graph(cells)
+    assert str(refused.value).startswith(message) if message.endswith(": ") else str(refused.value) == message
+
+
+def test_a_cycle_names_its_path():
+    with pytest.raises(FlowCycle) as refused:
+        notebook_graph("# %% a --after c\nx = 1\n# %% b\ny = x\n# %% c\nz = y\n")
+    assert refused.value.path in {("a", "b", "c", "a"), ("b", "c", "a", "b"), ("c", "a", "b", "c")}
+
+
+def test_a_step_after_itself_is_a_cycle():
+    with pytest.raises(FlowCycle) as refused:
+        notebook_graph("# %% a --after a\nx = 1\n")
+    assert refused.value.path == ("a", "a")
+
+
+def test_each_edge_says_why_where_and_what_to_do():
+    graph = notebook_graph("# %%\nimport lib\n# %% a\nxs = lib.make()\n# %% b\nprint(xs)\n# %% c\n1\nxs.poke()\n")
+    edge = graph.edges[-1]
+    assert (edge.source, edge.target, edge.kind, edge.rule, edge.line) == ("b", "c", EdgeKind.DOUBT, "changed-after-reading", 2)
+    assert edge.reason == "Line 2 may change xs in place (xs.poke(…)); b reads it before that."
+    assert edge.remedy == "--pure xs"
+    assert not edge.is_blocking
+
+
+def test_bindings_say_where_each_name_comes_from():
+    graph = notebook_graph("# %%\nurl = 'u'\nimport pandas as pd\n# %% a\nx = pd.read_csv(url)\n# %% b\nx['a'] = 1\n# %% c\ny = x\n")
+    assert bindings_of(graph, "a") == {"url": "notebook.url"}
+    assert bindings_of(graph, "b") == {"x": "a.x"}
+    assert bindings_of(graph, "c") == {"x": "b.x"}
+    assert graph.inputs == ("url",)
+    assert [node.gives for node in graph.nodes] == [("x",), (), ("y",)]
+    assert [node.changes for node in graph.nodes] == [(), ("x",), ()]
+    assert [node.needed for node in graph.nodes] == [("x",), ("x",), ()]
+
+
+def test_out_makes_a_value_needed():
+    assert notebook_graph("# %% a --out x\nx = y = 1\n").node("a").needed == ("x",)
+
+
+def test_needs_binds_a_value_under_another_name():
+    graph = notebook_graph("# %% a\nx = 1\n# %% b --needs y=a.x\nprint(y)\n")
+    assert graph.node("b").bindings == (Binding(name="y", step="a", source="x"),)
+
+
+def test_imports_of_the_notebook_and_of_other_steps_reach_a_step():
+    graph = notebook_graph("# %%\nimport numpy as np\n# %% a\nfrom math import sqrt\nx = 4\n# %% b\ny = sqrt(x) + np.pi\n")
+    assert set(graph.node("b").imports) == {"import numpy as np", "from math import sqrt"}
+    assert graph.node("a").imports == ()
+
+
+def test_definitions_are_the_functions_and_classes_that_a_step_uses():
+    graph = notebook_graph(
+        "# %%\nimport os\ndef f(x):\n    return g(x)\ndef g(x):\n    return os.sep\nclass K:\n    pass\n"
+        "# %% a\ny = f(K())\n# %% b\nz = 1\n"
+    )
+    assert set(graph.node("a").definitions) == {"f", "g", "K"}
+    assert graph.node("a").imports == ("import os",)
+    assert graph.node("b").definitions == ()
+
+
+def test_a_function_that_a_step_gives_is_rebuilt_where_it_is_used():
+    graph = notebook_graph("# %% a\ndef f():\n    return k\n# %% b\nk = 1\ny = f()\n")
+    assert graph.node("b").definitions == ("f",)
+    assert bindings_of(graph, "b") == {"f": "a.f"}
+
+
+def test_await_makes_a_step_async():
+    graph = notebook_graph("# %%\nimport asyncio\n# %% a\nawait asyncio.sleep(0)\n# %% b\nx = 1\n")
+    assert [node.is_async for node in graph.nodes] == [True, False]
+
+
+def test_a_connection_keeps_its_steps_on_the_main_thread():
+    graph = notebook_graph(
+        "# %%\nimport sqlite3\n# %% a\nconn = sqlite3.connect(':memory:')\n# %% b\ncur = conn.execute('select 1')\n# %% c\nx = 1\n"
+    )
+    assert [node.is_main_thread for node in graph.nodes] == [True, True, False]
+    assert graph.node("a").notes == ("Works with a value that belongs to one thread: runs on the main thread.",)
+
+
+def test_dynamic_code_is_never_cached_and_says_so():
+    node = notebook_graph("# %% a\nexec('x = 1')\n").node("a")
+    assert not node.is_cacheable
+    assert node.notes == ("Uses exec(): ordered with all steps, never cached.",)
+
+
+def test_a_sequential_flow_is_a_chain():
+    graph = notebook_graph("# %% a\nx = 1\n# %% b\ny = 2\n# %% c\nz = x\n", mode=FlowMode.SEQUENTIAL)
+    assert edges_of(graph) == ["a -> c: data of x", "a -> b: order", "b -> c: order"]
+
+
+def test_a_parallel_flow_has_no_edges():
+    assert notebook_graph("# %% a\nx = 1\n# %% b\ny = 2\n", mode=FlowMode.PARALLEL).edges == ()
+
+
+def test_a_parallel_flow_refuses_steps_that_depend_on_each_other():
+    with pytest.raises(InvalidFlow, match=r"Step 'b' depends on step 'a' \(x\): Line 1 reads x\."):
+        notebook_graph("# %% a\nx = 1\n# %% b\ny = x\n", mode=FlowMode.PARALLEL)
+
+
+def test_a_tree_of_parents():
+    graph = notebook_graph("# %% a\n1\n# %% b --parent a\n1\n# %% c --parent b\n1\n", mode=FlowMode.HIERARCHICAL)
+    assert edges_of(graph) == ["a -> b: parent", "b -> c: parent"]
+
+
+def test_parents_in_a_ring_are_refused():
+    with pytest.raises(FlowCycle):
+        notebook_graph("# %% a --parent b\n1\n# %% b --parent a\n1\n", mode=FlowMode.HIERARCHICAL)
+
+
+def test_functions_take_their_parameters_from_steps_of_that_name_wherever_they_stand():
+    graph = functions(
+        "def test(build, lint):\n    return build + lint",
+        "def build(commit):\n    return commit",
+        "def lint(commit, strict=False):\n    return commit",
+    )
+    assert edges_of(graph) == ["build -> test: data of build", "lint -> test: data of lint"]
+    assert graph.inputs == ("commit",)
+    assert bindings_of(graph, "lint") == {"commit": "notebook.commit", "strict": "notebook.strict?"}
+    assert [node.gives for node in graph.nodes] == [("test",), ("build",), ("lint",)]
+    assert [node.step.name for node in graph.nodes] == ["test", "build", "lint"]
+
+
+def test_functions_with_named_outputs():
+    graph = functions(
+        "def load():\n    return 1, 2", "def use(rows, columns):\n    return rows", load={"out": ("rows", "columns")}
+    )
+    assert edges_of(graph) == ["load -> use: data of rows columns"]
+    assert graph.node("load").gives == ("rows", "columns")
+
+
+def test_free_globals_of_a_function_are_reads():
+    graph = functions("def a():\n    return 1", "@flow.step(retries=2)\ndef b():\n    return a + math.pi")
+    assert edges_of(graph) == ["a -> b: data of a"]
+    assert graph.edges[0].line == 3
+
+
+def test_async_functions_are_async_steps():
+    assert functions("async def a():\n    await x()").node("a").is_async
+
+
+def test_a_function_that_changes_its_argument_comes_after_those_defined_before_it():
+    graph = functions(
+        "def rows():\n    return []",
+        "def count(rows):\n    return len(rows)",
+        "def grow(rows):\n    rows.append(1)",
+        "def total(rows, grow):\n    return sum(rows)",
+    )
+    assert edges_of(graph) == [
+        "rows -> count: data of rows",
+        "rows -> grow: data of rows",
+        "count -> grow: order of rows",
+        "grow -> total: data of rows grow",
+    ]
+
+
+def test_two_givers_of_a_name_without_document_order_are_refused():
+    with pytest.raises(InvalidStep, match="which 2 steps give: a, b"):
+        functions("def a():\n    return 1", "def b():\n    return 1", "def c(x):\n    return x", a={"out": ("x",)}, b={"out": ("x",)})
+
+
+def test_functions_that_need_each_other_are_a_cycle():
+    with pytest.raises(FlowCycle) as refused:
+        functions("def a(b):\n    return b", "def b(a):\n    return a")
+    assert set(refused.value.path) == {"a", "b"}
+
+
+def test_callables_around_a_function_are_neither_values_nor_inputs():
+    graph = functions("def a(n):\n    return helper(n)", surroundings=Surroundings({"helper": NotebookName("callable")}))
+    assert graph.inputs == ("n",)
+
+
+def test_all_refusals_are_definition_errors():
+    assert issubclass(InvalidStep, DefinitionError)
+    assert issubclass(FlowCycle, DefinitionError)
+    assert issubclass(InvalidFlow, DefinitionError)
+
+
+def test_ten_thousand_steps_in_a_chain_take_well_under_a_second():
+    steps = tuple(step(f"s{n}", "y = x\nx = y") for n in range(10_000))
+    flow = FlowDefinition(name="long", steps=(step("s", "x = 1"), *steps))
+    build_graph(replace(flow, steps=flow.steps[:10]))
+    start = time.process_time()
+    graph = build_graph(flow)
+    assert len(graph.edges) == 10_000
+    assert time.process_time() - start < 2
+
+
+def test_a_cycle_of_ten_thousand_steps_is_found():
+    steps = tuple(step(f"s{n}", "1", f"--after s{(n + 1) % 10_000}") for n in range(10_000))
+    with pytest.raises(FlowCycle) as refused:
+        build_graph(FlowDefinition(name="ring", steps=steps))
+    assert len(refused.value.path) == 10_001

@@ -1,0 +1,194 @@
+"""A real Jupyter server with real kernels, and real Chromium that a test drives. Nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = os.environ.get("SZAL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+_CELLS = "window.jupyterapp.shell.currentWidget.content.widgets"
+_QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
+@dataclass
+class Server:
+    """Where a server is reached, and the folder whose notebooks it shows."""
+
+    base: str
+    token: str
+    root: Path
+    app: str
+
+    def url(self, name: str) -> str:
+        page = f"lab/tree/{name}?reset&" if self.app == "lab" else f"notebooks/{name}?"
+        return f"{self.base}/{page}token={self.token}"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -> Iterator[Server]:
+    """A server with configuration, data and settings of its own, all below `root`."""
+    home = root / ".jupyter-of-the-test"
+    for folder in ("config", "data", "runtime", "settings", "workspaces", "ipython"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    for plugin, value in _QUIET.items():
+        package, _, name = plugin.partition(":")
+        file = home / "settings" / package / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    port, token = _free_port(), secrets.token_hex(16)
+    module, trait = ("jupyterlab", "LabApp") if app == "lab" else ("notebook", "JupyterNotebookApp")
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+    }
+    log = home / "server.log"
+    command = [
+        python, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        f"--{trait}.expose_app_in_browser=True",
+    ]  # fmt: skip
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+    base = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_it_answers(process, f"{base}/api/status?token={token}", log)
+        yield Server(base, token, root, app)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + 90
+    while True:
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError("The Jupyter server did not start:\n" + log.read_text()[-3000:])
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=2).read()
+            return
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def browser_page(*, dark: bool = False) -> Iterator[Page]:
+    """A page of headless Chromium. `page.problems` are the uncaught errors that it met."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            headless=True,
+            args=[
+                "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
+                "--disable-component-update", "--disable-sync", "--no-first-run",
+            ],
+        )  # fmt: skip
+        context = browser.new_context(
+            viewport={"width": 1400, "height": 1000}, color_scheme="dark" if dark else "light"
+        )
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.problems = []  # type: ignore[attr-defined]
+        page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
+        try:
+            yield page
+        finally:
+            context.close()
+            browser.close()
+
+
+def write_notebook(path: Path, cells: list[Any]) -> None:
+    """A notebook of these code cells."""
+    notebook = new_notebook(cells=[new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def open_notebook(page: Page, server: Server, name: str) -> None:
+    """Returns when the document is loaded and its kernel has answered."""
+    page.goto(server.url(name))
+    page.wait_for_selector(".jp-Notebook")
+    page.wait_for_function(
+        "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
+    )
+    page.evaluate(
+        "async () => { const w = window.jupyterapp.shell.currentWidget; await w.context.ready;"
+        " await w.sessionContext.ready; await w.sessionContext.session.kernel.info; }"
+    )
+
+
+def run_cell(page: Page, index: int, *, wait: bool = True, timeout_ms: int = 60_000) -> None:
+    """Executes a cell as Shift+Enter does."""
+    page.evaluate(
+        "(i) => { const nb = window.jupyterapp.shell.currentWidget.content; nb.deselectAll();"
+        " nb.activeCellIndex = i; void window.jupyterapp.commands.execute('notebook:run-cell'); }",
+        index,
+    )
+    if wait:
+        wait_cell(page, index, timeout_ms)
+
+
+def wait_cell(page: Page, index: int, timeout_ms: int = 60_000) -> None:
+    """Returns when the cell has been executed."""
+    page.wait_for_function(
+        f"(i) => {{ const m = {_CELLS}[i].model;"
+        " return m.executionState === 'idle' && m.executionCount !== null; }",
+        arg=index,
+        timeout=timeout_ms,
+    )
+
+
+def outputs(page: Page, index: int) -> list[dict[str, Any]]:
+    """The cell's outputs, as they would be saved."""
+    found: list[dict[str, Any]] = page.evaluate(f"(i) => {_CELLS}[i].model.sharedModel.toJSON().outputs", index)
+    return found
+
+
+def text(page: Page, index: int) -> str:
+    """All text of a cell's outputs."""
+    pieces = []
+    for output in outputs(page, index):
+        piece = output.get("text") or output.get("data", {}).get("text/plain") or output.get("traceback") or ""
+        pieces.append("".join(piece))
+    return "".join(pieces)
+
+
+def command(page: Page, name: str, arguments: dict[str, Any] | None = None) -> Any:
+    """Runs a command of JupyterLab."""
+    return page.evaluate("([n, a]) => window.jupyterapp.commands.execute(n, a)", [name, arguments or {}])
+
+
+def scroll_to(page: Page, index: int) -> None:
+    """Brings a cell into view."""
+    page.evaluate(f"(i) => {_CELLS}[i].node.scrollIntoView({{block: 'start'}})", index)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from szal_nb.errors import ValueUnavailable
+from szal_nb.notebook.binding import Binder, Bound
+
+
+class FakeRun:
+    """A run whose steps have given these values, in document order."""
+
+    id = "r1"
+
+    def __init__(self, *given, gone=()):
+        self._given = given
+        self._gone = gone
+
+    def names(self):
+        return [name for _, name, _ in self._given]
+
+    def giver(self, wanted):
+        return next(step for step, name, _ in reversed(self._given) if name == wanted)
+
+    def value(self, step, name):
+        if name in self._gone:
+            raise ValueUnavailable(name, "it was live")
+        return next(value for giver, given, value in self._given if (giver, given) == (step, name))
+
+
+def test_values_are_bound_under_their_names_and_the_last_giver_in_document_order_wins():
+    notebook = {"x": 0}
+    binder = Binder(notebook, ["x", "y"])
+
+    bound = binder.bind(FakeRun(("a", "x", 1), ("b", "x", 2), ("b", "y", 3)))
+
+    assert notebook == {"x": 2, "y": 3}
+    assert bound == Bound(run_id="r1", names=("x", "y"))
+    assert str(bound) == ""
+
+
+def test_a_name_that_the_notebook_re_bound_since_the_start_is_left_alone_and_named():
+    notebook = {"x": 0}
+    binder = Binder(notebook, ["x", "y"])
+    notebook["x"] = 7
+    notebook["y"] = 8
+
+    bound = binder.bind(FakeRun(("a", "x", 1), ("a", "y", 2)))
+
+    assert notebook == {"x": 7, "y": 8}
+    assert "Left alone" in str(bound)
+    assert "x, y" in str(bound)
+
+
+def test_bind_forces_it():
+    notebook = {"x": 0}
+    binder = Binder(notebook, ["x"])
+    notebook["x"] = 7
+
+    binder.bind(FakeRun(("a", "x", 1)), force=True)
+
+    assert notebook == {"x": 1}
+
+
+def test_what_was_bound_once_may_be_bound_again():
+    notebook = {}
+    binder = Binder(notebook, ["x"])
+    run = FakeRun(("a", "x", [1]))
+    binder.bind(run)
+
+    assert binder.bind(run) == Bound(run_id="r1", names=("x",))
+
+
+def test_the_function_that_is_a_step_stays_callable_under_its_name():
+    def load():
+        return 1
+
+    notebook = {"load": load}
+    binder = Binder(notebook, ["load"], {"load": load})
+
+    assert binder.bind(FakeRun(("load", "load", 1))) == Bound(run_id="r1")
+    assert notebook["load"] is load
+
+
+def test_a_value_that_is_gone_is_named():
+    notebook = {}
+
+    bound = Binder(notebook, ["x"]).bind(FakeRun(("a", "x", 1), gone={"x"}))
+
+    assert (notebook, bound.unavailable) == ({}, ("x",))
+    assert "Not to be had" in str(bound)

@@ -1,0 +1,152 @@
+"""Kernels that end, and kernels that go on: each test has kernels of its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from szal_nb.errors import RunError
+from szal_nb.notebook.extension import load_ipython_extension, step
+from szal_nb.notebook.headless import Headless
+from szal_nb.store.runs import RunStore
+from tests.notebook.kernels import running_kernel
+from tests.notebook.notebooks import Notebook
+
+pytestmark = pytest.mark.serial
+
+CELLS = {
+    "head": "%load_ext szal_nb\nimport asyncio, time\nfrom pathlib import Path",
+    "one": "%%szal_step one\ngiven_once = Path('.').resolve().name\nprint('one runs')",
+    "two": "%%szal_step two\nwhile Path('hold').exists():\n    time.sleep(0.05)\ngiven_twice = given_once * 2",
+}
+
+
+def write_notebook(path, cells):
+    content = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {},
+        "cells": [
+            {"cell_type": "code", "id": key, "metadata": {}, "source": text, "execution_count": None, "outputs": []}
+            for key, text in cells.items()
+        ],
+    }
+    path.write_text(json.dumps(content))
+
+
+def begin_and_hold(kernel, folder):
+    """A run whose first step has completed and whose second is under way."""
+    (folder / "hold").touch()
+    notebook = Notebook(kernel)
+    for key, code in CELLS.items():
+        notebook.ok(code, cell_id=key)
+    notebook.ok("run = %szal_run", cell_id="run")
+    kernel.until(lambda: notebook.value("run['two'].state") == "running")
+    return notebook.value("run.id")
+
+
+def store_of(folder):
+    return RunStore.open(folder / ".szal" / "runs.db", read_only=True)
+
+
+def test_a_kernel_that_shuts_down_with_a_run_alive_records_it_as_interrupted(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        run_id = begin_and_hold(kernel, tmp_path)
+
+    with store_of(tmp_path) as store:
+        assert store.snapshot(run_id).is_interrupted
+        assert store.run(run_id).shown_state == "crashed"
+
+
+def test_a_run_whose_kernel_was_killed_goes_on_in_a_new_kernel_without_running_completed_steps_again(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        run_id = begin_and_hold(kernel, tmp_path)
+        kernel.kill()
+    (tmp_path / "hold").unlink()
+
+    headless = Headless(resume=run_id, store=tmp_path / ".szal" / "runs.db")
+    with running_kernel(tmp_path, **headless.environment()) as kernel:
+        notebook = Notebook(kernel)
+        cells = {key: notebook.ok(code, cell_id=key) for key, code in CELLS.items()}
+        last = notebook.ok("run = %szal_run", cell_id="run")
+        kernel.settle()
+
+        assert "Going on: one kept, two to run." in last.text
+        assert notebook.value("(run.id, run.state, run['one'].origin)") == (run_id, "completed", "resumed")
+        assert notebook.value("given_twice") == 2 * tmp_path.name
+        assert "one runs" not in cells["one"].text
+
+
+def test_a_step_that_changed_since_is_not_gone_on_with(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        run_id = begin_and_hold(kernel, tmp_path)
+        kernel.kill()
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        for key, code in {**CELLS, "two": "%%szal_step two\ngiven_twice = given_once * 3"}.items():
+            notebook.ok(code, cell_id=key)
+
+        cell = notebook.cell(f"%szal_resume {run_id}")
+
+    assert f"it is not what run {run_id} ran" in cell.error
+
+
+def test_order_is_that_of_the_saved_file_and_where_it_differs_a_person_is_asked_and_headless_refuses(tmp_path):
+    path = tmp_path / "order.ipynb"
+    cells = {
+        "head": "%load_ext szal_nb",
+        "a": "%%szal_step a\nvalue = 1",
+        "b": "%%szal_step b\nvalue = value + 10",
+        "run": "run = %szal_run",
+    }
+    write_notebook(path, cells)
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(path)) as kernel:
+        notebook = Notebook(kernel)
+        for key in ("head", "b", "a"):
+            notebook.ok(cells[key], cell_id=key)
+
+        refused = notebook.cell("run = %szal_run", may_ask=False)
+        declined = notebook.cell("run = %szal_run", answer="n")
+        accepted = notebook.ok("run = %szal_run\nawait run\nprint(value)", answer="y")
+        again = notebook.ok("run = %szal_run\nawait run\nprint(value)")
+
+    assert "in the saved notebook the steps stand as a, b, executed as b, a" in refused.error
+    assert "Nothing was run" in declined.error
+    assert accepted.text.splitlines()[-1] == again.text.splitlines()[-1] == "11"
+
+
+def test_a_run_keeps_the_whole_notebook_and_where_it_is(tmp_path):
+    path = tmp_path / "kept.ipynb"
+    write_notebook(path, {**CELLS, "never": "print('not executed')"})
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(path)) as kernel:
+        notebook = Notebook(kernel)
+        for key, code in CELLS.items():
+            notebook.ok(code, cell_id=key)
+        notebook.ok("run = %szal_run\nawait run", cell_id="run")
+        run_id = notebook.value("run.id")
+
+    with store_of(tmp_path) as store:
+        kept = json.loads(store.notebook(run_id))
+        sources = {cell["id"]: cell["source"] for cell in kept["cells"]}
+        assert str(store.run(run_id).notebook_path) == str(path)
+        assert sources["never"] == "print('not executed')"
+        assert sources["two"] == CELLS["two"]
+
+
+def test_loading_the_extension_is_light(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        kernel.run(
+            "import sys, time\nbegun = time.process_time()\n%load_ext szal_nb\nspent = time.process_time() - begun"
+        )
+        heavy = {"pandas", "nbformat", "papermill", "sqlite_utils", "networkx", "anywidget", "ipywidgets", "nbclient"}
+
+        assert kernel.value(f"sorted({heavy!r} & set(sys.modules))") == []
+        assert kernel.value("spent") < 0.5
+
+
+def test_without_a_kernel_it_says_what_to_do():
+    with pytest.raises(RunError, match="need a Jupyter kernel"):
+        load_ipython_extension(object())
+    with pytest.raises(RunError, match="use flow.step"):
+        step(len)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+import os.path
+from functools import lru_cache, partial
+
+from szal_nb.analysis.surroundings import NotebookName
+from szal_nb.notebook.live_names import LiveNames
+
+
+def names_of(live, read=None, hidden=None):
+    return dict(LiveNames(live, hidden or {}, read or {}))
+
+
+def test_what_the_text_says_is_taken_where_the_object_agrees():
+    def helper():
+        return 1
+
+    read = {"helper": NotebookName(kind="function", source="def helper():\n    return 1")}
+
+    assert names_of({"helper": helper}, read) == read
+
+
+def test_where_the_object_is_something_else_by_now_it_counts():
+    read = {"x": NotebookName(kind="function", source="def x(): ..."), "m": NotebookName(kind="data")}
+
+    assert names_of({"x": 3, "m": math}, read) == {
+        "x": NotebookName(kind="data"),
+        "m": NotebookName(kind="module", statement="import math as m"),
+    }
+
+
+def test_names_that_came_without_text_are_judged_by_their_objects():
+    live = {
+        "p": os.path,
+        "sqrt": math.sqrt,
+        "root": math.sqrt,
+        "half": partial(math.pow, 2),
+        "d": {},
+        "Cache": lru_cache,
+    }
+
+    assert names_of(live) == {
+        "p": NotebookName(kind="module", statement=f"import {os.path.__name__} as p"),
+        "sqrt": NotebookName(kind="module", statement="from math import sqrt"),
+        "root": NotebookName(kind="module", statement="from math import sqrt as root"),
+        "half": NotebookName(kind="callable"),
+        "d": NotebookName(kind="data"),
+        "Cache": NotebookName(kind="module", statement="from functools import lru_cache as Cache"),
+    }
+
+
+def test_what_ipython_itself_puts_there_is_not_the_notebooks():
+    shell = object()
+    live = {
+        "In": [],
+        "Out": {},
+        "_": 1,
+        "_3": 2,
+        "_i3": "x",
+        "__": 0,
+        "exit": shell,
+        "hidden": shell,
+        "_mine": 5,
+        "__x": 1,
+        "_i": 0,
+        "_oh": 0,
+    }
+
+    assert set(names_of(live, hidden={"hidden": shell, "_": None, "__": 0})) == {"_mine", "__x"}

@@ -1,0 +1,338 @@
+"""Cells through a real kernel; what each test shows is a sentence of product.md, section 3."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.serial
+
+
+def test_a_step_cell_shows_a_chip_of_what_it_reads_and_gives(notebook):
+    notebook.step("load", "orders = [3, 1, 2]")
+
+    cell = notebook.step("clean", "cleaned = sorted(orders)")
+
+    assert cell.plain == "step clean · reads orders ← load · gives cleaned"
+    assert "<b>clean</b>" in cell.shown[0]["text/html"]
+    assert notebook.value("'cleaned' in globals()") is False
+
+
+def test_an_input_that_is_not_there_yet_is_said_by_the_chip_and_refused_by_the_run(notebook):
+    cell = notebook.step("load", "orders = fetch(missing_url)")
+
+    assert "not ready" in cell.plain
+    assert "InvalidStep" in notebook.cell("run = %szal_run").error
+
+
+def test_the_three_spellings_give_the_same_step(notebook):
+    notebook.ok("a = 1")
+    notebook.step("first", "b = a + 1")
+    comment = notebook.ok("#| step: second\nc = b + 1")
+    function = notebook.ok("@szal.step\ndef third(c):\n    return c + 1")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert comment.plain == "step second · reads b ← first · gives c"
+    assert function.plain == "step third · reads c ← second · gives third"
+    assert notebook.value("(b, c, run['third'].value, third(10))") == (2, 3, 4, 11)
+
+
+def test_executing_a_cell_again_replaces_the_step_in_place(notebook):
+    notebook.step("load", "x = 1", cell_id="replaced")
+    notebook.step("use", "y = x * 10")
+    notebook.step("load", "x = 2", cell_id="replaced")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert notebook.value("(x, y)") == (2, 20)
+
+
+def test_a_cell_that_changes_its_steps_name_removes_the_old_step(notebook):
+    notebook.step("old", "x = 1", cell_id="renamed")
+    notebook.step("new", "x = 5", cell_id="renamed")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert notebook.value("list(run.steps)") == ["new"]
+
+
+def test_a_second_cell_with_the_same_step_name_is_an_error(notebook):
+    notebook.step("load", "x = 1")
+
+    cell = notebook.cell("%%szal_step load\nx = 2")
+
+    assert cell.error.startswith("InvalidStep: Step 'load': a step of this name is defined in another cell.")
+    assert cell.tracebacks.count("\n") == 0, "no frames of ours"
+
+
+def test_an_unknown_flag_names_the_nearest_one(notebook):
+    cell = notebook.cell("%%szal_step load --retrys 3\nx = 1")
+
+    assert cell.error == "InvalidLine: %%szal_step: There is no flag --retrys. Did you mean --retries?"
+
+
+def test_h_and_the_question_mark_show_what_a_magic_takes(notebook):
+    assert "--retries" in notebook.ok("%%szal_step -h\n\n").text
+    assert "--wait" in notebook.ok("%szal_run -h").text
+    assert "--retries" in str(notebook.kernel.run("print(get_ipython().find_cell_magic('szal_step').__doc__)").text)
+
+
+def test_tab_offers_flags(notebook):
+    assert notebook.kernel.complete("%%szal_step load --ret") == ["--retries", "--retry-on"]
+
+
+def test_a_body_that_is_no_python_is_refused_at_its_line(notebook):
+    cell = notebook.cell("%%szal_step load\nx = 1\ny = = 2")
+
+    assert "SyntaxError" in cell.error
+    assert "line 3" in cell.tracebacks
+
+
+def test_values_are_bound_when_the_run_is_awaited(notebook):
+    notebook.step("load", "bound_when_awaited = 7")
+
+    cell = notebook.ok("run = %szal_run\nawait run\nprint(bound_when_awaited, run.state)")
+
+    assert cell.text.splitlines()[-1] == "7 completed"
+
+
+def test_else_values_are_bound_just_before_the_next_cell_and_never_inside_a_running_one(notebook):
+    notebook.step("load", "bound_later = 7")
+
+    during = notebook.ok(
+        "run = %szal_run\nawait run.events().__anext__()\nawait asyncio.sleep(0.5)\nprint(run.state, 'bound_later' in globals())"
+    )
+    after = notebook.ok("print(bound_later)")
+
+    assert during.text.splitlines()[-1] == "completed False"
+    assert after.text == "7\n"
+
+
+def test_a_name_that_the_notebook_re_bound_since_the_start_is_left_alone_and_named(notebook):
+    notebook.step("load", "mine = 1\nyours = 2")
+    notebook.ok("run = %szal_run\nmine = 'notebook'")
+
+    cell = notebook.ok("await run.wait()\nprint(mine, yours)")
+
+    assert "Left alone" in cell.text
+    assert cell.text.splitlines()[-1] == "notebook 2"
+    assert notebook.ok("run.bind()\nprint(mine)").text.splitlines()[-1] == "1"
+
+
+def test_completed_steps_of_a_failed_run_are_bound_too(notebook):
+    notebook.step("good", "kept = 1")
+    notebook.step("bad", "lost = kept / 0")
+
+    cell = notebook.cell("run = %szal_run\nawait run")
+
+    assert cell.error.startswith("RunFailed")
+    assert "step bad: ZeroDivisionError" in cell.error
+    assert notebook.value("(kept, 'lost' in globals())") == (1, False)
+
+
+def test_a_failing_step_shows_its_traceback_at_the_right_cell_and_line(notebook):
+    notebook.step("fine", "independent = 1")
+    failing = notebook.step("broken", "def divide(a):\n    return a / 0\n\nresult = divide(1)")
+    notebook.step("dependent", "after_broken = result + 1")
+
+    notebook.cell("run = %szal_run\nawait run")
+    notebook.kernel.settle()
+
+    number = failing.reply["execution_count"]
+    assert f"Cell In[{number}], line 5" in failing.tracebacks
+    assert f"Cell In[{number}], line 3" in failing.tracebacks
+    assert "----> 5 result = divide(1)" in failing.tracebacks
+    assert "szal_nb" not in failing.tracebacks
+    assert notebook.value("{name: step.state for name, step in run.steps.items()}") == {
+        "fine": "completed",
+        "broken": "failed",
+        "dependent": "skipped",
+    }
+    assert notebook.value("run['broken'].error.line") == 5
+
+
+@pytest.mark.parametrize("body", ["sys.exit(3)", "raise KeyboardInterrupt", "raise asyncio.CancelledError", "exit(3)"])
+def test_what_ends_a_program_is_that_attempts_outcome_never_the_kernels(notebook, body):
+    notebook.step("leaving", body)
+
+    cell = notebook.cell("run = %szal_run\nawait run")
+
+    assert cell.error.startswith("RunFailed")
+    assert notebook.value("run['leaving'].state") == "failed"
+
+
+def test_the_kernel_stays_usable_while_steps_run_side_by_side(notebook):
+    notebook.step("slow", "time.sleep(1.5)\nslow_done = 1")
+    notebook.step("other", "time.sleep(1.5)\nother_done = 1")
+    begun = time.monotonic()
+    notebook.ok("run = %szal_run")
+
+    assert notebook.value("1 + 1") == 2
+    assert time.monotonic() - begun < 1.4
+    notebook.ok("await run")
+    assert time.monotonic() - begun < 2.8
+
+
+def test_interrupt_cancels_the_run_within_half_a_second(notebook):
+    notebook.step("endless", "while True:\n    time.sleep(0.05)")
+    notebook.ok("run = %szal_run")
+    cell = notebook.begin("await run")
+    notebook.kernel.settle(0.5)
+
+    begun = time.monotonic()
+    notebook.kernel.interrupt()
+    notebook.kernel.until(lambda: cell.is_idle and cell.reply, timeout_s=5)
+    notebook.kernel.until(lambda: notebook.value("run.state") == "cancelled", timeout_s=5)
+
+    assert time.monotonic() - begun < 0.5 + 0.2, "and the asking itself"
+    assert "CancelledError" in cell.error
+
+
+def test_the_cancel_button_answers_while_a_cell_awaits(notebook):
+    notebook.step("endless", "await asyncio.sleep(60)")
+    picture = notebook.ok("run = %szal_run")
+    model_id = picture.shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"]
+    cell = notebook.begin("await run.wait()\nprint(run.state)")
+
+    begun = time.monotonic()
+    notebook.kernel.click(model_id, {"action": "cancel", "id": 1})
+    notebook.kernel.until(lambda: cell.is_idle, timeout_s=5)
+
+    assert time.monotonic() - begun < 1
+    assert cell.text.splitlines()[-1] == "cancelled"
+
+
+def test_the_run_button_starts_the_flow_again(notebook):
+    notebook.step("count", "count_up = 1")
+    picture = notebook.ok("run = %szal_run\nawait run")
+    model_id = picture.shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"]
+
+    notebook.kernel.click(model_id, {"action": "run", "id": 1})
+    notebook.kernel.until(
+        lambda: notebook.value("get_ipython().find_line_magic('szal_run').__self__.session.runs[-1].id != run.id"),
+        timeout_s=5,
+    )
+
+
+def test_a_second_run_of_a_flow_waits_for_the_first(notebook):
+    notebook.step("slow", "await asyncio.sleep(30)")
+    notebook.ok("run = %szal_run")
+
+    assert "is still going on" in notebook.cell("%szal_run").error
+    notebook.ok("%szal_cancel\nawait run.wait()\nprint(run.state)")
+
+
+def test_bodies_may_await_on_the_kernels_own_loop(notebook):
+    notebook.step("waits", "await asyncio.sleep(0)\nsame_loop = asyncio.get_running_loop()")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert notebook.value("same_loop is asyncio.get_running_loop()") is True
+
+
+def test_each_step_runs_in_a_namespace_of_its_own(notebook):
+    notebook.ok("secret_of_the_notebook = 1")
+    notebook.step("looks", "_private = 1\nseen = __name__\nnames = sorted(n for n in dir() if not n.startswith('__'))")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert notebook.value("seen, '_private' in globals()") == ("__main__", False)
+    assert "secret_of_the_notebook" not in notebook.value("names")
+
+
+def test_a_helper_of_the_notebook_is_looked_through(notebook):
+    notebook.ok("def double_helper():\n    return 2 * helper_input")
+    notebook.step("gives", "helper_input = 21")
+    cell = notebook.step("uses", "helper_output = double_helper()")
+
+    notebook.ok("run = %szal_run\nawait run")
+
+    assert "helper_input ← gives" in cell.plain
+    assert notebook.value("helper_output") == 42
+
+
+def test_parameters_on_the_line_are_typed_as_the_notebooks_values(notebook):
+    notebook.ok("rows_param: int = 10")
+    notebook.step("uses", "doubled = rows_param * 2")
+
+    notebook.ok("run = %szal_run -p rows_param 4\nawait run")
+
+    assert notebook.value("doubled, rows_param") == (8, 10)
+    assert "InvalidParameter" in notebook.cell("%szal_run -p rows_param many").error
+
+
+def test_only_runs_the_step_with_what_it_needs(notebook):
+    notebook.step("one", "v_one = 1")
+    notebook.step("two", "v_two = v_one + 1")
+    notebook.step("three", "v_three = v_two + 1")
+
+    notebook.ok("run = %szal_run --only two\nawait run.wait()")
+
+    assert notebook.value("[step.state for step in run.steps.values()]") == ["completed", "completed", "skipped"]
+
+
+def test_x_runs_the_step_at_once_with_what_it_needs(notebook):
+    notebook.step("base", "x_base = 5")
+    cell = notebook.step("now -x", "x_now = x_base + 1\nprint('at once')")
+
+    notebook.kernel.until(lambda: "at once" in cell.text, timeout_s=10)
+    notebook.kernel.until(lambda: notebook.value("globals().get('x_now')") == 6, timeout_s=10)
+
+
+def test_a_run_that_failed_goes_on_with_what_is_missing(notebook):
+    notebook.ok("attempts_seen = []\ndef record(name):\n    attempts_seen.append(name)")
+    notebook.ok("from pathlib import Path\nmarker = str(Path.cwd() / 'may-go-on')")
+    notebook.step("first", "resume_one = marker.upper()")
+    notebook.step(
+        "second", "from pathlib import Path\nassert Path(marker).exists(), 'not yet'\nresume_two = resume_one"
+    )
+    assert "not yet" in notebook.cell("run = %szal_run\nawait run").error
+    notebook.ok("Path(marker).touch()")
+
+    notebook.ok("again = %szal_resume\nawait again")
+
+    assert notebook.value("(again.id == run.id, again['first'].origin, again['second'].state)") == (
+        True,
+        "resumed",
+        "completed",
+    )
+    assert notebook.value("resume_two == marker.upper()") is True
+
+
+def test_the_reading_magics_show_runs_and_reasons(notebook):
+    notebook.step("one", "w_one = [1]")
+    notebook.step("two", "w_two = sum(w_one)")
+    notebook.ok("run = %szal_run\nawait run")
+    run_id = notebook.value("run.id")
+
+    assert "completed" in notebook.ok("%szal_status").plain
+    assert run_id in notebook.ok("%szal_runs").plain
+    assert run_id[:6] in notebook.ok(f"%szal_show {run_id[:10]}").shown[0]["text/html"]
+    assert "two waits for" in notebook.ok("%szal_why two").plain
+    assert "one" in notebook.ok("%szal_dag").plain
+
+
+def test_a_top_level_run_waits_by_itself_where_no_person_is_and_inside_a_function_it_says_await_run(notebook):
+    notebook.step("quick", "waited_value = 3")
+
+    waited = notebook.ok("run = %szal_run\nprint(run.state, waited_value)", may_ask=False)
+    inside = notebook.cell(
+        "def begin():\n    return get_ipython().run_line_magic('szal_run', '')\nbegin()", may_ask=False
+    )
+
+    assert waited.text.splitlines()[-1] == "completed 3"
+    assert "await run" in inside.error
+
+
+def test_wait_works_everywhere(notebook):
+    notebook.step("quick", "waited_too = 3")
+
+    assert notebook.ok("run = %szal_run --wait\nprint(run.state)").text.splitlines()[-1] == "completed"
+
+
+def test_a_waiting_run_that_fails_raises(notebook):
+    notebook.step("bad", "1 / 0")
+
+    assert notebook.cell("run = %szal_run", may_ask=False).error.startswith("RunFailed")

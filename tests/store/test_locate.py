@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from szal_nb.errors import StoreError
+from szal_nb.store.locate import find_store
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv("SZAL_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(path):
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def test_a_store_is_made_beside_the_notebook(home):
+    make(home / ".szal" / "runs.db")
+
+    assert find_store(home / "deep" / "a.ipynb") == home / "deep" / ".szal" / "runs.db"
+
+
+def test_without_a_notebook_the_nearest_store_upwards_is_meant(home):
+    upper = make(home / ".szal" / "runs.db")
+    (home / "a" / "b").mkdir(parents=True)
+
+    assert find_store(home / "a" / "b") == upper
+    lower = make(home / "a" / ".szal" / "runs.db")
+    assert find_store(home / "a" / "b") == lower
+    assert find_store() == upper
+
+
+def test_where_there_is_none_it_is_made_here(home):
+    assert find_store() == home / ".szal" / "runs.db"
+
+
+def test_the_environment_comes_first(home, monkeypatch):
+    monkeypatch.setenv("SZAL_STORE", "/data/all.db")
+    (home / "pyproject.toml").write_text('[tool.szal]\nstore = "project.db"\n')
+
+    assert str(find_store(home / "a.ipynb")) == "/data/all.db"
+
+
+def test_the_nearest_project_comes_second(home):
+    (home / "pyproject.toml").write_text('[tool.szal]\nstore = "stores/project.db"\n')
+    (home / "a").mkdir()
+
+    assert find_store(home / "a" / "x.ipynb") == home / "stores" / "project.db"
+
+
+def test_a_project_that_says_nothing_changes_nothing(home):
+    (home / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+
+    assert find_store(home / "x.ipynb") == home / ".szal" / "runs.db"
+
+
+@pytest.mark.parametrize("text", ["[tool", "[tool.szal]\nstore = 3\n"])
+def test_a_project_file_that_cannot_be_read_is_named(home, text):
+    (home / "pyproject.toml").write_text(text)
+
+    with pytest.raises(StoreError, match=r"pyproject\.toml"):
+        find_store(home / "x.ipynb")

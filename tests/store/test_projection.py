@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from contextlib import closing
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from szal_nb.model.event import Event, RunResumed, StepOutput, StepStarted, from_json
+from szal_nb.model.state import RunSnapshot, fold
+from szal_nb.model.value import Output, ValueRef
+from szal_nb.store.failure import StoreDamaged
+from szal_nb.store.projection import decode_events, encode_event, iso, seconds, value_ref, value_row
+from szal_nb.store.runs import RunStore, new_run_id
+from tests.store.scribe import begun, new_run, story
+
+
+def rows(path, sql, *parameters):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def tables_of(path, run_id):
+    """What the projected tables say, in the terms of the fold."""
+    (run,) = rows(
+        path,
+        "SELECT state, reason, created_at, started_at, ended_at, is_cancelling, is_interrupted, events FROM runs WHERE id = ?",
+        run_id,
+    )
+    steps = rows(
+        path,
+        "SELECT name, state, attempt, origin, reason, started_at, ended_at, retry_at, answer, is_approved, error_detail"
+        " FROM steps WHERE run_id = ? ORDER BY position",
+        run_id,
+    )
+    attempts = rows(
+        path,
+        "SELECT step, number, state, started_at, ended_at, error_detail FROM attempts WHERE run_id = ? ORDER BY step, number",
+        run_id,
+    )
+    values = rows(
+        path, 'SELECT step, name, live FROM "values" WHERE run_id = ? AND is_current ORDER BY step, name', run_id
+    )
+    return run, steps, attempts, values
+
+
+def told_by(snapshot: RunSnapshot):
+    """The same from the fold."""
+
+    def detail(error):
+        return None if error is None else msgspec.json.encode(error).decode()
+
+    run = (
+        snapshot.state.value,
+        snapshot.reason,
+        iso(snapshot.created_at),
+        iso(snapshot.started_at),
+        iso(snapshot.ended_at),
+        int(snapshot.is_cancelling),
+        int(snapshot.is_interrupted),
+        snapshot.events,
+    )
+    steps = [
+        (
+            step.name,
+            step.state.value,
+            step.attempt,
+            step.origin,
+            step.reason,
+            iso(step.started_at),
+            iso(step.ended_at),
+            iso(step.retry_at),
+            step.answer,
+            int(step.is_approved),
+            detail(step.error),
+        )
+        for step in snapshot.steps.values()
+    ]
+    attempts = sorted(
+        (step.name, a.number, a.state, iso(a.started_at), iso(a.ended_at), detail(a.error))
+        for step in snapshot.steps.values()
+        for a in step.attempts
+    )
+    values = sorted((step.name, ref.name, ref.live) for step in snapshot.steps.values() for ref in step.values)
+    return run, steps, attempts, values
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with RunStore.open(tmp_path_factory.mktemp("projection") / "runs.db", durability="fast") as store:
+        yield store
+
+
+def append_in_pieces(store: RunStore, run_id: str, events: list[Event], choose) -> None:
+    journal = store.begin(new_run(run_id))
+    while events:
+        size = 1 + choose(4)
+        piece, events = events[:size], events[size:]
+        # A run that has ended goes on only under a new owner.
+        while piece:
+            resumed = next((n for n, event in enumerate(piece) if isinstance(event, RunResumed)), len(piece))
+            journal.append_sync(piece[:resumed])
+            piece = piece[resumed:]
+            if piece:
+                journal.close()
+                journal = store.take_over(run_id)
+                journal.append_sync(piece[:1])
+                piece = piece[1:]
+    journal.close()
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_the_tables_always_agree_with_the_fold_of_the_events(shared, data):
+    run_id = new_run_id()
+
+    def choose(n: int) -> int:
+        return data.draw(st.integers(0, n - 1))
+
+    events = story(choose, data.draw(st.integers(1, 30)))
+    append_in_pieces(shared, run_id, events, choose)
+
+    recorded = shared.events(run_id)
+    assert len(recorded) == len(events)
+    assert tables_of(shared.path, run_id) == told_by(fold(recorded)) == told_by(shared.snapshot(run_id))
+
+
+def test_lone_surrogates_in_an_output_are_written_as_escapes():
+    event = StepOutput(
+        at=1.0, step="a", attempt=1, items=(Output(type="stream", name="stdout", text="\ud800 ok \x00"),)
+    )
+
+    plain, text = encode_event(event)
+
+    assert plain.items[0].text == "\\ud800 ok \x00"
+    assert from_json(text) == plain
+
+
+def test_an_event_that_was_changed_in_the_file_is_found(store):
+    journal = store.begin(new_run())
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    journal.close()
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE events SET data = replace(data, 'load', 'plot') WHERE seq = 2")
+
+    with pytest.raises(StoreDamaged, match="event 2 of a run does not match its checksum"):
+        store.events("aaaaaaaaaaaa")
+
+
+def test_an_event_that_is_gone_is_found():
+    _, text = encode_event(begun()[0])
+    with pytest.raises(StoreDamaged, match="event 0 of a run is missing"):
+        decode_events([(1, text, zlib.crc32(text.encode()))], "runs.db")
+
+
+@pytest.mark.parametrize("at", [0.0, 1.5, 1795224732.086458, 253402300799.0])
+def test_times_come_back_to_the_microsecond(at):
+    assert seconds(iso(at)) == pytest.approx(at, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        ValueRef(name="x"),
+        ValueRef(name="x", type="int", hash="ab", format="json", size=3, shape=(2, 3), summary="2", needed=True),
+        ValueRef(name="x", live="a generator", identity="1.2"),
+    ],
+)
+def test_a_reference_comes_back_from_its_row(ref):
+    assert value_ref(value_row(ref)) == ref

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from szal_nb.errors import IllegalTransition, OwnershipLost, RunOwned, StoreError, UnknownRun, ValueUnavailable
+from szal_nb.model.event import (
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunInterrupted,
+    RunResumed,
+    RunStarted,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+)
+from szal_nb.model.state import RunState, StepState, fold
+from szal_nb.model.value import ErrorInfo
+from szal_nb.store.database import Durability, lock_path, prepare
+from szal_nb.store.failure import StoreMissing, StoreUnusable
+from szal_nb.store.lock import FileLock
+from szal_nb.store.owner import Owner
+from szal_nb.store.runs import RunStore, _make_home, new_run_id
+from tests.store.scribe import NAMES, begun, created, graph_of, new_run
+
+RUN = "aaaaaaaaaaaa"
+GONE = Owner(boot_id="another boot", pid_namespace="pid:[1]", pid=1, started="1", host="elsewhere")
+
+
+@pytest.fixture(params=["full", "fast", ":memory:"])
+def any_store(request, path):
+    place, durability = (path, request.param) if request.param != ":memory:" else (":memory:", "full")
+    with RunStore.open(place, durability=durability) as opened:
+        yield opened
+
+
+def change(store, sql, *parameters):
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(sql, parameters)
+
+
+def completed(step, at=3.0, attempt=1, values=()):
+    return StepCompleted(at=at, step=step, attempt=attempt, values=values)
+
+
+class TestAnyStore:
+    def test_nothing_is_in_the_store_before_the_first_append(self, any_store):
+        any_store.begin(new_run())
+
+        assert any_store.runs() == []
+
+    def test_a_run_is_there_with_all_that_it_began_with(self, any_store):
+        run = new_run(
+            notebook='{"cells": []}',
+            notebook_path="sales.ipynb",
+            output_path="out.ipynb",
+            params={"region": "EU", "path": Path("x")},
+            packages={"numpy": "2.0"},
+            launcher=Owner.here(),
+            interactive=False,
+        )
+        journal = any_store.begin(run)
+        inputs = journal.keep("", 0, {"region": "EU", "rows": [1, 2]}, {"region"})
+        journal.append_sync([created(5.0, inputs=inputs), RunStarted(at=6.0)])
+
+        (stored,) = any_store.runs()
+        assert (stored.id, stored.flow, stored.version, stored.state) == (RUN, "sales", 1, RunState.RUNNING)
+        assert (stored.created_at, stored.started_at, stored.ended_at) == (5.0, 6.0, None)
+        assert (stored.notebook_path, stored.output_path, stored.interactive) == ("sales.ipynb", "out.ipynb", False)
+        assert stored.params["region"] == "EU"
+        assert stored.packages == {"numpy": "2.0"}
+        assert (stored.owner, stored.launcher, stored.epoch) == (Owner.here(), Owner.here(), 1)
+        assert (stored.shown_state, stored.is_owned, stored.imported) == ("running", True, False)
+        assert any_store.graph(RUN) == graph_of()
+        assert any_store.notebook(RUN) == '{"cells": []}'
+        assert any_store.inputs(RUN) == {ref.name: ref for ref in inputs}
+        assert any_store.loader(RUN).load(inputs[1]) == [1, 2]
+
+    async def test_append_comes_back_after_the_commit(self, any_store):
+        journal = any_store.begin(new_run())
+        await journal.append(begun())
+
+        assert any_store.events(RUN) == begun()
+
+    async def test_appends_of_many_runs_at_once_are_all_written(self, any_store):
+        journals = [any_store.begin(new_run(f"{n:012x}")) for n in range(50)]
+        await asyncio.gather(*(journal.append(begun()) for journal in journals))
+
+        assert len(any_store.runs()) == 50
+
+    def test_a_snapshot_is_the_fold_of_the_events(self, any_store):
+        journal = any_store.begin(new_run())
+        events = [*begun(), StepStarted(at=2.0, step="load", attempt=1), completed("load")]
+        for event in events:
+            journal.append_sync([event])
+
+        assert any_store.snapshot(RUN) == fold(events)
+
+    def test_values_are_stored_with_the_event_that_names_them(self, any_store):
+        journal = any_store.begin(new_run())
+        journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+        refs = journal.keep("load", 1, {"orders": [1, 2, 3], "big": b"x" * 300_000, "f": open}, {"orders"})
+        journal.append_sync([completed("load", values=refs)])
+
+        assert any_store.value(RUN, "load", "orders") == [1, 2, 3]
+        assert any_store.value(RUN, "load", "big") == b"x" * 300_000
+        assert any_store.snapshot(RUN).steps["load"].values == refs
+
+    def test_a_value_that_is_not_there_is_named_with_those_that_are(self, any_store):
+        journal = any_store.begin(new_run())
+        refs = journal.keep("load", 1, {"orders": 1}, {"orders"})
+        journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1), completed("load", values=refs)])
+
+        with pytest.raises(
+            ValueUnavailable, match="'load' of run aaaaaaaaaaaa gave no value of this name; it has orders"
+        ):
+            any_store.value(RUN, "load", "order")
+
+    def test_events_that_cannot_follow_are_refused_and_nothing_of_them_is_written(self, any_store):
+        journal = any_store.begin(new_run())
+        journal.append_sync(begun())
+
+        with pytest.raises(IllegalTransition):
+            journal.append_sync(
+                [StepStarted(at=2.0, step="load", attempt=1), StepStarted(at=2.0, step="load", attempt=2)]
+            )
+        journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
+
+        assert any_store.snapshot(RUN).steps["load"].attempt == 1
+        assert any_store.run(RUN).events == 3
+
+    def test_runs_are_listed_newest_first_and_by_flow_state_and_number(self, any_store):
+        for n, end in enumerate((RunCompleted(at=9.0), RunFailed(at=9.0), RunCancelled(at=9.0), None)):
+            journal = any_store.begin(new_run(f"{n:012x}"))
+            journal.append_sync([*begun(float(n)), *([end] if end else [])])
+
+        def ids(**what):
+            return [int(run.id, 16) for run in any_store.runs(**what)]
+
+        assert ids() == [3, 2, 1, 0]
+        assert ids(limit=2) == [3, 2]
+        assert ids(state="failed") == [1]
+        assert ids(state="running") == [3]
+        assert ids(state="crashed") == []
+        assert ids(flow="sales") == [3, 2, 1, 0]
+        assert ids(flow="other") == []
+
+    def test_a_run_is_found_by_the_beginning_of_its_id(self, any_store):
+        for run_id in ("abc000000000", "abd000000000"):
+            any_store.begin(new_run(run_id)).append_sync(begun())
+
+        assert any_store.run("abc").id == "abc000000000"
+        assert any_store.run(" ABD0 ").id == "abd000000000"
+        with pytest.raises(UnknownRun) as ambiguous:
+            any_store.run("ab")
+        assert ambiguous.value.near == ("abc000000000", "abd000000000")
+        with pytest.raises(UnknownRun) as mistyped:
+            any_store.run("abc000000001")
+        assert mistyped.value.near[0] == "abc000000000"
+        with pytest.raises(UnknownRun):
+            any_store.run("")
+
+    def test_an_attempt_that_failed_is_there_with_its_error(self, any_store):
+        journal = any_store.begin(new_run())
+        error = ErrorInfo(type="ValueError", message="no \ud800 \x00")
+        journal.append_sync(
+            [
+                *begun(),
+                StepStarted(at=2.0, step="load", attempt=1),
+                StepFailed(at=3.0, step="load", attempt=1, error=error),
+            ]
+        )
+
+        step = any_store.snapshot(RUN).steps["load"]
+        assert (step.state, step.error) == (StepState.FAILED, ErrorInfo(type="ValueError", message="no \\ud800 \x00"))
+
+
+class TestOwnership:
+    def test_a_run_of_a_living_process_cannot_be_taken_over(self, store, path):
+        store.begin(new_run()).append_sync(begun())
+
+        with RunStore.open(path) as other, pytest.raises(RunOwned, match="is being run by this process"):
+            other.take_over(RUN)
+
+    def test_force_takes_a_run_over_all_the_same_and_the_old_owner_writes_no_more(self, store, path):
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        with RunStore.open(path) as other:
+            taken = other.take_over(RUN, force=True)
+
+            assert taken.epoch == 2
+            with pytest.raises(OwnershipLost):
+                journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
+            taken.append_sync([RunResumed(at=3.0, epoch=taken.epoch)])
+        assert [type(event).__name__ for event in store.events(RUN)] == ["RunCreated", "RunStarted", "RunResumed"]
+
+    async def test_a_stale_owner_does_not_harm_appends_that_were_joined_with_its_own(self, store):
+        stale, other = store.begin(new_run()), store.begin(new_run("bbbbbbbbbbbb"))
+        stale.append_sync(begun())
+        change(store, "UPDATE runs SET epoch = 2")
+
+        results = await asyncio.gather(
+            stale.append([StepStarted(at=2.0, step="load", attempt=1)]), other.append(begun()), return_exceptions=True
+        )
+
+        assert isinstance(results[0], OwnershipLost)
+        assert results[1] is None
+        assert store.run("bbb").events == 2
+
+    @pytest.mark.parametrize("end", [RunFailed(at=3.0), RunCancelled(at=3.0)])
+    def test_a_run_that_ended_is_owned_by_nobody(self, store, end):
+        journal = store.begin(new_run())
+        journal.append_sync([*begun(), end])
+
+        assert not store.run(RUN).is_owned
+        assert store.take_over(RUN).epoch == 2
+
+    def test_a_journal_that_was_closed_gives_its_run_up(self, store):
+        journal = store.begin(new_run())
+        journal.append_sync([*begun(), RunInterrupted(at=3.0, reason="shut down")])
+        journal.close()
+
+        assert store.run(RUN).shown_state == "crashed"
+        assert [run.id for run in store.runs(state="crashed")] == [RUN]
+        assert store.runs(state="running") == []
+        assert store.take_over(RUN).epoch == 2
+
+    def test_a_store_that_closes_gives_up_its_runs(self, path):
+        with RunStore.open(path) as store:
+            store.begin(new_run()).append_sync(begun())
+        with RunStore.open(path, read_only=True) as store:
+            assert not store.run(RUN).is_owned
+
+    def test_of_a_distant_owner_the_lease_decides(self, store):
+        store.begin(new_run()).append_sync(begun())
+        change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(GONE).decode())
+
+        assert store.run(RUN).shown_state == "running"
+        with pytest.raises(RunOwned, match="process 1 on elsewhere"):
+            store.take_over(RUN)
+
+        change(store, "UPDATE runs SET lease_until = '2020-01-01T00:00:00+00:00'")
+        assert store.run(RUN).shown_state == "crashed"
+        assert store.take_over(RUN).epoch == 2
+
+    def test_a_near_process_that_is_gone_is_dead_whatever_the_lease_says(self, store):
+        store.begin(new_run()).append_sync(begun())
+        ended = msgspec.structs.replace(Owner.here(), started="0")
+        change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(ended).decode())
+
+        assert store.run(RUN).shown_state == "crashed"
+
+    def test_a_near_process_that_lives_is_alive_whatever_the_lease_says(self, store):
+        store.begin(new_run()).append_sync(begun())
+        change(store, "UPDATE runs SET lease_until = '2020-01-01T00:00:00+00:00'")
+
+        assert store.run(RUN).shown_state == "running"
+
+    def test_an_orphan_is_ended_before_its_run_is_taken_over(self, store):
+        kernel = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        try:
+            store.begin(new_run()).append_sync(begun())
+            launcher = msgspec.structs.replace(Owner.here(), pid=2**22 - 1, started="1")
+            change(
+                store,
+                "UPDATE runs SET owner = ?, launcher = ?",
+                msgspec.json.encode(Owner.of(kernel.pid)).decode(),
+                msgspec.json.encode(launcher).decode(),
+            )
+
+            journal = store.take_over(RUN)
+
+            assert kernel.wait(timeout=10) == -9
+            assert (journal.epoch, store.run(RUN).owner, store.run(RUN).launcher) == (2, Owner.here(), None)
+        finally:
+            kernel.kill()
+            kernel.communicate()
+
+    def test_a_kernel_whose_launcher_lives_is_no_orphan(self, store):
+        kernel = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        try:
+            store.begin(new_run(launcher=Owner.here())).append_sync(begun())
+            change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(Owner.of(kernel.pid)).decode())
+
+            with pytest.raises(RunOwned, match=f"process {kernel.pid}"):
+                store.take_over(RUN)
+            assert kernel.poll() is None
+        finally:
+            kernel.kill()
+            kernel.communicate()
+
+    def test_the_heartbeat_renews_the_lease_of_runs_that_go_on(self, path):
+        clock = [1000.0]
+        _make_home(path)
+        lock = FileLock(lock_path(path))
+        prepare(path, lock)
+        with RunStore(path, durability=Durability.FAST, lock=lock, now=lambda: clock[0]) as store:
+            store.begin(new_run()).append_sync(begun())
+            ended = store.begin(new_run("bbbbbbbbbbbb"))
+            ended.append_sync([*begun(), RunFailed(at=2.0)])
+            assert store.run(RUN).lease_until == 1060.0
+            clock[0] = 1050.0
+            with closing(sqlite3.connect(path)) as connection, connection:
+                store._beat(connection)
+
+            assert store.run(RUN).lease_until == 1110.0
+            assert store.run("bbb").lease_until is None
+
+
+class TestOpening:
+    def test_the_folder_is_private_and_ignored_by_git(self, store, path):
+        assert (path.parent / ".gitignore").read_text() == "*\n"
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.with_name("runs.db.lock").stat().st_mode & 0o777 == 0o600
+
+    def test_reading_only_makes_nothing(self, tmp_path):
+        with pytest.raises(StoreMissing, match="There is no store at"):
+            RunStore.open(tmp_path / "no" / "runs.db", read_only=True)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_store_for_reading_writes_nothing(self, store, path):
+        store.begin(new_run()).append_sync(begun())
+        with RunStore.open(path, read_only=True) as reader:
+            assert reader.run(RUN).id == RUN
+            with pytest.raises(StoreUnusable, match="opened for reading only"):
+                reader.take_over(RUN, force=True)
+
+    def test_a_store_that_was_closed_says_so(self, path):
+        store = RunStore.open(path)
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        store.close()
+        store.close()
+
+        with pytest.raises(StoreUnusable, match="it was closed"):
+            journal.append_sync([RunCompleted(at=2.0)])
+
+    def test_a_file_that_is_deleted_while_it_is_open_is_noticed(self, path):
+        store = RunStore.open(path)
+        store.begin(new_run()).append_sync(begun())
+        path.unlink()
+
+        with pytest.raises(StoreError, match="deleted, moved or replaced"):
+            store.begin(new_run("bbbbbbbbbbbb")).append_sync(begun())
+        store.close()
+
+    def test_a_memory_store_leaves_nothing_behind(self):
+        store = RunStore.open(":memory:")
+        store.begin(new_run()).append_sync(begun())
+        home = store.path.parent.parent
+        assert home.exists()
+        store.close()
+        assert not home.exists()
+
+    def test_an_up_to_date_store_opens_without_sqlite_utils(self, store, path):
+        store.begin(new_run()).append_sync(begun())
+        code = (
+            "import sys; from szal_nb.store.runs import RunStore\n"
+            f"store = RunStore.open({str(path)!r}); store.runs(); store.close()\n"
+            "print({'sqlite_utils', 'pandas', 'numpy', 'pyarrow'} & set(sys.modules))"
+        )
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert printed.strip() == "set()"
+
+
+def test_run_ids_made_at_one_moment_are_distinct():
+    ids = {new_run_id() for _ in range(10_000)}
+
+    assert len(ids) == 10_000
+    assert {len(run_id) for run_id in ids} == {12}
+
+
+def test_steps_keep_the_order_of_the_document(store):
+    store.begin(new_run()).append_sync(begun())
+
+    assert tuple(store.snapshot(RUN).steps) == NAMES

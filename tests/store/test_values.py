@@ -1,0 +1,548 @@
+from __future__ import annotations
+
+import dataclasses
+import enum
+import io
+import itertools
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import types
+from contextlib import closing
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from szal_nb.errors import StoreError, ValueUnavailable
+from szal_nb.model.event import StepCompleted, StepFailed, StepStarted
+from szal_nb.model.value import ErrorInfo
+from szal_nb.store.codecs import Encoded
+from szal_nb.store.files import ValueFileDamaged
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+from tests.store.test_plain import CYCLE, PLAIN, nested, shape
+
+RUN = "aaaaaaaaaaaa"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@pytest.fixture
+def journal(store):
+    journal = store.begin(new_run())
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    return journal
+
+
+def complete(journal, step="load", needed=None, **values):
+    refs = journal.keep(step, 1, values, set(values) if needed is None else needed)
+    journal.append_sync([StepCompleted(at=3.0, step=step, attempt=1, values=refs)])
+    return refs
+
+
+def kept(journal, value, *, needed=True):
+    (ref,) = journal.keep("load", 1, {"x": value}, {"x"} if needed else set())
+    return ref
+
+
+def round_trip(journal, value):
+    ref = kept(journal, value)
+    return ref, journal.load_fresh(ref)
+
+
+class TestFormats:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(PLAIN)
+    def test_plain_data_comes_back_exactly(self, journal, value):
+        ref, back = round_trip(journal, value)
+
+        assert (ref.live, shape(back)) == (None, shape(value))
+
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(hnp.arrays(st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes()), hnp.array_shapes(min_dims=0, min_side=0)))
+    def test_arrays_come_back_exactly(self, journal, array):
+        ref, back = round_trip(journal, array)
+
+        assert (ref.live, back.dtype, back.shape, back.tobytes()) == (None, array.dtype, array.shape, array.tobytes())
+
+    @pytest.mark.parametrize(
+        ("value", "form"),
+        [
+            (np.arange(6).reshape(2, 3), "npy"),
+            (np.asfortranarray(np.arange(6).reshape(2, 3)), "npy"),
+            (np.arange(20)[::3], "npy"),
+            (np.array(5.0), "npy"),
+            (np.zeros((0, 3)), "npy"),
+            (np.array(["a", "äö"]), "npy"),
+            (np.array(["2026-01-01", "NaT"], dtype="datetime64[s]"), "npy"),
+            (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), "npy"),
+            (np.arange(3, dtype=">i4"), "npy"),
+            (np.float32(1.5), "npy-scalar"),
+            (np.datetime64("2026-01-01"), "npy-scalar"),
+            (np.str_("a"), "npy-scalar"),
+            (np.bool_(True), "npy-scalar"),
+            (np.array([None, "a"]), "pickle"),
+            (np.ma.array([1, 2], mask=[0, 1]), "pickle"),
+            (pd.DataFrame({"a": [1, 2], "b": [0.5, float("nan")], "c": ["x", None]}), "arrow-pandas"),
+            (pd.DataFrame({"t": pd.date_range("2026-01-01", periods=3, tz="Europe/Berlin")}), "arrow-pandas"),
+            (pd.DataFrame({"k": pd.Categorical(["b", "a"], categories=["b", "a"], ordered=True)}), "arrow-pandas"),
+            (pd.DataFrame({"a": [1, 2]}, index=pd.Index(["x", "y"], name="key")), "arrow-pandas"),
+            (pd.DataFrame({"a": range(3)}, index=pd.RangeIndex(5, 11, 2, name="n")), "arrow-pandas"),
+            (pd.DataFrame({"a": [-0.0, 0.0]}), "arrow-pandas"),
+            (pd.Series([1, 2], name="s"), "arrow-pandas"),
+            (pd.Series([1.5], index=[7]), "arrow-pandas"),
+            (pd.DataFrame({"a": [1]}, index=pd.date_range("2026-01-01", periods=1, freq="D")), "pickle"),
+            (pd.DataFrame({"a": [[1], {}]}), "pickle"),
+            (pd.DataFrame({1: [1]}), "pickle"),
+            (pd.DataFrame([[1, 2]], columns=["a", "a"]), "pickle"),
+            (pd.DataFrame(), "pickle"),
+            (pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([("x", 1)])), "pickle"),
+            (pl.DataFrame({"a": [1, None], "b": ["x", "y"], "c": [[1], [2, 3]]}), "arrow-polars"),
+            (pl.Series("s", [1.5, None]), "arrow-polars-series"),
+            (pl.DataFrame(), "pickle"),
+            (pa.table({"a": [1, None], "b": [{"c": 1}, None]}), "arrow"),
+            (list(range(200_000)), "pickle"),
+            (nested(120), "json"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+    )
+    def test_a_value_takes_the_first_format_that_gives_it_back_exactly(self, journal, value, form):
+        ref, back = round_trip(journal, value)
+
+        assert (ref.live, ref.format) == (None, form)
+        assert type(back) is type(value)
+        if isinstance(value, pd.DataFrame | pd.Series):
+            (pd.testing.assert_frame_equal if isinstance(value, pd.DataFrame) else pd.testing.assert_series_equal)(
+                back, value, check_exact=True, check_freq=True, check_categorical=True
+            )
+            assert type(back.index) is type(value.index)
+        elif isinstance(value, pl.DataFrame | pl.Series | pa.Table):
+            assert back.equals(value)
+        elif isinstance(value, np.ndarray):
+            assert (back.dtype, back.shape, back.tolist()) == (value.dtype, value.shape, value.tolist())
+            assert back.flags.f_contiguous == value.flags.f_contiguous or not value.flags.f_contiguous
+        else:
+            assert back == value
+
+    def test_attributes_of_a_frame_are_not_lost(self, journal):
+        frame = pd.DataFrame({"a": [1]})
+        frame.attrs["source"] = "EU"
+
+        assert round_trip(journal, frame)[1].attrs == {"source": "EU"}
+
+    def test_a_list_that_holds_one_list_twice_still_does(self, journal):
+        inner: list = [1]
+        ref, back = round_trip(journal, [inner, inner])
+
+        assert ref.format == "pickle"
+        assert back[0] is back[1]
+
+    def test_a_cycle_comes_back_as_a_cycle(self, journal):
+        back = round_trip(journal, CYCLE)[1]
+
+        assert back[0] is back
+
+    def test_numpy_is_not_imported_for_plain_data(self, path, store):
+        code = (
+            "import sys\nfrom szal_nb.store.runs import RunStore\nfrom tests.store.scribe import new_run, begun\n"
+            f"store = RunStore.open({str(path)!r}); journal = store.begin(new_run('cccccccccccc'))\n"
+            "journal.keep('load', 1, {'a': [1], 'b': object, 'c': len}, {'a'}); store.close()\n"
+            "print({'numpy', 'pandas', 'pyarrow', 'polars'} & set(sys.modules))"
+        )
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert printed.strip() == "set()"
+
+    def test_a_codec_of_another_package_is_asked_first(self, path):
+        class Reversed:
+            format = "reversed"
+            is_safe = True
+
+            def encode(self, value, limit, /):
+                return Encoded("reversed", (value[::-1].encode(),)) if isinstance(value, str) else None
+
+            def decode(self, data, resolve_class, /):
+                return data.decode()[::-1]
+
+        with RunStore.open(path, codecs=[Reversed()]) as store:
+            journal = store.begin(new_run())
+            ref = kept(journal, "abc")
+            assert (ref.format, journal.load(ref)) == ("reversed", "abc")
+
+
+class Broken:
+    def __reduce__(self):
+        raise ValueError("no\nsecond line \ud800")
+
+
+class Deep:
+    def __init__(self):
+        self.inner = self
+
+    def __reduce__(self):
+        return Deep, (), Deep()
+
+
+class Picky(Exception):
+    def __init__(self, a, b):
+        super().__init__(a)
+
+
+@pytest.fixture
+def live_values(tmp_path):
+    with (
+        closing(sqlite3.connect(":memory:")) as connection,
+        (tmp_path / "f").open("w+") as file,
+        socket.socket() as sock,
+    ):
+        yield {
+            "file": file,
+            "buffered": file.buffer,
+            "connection": connection,
+            "socket": sock,
+            "generator": (n for n in range(3)),
+            "lock": threading.Lock(),
+            "module": os,
+            "iterator": iter([1]),
+            "chain": itertools.chain([1]),
+            "zip": zip([1], [2], strict=True),
+            "memoryview": memoryview(b"abc"),
+            "file in a list": [file],
+            "file in an object": types.SimpleNamespace(file=file),
+            "lock in a dict": {"lock": threading.Lock()},
+            "deep": nested(200_000),
+            "deep by reduce": Deep(),
+            "broken": Broken(),
+            "exception that does not load": Picky(1, 2),
+        }
+
+
+class TestLive:
+    def test_what_cannot_be_stored_is_live_with_the_reason(self, journal, live_values):
+        refs = journal.keep("load", 1, live_values, set(live_values))
+
+        assert {ref.name: (ref.hash, bool(ref.live)) for ref in refs} == dict.fromkeys(live_values, (None, True))
+        reasons = {ref.name: ref.live for ref in refs}
+        assert reasons["module"] == "modules are not values"
+        assert reasons["file"] == reasons["buffered"] == "an open file cannot be stored"
+        assert reasons["file in a list"] == "it holds an open file"
+        assert reasons["deep"] == "it is nested too deeply"
+        assert reasons["broken"] == "no"
+        journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    def test_a_live_value_is_given_back_as_long_as_it_lives(self, journal):
+        generator = (n for n in range(3))
+        ref = kept(journal, generator)
+
+        assert journal.load(ref) is generator
+
+    def test_a_live_value_of_another_process_is_unavailable_with_the_reason(self, journal, store):
+        complete(journal, lock=threading.Lock())
+
+        with pytest.raises(ValueUnavailable, match="'lock' cannot be loaded: it was not stored, because cannot pickle"):
+            store.value(RUN, "load", "lock")
+
+    def test_a_large_value_that_nobody_reads_is_not_kept(self, journal):
+        large = np.zeros(3_000_000)
+        text = "x" * 20_000_000
+
+        assert kept(journal, large, needed=False).live == "no later step reads it, and it has over 16 MB"
+        assert kept(journal, {"a": {1}, "b": text}, needed=False).live is not None
+        assert kept(journal, large).live is None
+
+    def test_a_value_with_a_secret_in_it_is_live(self, journal):
+        journal.keeper.forbidden = lambda data: b"hunter22" in data
+        array = np.array(["a", "hunter22"])
+        frame = pd.DataFrame({"a": ["x", "hunter22"]})
+        far = b"x" * (4 * 2**20 - 3) + b"hunter22"
+        values = {"text": "pw=hunter22", "bytes": b"\xff hunter22", "array": array, "frame": frame, "far": far}
+
+        refs = journal.keep("load", 1, values, set(values))
+
+        assert {ref.name: (ref.live, ref.summary, ref.hash) for ref in refs} == dict.fromkeys(
+            values, ("it contains a secret", "", None)
+        )
+
+    def test_a_full_disk_makes_a_large_value_live_and_leaves_no_file(self, journal, store, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("szal_nb.store.files.os.write", full)
+        ref = kept(journal, np.zeros(100_000))
+
+        assert "No space left" in ref.live
+        assert [file for file in store._files.folder.rglob("*") if file.is_file()] == []
+
+
+class TestIdentity:
+    def test_two_names_for_one_object_are_one_object_again(self, journal, store):
+        frame = pd.DataFrame({"a": [1]})
+        items = [1]
+        refs = complete(journal, a=frame, b=frame, c=frame.copy(), d=items, e=items, f=[1])
+
+        loader = store.loader(RUN)
+        a, b, c, d, e, f = (loader.load(ref) for ref in refs)
+        assert (a is b, a is c, d is e, d is f) == (True, False, True, False)
+        assert refs[0].hash == refs[2].hash
+        assert refs[3].hash == refs[5].hash
+
+    def test_an_object_that_a_later_step_gives_again_keeps_its_identity(self, journal):
+        items = [1]
+        (first,) = complete(journal, a=items)
+        journal.append_sync([StepStarted(at=4.0, step="clean", attempt=1)])
+        (again,) = complete(journal, step="clean", b=items)
+
+        assert first.identity == again.identity
+        assert journal.load(first) is journal.load(again)
+
+    def test_an_object_that_was_loaded_and_is_given_again_keeps_its_identity(self, journal, store):
+        (first,) = complete(journal, a=[1])
+        journal.close()
+        resumed = store.take_over(RUN)
+        loaded = resumed.load(first)
+
+        assert kept(resumed, loaded).identity == first.identity
+        assert kept(resumed, [1]).identity not in {None, first.identity}
+
+    def test_a_changed_object_under_one_identity_has_two_contents(self, journal):
+        items = [1]
+        before = kept(journal, items)
+        items.append(2)
+        after = kept(journal, items)
+
+        assert before.identity == after.identity
+        assert (journal.load(before), journal.load(after)) == ([1], [1, 2])
+
+    def test_a_fresh_load_shares_nothing(self, journal):
+        (ref,) = complete(journal, a=[1])
+
+        assert journal.load_fresh(ref) is not journal.load(ref)
+
+    def test_an_id_that_is_used_again_is_another_identity(self, journal):
+        tokens = {kept(journal, np.zeros(3)).identity for _ in range(50)}
+
+        assert len(tokens) == 50
+
+    def test_equal_immutable_values_need_no_identity(self, journal):
+        assert [kept(journal, value).identity for value in ("a", 1, None, (1, 2), b"")] == [None] * 5
+
+
+class TestContent:
+    def test_equal_content_is_stored_once(self, journal, store):
+        complete(journal, a=[1, 2], b=[1, 2], c=np.zeros(100_000), d=np.zeros(100_000))
+
+        with closing(sqlite3.connect(store.path)) as connection:
+            rows = connection.execute("SELECT format, in_file FROM blobs ORDER BY 1").fetchall()
+        assert rows == [("json", 0), ("npy", 1)]
+        assert len([file for file in store._files.folder.rglob("*") if file.is_file()]) == 1
+
+    def test_large_values_are_files_and_small_ones_are_not(self, journal, store):
+        small, large = complete(journal, small=b"x" * 1000, large=b"x" * 300_000)
+
+        assert not store._files.path_of(small.hash).exists()
+        file = store._files.path_of(large.hash)
+        assert file.stat().st_size == large.size
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+
+    def test_a_large_array_is_mapped_and_can_be_changed_without_changing_the_store(self, journal, store):
+        (ref,) = complete(journal, a=np.zeros(100_000))
+
+        array = store.loader(RUN).load(ref)
+        array[0] = 1
+
+        assert type(array) is np.ndarray
+        assert store.loader(RUN).load(ref)[0] == 0
+
+    def test_a_value_is_there_before_its_event_is_committed(self, journal):
+        assert journal.load(kept(journal, [1])) == [1]
+        assert journal.load(kept(journal, np.ones(100_000)))[5] == 1
+
+    def test_a_file_that_was_changed_is_found_and_named(self, journal, store):
+        (ref,) = complete(journal, orders=np.zeros(100_000))
+        file = store._files.path_of(ref.hash)
+        with file.open("r+b") as handle:
+            handle.seek(5000)
+            handle.write(b"\x01")
+
+        with pytest.raises(ValueFileDamaged, match=r"'orders' is damaged: the content of .*values.* does not match"):
+            store.value(RUN, "load", "orders")
+
+    def test_a_file_that_is_gone_is_named(self, journal, store):
+        (ref,) = complete(journal, orders=np.zeros(100_000))
+        store._files.path_of(ref.hash).unlink()
+
+        with pytest.raises(StoreError, match="the file of the value 'orders' cannot be read"):
+            store.value(RUN, "load", "orders")
+
+    def test_bytes_in_the_database_that_were_changed_are_found(self, journal, store):
+        complete(journal, orders=[1, 2])
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE blobs SET data = '[1,3]'")
+
+        with pytest.raises(ValueFileDamaged, match="the content of the database does not match"):
+            store.value(RUN, "load", "orders")
+
+    def test_what_was_kept_for_an_attempt_that_failed_is_let_go(self, journal):
+        journal.keep("load", 1, {"a": [1]}, {"a"})
+        journal.append_sync([StepFailed(at=3.0, step="load", attempt=1, error=ErrorInfo(type="E"))])
+
+        assert journal.keeper._parked == {}
+
+    def test_an_array_that_changes_while_it_is_written_still_matches_its_hash(self, journal, store):
+        array = np.zeros(2_000_000)
+        go_on = True
+
+        def change():
+            while go_on:
+                array[:] += 1
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            refs = [kept(journal, array) for _ in range(5)]
+        finally:
+            go_on = False
+            thread.join()
+
+        for ref in refs:
+            assert journal.load_fresh(ref).shape == (2_000_000,)
+
+
+NOTEBOOK = """
+import dataclasses, enum
+class Color(enum.Enum):
+    RED = 1
+@dataclasses.dataclass
+class Point:
+    x: int
+    color: Color = Color.RED
+class Holder:
+    def __init__(self, point): self.point = point
+    class Inner: pass
+def add(x): return x + offset
+offset = 2
+"""
+
+
+def notebook():
+    names: dict = {"__name__": "__main__"}
+    exec(NOTEBOOK, names)  # noqa: S102 as the kernel does
+    return names
+
+
+class TestNotebookClasses:
+    def test_instances_are_loaded_onto_the_class_of_the_reader(self, journal):
+        first, second = notebook(), notebook()
+        value = [first["Holder"](first["Point"](3)), first["Color"].RED, first["Holder"].Inner()]
+        ref = kept(journal, value)
+        journal.loader.resolve_class = {**second, "Holder.Inner": second["Holder"].Inner}.get
+
+        holder, color, inner = journal.load(ref)
+
+        assert type(holder) is second["Holder"]
+        assert holder.point == second["Point"](3)
+        assert color is second["Color"].RED
+        assert type(inner) is second["Holder"].Inner
+
+    def test_a_class_that_nobody_defines_is_named(self, journal):
+        ref = kept(journal, notebook()["Point"](3))
+
+        with pytest.raises(ValueUnavailable, match="its class Point is not defined by this notebook"):
+            journal.load(ref)
+
+    def test_the_content_of_an_instance_does_not_depend_on_the_process(self, journal):
+        assert kept(journal, notebook()["Point"](3)).hash == kept(journal, notebook()["Point"](3)).hash
+
+    def test_a_class_itself_is_stored_whole(self, journal):
+        point = journal.load_fresh(kept(journal, notebook()["Point"]))
+
+        assert point.__name__ == "Point"
+        assert point(3).x == 3
+
+    def test_an_instance_finds_its_class_among_the_values_of_the_run(self, journal, store):
+        names = notebook()
+        complete(
+            journal,
+            Color=names["Color"],
+            Point=names["Point"],
+            Holder=names["Holder"],
+            p=names["Point"](3),
+            i=names["Holder"].Inner(),
+        )
+
+        loader = store.loader(RUN)
+        loaded = {ref.name: loader.load(ref) for ref in refs}
+
+        assert type(loaded["p"]) is loaded["Point"]
+        assert type(loaded["i"]) is loaded["Holder"].Inner
+
+    def test_a_function_is_stored_with_what_it_reads(self, journal):
+        assert journal.load_fresh(kept(journal, notebook()["add"]))(3) == 5
+
+
+class TestTrust:
+    def test_a_record_of_somebody_else_is_read_but_never_unpickled(self, journal, store):
+        complete(journal, plain=[1], array=np.zeros(3), frame=pd.DataFrame({"a": [1]}), pickled=Broken)
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE runs SET is_imported = 1")
+
+        assert store.value(RUN, "load", "plain") == [1]
+        assert store.value(RUN, "load", "array").shape == (3,)
+        assert store.value(RUN, "load", "frame").shape == (1, 1)
+        with pytest.raises(ValueUnavailable, match=r"runs code, and this record is not ours\. Use --trust"):
+            store.value(RUN, "load", "pickled")
+        assert store.value(RUN, "load", "pickled", trust=True) is Broken
+
+    def test_a_file_of_another_user_is_not_trusted(self, journal, store, monkeypatch):
+        complete(journal, pickled=Broken)
+        monkeypatch.setattr("szal_nb.store.runs.file_owner_is_us", lambda _: False)
+
+        with pytest.raises(ValueUnavailable, match="--trust"):
+            store.value(RUN, "load", "pickled")
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "shape_", "summary"),
+    [
+        (pd.DataFrame({"a": range(2345), "b": 1}), "pandas.DataFrame", (2345, 2), f"2,345 {TIMES} 2"),
+        (pd.Series(range(3)), "pandas.Series", (3,), "3 int64"),
+        (np.zeros((2, 3)), "numpy.ndarray", (2, 3), f"2 {TIMES} 3 float64"),
+        ("EU", "str", None, "'EU'"),
+        ("x" * 100, "str", None, "'" + "x" * 60 + "…'"),
+        ([1, 2, 3], "list", (3,), "3 items"),
+        ({"a": 1}, "dict", (1,), "1 item"),
+        (3, "int", None, "3"),
+        (10**100, "int", None, "333 bits"),
+        (None, "NoneType", None, "None"),
+        (b"abc", "bytes", None, "3 bytes"),
+        (io.StringIO("a"), "_io.StringIO", None, ""),
+        ("\ud800", "str", None, "'\\ud800'"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_reference_says_what_a_person_wants_to_see(journal, value, type_, shape_, summary):
+    ref = kept(journal, value)
+
+    assert (ref.type, ref.shape, ref.summary) == (type_, shape_, summary)
+
+
+def test_values_of_standard_classes_that_cloudpickle_knows_come_back(journal):
+    for value in (
+        dataclasses.field,
+        enum.Enum,
+        cloudpickle.dumps,
+        types.SimpleNamespace(a=1),
+        slice(1, 2),
+        io.BytesIO(b"a"),
+    ):
+        assert kept(journal, value).live is None
