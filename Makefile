@@ -19,7 +19,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(PY_ENV) ## Run notebooks/quickstart.ipynb headless and say what it wrote
-	@scripts/demo
+	@$(BIN)/python scripts/demo.py
 
 lab: $(PY_ENV) ## Open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -38,7 +38,7 @@ nbval: $(PY_ENV) ## The notebooks give the outputs that they were saved with
 	$(PYTEST) --nbval notebooks
 
 bench: $(PY_ENV) ## Figures of the engine, beside those of a bare asyncio loop
-	$(BIN)/python -m benchmarks
+	for bench in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
 
 torture: $(PY_ENV) ## The long versions of the promises' tests
 	$(PYTEST) -m torture --timeout 0

@@ -1,7 +1,7 @@
 """Runs notebooks from the top, as stock nbclient does, and saves them with their outputs.
 
-What belongs to one machine or one session is taken out: times, and live widgets, for which no kernel would be there;
-the picture and the text beside them stay.
+What belongs to one machine or one session is taken out: times, the folder in tracebacks, and live widgets, for which
+no kernel would be there; the picture and the text beside them stay.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+ROOT = f"{Path(__file__).resolve().parent.parent}/"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -29,6 +30,8 @@ def execute(path: Path) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(WIDGET, None)
+            if "traceback" in output:
+                output.traceback = [frame.replace(ROOT, "") for frame in output.traceback]
     # The kernel reports its exact Python here; which one ran them last is no property of the notebooks.
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.pop("widgets", None)

@@ -35,7 +35,7 @@ def test_the_twenty_lines_run(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout)["state"] == "completed"
+    assert json.loads(ran.stdout)["ended"] == "completed"
     printed = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs[0].text
     assert printed == "{'salt': 5.0, 'tea': 30.0} {1: 15.0, 2: 20.0}\n"
 

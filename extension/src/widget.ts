@@ -57,7 +57,8 @@ const render: Render<Traits> = ({ model, el }) => {
   el.append(view.node);
   view.attached();
 
-  const show = (): void => view.update({ graph: model.get("graph"), run: model.get("run"), facts: model.get("facts").steps });
+  const show = (): void =>
+    view.update({ graph: model.get("graph"), run: model.get("run"), facts: model.get("facts").steps });
   const heard = (): void => {
     heardAt = Date.now();
     view.setConnected(true);
@@ -79,7 +80,11 @@ const render: Render<Traits> = ({ model, el }) => {
   model.on("change:graph", show);
   model.on("change:facts", show);
   model.on("msg:custom", received);
-  const stopPings = keepAsking(model, () => Date.now() - heardAt, () => view.setConnected(false));
+  const stopPings = keepAsking(
+    model,
+    () => Date.now() - heardAt,
+    () => view.setConnected(false),
+  );
   show();
   return () => {
     stopPings();

@@ -16,11 +16,15 @@ interface Wording {
 
 const wording = contract<Wording>("wording");
 
-it.each(wording.durations)("says a duration of %d s as Python does", (seconds, said) => expect(formatDuration(seconds)).toBe(said));
+it.each(wording.durations)("says a duration of %d s as Python does", (seconds, said) =>
+  expect(formatDuration(seconds)).toBe(said),
+);
 it.each(wording.sizes)("says a size of %d bytes as Python does", (size, said) => expect(formatSize(size)).toBe(said));
 it.each(wording.shapes)("says the shape %j as Python does", (shape, said) => expect(formatShape(shape)).toBe(said));
 it.each(wording.lines)("puts %j on one line as Python does", (text, said) => expect(oneLine(text, 30)).toBe(said));
-it.each(wording.counts)("says the counts %j as Python does", (counts, total, said) => expect(countLine(counts, total)).toBe(said));
+it.each(wording.counts)("says the counts %j as Python does", (counts, total, said) =>
+  expect(countLine(counts, total)).toBe(said),
+);
 it.each(wording.facts)("says of a step that is $state what Python says: $said", ({ state, facts, said, time }) => {
   expect(factLine(state, facts)).toBe(said);
   expect(timeSpent(state, facts, wording.now)).toBe(time);

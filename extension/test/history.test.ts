@@ -12,16 +12,27 @@ interface Recorded {
 const recorded = contract<Recorded>("sales_history");
 const { graph, run } = sales("failed");
 
-it.each(recorded.moments)("shows the moment after $position frames as Python folds it", ({ position, states, state, facts }) => {
-  const picture = new History(graph, recorded.frames, run.run).at(position);
+it.each(recorded.moments)(
+  "shows the moment after $position frames as Python folds it",
+  ({ position, states, state, facts }) => {
+    const picture = new History(graph, recorded.frames, run.run).at(position);
 
-  expect(picture.run.states).toBe(states);
-  expect(picture.run.state).toBe(state);
-  expect(Object.fromEntries(Object.entries(picture.facts).filter(([, fact]) => Object.keys(fact).length))).toEqual(facts);
-});
+    expect(picture.run.states).toBe(states);
+    expect(picture.run.state).toBe(state);
+    expect(Object.fromEntries(Object.entries(picture.facts).filter(([, fact]) => Object.keys(fact).length))).toEqual(
+      facts,
+    );
+  },
+);
 
 it("gives the same picture whichever way one comes to it", () => {
-  const frames: Frame[] = Array.from({ length: 1000 }, (_, at) => ({ at, kind: "step.started", step: at % 6, state: at % 2 ? "r" : "c", facts: { attempts: at } }));
+  const frames: Frame[] = Array.from({ length: 1000 }, (_, at) => ({
+    at,
+    kind: "step.started",
+    step: at % 6,
+    state: at % 2 ? "r" : "c",
+    facts: { attempts: at },
+  }));
   const forwards = new History(graph, frames, null);
   const backwards = new History(graph, frames, null);
 
@@ -47,7 +58,13 @@ it("puts attempts that overlap beside each other, and no others", () => {
 it("marks what the length of the run hangs on", () => {
   const critical = arrange(graph, recorded.timeline, 0).filter((bar) => bar.isCritical);
 
-  expect(critical.map((bar) => `${graph.nodes[bar.step]!.name} ${bar.number}`)).toEqual(["load 1", "load 2", "clean 1", "by_month 1", "plot 1"]);
+  expect(critical.map((bar) => `${graph.nodes[bar.step]!.name} ${bar.number}`)).toEqual([
+    "load 1",
+    "load 2",
+    "clean 1",
+    "by_month 1",
+    "plot 1",
+  ]);
 });
 
 it("lets an attempt that goes on end now", () => {
@@ -61,4 +78,6 @@ it.each([
   [0.02, 10, 0.002],
   [600, 8, 120],
   [86_400 * 30, 10, 86_400 * 3],
-])("marks an axis of %d s in about %d parts every %d s", (span, wanted, every) => expect(markEvery(span, wanted)).toBe(every));
+])("marks an axis of %d s in about %d parts every %d s", (span, wanted, every) =>
+  expect(markEvery(span, wanted)).toBe(every),
+);

@@ -64,8 +64,24 @@ describe("the geometry", () => {
   it("leaves out edges that others imply, and labels what leaves a step once", () => {
     const { edges } = measure(graph, placement, "LR");
 
-    expect(edges.map(({ edge }) => [edge.source, edge.target])).toEqual([[0, 1], [1, 2], [1, 3], [3, 4], [2, 5], [3, 5], [4, 5]]);
-    expect(edges.map(({ label }) => label?.text ?? null)).toEqual(["orders", "orders", null, "months", "regions", null, null]);
+    expect(edges.map(({ edge }) => [edge.source, edge.target])).toEqual([
+      [0, 1],
+      [1, 2],
+      [1, 3],
+      [3, 4],
+      [2, 5],
+      [3, 5],
+      [4, 5],
+    ]);
+    expect(edges.map(({ label }) => label?.text ?? null)).toEqual([
+      "orders",
+      "orders",
+      null,
+      "months",
+      "regions",
+      null,
+      null,
+    ]);
   });
 
   it("reads left to right where there is room, and top to bottom where there is none", () => {

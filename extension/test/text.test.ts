@@ -4,12 +4,19 @@ import { html } from "../src/dag/dom";
 import { richOutput } from "../src/dag/output";
 import { pythonCode } from "../src/dag/python";
 
-const spans = (fragment: Node): [string, string][] => [...html("div", {}, fragment).querySelectorAll("span")].map((span) => [span.className, span.textContent!]);
+const spans = (fragment: Node): [string, string][] =>
+  [...html("div", {}, fragment).querySelectorAll("span")].map((span) => [span.className, span.textContent!]);
 
 describe("terminal text", () => {
   it.each([
     ["\u001b[31mred\u001b[0m plain", [["szal-ansi-red", "red"]]],
-    ["\u001b[1;32mbold green\u001b[22m green", [["szal-ansi-green szal-ansi-bold", "bold green"], ["szal-ansi-green", " green"]]],
+    [
+      "\u001b[1;32mbold green\u001b[22m green",
+      [
+        ["szal-ansi-green szal-ansi-bold", "bold green"],
+        ["szal-ansi-green", " green"],
+      ],
+    ],
     ["\u001b[38;5;1mindexed\u001b[39m", [["szal-ansi-red", "indexed"]]],
     ["\u001b[38;2;1;2;3mtrue colour is shown plain", []],
     ["\u001b[91mbright", [["szal-ansi-red", "bright"]]],
@@ -28,7 +35,8 @@ describe("terminal text", () => {
 });
 
 describe("code", () => {
-  const kinds = (source: string): [string, string][] => spans(pythonCode(source)).map(([name, text]) => [name.replace("szal-py-", ""), text]);
+  const kinds = (source: string): [string, string][] =>
+    spans(pythonCode(source)).map(([name, text]) => [name.replace("szal-py-", ""), text]);
 
   it("tells keywords, strings, numbers, comments and calls apart", () => {
     expect(kinds("for x in f('a#b', 0x1F):  # why")).toEqual([
@@ -41,7 +49,16 @@ describe("code", () => {
     ]);
   });
 
-  it.each(['"""never closed', "'also", "\\", "f'{x!r}'", "x" + "(".repeat(5000), "Ä = 'ü'  # ß", "a.if", "%%szal_step a --retries 3\nx = 1"])("shows %j in full", (source) => {
+  it.each([
+    '"""never closed',
+    "'also",
+    "\\",
+    "f'{x!r}'",
+    "x" + "(".repeat(5000),
+    "Ä = 'ü'  # ß",
+    "a.if",
+    "%%szal_step a --retries 3\nx = 1",
+  ])("shows %j in full", (source) => {
     expect(pythonCode(source).textContent).toBe(source);
   });
 
@@ -55,7 +72,9 @@ describe("code", () => {
 
 describe("rich outputs", () => {
   it("shows pictures by their data, and only if it is base64", () => {
-    expect(richOutput({ "image/png": "aGVs\nbG8=", "text/plain": "a figure" }).getAttribute("src")).toBe("data:image/png;base64,aGVsbG8=");
+    expect(richOutput({ "image/png": "aGVs\nbG8=", "text/plain": "a figure" }).getAttribute("src")).toBe(
+      "data:image/png;base64,aGVsbG8=",
+    );
     expect(richOutput({ "image/png": '"><script>', "text/plain": "<fallback>" }).textContent).toBe("<fallback>");
   });
 

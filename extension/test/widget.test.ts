@@ -43,11 +43,18 @@ let clean: (() => void)[];
 
 function begin(moment: Moment): void {
   const { graph, run, facts } = sales(moment);
-  model = new FakeModel({ graph, run: { ...run, seq: 0, delta: {} }, facts: { seq: 0, steps: facts }, actions: ["cancel", "retry"] });
+  model = new FakeModel({
+    graph,
+    run: { ...run, seq: 0, delta: {} },
+    facts: { seq: 0, steps: facts },
+    actions: ["cancel", "retry"],
+  });
   const el = document.createElement("div");
   document.body.replaceChildren(el);
   const context = { model, el, experimental: {}, signal: new AbortController().signal };
-  clean = [widget.initialize(context as never), widget.render(context as never)].filter((end): end is () => void => typeof end === "function");
+  clean = [widget.initialize(context as never), widget.render(context as never)].filter(
+    (end): end is () => void => typeof end === "function",
+  );
   vi.advanceTimersByTime(20);
 }
 

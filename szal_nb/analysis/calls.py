@@ -24,11 +24,11 @@ from szal_nb.analysis.tables import (
     SHARING,
     UNCHANGING,
 )
-from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value
+from szal_nb.analysis.values import FRESH, Callable, Tokens, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
-_EMPTY: frozenset[str] = frozenset()
+_KNOWN_METHODS = UNCHANGING | CHANGING | CHANGING_AS_STATEMENT
 
 
 class Calls(Frame):
@@ -126,7 +126,7 @@ class Calls(Frame):
             return self.fresh(node, owner.tokens, owner.kind) if owner.tokens else FRESH
         if is_table and name != "pipe":
             return Value(kind=owner.kind)
-        if name in SHARING or name not in UNCHANGING | CHANGING | CHANGING_AS_STATEMENT:
+        if name in SHARING or name not in _KNOWN_METHODS:
             return Value(self.part(owner).tokens | self._functions_of(everything))
         return FRESH
 
@@ -153,7 +153,14 @@ class Calls(Frame):
         held = frozenset(token for value in everything for token in self.reach(value.tokens))
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(args):
-                self.change(args[position].tokens, node, "changing function", f"{_short(node.func)}(…)")
+                owner_value = args[position]
+                self.change(
+                    owner_value.tokens,
+                    node,
+                    "changing function",
+                    f"{_short(node.func)}(…)",
+                    is_deep=owner_value.is_part,
+                )
         if name in FUNCTION_SHARES:
             return Value(held)
         if name in FUNCTION_HOLDS:
@@ -194,7 +201,8 @@ class Calls(Frame):
         for value in values:
             if value.tokens and value.kind not in IMMUTABLE:
                 what = f"{_short(node.func)}(…)"
-                self.change(value.tokens, node, "passed to a function of unknown effect", what, is_certain=False)
+                rule = "passed to a function of unknown effect"
+                self.change(value.tokens, node, rule, what, is_certain=False, is_deep=True)
 
     def _change_by_functions(self, node: ast.Call, name: str, values: list[Value]) -> None:
         """A function handed to another may be called with whatever else was handed over."""
@@ -207,7 +215,9 @@ class Calls(Frame):
                 for value in values:
                     if value.tokens and value.callable is None:
                         what = f"{_short(node.func)}({function.name})"
-                        self.change(value.tokens, node, "function that changes its argument", what, is_certain=False)
+                        tokens = self.reach(value.tokens)
+                        rule = "function that changes its argument"
+                        self.change(tokens, node, rule, what, is_certain=False, is_deep=True)
 
     def use_callable(self, function: Callable, node: ast.AST) -> None:
         """A notebook function is used without being called here: what it reads is read."""
@@ -216,39 +226,38 @@ class Calls(Frame):
     def _call_notebook_function(
         self, node: ast.Call, function: Callable, args: list[Value], keywords: dict[str, Value]
     ) -> Value:
+        self._change_by_functions(node, function.name, [*args, *keywords.values()])
         found = self.summary(function)
         if found is None:
             return Value(frozenset(token for value in [*args, *keywords.values()] for token in value.tokens))
-        passed: dict[str, set[str]] = {}
-        spread: set[str] = set()
+        passed: dict[str, Value] = {}
+
+        def give(parameter: str, value: Value) -> None:
+            passed[parameter] = either(passed[parameter], value) if parameter in passed else value
+
+        spread: list[Value] = []
         for position, (argument, value) in enumerate(zip(node.args, args, strict=True)):
             if isinstance(argument, ast.Starred) or spread:
-                spread |= value.tokens
-            elif position < len(found.parameters):
-                passed.setdefault(found.parameters[position], set()).update(value.tokens)
+                spread.append(value)
             else:
-                passed.setdefault(found.vararg, set()).update(value.tokens)
+                give(found.parameters[position] if position < len(found.parameters) else found.vararg, value)
         for keyword, value in keywords.items():
             if keyword.startswith("**"):
-                spread |= value.tokens
-            elif keyword in found.parameters:
-                passed.setdefault(keyword, set()).update(value.tokens)
+                spread.append(value)
             else:
-                passed.setdefault(found.kwarg, set()).update(value.tokens)
-        if spread:
+                give(keyword if keyword in found.parameters else found.kwarg, value)
+        for value in spread:
             for parameter in (*found.parameters, found.vararg, found.kwarg):
-                passed.setdefault(parameter, set()).update(spread)
+                give(parameter, value)
         return self._apply(node, function, passed, is_called=True)
 
-    def _apply(self, node: ast.AST, function: Callable, passed: dict[str, set[str]], *, is_called: bool) -> Value:
+    def _apply(self, node: ast.AST, function: Callable, passed: dict[str, Value], *, is_called: bool) -> Value:
         found = self.summary(function)
         if found is None:
             return FRESH
         record = self.record
         line = getattr(node, "lineno", 0)
-        meant: dict[str, Tokens] = {
-            f"@{function.name}.{parameter}": frozenset(tokens) for parameter, tokens in passed.items()
-        }
+        meant = {f"@{function.name}.{parameter}": value for parameter, value in passed.items()}
         # A class body is no scope for the functions in it.
         frame: Frame = self
         while frame.is_class and frame.outer is not None:
@@ -260,8 +269,10 @@ class Calls(Frame):
                 via=function.name,
                 is_deferred=not is_called,
             )
-            meant[f"${read.name}"] = value.tokens
+            meant[f"${read.name}"] = value
         here = self.fresh(node)
+        # A parameter that nothing was passed for has its default; those of an outer function stay what they are.
+        own = (f"@{function.name}.", "$")
 
         def substitute(tokens: Iterable[str]) -> Tokens:
             result: set[str] = set()
@@ -269,26 +280,25 @@ class Calls(Frame):
                 if token.startswith("#"):
                     result |= here.tokens
                 else:
-                    result |= meant.get(token, NOTHING if token.startswith(("@", "$")) else frozenset({token}))
+                    known = meant.get(token)
+                    if known is not None:
+                        result |= known.tokens
+                    elif not token.startswith(own):
+                        result.add(token)
             return frozenset(result)
 
         for holder, held in found.holds.items():
-            self.hold(substitute({holder}), substitute(held))
+            self.hold(substitute({holder}), self.reach(substitute(held)))
         for token, change in found.changes:
             if is_called or not token.startswith("@"):
                 what = change.what if change.rule == "notebook function" else f"{function.name}: {change.what}"
-                for concrete in sorted(substitute({token})):
-                    if concrete.startswith("#"):
-                        continue
-                    known = replace(change, name=concrete, rule="notebook function", what=what)
-                    record.changes.append(
-                        (
-                            concrete,
-                            Change(
-                                concrete, line, known.rule, known.what, known.is_certain and is_called, known.is_deep
-                            ),
-                        )
-                    )
+                concretes = substitute({token})
+                is_deep = change.is_deep or (token in meant and meant[token].is_part)
+                for concrete in sorted(self.reach(concretes) if is_deep else concretes):
+                    if not concrete.startswith("#"):
+                        is_certain = change.is_certain and is_called
+                        known_change = Change(concrete, line, "notebook function", what, is_certain, is_deep)
+                        record.changes.append((concrete, known_change))
         for use in found.states:
             record.states.append(replace(use, line=line) if function.is_external else use)
         record.dynamic.extend(replace(read, line=line) for read in found.dynamic)
@@ -297,7 +307,10 @@ class Calls(Frame):
             for name, value in found.gives.items():
                 self.bind_global(name, Value(substitute(value.tokens), value.kind), line, name in found.surely_given)
         returned = found.returns
-        return Value(substitute(returned.tokens), returned.kind, returned.ref, returned.callable)
+        tokens = substitute(returned.tokens)
+        if returned.is_part:
+            tokens = self.reach(tokens)
+        return Value(tokens, returned.kind, returned.ref, returned.callable, is_part=returned.is_part)
 
 
 _STORES = frozenset({

@@ -16,30 +16,12 @@ from szal_nb.analysis import scope
 from szal_nb.analysis.frame import Surface
 from szal_nb.analysis.names import CellNames, Change, Context, Given, ImportedName, Read, StateUse
 from szal_nb.analysis.statements import Walker
+from szal_nb.analysis.survey import survey
 from szal_nb.analysis.values import State, Value
 
 __all__ = ["CellNames", "Context", "analyze_cell"]
 
 _KEPT = 20_000
-
-
-def mentioned_in(tree: ast.AST) -> set[str]:
-    """All identifiers in a tree, and words in its strings."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # Names in queries and shell lines; a long text is prose, not code.
-            if len(node.value) < 5000:
-                found.update(word for word in _words(node.value) if word.isidentifier())
-        elif isinstance(node, ast.Global):
-            found.update(node.names)
-    return found
-
-
-def _words(text: str) -> list[str]:
-    return "".join(char if char.isalnum() or char == "_" else " " for char in text).split()
 
 
 @lru_cache(maxsize=_KEPT)
@@ -161,6 +143,6 @@ def _is_async(source: str, tree: ast.Module) -> bool:
 
 def _too_deep(tree: ast.Module) -> CellNames:
     """Code too deeply nested to walk: every name may be read, and it is ordered with all steps."""
-    names = sorted(mentioned_in(tree))
+    names = sorted(survey(tree).mentioned)
     reads = tuple(Read(name, 1, is_optional=True) for name in names)
     return CellNames(reads=reads, dynamic=(Read("very deeply nested code", 1),), has_calls=True)

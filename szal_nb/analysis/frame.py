@@ -13,7 +13,7 @@ from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Val
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
 # Names that every namespace has and no step gives.
-ALWAYS_THERE = frozenset({"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__"})
+ALWAYS_THERE = frozenset({"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__", "__class__"})
 
 
 class Surface:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from szal_nb.analysis import scope
-from szal_nb.analysis.cell import mentioned_in
 from szal_nb.analysis.names import ImportedName
+from szal_nb.analysis.survey import survey
 from szal_nb.errors import InvalidStep
 from szal_nb.model.step import Step, StepKind
 
@@ -42,22 +42,23 @@ def glance_at(step: Step) -> Glance:
         raise InvalidStep(step.name, f"its code cannot be read: {error}.", "Mend the code of the cell.") from error
 
 
+def forget_glances() -> None:
+    """Drops what is kept of all sources, for benchmarks."""
+    _cell.cache_clear()
+    _function.cache_clear()
+
+
 @lru_cache(maxsize=20_000)
 def _cell(source: str) -> Glance:
     tree = ast.parse(source)
-    imports: list[ImportedName] = []
-    bound: set[str] = set()
-    for node in scope.own_nodes(tree.body):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for name, statement, dotted in scope.imported_names(node):
-                imports.append(ImportedName(name, statement, dotted, node.lineno))
-        elif not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del)):
-            bound.update(scope.bound_by(node))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Global):
-            bound.update(node.names)
-    bound -= {one.name for one in imports}
-    return Glance(source, frozenset(mentioned_in(tree)), tuple(imports), frozenset(bound))
+    found = survey(tree)
+    imports = [
+        ImportedName(name, statement, dotted, node.lineno)
+        for node in found.imports
+        for name, statement, dotted in scope.imported_names(node)
+    ]
+    bound = found.bound - {one.name for one in imports}
+    return Glance(source, frozenset(found.mentioned), tuple(imports), frozenset(bound))
 
 
 @lru_cache(maxsize=20_000)
@@ -85,7 +86,7 @@ def _function(source: str, step: str, out: tuple[str, ...]) -> Glance:
     text = "\n".join(lines) + f"\n{target} = {called}\n"
     return Glance(
         text,
-        frozenset(mentioned_in(tree)) | set(names),
+        frozenset(survey(tree).mentioned) | set(names),
         bound=given,
         parameters=tuple(names),
         optional=frozenset(optional),

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterable
 from functools import lru_cache
 
-from szal_nb.analysis.cell import analyze_cell, mentioned_in
+from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
+from szal_nb.analysis.survey import survey
 from szal_nb.errors import InvalidStep
 
 
@@ -17,7 +18,7 @@ from szal_nb.errors import InvalidStep
 def mentioned_by(source: str) -> frozenset[str]:
     """All identifiers in the source of a function or class; none if it is not Python."""
     try:
-        return frozenset(mentioned_in(ast.parse(source)))
+        return frozenset(survey(ast.parse(source)).mentioned)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
 

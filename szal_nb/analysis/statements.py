@@ -8,17 +8,22 @@ from typing import ClassVar
 
 from szal_nb.analysis import scope
 from szal_nb.analysis.expressions import Expressions
-from szal_nb.analysis.frame import Frame
+from szal_nb.analysis.frame import Frame, Surface
 from szal_nb.analysis.names import Captured, ImportedName
 from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.analysis.values import FRESH, Callable, State, Summary, Value, either, merged
 
+Names = frozenset[str] | None
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 _DEEPEST_REPEATED_LOOP = 3
 
 
 class Walker(Expressions):
     """The whole walk; `run` is its door."""
+
+    def __init__(self, surface: Surface, *, outer: Frame | None = None, local: Names = None, prefix: str = "#") -> None:
+        super().__init__(surface, outer=outer, local=local, prefix=prefix)
+        self.methods: list[tuple[Walker, Callable, ast.FunctionDef | ast.AsyncFunctionDef]] = []
 
     def run(self, body: list[ast.stmt]) -> None:
         """Walks through statements, until one that nothing comes after."""
@@ -128,7 +133,14 @@ class Walker(Expressions):
             self.bind(name, Value(kind=before.kind), node.lineno)
             return
         is_certain = bool(before.kind) or value.kind in {"list", "dict", "set"}
-        self.change(before.tokens, node, "augmented assignment", ast.unparse(node), is_certain=is_certain)
+        self.change(
+            before.tokens,
+            node,
+            "augmented assignment",
+            ast.unparse(node),
+            is_certain=is_certain,
+            is_deep=before.is_part,
+        )
         self.hold(before.tokens, self.reach(value.tokens))
         self.bind(name, before, node.lineno)
 
@@ -176,7 +188,9 @@ class Walker(Expressions):
         value = self.function_value(node, node.name)
         function = value.callable
         self.bind(node.name, value if function and function.is_plain else Value(value.tokens), node.lineno)
-        if function is not None and (not function.is_plain or self.is_class):
+        if function is not None and self.is_class:
+            self.methods.append((self, function, node))
+        elif function is not None and not function.is_plain:
             self.use_callable(function, node)
             self._capture(function, node.name, "decorated function")
 
@@ -200,10 +214,15 @@ class Walker(Expressions):
         inner.is_class = True
         inner.class_name = node.name
         inner.record = self.record
-        # Methods may name their own class.
-        inner.run([part for part in node.body if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)])
+        inner.run(node.body)
         self.bind(node.name, Value(kind="class"), node.lineno)
-        inner.run([part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef)])
+        if self.is_class:
+            self.methods += inner.methods
+            return
+        # Methods may name the classes around them: they are looked at when those are bound.
+        for frame, function, definition in inner.methods:
+            frame.use_callable(function, definition)
+            frame._capture(function, definition.name, "method")
 
     def _return(self, node: ast.Return) -> None:
         value = self.eval(node.value)

@@ -6,9 +6,10 @@ import asyncio
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from types import FunctionType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.api.launch import Surround, resume_run, start_run
@@ -22,6 +23,7 @@ from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, St
 from szal_nb.store.runs import RunStore, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
+_E = TypeVar("_E", bound=StrEnum)
 
 
 class _Default:
@@ -110,8 +112,8 @@ class Flow:
         step = function_step(function, name, **options)
         if step.name in self._steps:
             raise InvalidStep(step.name, f"flow {self.name!r} has a step of this name.", "Give it another: name=….")
-        assert isinstance(function, FunctionType)
-        self._steps[step.name] = (step, function)
+        # `function_step` has refused whatever is not a plain function.
+        self._steps[step.name] = (step, cast("FunctionType", function))
         self._graph = None
         return function
 
@@ -233,7 +235,7 @@ def _seconds(step: str, option: str, value: float | str | None) -> float | None:
         raise InvalidStep(step, f"{option}={value!r}: {error}.") from None
 
 
-def _choice(step: str, option: str, kind: type[Any], value: Any) -> Any:
+def _choice(step: str, option: str, kind: type[_E], value: Any) -> _E:
     try:
         return kind(value)
     except ValueError:

@@ -111,7 +111,7 @@ def resume_run(
     if snapshot.state is RunState.COMPLETED:
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
     plan_resume(graph, snapshot)
-    journal = store.take_over(run_id, force=force)
+    journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
     events = store.events(run_id)
     snapshot = fold(events)

@@ -26,10 +26,18 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"(?:invalid choice: '|unrecognized arguments: )([^' ]+)", message)
-        words = [*self._option_string_actions, *(word for action in self._actions for word in action.choices or ())]
-        near = difflib.get_close_matches(wrong[1], words, n=1) if wrong else []
+        near = difflib.get_close_matches(wrong[1], self._words(), n=1) if wrong else []
         text = message.partition(" (choose from")[0] + (f". Did you mean {near[0]}?" if near else "")
         self.exit(ExitCode.USAGE, f"{self.prog}: {text}\n`{self.prog} --help` shows what it takes.\n")
+
+    def _words(self) -> set[str]:
+        """All flags and choices; a flag that a command does not know is complained of by the program's own parser."""
+        words = set(self._option_string_actions)
+        for action in self._actions:
+            words.update(map(str, action.choices or ()))
+            if isinstance(action.choices, dict):
+                words.update(*(parser._option_string_actions for parser in action.choices.values()))  # noqa: SLF001
+        return words
 
 
 def make_parser() -> argparse.ArgumentParser:

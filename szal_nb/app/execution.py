@@ -15,7 +15,7 @@ from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import Follower
 from szal_nb.app.record import state_exit
-from szal_nb.errors import DefinitionError, RunError, RunOwned, StepTimeout, StoreError
+from szal_nb.errors import DefinitionError, RunError, RunFailed, StepTimeout, StoreError
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
@@ -23,7 +23,7 @@ from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given, give, read_parameters, read_values, read_values_file, retype
 from szal_nb.notebook.reader import needs_run_cell
 from szal_nb.store.locate import find_store
-from szal_nb.store.owner import Owner, end_orphan, is_alive
+from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore, StoredRun, new_run_id
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def resume_command(arguments: argparse.Namespace) -> ExitCode:
         if run.state is RunState.COMPLETED:
             say(f"Run {run.id} has completed; there is nothing to resume.")
             return _answer(arguments, store, [run], None)
-        _end_orphan_of(run, force=arguments.force)
+        if not arguments.force:
+            # A kernel that a killed `szal run` left behind is ended here, before a new one costs seconds.
+            run = store.end_orphan_of(run.id)
         text = store.notebook(run.id)
         if text is None:
             raise RunError(f"Run {run.id} was not started from a notebook; resume it from the script that started it.")
@@ -192,7 +194,7 @@ def _answer(
     if not runs:
         print("The notebook has no steps that were run; nothing was recorded.")
     if result is not None:
-        if result.error and not any(run.state is not RunState.COMPLETED for run in runs):
+        if result.error and result.error_name != RunFailed.__name__:
             say(f"{result.error_name}: {result.error}")
         print(f"  notebook  {result.output}")
     if store is not None:
@@ -227,7 +229,7 @@ def exit_of(result: BatchResult | None, runs: Sequence[tuple[StoredRun, RunSnaps
     for run, snapshot in runs:
         if run.state is RunState.FAILED and _is_timeout(snapshot):
             return ExitCode.TIMED_OUT
-        if run.state is not RunState.COMPLETED:
+        if run.state is not RunState.COMPLETED and (run.state.is_final or ended == "COMPLETED"):
             return state_exit(run)
     if ended == "FAILED" and result is not None:
         if result.error_name in _names_below(DefinitionError):
@@ -243,17 +245,6 @@ def _is_timeout(snapshot: RunSnapshot) -> bool:
 
 def _names_below(family: type[BaseException]) -> set[str]:
     return {family.__name__}.union(*(_names_below(child) for child in family.__subclasses__()))
-
-
-def _end_orphan_of(run: StoredRun, *, force: bool) -> None:
-    """Ends the kernel that a killed `szal run` left behind, and waits until it is gone; refuses a run that lives."""
-    owner, launcher = run.owner, run.launcher
-    if force or owner is None or run.state.is_final or not is_alive(owner, run.lease_until):
-        return
-    if launcher is None or not launcher.is_near or is_alive(launcher) or not owner.is_near:
-        advice = "Wait for it, or cancel it; --force takes the run over all the same."
-        raise RunOwned(run.id, str(owner), advice)
-    end_orphan(owner)
 
 
 def _has_changed(snapshot: Notebook, path: Path) -> bool:

@@ -150,7 +150,7 @@ def show_why(arguments: argparse.Namespace) -> ExitCode:
     before = [edge for edge in graph.edges if edge.target == step.name]
     after = [edge for edge in graph.edges if edge.source == step.name]
     if arguments.json:
-        document = {"id": run.id, "step": step.name, "state": step.state.value, "reason": step.reason}
+        document: dict[str, Any] = {"id": run.id, "step": step.name, "state": step.state.value, "reason": step.reason}
         document |= {"waits_for": [_edge_json(edge) for edge in before], "awaited_by": [_edge_json(e) for e in after]}
         print_json({**document, "notes": list(node.notes)})
         return ExitCode.COMPLETED

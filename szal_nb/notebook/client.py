@@ -44,6 +44,9 @@ class Stopped(BaseException):
 class SzalClient(PapermillNotebookClient):
     """Runs the cells of one notebook. `execute` blocks; `Stopped` and `DeadKernelError` leave it after clean-up."""
 
+    km: Any
+    extra_arguments: Any
+
     def reset_execution_trackers(self) -> None:
         """Forgets what an earlier execution left."""
         super().reset_execution_trackers()
@@ -92,8 +95,13 @@ class SzalClient(PapermillNotebookClient):
             await asyncio.shield(asyncio.ensure_future(self._end_kernel()))
 
     async def _end_kernel(self) -> None:
-        if self.km is not None and self.km.has_kernel:
-            await self._async_cleanup_kernel()
+        if self.km is None or not self.km.has_kernel:
+            return
+        # Shutting down the usual way interrupts the kernel first, which would cancel the run that is to be resumed.
+        with contextlib.suppress(RuntimeError):
+            await ensure_async(self.km.request_shutdown(restart=False))
+            await ensure_async(self.km.finish_shutdown())
+        await self._async_cleanup_kernel()
 
     async def _execute_cells(self) -> None:
         for index, cell in enumerate(self.nb.cells):

@@ -8,7 +8,8 @@ from typing import Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
-from szal_nb.notebook.flags import COMMANDS, flags_of, parser_of
+from szal_nb.notebook.arguments import COMMANDS
+from szal_nb.notebook.flags import flags_of, parser_of
 
 _STEP_FLAGS = frozenset({"--after", "--parent", "--only", "--from", "--until"})
 
@@ -58,6 +59,6 @@ def matcher(steps: Callable[[], Iterable[str]]) -> Any:
         found = completions(line, steps())
         if found is None:
             return {"completions": []}
-        return {"completions": [SimpleCompletion(text, type="param") for text in found], "suppress": bool(found)}
+        return {"completions": [SimpleCompletion(text, type="param") for text in found], "suppress": True}
 
     return szal_matcher

@@ -49,18 +49,20 @@ class Definitions:
         self._steps: dict[str, Defined] = {}
         self._places: dict[str, int] = {}
         self._cell: Cell | None = None
+        self._former_flow: str | None = None
         self._defined_now: set[str] = set()
 
     def begin_cell(self, cell: Cell) -> None:
         """A cell is about to be executed."""
         self._cell, self._defined_now = cell, set()
+        self._former_flow = self._flow_cells.pop(cell.key, None)
 
     def end_cell(self, *, is_completed: bool) -> None:
         """The cell has been executed: steps that it once defined and now does not are gone."""
         if is_completed and self._cell is not None:
             gone = self._steps_of(self._cell.key) - self._defined_now
             self._steps = {name: defined for name, defined in self._steps.items() if name not in gone}
-        self._cell, self._defined_now = None, set()
+        self._cell, self._defined_now, self._former_flow = None, set(), None
 
     def delete_cells(self, keys: Collection[str]) -> None:
         """The cells are no longer in the notebook, nor are their steps."""
@@ -71,16 +73,16 @@ class Definitions:
     def use_flow(self, flow: ParsedFlow) -> None:
         """The steps below belong to `flow`."""
         FlowDefinition(name=flow.name, **flow.fields)
-        key = self._cell.key if self._cell is not None else ""
-        former = self._flow_cells.pop(key, flow.name)
-        if former != flow.name and former not in self._flow_cells.values():
+        former, self._former_flow = self._former_flow, None
+        if former is not None and former != flow.name and former not in self._flow_cells.values():
             # The line was changed: the flow has another name now, and the same steps.
             self._flows.pop(former, None)
             self._steps = {
                 name: replace(defined, flow=flow.name) if defined.flow == former else defined
                 for name, defined in self._steps.items()
             }
-        self._flow_cells[key] = flow.name
+        if self._cell is not None:
+            self._flow_cells[self._cell.key] = flow.name
         self._flows[flow.name] = flow
         self.current = flow.name
 

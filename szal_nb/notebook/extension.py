@@ -13,9 +13,11 @@ from IPython.display import display
 from szal_nb.errors import RunError, SzalError
 from szal_nb.notebook.cells import spell_as_magic, waiting_transformer
 from szal_nb.notebook.completion import matcher
-from szal_nb.notebook.magics import SzalMagics, shorten
+from szal_nb.notebook.magics import SzalMagics
 from szal_nb.notebook.presenter import catch_displays
-from szal_nb.notebook.session import LAST_WORDS_S, Session
+from szal_nb.notebook.refusal import shorten
+from szal_nb.notebook.runs import LAST_WORDS_S, Runs
+from szal_nb.notebook.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,25 +28,29 @@ def load_ipython_extension(shell: Any) -> None:
         raise RunError(
             "szal_nb's magics need a Jupyter kernel; in a script or a terminal use `import szal_nb as szal`."
         )
+    if session_of(shell) is not None:
+        # `%reload_ext`: the steps and runs of this kernel live on.
+        return
     session = Session(shell)
-    shell.register_magics(SzalMagics(shell, session))
+    runs = Runs(session)
+    shell.register_magics(SzalMagics(shell, session, runs))
     catch_displays(shell)
     session.read_past()
+    shell.events.register("pre_run_cell", runs.before_cell)
     shell.events.register("pre_run_cell", session.before_cell)
     shell.events.register("post_run_cell", session.after_cell)
     shell.input_transformers_cleanup.append(spell_as_magic)
     shell.input_transformers_post.append(waiting_transformer(session.waits))
     shell.Completer.custom_matchers.append(matcher(session.definitions.step_names))
-    _record_shutdown(shell.kernel, session)
+    _record_shutdown(shell.kernel, runs)
 
 
-def _record_shutdown(kernel: Any, session: Session) -> None:
+def _record_shutdown(kernel: Any, runs: Runs) -> None:
     shut_down = kernel.do_shutdown
 
     async def record_and_shut_down(restart: bool) -> Any:  # noqa: FBT001 - ipykernel's form
         # The request comes on the control thread; the runs live on the main loop, which a cell may hold for good.
-        said = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.interrupt(), session.loop))
-        await asyncio.wait([said], timeout=2 * LAST_WORDS_S)
+        await asyncio.wait([runs.interrupt_from()], timeout=2 * LAST_WORDS_S)
         answer = shut_down(restart)
         return await answer if inspect.isawaitable(answer) else answer
 

@@ -1,6 +1,6 @@
 """The command lines of a notebook as data: `%%szal_step`, `%szal_flow`, `%szal_run` and the other line magics.
 
-One table of arguments makes the plain parser used here and by the reader, and the decorators of the magics. This
+The table of arguments makes the plain parser used here and by the reader, and the decorators of the magics. This
 module knows nothing of IPython.
 """
 
@@ -18,6 +18,7 @@ from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowMode, Guard
 from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, Trigger
+from szal_nb.notebook.arguments import AWAITED, COMMANDS
 
 
 class InvalidLine(DefinitionError):
@@ -31,140 +32,6 @@ class InvalidLine(DefinitionError):
 
     def __str__(self) -> str:
         return f"{self.command}: {self.problem}" + (f" {self.advice}" if self.advice else "")
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One argument of a command, in the terms of `ArgumentParser.add_argument`."""
-
-    names: tuple[str, ...]
-    keywords: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _argument(*names: str, **keywords: Any) -> Argument:
-    return Argument(names, keywords)
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _source(text: str) -> tuple[str, str]:
-    name, separator, source = text.partition("=")
-    if not separator or not name.isidentifier() or not source:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=STEP.NAME")
-    return name, source
-
-
-def _many(flag: str, metavar: str, text: str, **more: Any) -> Argument:
-    return _argument(flag, nargs="+", action="extend", default=[], metavar=metavar, help=text, **more)
-
-
-def _choices(options: type[Backoff | Executor | FlowMode | Guard | OnError | Trigger]) -> list[str]:
-    return [option.value for option in options]
-
-
-STEP_ARGUMENTS = (
-    _argument("name", help="the step's name"),
-    _argument("--retries", type=int, metavar="N", help="how often a failed attempt is tried again"),
-    _argument("--delay", type=_duration, metavar="TIME", help="wait before a retry, such as 1s"),
-    _argument("--backoff", choices=_choices(Backoff), help="how the wait grows from retry to retry"),
-    _argument("--max-delay", type=_duration, metavar="TIME", help="longest wait before a retry"),
-    _argument("--jitter", type=float, metavar="SHARE", help="spread of the wait, 0 to 1"),
-    _many("--retry-on", "ERROR", "retry only these exceptions"),
-    _many("--no-retry-on", "ERROR", "never retry these exceptions"),
-    _argument("--timeout", type=_duration, metavar="TIME", help="longest time of one attempt, such as 30s"),
-    _argument("--when", metavar="EXPR", help="run the step only if this condition holds, else skip it"),
-    _argument("--trigger", choices=_choices(Trigger), help="which outcomes of its dependencies start the step"),
-    _many("--map", "NAME", "run the step once for each element of these values"),
-    _argument("--max-parallel", type=int, metavar="N", help="most attempts of a mapped step at a time"),
-    _argument("--on-error", choices=_choices(OnError), help="what a failure of the step does to the run"),
-    _argument("--approve", metavar="MESSAGE", help="wait for a person's approval before the step starts"),
-    _argument("--cache", action="store_true", help="take the result from an earlier run with equal code and inputs"),
-    _argument("--once", action="store_true", help="never run the body twice without asking"),
-    _argument("--strict", action="store_true", help="fail if a needed value cannot be stored"),
-    _argument("--executor", choices=_choices(Executor), help="where the body runs"),
-    _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
-    _many("--tag", "TAG", "words to find the step by"),
-    _many("--after", "STEP", "steps that must end first, without data"),
-    _many("--needs", "NAME=STEP.NAME", "where a name comes from, instead of the nearest step above", type=_source),
-    _many("--out", "NAME", "the names that the step gives"),
-    _many("--reads", "NAME", "names that the code reads where analysis cannot see it"),
-    _many("--changes", "NAME", "names that the code changes in place where analysis cannot see it"),
-    _many("--pure", "NAME", "names that the code does not change, though it looks so"),
-    _argument("-x", "--execute", action="store_true", help="also run the step at once, with what it needs"),
-)
-
-FLOW_ARGUMENTS = (
-    _argument("name", help="the flow's name"),
-    _argument("--version", type=int, metavar="N", help="the flow's version, counted from 1"),
-    _argument("--mode", choices=_choices(FlowMode), help="how the order of the steps is found"),
-    _argument("--max-parallel", type=int, metavar="N", help="most steps that run at a time"),
-    _argument("--timeout", type=_duration, metavar="TIME", help="longest time of a run"),
-    _argument("--guard", choices=_choices(Guard), help="which values are checked for unseen changes"),
-)
-
-_STORE = _argument("--store", metavar="PATH", help="the store to use, instead of .szal/runs.db beside the notebook")
-
-# Written by the input transformer that awaits a run where its cell stands, never by people.
-_AWAITED = _argument("--awaited", action="store_true", help=argparse.SUPPRESS)
-
-RUN_ARGUMENTS = (
-    _argument("name", nargs="?", help="the flow's name; the notebook's flow by default"),
-    _argument(
-        "-p",
-        "--parameter",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="an input of this run, instead of the notebook's value; may be repeated",
-    ),
-    _many("--only", "STEP", "run only these steps, with what they need"),
-    _argument("--from", dest="from_step", metavar="STEP", help="run this step and all that depends on it"),
-    _argument("--until", metavar="STEP", help="run no further than this step"),
-    _argument("--reuse", nargs="?", const="", metavar="RUN", help="take unchanged steps from an earlier run"),
-    _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
-    _AWAITED,
-    _STORE,
-)
-
-RESUME_ARGUMENTS = (
-    _argument("run", nargs="?", help="the run's id or its beginning; the newest run that can go on by default"),
-    _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
-    _argument("--force", action="store_true", help="take the run over although its owner seems to live"),
-    _AWAITED,
-    _STORE,
-)
-
-FLOW_NAME_ARGUMENTS = (_argument("name", nargs="?", help="the flow's name; the notebook's flow by default"),)
-RUN_ID_ARGUMENTS = (_argument("run", nargs="?", help="the run's id or its beginning; the newest run by default"),)
-SHOW_ARGUMENTS = (*RUN_ID_ARGUMENTS, _STORE)
-CANCEL_ARGUMENTS = (*RUN_ID_ARGUMENTS, _argument("--reason", default="", metavar="TEXT", help="why, for the record"))
-STEP_NAME_ARGUMENTS = (_argument("step", help="the step's name"),)
-RUNS_ARGUMENTS = (
-    _argument("--flow", metavar="NAME", help="only runs of this flow"),
-    _argument("--state", metavar="STATE", help="only runs in this state"),
-    _argument("--limit", type=int, default=20, metavar="N", help="how many, newest first"),
-    _STORE,
-)
-
-COMMANDS: Mapping[str, tuple[Argument, ...]] = {
-    "%%szal_step": STEP_ARGUMENTS,
-    "%szal_flow": FLOW_ARGUMENTS,
-    "%szal_run": RUN_ARGUMENTS,
-    "%szal_dag": FLOW_NAME_ARGUMENTS,
-    "%szal_status": RUN_ID_ARGUMENTS,
-    "%szal_runs": RUNS_ARGUMENTS,
-    "%szal_show": SHOW_ARGUMENTS,
-    "%szal_resume": RESUME_ARGUMENTS,
-    "%szal_cancel": CANCEL_ARGUMENTS,
-    "%szal_why": STEP_NAME_ARGUMENTS,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +109,7 @@ def parse_line(command: str, line: str) -> argparse.Namespace:
     known = flags_of(command)
     for word in words:
         flag = word.partition("=")[0]
-        if re.fullmatch(r"--?[A-Za-z][\w-]*", flag) and flag not in known and flag not in _AWAITED.names:
+        if re.fullmatch(r"--?[A-Za-z][\w-]*", flag) and flag not in known and flag not in AWAITED.names:
             near = difflib.get_close_matches(flag, known, n=1, cutoff=0.4)
             advice = f"Did you mean {near[0]}?" if near else f"`{command} -h` shows what it takes."
             raise InvalidLine(command, f"There is no flag {flag}.", advice)

@@ -1,4 +1,4 @@
-"""The magics: command lines become calls of the session, nothing else."""
+"""The magics: command lines become calls of the session and of its runs, nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from szal_nb.errors import RunError, SzalError
-from szal_nb.notebook.flags import COMMANDS, parse_flow_line, parse_line, parse_run_line
+from szal_nb.notebook.arguments import COMMANDS
+from szal_nb.notebook.flags import parse_flow_line, parse_line, parse_run_line
+from szal_nb.notebook.refusal import shorten
 from szal_nb.notebook.report import Why, one_run, run_table
 from szal_nb.notebook.run import NotebookRun
+from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,19 +47,14 @@ def command(name: str) -> Callable[[F], F]:
     return decorate
 
 
-def shorten(error: SzalError) -> None:
-    """IPython shows what the error says, without the frames that led to it."""
-    text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-    error._render_traceback_ = lambda: text.split("\n")  # type: ignore[attr-defined]
-
-
 @magics_class
 class SzalMagics(Magics):
     """`%%szal_step` and the line magics of one kernel."""
 
-    def __init__(self, shell: Any, session: Session) -> None:
+    def __init__(self, shell: Any, session: Session, runs: Runs) -> None:
         super().__init__(shell)
         self.session = session
+        self.runs = runs
 
     @command("%%szal_step")
     def szal_step(self, line: str, body: str) -> None:
@@ -65,7 +63,7 @@ class SzalMagics(Magics):
         display(chip)
         # Headless the flow is run as a whole, so one step of it need not be run before.
         if is_executed and not self.session.waits():
-            self.session.run_step(chip.name)
+            self.runs.run_step(chip.name)
 
     @command("%szal_flow")
     def szal_flow(self, line: str) -> None:
@@ -77,14 +75,14 @@ class SzalMagics(Magics):
         """Run the flow in the background and give back the run, with its picture; `await run` waits for it."""
         parsed = parse_run_line(line)
         self._refuse_to_wait_in_a_function(is_asked=parsed.is_waited, is_awaited=parsed.is_awaited)
-        return self.session.run(parsed)
+        return self.runs.start(parsed)
 
     @command("%szal_resume")
     def szal_resume(self, line: str) -> NotebookRun:
         """Go on with a run that crashed, failed or was cancelled; completed steps are not run again."""
         found = parse_line("%szal_resume", line)
         self._refuse_to_wait_in_a_function(is_asked=found.wait, is_awaited=found.awaited)
-        return self.session.resume(found.run, store=found.store, force=found.force)
+        return self.runs.resume(found.run, store=found.store, force=found.force)
 
     def _refuse_to_wait_in_a_function(self, *, is_asked: bool, is_awaited: bool) -> None:
         if not is_awaited and (is_asked or self.session.waits()):
@@ -93,26 +91,26 @@ class SzalMagics(Magics):
     @command("%szal_dag")
     def szal_dag(self, line: str) -> None:
         """Show the flow as a picture, without running it."""
-        self.session.show_flow(parse_line("%szal_dag", line).name)
+        self.runs.show_flow(parse_line("%szal_dag", line).name)
 
     @command("%szal_status")
     def szal_status(self, line: str) -> None:
         """Show where a run of this kernel is."""
-        run = self.session.find_run(parse_line("%szal_status", line).run)
+        run = self.runs.find(parse_line("%szal_status", line).run)
         display(one_run(run.graph, run.snapshot, run.id))
 
     @command("%szal_runs")
     def szal_runs(self, line: str) -> None:
         """List the runs in the store, newest first."""
         found = parse_line("%szal_runs", line)
-        store = self.session.store(found.store)
+        store = self.runs.store(found.store)
         display(run_table(store.runs(flow=found.flow, state=found.state, limit=found.limit)))
 
     @command("%szal_show")
     def szal_show(self, line: str) -> None:
         """Show a run in the store: its picture, and what failed."""
         found = parse_line("%szal_show", line)
-        store = self.session.store(found.store)
+        store = self.runs.store(found.store)
         newest = store.runs(limit=1)
         if found.run is None and not newest:
             raise RunError(f"There is no run in {store.path} yet.")
@@ -124,7 +122,7 @@ class SzalMagics(Magics):
     def szal_cancel(self, line: str) -> None:
         """End a run of this kernel."""
         found = parse_line("%szal_cancel", line)
-        self.session.find_run(found.run).cancel(found.reason)
+        self.runs.find(found.run).cancel(found.reason)
 
     @command("%szal_why")
     def szal_why(self, line: str) -> None:

@@ -38,6 +38,8 @@ _TERMINATED_EXIT = 143
 class RecordedNotebook(NotebookExecutionManager):
     """papermill's record of the cells, which says nothing that did not happen, and is never half written."""
 
+    output_path: str | None
+
     def save(self, **kwargs: Any) -> None:
         """Writes the notebook to its output path, at once for whoever reads it."""
         path = self.output_path
@@ -66,7 +68,7 @@ class RecordedNotebook(NotebookExecutionManager):
         self.save()
 
 
-class SzalEngine(NBClientEngine):  # type: ignore[misc]
+class SzalEngine(NBClientEngine):
     """papermill's engine `szal`: `papermill --engine szal IN OUT -p x 1`."""
 
     @classmethod

@@ -50,7 +50,8 @@ class Picture:
 
     def follow(self, run: RunHandle) -> None:
         """From now on the picture is that of `run`."""
-        self._active, self._snapshot, self._run_id, self._recorded = run, run.snapshot, run.id, run.recorded
+        self._active, self._snapshot, self._run_id = run, run.snapshot, run.id
+        self._recorded = run._recorded  # noqa: SLF001 - what it showed may outlive it, its values may not
         self.widget.show(run.snapshot, run_id=run.id)
         run.subscribe(self._take)
 

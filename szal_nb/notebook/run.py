@@ -8,10 +8,15 @@ from typing import Any
 
 from IPython.display import display
 
-from szal_nb.api.run import RunHandle
+from szal_nb.api.run import Run, RunHandle
+from szal_nb.errors import RunFailed
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.output import StepOutputs
 from szal_nb.notebook.picture import Picture
+from szal_nb.notebook.refusal import shorten
+
+# How long a cell that was interrupted waits for its run to end, in seconds.
+_CANCEL_S = 2.0
 
 
 class NotebookRun(RunHandle):
@@ -40,11 +45,22 @@ class NotebookRun(RunHandle):
         try:
             await super().wait()
         except asyncio.CancelledError:
-            if self.is_active:
+            # A kernel that shuts down also cancels its cell; its run was interrupted, and can be resumed.
+            if self.is_active and not self.snapshot.is_interrupted:
                 self.cancel("interrupted")
+                # The cell ends after the record: a headless run ends the kernel next.
+                await asyncio.wait([self._task], timeout=_CANCEL_S)
             raise
         self.bind_once()
         return self
+
+    def raise_if_failed(self) -> Run:
+        """As for any run; the notebook shows which steps failed, not where this was asked."""
+        try:
+            return super().raise_if_failed()
+        except RunFailed as error:
+            shorten(error)
+            raise
 
     def bind(self) -> Bound:
         """Binds the run's values in the notebook, also over what the notebook re-bound since the start."""

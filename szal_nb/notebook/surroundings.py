@@ -159,8 +159,9 @@ def shell_magic(node: ast.AST) -> tuple[str, str, str, str] | None:
         return None
     if node.func.attr not in ("run_line_magic", "run_cell_magic"):
         return None
-    texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-    if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+    constants = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+    texts = [value for value in constants if isinstance(value, str)]
+    if len(texts) < 2 or len(texts) != len(constants):
         return None
     kind = "cell" if node.func.attr == "run_cell_magic" else "line"
     return kind, texts[0], texts[1], texts[2] if len(texts) > 2 else ""

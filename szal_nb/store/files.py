@@ -38,6 +38,13 @@ def hasher(form: str) -> xxhash.xxh3_128:
     return xxhash.xxh3_128(form.encode() + b"\0")
 
 
+def hash_of(form: str, content: bytes) -> str:
+    """The hash that names this content."""
+    found = hasher(form)
+    found.update(content)
+    return found.hexdigest()
+
+
 class ValueFiles:
     """The folder of large values of one store."""
 
@@ -57,9 +64,7 @@ class ValueFiles:
             try:
                 digest = self._write_temporary(temporary, form, parts)
                 path = self.path_of(digest)
-                if path.exists():
-                    # A file that is used again is not garbage: `collect` spares what is young.
-                    os.utime(path)
+                if _is_touched(path):
                     return digest
                 is_new = make_private_folder(path.parent)
                 temporary.replace(path)
@@ -103,6 +108,15 @@ class ValueFiles:
         finally:
             os.close(fd)
         return digest.hexdigest()
+
+
+def _is_touched(path: Path) -> bool:
+    """Whether the file is there; it is then young again, and `collect` spares what is young."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _chunks(parts: Iterable[Buffer]) -> Iterator[bytes]:

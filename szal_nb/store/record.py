@@ -66,6 +66,7 @@ class RunRecord:
         # None: to be read from the store, because this process has not read it yet or a write came to nothing.
         self._snapshot: RunSnapshot | None = None
         self._positions: dict[str, int] = {}
+        self._row: tuple[object, ...] | None = None
         # Whether what is committed ends the run: then this process owns it no longer.
         self.is_final = False
 
@@ -83,8 +84,12 @@ class RunRecord:
             snapshot.apply(event)
         if not self._positions:
             self._positions = {name: position for position, name in enumerate(snapshot.steps)}
-        if not projection.write_run(connection, self.run_id, self.epoch, snapshot, events_before=before):
+        if not projection.count_events(connection, self.run_id, self.epoch, before=before, after=snapshot.events):
             raise OwnershipLost(self.run_id)
+        row = projection.run_row(snapshot)
+        if row != self._row:
+            projection.write_run(connection, self.run_id, row)
+            self._row = row
         connection.executemany(
             projection.INSERT_EVENT,
             [projection.event_row(self.run_id, before + n, event, data) for n, (event, data) in enumerate(encoded)],
@@ -93,15 +98,18 @@ class RunRecord:
             projection.write_steps(
                 connection, self.run_id, snapshot, touched, attempts_before=attempts_before, positions=self._positions
             )
+        self._write_values(connection, events)
+        if snapshot.state.is_final:
+            connection.execute("UPDATE runs SET lease_until = NULL WHERE id = ?", (self.run_id,))
+        return snapshot.events
+
+    def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, StepCompleted):
                 self._keeper.insert(connection, event.step, event.attempt, event.values)
             elif isinstance(event, RunCreated):
                 self._keeper.insert(connection, "", 0, event.inputs)
         projection.write_values(connection, self.run_id, events)
-        if snapshot.state.is_final:
-            connection.execute("UPDATE runs SET lease_until = NULL WHERE id = ?", (self.run_id,))
-        return snapshot.events
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
         """Whether the store holds that many events of this epoch's run."""
@@ -154,4 +162,4 @@ class RunRecord:
 
     def rolled_back(self) -> None:
         """What was written since the last commit is not in the store."""
-        self._snapshot = None
+        self._snapshot = self._row = None

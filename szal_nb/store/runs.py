@@ -27,6 +27,7 @@ from szal_nb.store.codecs import Codec
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
 from szal_nb.store.failure import StoreDamaged, StoreUnusable, explain
 from szal_nb.store.files import ValueFiles, make_private_folder
+from szal_nb.store.filesystem import file_system_of
 from szal_nb.store.formats import all_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
@@ -65,6 +66,7 @@ class RunStore:
         *,
         durability: Durability,
         lock: FileLock | None,
+        journal_mode: str = "WAL",
         temporary: Path | None = None,
         codecs: Sequence[Codec] = (),
         now: Callable[[], float] = time.time,
@@ -76,8 +78,10 @@ class RunStore:
         self._lock = lock
         self._writer = None
         if lock is not None:
-            self._writer = Writer(path, lock, durability, heartbeat=self._beat, beat_s=HEARTBEAT_S)
-        self._files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
+            self._writer = Writer(
+                path, lock, durability, journal_mode=journal_mode, heartbeat=self._beat, beat_s=HEARTBEAT_S
+            )
+        self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self._owned: dict[str, RunJournal] = {}
         self._owned_lock = threading.Lock()
         self._temporary = temporary
@@ -109,12 +113,13 @@ class RunStore:
             return cls(file, durability=kept, lock=None, codecs=codecs)
         _make_home(file)
         lock = FileLock(lock_path(file))
+        mode = file_system_of(file.parent).journal_mode
         try:
-            prepare(file, lock)
+            prepare(file, lock, journal_mode=mode)
         except BaseException:
             lock.close()
             raise
-        return cls(file, durability=kept, lock=lock, temporary=temporary, codecs=codecs)
+        return cls(file, durability=kept, lock=lock, journal_mode=mode, temporary=temporary, codecs=codecs)
 
     def __enter__(self) -> Self:
         return self
@@ -164,7 +169,7 @@ class RunStore:
             found = connection.execute("SELECT epoch, owner FROM runs WHERE id = ?", (run.id,)).fetchone()
             return bool(found == (epoch, owner))
 
-        if not self._written(Job(take, is_taken)):
+        if not self.write(Job(take, is_taken)):
             winner = self.run(run.id)
             raise RunOwned(run.id, str(winner.owner or "another process"), "It took the run over a moment ago.")
         return self._journal(run.id, epoch)
@@ -285,21 +290,25 @@ class RunStore:
         run = self.run(run_id)
         return Loader(
             self._codecs,
-            self._files,
+            self.files,
             self._read_blob,
             self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
         )
 
+    def write(self, job: Job[_T]) -> _T:
+        """What the job gives, once it is committed in the store. For work on the store itself, such as collection."""
+        return self._writing().write_sync(job)
+
     def _journal(self, run_id: str, epoch: int, new: NewRun | None = None) -> RunJournal:
         writer = self._writing()
         identities = Identities(str(epoch))
-        keeper = Keeper(self._codecs, self._files, identities)
+        keeper = Keeper(self._codecs, self.files, identities)
         is_trusted = new is not None or (not self.run(run_id).imported and file_owner_is_us(self.path))
         loader = Loader(
             self._codecs,
-            self._files,
+            self.files,
             self._read_blob,
             self._class_values_of(run_id),
             is_trusted=is_trusted,
@@ -325,7 +334,7 @@ class RunStore:
             )
 
         if not journal.is_final:
-            self._written(Job(release))
+            self.write(Job(release))
 
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
@@ -336,16 +345,13 @@ class RunStore:
             [(lease, run_id, epoch) for run_id, epoch in owned],
         )
 
-    def _written(self, job: Job[_T]) -> _T:
-        return self._writing().write_sync(job)
-
     def _writing(self) -> Writer:
         if self._writer is None:
             raise StoreUnusable(self.path, "it was opened for reading only.")
         return self._writer
 
     def _read_blob(self, digest: str) -> tuple[str, bool, bytes | None] | None:
-        rows = self._reader.fetch("SELECT format, in_file, data FROM blobs WHERE hash = ?", (digest,))
+        rows = self._reader.fetch("SELECT format, in_file, data FROM blobs WHERE hash = ? AND size >= 0", (digest,))
         if not rows:
             return None
         form, in_file, data = rows[0]

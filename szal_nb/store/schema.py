@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from szal_nb.store.failure import NotAStore, StoreDamaged, StoreTooNew
 
@@ -30,6 +30,12 @@ _VALUE_COLUMNS: dict[str, type] = {
     "identity": str,
     "needed": int,
 }
+
+
+def _compact_table(db: Database, name: str, columns: dict[str, type], **rules: Any) -> None:
+    """A table that is kept in the order of its primary key: half the pages to write of one beside an index."""
+    sql = db.create_table_sql(name, columns, **rules)
+    db.execute(f"{sql.rstrip().rstrip(';')} WITHOUT ROWID")
 
 
 def _tables(db: Database) -> None:
@@ -69,7 +75,9 @@ def _tables(db: Database) -> None:
         foreign_keys=[("flow_id", "flows", "id"), ("notebook_id", "notebooks", "id")],
         not_null={"flow", "version", "state", "created_at", "epoch", "events", "is_imported"},
     )
-    db.table("steps").create(
+    _compact_table(
+        db,
+        "steps",
         {
             "run_id": str,
             "name": str,
@@ -91,7 +99,9 @@ def _tables(db: Database) -> None:
         foreign_keys=[("run_id", "runs", "id")],
         not_null={"position", "state", "attempt"},
     )
-    db.table("attempts").create(
+    _compact_table(
+        db,
+        "attempts",
         {
             "run_id": str,
             "step": str,
@@ -107,7 +117,9 @@ def _tables(db: Database) -> None:
         foreign_keys=[("run_id", "runs", "id")],
         not_null={"state", "started_at"},
     )
-    db.table("events").create(
+    _compact_table(
+        db,
+        "events",
         {
             "run_id": str,
             "seq": int,

@@ -16,7 +16,8 @@ from szal_nb.errors import StoreError, ValueUnavailable
 from szal_nb.model.value import ValueRef
 from szal_nb.store.codecs import Buffer, Codec, Encoded
 from szal_nb.store.describing import shape_of, summary_of, type_name
-from szal_nb.store.files import ValueFileDamaged, ValueFiles, hasher
+from szal_nb.store.failure import StoreUnusable
+from szal_nb.store.files import ValueFileDamaged, ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.pickling import ResolveClass, TooLargeError, UnknownClassError
 
@@ -30,6 +31,16 @@ _Parked = tuple[str, str, int, bytes | None]
 # A step and its attempt; ("", 0) for the inputs of the run.
 _Place = tuple[str, int]
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
+
+
+# Content that was lost, and is named all the same, has a row of size -1 until it turns up again.
+INSERT_MISSING_BLOB = "INSERT OR IGNORE INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, -1, 0, NULL)"
+INSERT_BLOB = """
+INSERT INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (hash) DO UPDATE SET format = excluded.format, size = excluded.size, in_file = excluded.in_file,
+                                 data = excluded.data
+WHERE blobs.size < 0
+"""
 
 
 class Keeper:
@@ -80,9 +91,14 @@ class Keeper:
             if not blobs:
                 return
             rows = [blobs[ref.hash] for ref in refs if ref.hash in blobs]
+        for digest, _, _, data in rows:
+            # Under the store's lock, as is the deletion of files that nobody names.
+            if data is None and not self._files.path_of(digest).exists():
+                raise StoreUnusable(
+                    self._files.path_of(digest), "this file was deleted while a step was being recorded"
+                )
         connection.executemany(
-            "INSERT OR IGNORE INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, ?, ?, ?)",
-            [(digest, form, size, data is None, data) for digest, form, size, data in rows],
+            INSERT_BLOB, [(digest, form, size, data is None, data) for digest, form, size, data in rows]
         )
 
     def forget(self, step: str, attempt: int) -> None:
@@ -143,9 +159,7 @@ class Keeper:
         data: bytes | None = None
         if size <= INLINE_BYTES:
             data = b"".join(encoded.parts)
-            found = hasher(encoded.format)
-            found.update(data)
-            digest = found.hexdigest()
+            digest = hash_of(encoded.format, data)
         else:
             digest = self._files.write(encoded.format, encoded.parts)
         with self._lock:
@@ -224,22 +238,26 @@ class Loader:
         """The value as it was stored, in a new object."""
         if ref.hash is None:
             return self._living(ref)
-        form, in_file, data = self._blob(ref.hash, ref.name)
+        form, content = self.content(ref)
         codec = self._codecs.get(form)
         if codec is None:
             raise ValueUnavailable(ref.name, f"no installed codec reads the format {form!r}")
         if not codec.is_safe and not self._is_trusted:
             reason = f"loading the format {form!r} runs code, and this record is not ours"
             raise ValueUnavailable(ref.name, f"{reason}. Use --trust if you trust who made it.")
+        return self._decode(codec, content, ref)
+
+    def content(self, ref: ValueRef) -> tuple[str, bytes | Path]:
+        """Format and content of a stored value, found to match its hash; the file's path if it is in a file."""
+        digest = str(ref.hash)
+        form, in_file, data = self._blob(digest, ref.name)
         if in_file:
-            return self._decode(codec, self._files.check(ref.hash, form, ref.name), ref)
+            return form, self._files.check(digest, form, ref.name)
         # SQLite gives back any type that somebody wrote.
         content = data if isinstance(data, bytes) else str(data).encode()
-        found = hasher(form)
-        found.update(content)
-        if found.hexdigest() != ref.hash:
+        if hash_of(form, content) != digest:
             raise ValueFileDamaged(ref.name, "the database")
-        return self._decode(codec, content, ref)
+        return form, content
 
     def clear(self) -> None:
         """Lets all loaded objects go."""

@@ -21,7 +21,8 @@ def history_view(graph: FlowGraph, events: Iterable[Event]) -> JsonObject:
     """The frames of a run: one an event, except those that only printed something.
 
     A frame has `at` and `kind`; a step's has its index, its state's code and its facts after the event; `run` holds
-    what changed of the run itself, None for what is no longer so. `reset` are steps made pending again by a resume.
+    what changed of the run itself, None for what is no longer so. `reset` has the facts of the steps that a resume made
+    pending again, by index.
     """
     index = {node.step.name: number for number, node in enumerate(graph.nodes)}
     snapshot = RunSnapshot()
@@ -42,7 +43,8 @@ def history_view(graph: FlowGraph, events: Iterable[Event]) -> JsonObject:
             frame["run"] = changed
             run |= changed
         if snapshot.epoch != before:
-            frame["reset"] = [index[name] for name in getattr(event, "reset", ()) if name in index]
+            reset = [name for name in getattr(event, "reset", ()) if name in index]
+            frame["reset"] = {str(index[name]): step_facts(snapshot.steps[name]) for name in reset}
         frames.append(frame)
     return {"frames": frames}
 

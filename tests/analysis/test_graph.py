@@ -268,7 +268,7 @@ REFUSED = {
     ),
     "code that is not Python": (
         "# %% a\nx = \n",
-        "Step 'a': line 2: invalid syntax. Mend the code of the cell.",
+        "Step 'a': line 1: invalid syntax. Mend the code of the cell.",
     ),
 }  # fmt: skip
 

@@ -145,8 +145,30 @@ def test_loading_the_extension_is_light(tmp_path):
         assert kernel.value("spent") < 0.5
 
 
+def test_a_step_that_is_the_first_to_import_pyplot_shows_its_figure(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb", cell_id="head")
+        plots = notebook.step("plots", "import matplotlib.pyplot as plt\nplt.plot([1, 2]);", cell_id="plots")
+        notebook.ok("run = %szal_run\nawait run", cell_id="run")
+        kernel.settle()
+
+        assert [sorted(data) for data in plots.shown[1:]] == [["image/png", "text/plain"]]
+
+
+def test_loading_the_extension_again_keeps_its_steps(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb", cell_id="head")
+        notebook.step("one", "kept_value = 1", cell_id="one")
+        notebook.ok("%reload_ext szal_nb", cell_id="again")
+        notebook.ok("run = %szal_run\nawait run", cell_id="run")
+
+        assert notebook.value("kept_value") == 1
+
+
 def test_without_a_kernel_it_says_what_to_do():
     with pytest.raises(RunError, match="need a Jupyter kernel"):
         load_ipython_extension(object())
-    with pytest.raises(RunError, match="use flow.step"):
+    with pytest.raises(RunError, match=r"use flow\.step"):
         step(len)

@@ -77,7 +77,7 @@ def test_headless_it_waits_and_an_interrupt_ends_the_run(old_kernel):
     kernel.until(lambda: cell.is_idle and cell.reply, timeout_s=5)
     kernel.until(
         lambda: (
-            notebook.value("get_ipython().find_line_magic('szal_run').__self__.session.runs[-1].state") == "cancelled"
+            notebook.value("get_ipython().find_line_magic('szal_run').__self__.runs.find(None).state") == "cancelled"
         ),
         timeout_s=5,
     )

@@ -129,6 +129,7 @@ def test_completed_steps_of_a_failed_run_are_bound_too(notebook):
 
     assert cell.error.startswith("RunFailed")
     assert "step bad: ZeroDivisionError" in cell.error
+    assert cell.tracebacks.startswith("RunFailed: Run")
     assert notebook.value("(kept, 'lost' in globals())") == (1, False)
 
 
@@ -211,7 +212,7 @@ def test_the_run_button_starts_the_flow_again(notebook):
 
     notebook.kernel.click(model_id, {"action": "run", "id": 1})
     notebook.kernel.until(
-        lambda: notebook.value("get_ipython().find_line_magic('szal_run').__self__.session.runs[-1].id != run.id"),
+        lambda: notebook.value("get_ipython().find_line_magic('szal_run').__self__.runs.find(None).id != run.id"),
         timeout_s=5,
     )
 

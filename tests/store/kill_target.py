@@ -41,10 +41,10 @@ async def run_flow(journal: RunJournal, completed: set[str], effects: Effects, f
         attempt = journal.epoch
         await journal.append([StepStarted(at=time.time(), step=step, attempt=attempt)])
         effects.write("began", run, step)
-        refs = journal.keep(step, attempt, {step: [run, step], "large": bytes(300_000) + step.encode()}, {step})
-        done = StepCompleted(at=time.time(), step=step, attempt=attempt, values=refs)
         if fault == FAULT:
             effects.write("acknowledged", run, step)
+        refs = journal.keep(step, attempt, {step: [run, step], "large": bytes(300_000) + step.encode()}, {step})
+        done = StepCompleted(at=time.time(), step=step, attempt=attempt, values=refs)
         await journal.append([done])
         if fault is None:
             effects.write("acknowledged", run, step)

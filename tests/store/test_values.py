@@ -471,7 +471,7 @@ class TestNotebookClasses:
 
     def test_an_instance_finds_its_class_among_the_values_of_the_run(self, journal, store):
         names = notebook()
-        complete(
+        refs = complete(
             journal,
             Color=names["Color"],
             Point=names["Point"],

@@ -40,7 +40,7 @@ def test_a_resume_makes_steps_pending_again_and_takes_back_what_ended_the_run():
         "at": T0 + 60,
         "kind": "run.resumed",
         "run": {"state": "running", "ended": None, "epoch": 2},
-        "reset": [2, 5],
+        "reset": {"2": {"attempts": 1, "started": T0 + 3.7, "ended": T0 + 4.1}, "5": {}},
     }
 
 

@@ -21,7 +21,12 @@ export function ansiText(text: string): DocumentFragment {
   const shown = overwrite(text);
   const put = (piece: string): void => {
     if (!piece) return;
-    const classes = [style.front && `szal-ansi-${style.front}`, style.isBold && "szal-ansi-bold", style.isDim && "szal-ansi-dim", style.isUnderlined && "szal-ansi-underlined"].filter(Boolean);
+    const classes = [
+      style.front && `szal-ansi-${style.front}`,
+      style.isBold && "szal-ansi-bold",
+      style.isDim && "szal-ansi-dim",
+      style.isUnderlined && "szal-ansi-underlined",
+    ].filter(Boolean);
     fragment.append(classes.length ? html("span", { class: classes.join(" ") }, piece) : piece);
   };
   for (const match of shown.matchAll(ESCAPE)) {
@@ -62,7 +67,8 @@ function restyle(style: Style, parameters: string): Style {
     else if (code === 38 || code === 48) {
       // 38;5;n and 38;2;r;g;b: the first sixteen are kept, others are shown plain.
       const number = codes[at + 2];
-      if (codes[at + 1] === 5 && code === 38 && number !== undefined) next = { ...next, front: number < 16 ? COLOURS[number % 8]! : "" };
+      if (codes[at + 1] === 5 && code === 38 && number !== undefined)
+        next = { ...next, front: number < 16 ? COLOURS[number % 8]! : "" };
       at += codes[at + 1] === 5 ? 2 : 4;
     }
   }

@@ -19,7 +19,9 @@ export function formatSize(size: number): string {
     amount /= 1000;
     unit += 1;
   }
-  return amount < 99.95 ? `${(Math.floor(amount * 10) / 10).toFixed(1)} ${units[unit]}` : `${Math.floor(amount + 0.5)} ${units[unit]}`;
+  return amount < 99.95
+    ? `${(Math.floor(amount * 10) / 10).toFixed(1)} ${units[unit]}`
+    : `${Math.floor(amount + 0.5)} ${units[unit]}`;
 }
 
 export function formatShape(shape: readonly number[]): string {
@@ -33,7 +35,15 @@ export function formatValue(value: Value): string {
   return said.filter(Boolean).join(" · ");
 }
 
-const SAID_FIRST: readonly StepState[] = ["failed", "running", "retrying", "waiting", "skipped", "cancelled", "rolled_back"];
+const SAID_FIRST: readonly StepState[] = [
+  "failed",
+  "running",
+  "retrying",
+  "waiting",
+  "skipped",
+  "cancelled",
+  "rolled_back",
+];
 
 /** How a run stands, in a few words: what is completed of all, then what is worth knowing. */
 export function countLine(counts: Partial<Record<StepState, number>>, total: number): string {
@@ -51,7 +61,11 @@ const UNSHOWN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u200e\u200f\u202a-\u202
 
 /** Text on one line, at most `limit` characters. */
 export function oneLine(text: string, limit: number): string {
-  const line = text.slice(0, 4 * limit).replace(UNSHOWN, "").replace(/\s+/g, " ").trim();
+  const line = text
+    .slice(0, 4 * limit)
+    .replace(UNSHOWN, "")
+    .replace(/\s+/g, " ")
+    .trim();
   return line.length <= limit ? line : `${line.slice(0, limit - 1)}…`;
 }
 
@@ -70,7 +84,8 @@ export function factLine(state: StepState, facts: Facts): string {
   if ((facts.attempts ?? 0) > 1) said.push(`try ${facts.attempts}`);
   const shaped = facts.values?.find((value) => value.shape?.length);
   if (shaped?.shape) said.push(formatShape(shaped.shape));
-  else if (facts.values?.some((value) => value.size > 0)) said.push(formatSize(facts.values.reduce((sum, value) => sum + value.size, 0)));
+  else if (facts.values?.some((value) => value.size > 0))
+    said.push(formatSize(facts.values.reduce((sum, value) => sum + value.size, 0)));
   if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
   return said.join(" · ");
 }

@@ -33,7 +33,10 @@ export interface Geometry {
 }
 
 export const placeGraph = (graph: Graph): Placement =>
-  place(graph.nodes.length, drawnEdges(graph).map((edge) => [edge.source, edge.target] as const));
+  place(
+    graph.nodes.length,
+    drawnEdges(graph).map((edge) => [edge.source, edge.target] as const),
+  );
 
 /** Left to right, as one reads, unless top to bottom shows clearly larger in the room that there is. */
 export function fittingDirection(graph: Graph, placement: Placement, width: number, height: number): Direction {
@@ -119,8 +122,14 @@ export function measure(graph: Graph, placement: Placement, direction: Direction
     placement,
     nodes: placement.ranks.map((rank, node) => corner(rank, placement.across[node]!)),
     edges: drawn,
-    width: 2 * MARGIN + (isLeftToRight ? placement.depth * NODE_WIDTH + span : placement.breadth * (NODE_WIDTH + ROW_GAP) + NODE_WIDTH),
-    height: 2 * MARGIN + (isLeftToRight ? placement.breadth * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT : placement.depth * NODE_HEIGHT + span),
+    width:
+      2 * MARGIN +
+      (isLeftToRight ? placement.depth * NODE_WIDTH + span : placement.breadth * (NODE_WIDTH + ROW_GAP) + NODE_WIDTH),
+    height:
+      2 * MARGIN +
+      (isLeftToRight
+        ? placement.breadth * (NODE_HEIGHT + ROW_GAP) + NODE_HEIGHT
+        : placement.depth * NODE_HEIGHT + span),
   };
 }
 

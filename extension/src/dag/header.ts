@@ -34,12 +34,23 @@ export class Header {
     const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Run" });
     for (const { action, label } of RUN_ACTIONS) {
       if (!actions.has(action)) continue;
-      const button = html("button", { type: "button", class: "szal-button", "data-action": action }, icon(ACTION_ICONS[action]), html("span", {}, label));
+      const button = html(
+        "button",
+        { type: "button", class: "szal-button", "data-action": action },
+        icon(ACTION_ICONS[action]),
+        html("span", {}, label),
+      );
       button.addEventListener("click", () => events.act(action));
       this.buttons.set(action, button);
       buttons.append(button);
     }
-    this.search = html("input", { type: "search", class: "szal-search", placeholder: "Find a step", "aria-label": "Find a step", spellcheck: "false" });
+    this.search = html("input", {
+      type: "search",
+      class: "szal-search",
+      placeholder: "Find a step",
+      "aria-label": "Find a step",
+      spellcheck: "false",
+    });
     this.search.addEventListener("input", () => events.search(this.search.value));
     const tools = html("div", { class: "szal-tools", role: "group", "aria-label": "View" }, this.search);
     const named: readonly (readonly [Tool, string])[] = [
@@ -50,7 +61,11 @@ export class Header {
       ["timeline", "Timeline (l)"],
     ];
     for (const [tool, label] of named) {
-      const button = html("button", { type: "button", class: "szal-tool", "data-tool": tool, title: label, "aria-label": label }, icon(TOOL_ICONS[tool]));
+      const button = html(
+        "button",
+        { type: "button", class: "szal-tool", "data-tool": tool, title: label, "aria-label": label },
+        icon(TOOL_ICONS[tool]),
+      );
       button.addEventListener("click", () => events.tool(tool));
       tools.append(button);
     }
@@ -67,7 +82,10 @@ export class Header {
     setText(this.title, oneLine(graph.flow, 60));
     const version = `version ${graph.version}${run.run ? `, run ${run.run}` : ""}`;
     setAttribute(this.title, "title", version);
-    setText(this.state, run.cancelling ? "cancelling" : run.interrupted && !isOver(run.state) ? "interrupted" : stateWord(run.state));
+    setText(
+      this.state,
+      run.cancelling ? "cancelling" : run.interrupted && !isOver(run.state) ? "interrupted" : stateWord(run.state),
+    );
     setAttribute(this.state, "data-state", run.cancelling ? "cancelled" : run.state);
     setAttribute(this.state, "title", run.reason ?? "");
     this.tick(graph, run, now);

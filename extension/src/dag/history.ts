@@ -8,7 +8,7 @@ export interface Frame {
   state?: string;
   facts?: Facts;
   run?: Partial<Run>;
-  reset?: number[];
+  reset?: Record<string, Facts>;
 }
 
 interface Moment {
@@ -67,9 +67,9 @@ export class History {
         moment.states[step] = state ?? "p";
         moment.facts[step] = facts ?? {};
       }
-      for (const number of reset ?? []) {
-        moment.states[number] = "p";
-        delete moment.facts[number];
+      for (const [number, past] of Object.entries(reset ?? {})) {
+        moment.states[Number(number)] = "p";
+        moment.facts[number] = past;
       }
       Object.assign(moment.run, run);
     }

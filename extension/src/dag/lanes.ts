@@ -1,7 +1,13 @@
 // Attempts as bars: which stand beside each other, and which of them the run's length hangs on. Pure.
 import type { Graph } from "./state";
 
-export type TimedAttempt = readonly [step: number, number: number, state: string, started: number, ended: number | null];
+export type TimedAttempt = readonly [
+  step: number,
+  number: number,
+  state: string,
+  started: number,
+  ended: number | null,
+];
 
 export interface Bar {
   step: number;
@@ -58,7 +64,9 @@ function markCritical(graph: Graph, bars: Bar[]): void {
     bar.isCritical = true;
     const started: number = bar.started;
     const own = (ofStep.get(bar.step) ?? []).filter((other) => other.ended <= started + 1e-6 && !other.isCritical);
-    const before = (sources.get(bar.step) ?? []).flatMap((source) => ofStep.get(source) ?? []).filter((other) => other.ended <= started + 1e-6);
+    const before = (sources.get(bar.step) ?? [])
+      .flatMap((source) => ofStep.get(source) ?? [])
+      .filter((other) => other.ended <= started + 1e-6);
     bar = last(own) ?? last(before);
   }
 }
@@ -66,7 +74,10 @@ function markCritical(graph: Graph, bars: Bar[]): void {
 /** A step between marks of a time axis that gives about `wanted` marks: 1, 2 or 5 times a power of ten, or minutes. */
 export function markEvery(span: number, wanted: number): number {
   const rough = span / Math.max(1, wanted);
-  for (const nice of [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400]) {
+  for (const nice of [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+    14_400, 43_200, 86_400,
+  ]) {
     if (nice >= rough) return nice;
   }
   return Math.ceil(rough / 86_400) * 86_400;

@@ -140,7 +140,12 @@ export function crossings(layers: readonly number[][], below: readonly number[][
   return total;
 }
 
-function settle(layers: readonly number[][], above: readonly number[][], below: readonly number[][], count: number): number[] {
+function settle(
+  layers: readonly number[][],
+  above: readonly number[][],
+  below: readonly number[][],
+  count: number,
+): number[] {
   const across = new Array<number>(above.length).fill(0);
   const sizes = across.map((_, item) => (item < count ? 1 : BEND_SHARE));
   for (const layer of layers) {
@@ -161,7 +166,10 @@ function settle(layers: readonly number[][], above: readonly number[][], below: 
         const around = near[item]!.length ? near[item]! : far[item]!;
         return around.length ? sumOf(around, across) / around.length : across[item]!;
       });
-      spread(wanted, layer.map((item) => sizes[item]!)).forEach((position, at) => (across[layer[at]!] = position));
+      spread(
+        wanted,
+        layer.map((item) => sizes[item]!),
+      ).forEach((position, at) => (across[layer[at]!] = position));
     }
   }
   return across;

@@ -11,13 +11,19 @@ const FRAME_STYLE =
 export function richOutput(data: Record<string, unknown>): HTMLElement {
   for (const type of ["image/png", "image/jpeg", "image/gif", "image/webp"]) {
     const text = textOf(data[type]);
-    if (text && /^[A-Za-z0-9+/=\s]+$/.test(text)) return image(`data:${type};base64,${text.replace(/\s/g, "")}`, textOf(data["text/plain"]));
+    if (text && /^[A-Za-z0-9+/=\s]+$/.test(text))
+      return image(`data:${type};base64,${text.replace(/\s/g, "")}`, textOf(data["text/plain"]));
   }
   const drawing = textOf(data["image/svg+xml"]);
-  if (drawing) return image(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`, textOf(data["text/plain"]));
+  if (drawing)
+    return image(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`, textOf(data["text/plain"]));
   const markup = textOf(data["text/html"]);
   if (markup && markup.length <= MOST_MARKUP) return frame(markup, textOf(data["text/plain"]));
-  return html("pre", { class: "szal-plain", tabindex: 0 }, ansiText(textOf(data["text/plain"]) || `(${Object.keys(data).slice(0, 3).join(", ")})`));
+  return html(
+    "pre",
+    { class: "szal-plain", tabindex: 0 },
+    ansiText(textOf(data["text/plain"]) || `(${Object.keys(data).slice(0, 3).join(", ")})`),
+  );
 }
 
 /** nbformat keeps text as a string or as a list of lines. */
@@ -33,7 +39,13 @@ const image = (source: string, label: string): HTMLElement =>
 function frame(markup: string, label: string): HTMLElement {
   const page = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><style>${FRAME_STYLE}</style><body>${markup}`;
   const lines = Math.min(24, Math.max(3, (markup.match(/<(?:tr|p|div|h\d|li|br)[\s>]/g) ?? []).length));
-  const element = html("iframe", { class: "szal-frame", sandbox: "", srcdoc: page, title: label.slice(0, 80) || "Output of the step", loading: "lazy" });
+  const element = html("iframe", {
+    class: "szal-frame",
+    sandbox: "",
+    srcdoc: page,
+    title: label.slice(0, 80) || "Output of the step",
+    loading: "lazy",
+  });
   element.style.height = `${lines * 25 + 16}px`;
   return element;
 }

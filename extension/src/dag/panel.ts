@@ -5,7 +5,16 @@ import { factLine, formatDuration, formatValue, oneLine, stateWord, timeSpent } 
 import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
 import { richOutput } from "./output";
 import { pythonCode } from "./python";
-import { type Action, type Details, type Graph, type GraphEdge, type Picture, type StepState, stateOf, stepAllows } from "./state";
+import {
+  type Action,
+  type Details,
+  type Graph,
+  type GraphEdge,
+  type Picture,
+  type StepState,
+  stateOf,
+  stepAllows,
+} from "./state";
 
 const TABS = ["Result", "Code", "Log", "Attempts", "Why"] as const;
 type Tab = (typeof TABS)[number];
@@ -31,29 +40,44 @@ export class Panel {
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private readonly tabs = new Map<Tab, HTMLButtonElement>();
   private readonly body = html("div", { class: "szal-panel-body", role: "tabpanel", tabindex: 0 });
+  /** In the past only what frames tell is true; details are those of the present. */
+  isPast = false;
   private tab: Tab = "Result";
   private step = -1;
   private picture: Picture | null = null;
-  private details: Details | null = null;
+  private newest: Details | null = null;
   private shown: unknown[] = [];
 
   constructor(
     private readonly events: PanelEvents,
     actions: ReadonlySet<Action>,
   ) {
-    const close = html("button", { type: "button", class: "szal-tool", title: "Close (Esc)", "aria-label": "Close" }, icon(TOOL_ICONS.close));
+    const close = html(
+      "button",
+      { type: "button", class: "szal-tool", title: "Close (Esc)", "aria-label": "Close" },
+      icon(TOOL_ICONS.close),
+    );
     close.addEventListener("click", () => events.close());
     const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Step" });
     for (const { action, label } of STEP_ACTIONS) {
       if (!actions.has(action)) continue;
-      const button = html("button", { type: "button", class: "szal-button", "data-action": action, hidden: true }, icon(ACTION_ICONS[action]), html("span", {}, label));
+      const button = html(
+        "button",
+        { type: "button", class: "szal-button", "data-action": action, hidden: true },
+        icon(ACTION_ICONS[action]),
+        html("span", {}, label),
+      );
       button.addEventListener("click", () => events.act(action, this.step));
       this.buttons.set(action, button);
       buttons.append(button);
     }
     const tabs = html("div", { class: "szal-tabs", role: "tablist", "aria-label": "About the step" });
     for (const tab of TABS) {
-      const button = html("button", { type: "button", class: "szal-tab", role: "tab", "data-tab": tab.toLowerCase() }, tab);
+      const button = html(
+        "button",
+        { type: "button", class: "szal-tab", role: "tab", "data-tab": tab.toLowerCase() },
+        tab,
+      );
       button.addEventListener("click", () => this.turnTo(tab));
       this.tabs.set(tab, button);
       tabs.append(button);
@@ -76,7 +100,7 @@ export class Panel {
   open(step: number, picture: Picture, now: number): void {
     const isOther = step !== this.step;
     this.step = step;
-    if (isOther) this.details = null;
+    if (isOther) this.newest = null;
     this.node.hidden = false;
     this.shown = [];
     this.update(picture, now);
@@ -85,14 +109,14 @@ export class Panel {
 
   close(): void {
     this.step = -1;
-    this.details = null;
+    this.newest = null;
     this.node.hidden = true;
   }
 
   setDetails(details: Details): void {
     const node = this.picture?.graph.nodes[this.step];
     if (node?.name !== details.step) return;
-    this.details = details;
+    this.newest = details;
     this.fill();
   }
 
@@ -115,6 +139,10 @@ export class Panel {
     const state = stateOf(this.picture.run, this.step);
     const facts = this.picture.facts[this.step] ?? {};
     setText(this.fact, [factLine(state, facts), timeSpent(state, facts, now)].filter(Boolean).join(" · "));
+  }
+
+  private get details(): Details | null {
+    return this.isPast ? null : this.newest;
   }
 
   button(action: Action): HTMLButtonElement | undefined {
@@ -159,7 +187,13 @@ export class Panel {
       case "Result":
         return this.result(picture, state);
       case "Code":
-        return [pythonCode(this.details?.source ?? picture.graph.nodes[this.step]!.source ?? "", this.details?.error?.line ?? null), ...this.flags(picture.graph)];
+        return [
+          pythonCode(
+            this.details?.source ?? picture.graph.nodes[this.step]!.source ?? "",
+            this.details?.error?.line ?? null,
+          ),
+          ...this.flags(picture.graph),
+        ];
       case "Log":
         return this.log();
       case "Attempts":
@@ -175,16 +209,34 @@ export class Panel {
     const parts: Node[] = [];
     if (state === "waiting") parts.push(note(facts.reason || node.approve || "This step waits for a person."));
     else if (facts.reason) parts.push(note(facts.reason));
-    if (facts.rebuilds) parts.push(note("Gives a value that cannot be stored: a resume runs this step again if the value is needed."));
+    if (facts.rebuilds)
+      parts.push(note("Gives a value that cannot be stored: a resume runs this step again if the value is needed."));
     const error = this.details?.error;
-    if (error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, ansiText(error.traceback || `${error.type}: ${error.message}`)));
+    if (error)
+      parts.push(
+        html(
+          "pre",
+          { class: "szal-traceback", tabindex: 0 },
+          ansiText(error.traceback || `${error.type}: ${error.message}`),
+        ),
+      );
     else if (facts.error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, facts.error));
     const rich = (this.details?.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
     parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
     const values = this.details?.values ?? facts.values ?? [];
     if (values.length) {
-      parts.push(heading("Gives"), table(values.map((value) => [value.name, formatValue(value), value.live ? `live: ${value.live}` : (value.summary ?? "")])));
-    } else if (node.gives.length) parts.push(heading("Gives"), html("p", { class: "szal-quiet" }, oneLine(node.gives.join(", "), 400)));
+      parts.push(
+        heading("Gives"),
+        table(
+          values.map((value) => [
+            value.name,
+            formatValue(value),
+            value.live ? `live: ${value.live}` : (value.summary ?? ""),
+          ]),
+        ),
+      );
+    } else if (node.gives.length)
+      parts.push(heading("Gives"), html("p", { class: "szal-quiet" }, oneLine(node.gives.join(", "), 400)));
     const inputs: Details["inputs"] = this.details?.inputs ?? node.reads;
     if (inputs.length) {
       parts.push(
@@ -198,21 +250,38 @@ export class Panel {
 
   private flags(graph: Graph): Node[] {
     const node = graph.nodes[this.step]!;
-    const said = [...(node.flags ?? []), ...(node.tags ?? []).map((tag) => `tag ${tag}`), ...(node.is_main_thread ? ["runs on the main thread"] : []), ...(node.is_async ? ["awaits on the kernel's loop"] : [])];
-    return said.length ? [html("ul", { class: "szal-flags" }, ...said.map((flag) => html("li", {}, oneLine(flag, 120))))] : [];
+    const said = [
+      ...(node.flags ?? []),
+      ...(node.tags ?? []).map((tag) => `tag ${tag}`),
+      ...(node.is_main_thread ? ["runs on the main thread"] : []),
+      ...(node.is_async ? ["awaits on the kernel's loop"] : []),
+    ];
+    return said.length
+      ? [html("ul", { class: "szal-flags" }, ...said.map((flag) => html("li", {}, oneLine(flag, 120))))]
+      : [];
   }
 
   private log(): Node[] {
     const streams = (this.details?.outputs ?? []).filter((output) => output.type === "stream");
-    if (!streams.length) return [html("p", { class: "szal-quiet" }, this.details ? "Nothing was printed." : "The log comes from the kernel.")];
+    if (!streams.length)
+      return [html("p", { class: "szal-quiet" }, this.details ? "Nothing was printed." : this.missing("The log"))];
     return [
-      html("div", { class: "szal-log" }, ...streams.map((output) => html("pre", { class: output.name === "stderr" ? "is-stderr" : "" }, ansiText(output.text)))),
+      html(
+        "div",
+        { class: "szal-log" },
+        ...streams.map((output) =>
+          html("pre", { class: output.name === "stderr" ? "is-stderr" : "" }, ansiText(output.text)),
+        ),
+      ),
     ];
   }
 
   private attempts(): Node[] {
     const attempts = this.details?.attempts ?? [];
-    if (!attempts.length) return [html("p", { class: "szal-quiet" }, this.details ? "No attempt yet." : "The attempts come from the kernel.")];
+    if (!attempts.length)
+      return [
+        html("p", { class: "szal-quiet" }, this.details ? "No attempt yet." : this.missing("The list of attempts")),
+      ];
     return [
       table(
         attempts.map((attempt) => [
@@ -224,23 +293,45 @@ export class Panel {
     ];
   }
 
+  private missing(what: string): string {
+    return this.isPast
+      ? `${what} is that of the end of the run: move the slider there.`
+      : `${what} comes from the kernel.`;
+  }
+
   private why(graph: Graph): Node[] {
     const before = graph.edges.filter((edge) => edge.target === this.step);
     const after = graph.edges.filter((edge) => edge.source === this.step);
     const item = (edge: GraphEdge, other: number): HTMLElement => {
       const jump = html("button", { type: "button", class: "szal-link" }, oneLine(graph.nodes[other]!.name, 60));
       jump.addEventListener("click", () => this.events.select(other));
-      const kind = edge.kind === "data" ? (edge.names ?? []).join(", ") : edge.kind === "doubt" ? "in doubt" : edge.kind;
-      const line = html("li", { class: `is-${edge.kind}` }, jump, html("span", { class: "szal-kind" }, oneLine(kind, 80)));
+      const kind =
+        edge.kind === "data" ? (edge.names ?? []).join(", ") : edge.kind === "doubt" ? "in doubt" : edge.kind;
+      const line = html(
+        "li",
+        { class: `is-${edge.kind}` },
+        jump,
+        html("span", { class: "szal-kind" }, oneLine(kind, 80)),
+      );
       if (edge.reason) line.append(html("p", {}, oneLine(edge.reason, 400)));
-      if (edge.remedy) line.append(html("p", { class: "szal-quiet" }, "To free it: ", html("code", {}, oneLine(edge.remedy, 120))));
+      if (edge.remedy)
+        line.append(html("p", { class: "szal-quiet" }, "To free it: ", html("code", {}, oneLine(edge.remedy, 120))));
       return line;
     };
     const notes = graph.nodes[this.step]!.notes ?? [];
     const parts: Node[] = notes.map((text) => note(text));
-    if (before.length) parts.push(heading("Waits for"), html("ul", { class: "szal-why" }, ...before.map((edge) => item(edge, edge.source))));
-    if (after.length) parts.push(heading("Awaited by"), html("ul", { class: "szal-why" }, ...after.map((edge) => item(edge, edge.target))));
-    if (!parts.length) parts.push(html("p", { class: "szal-quiet" }, "No other step depends on it, and it depends on none."));
+    if (before.length)
+      parts.push(
+        heading("Waits for"),
+        html("ul", { class: "szal-why" }, ...before.map((edge) => item(edge, edge.source))),
+      );
+    if (after.length)
+      parts.push(
+        heading("Awaited by"),
+        html("ul", { class: "szal-why" }, ...after.map((edge) => item(edge, edge.target))),
+      );
+    if (!parts.length)
+      parts.push(html("p", { class: "szal-quiet" }, "No other step depends on it, and it depends on none."));
     return parts;
   }
 }
@@ -253,6 +344,16 @@ function table(rows: string[][]): HTMLElement {
   return html(
     "table",
     { class: "szal-table" },
-    html("tbody", {}, ...rows.map((row) => html("tr", {}, ...row.map((cell, at) => html(at ? "td" : "th", at ? {} : { scope: "row" }, oneLine(cell, 300)))))),
+    html(
+      "tbody",
+      {},
+      ...rows.map((row) =>
+        html(
+          "tr",
+          {},
+          ...row.map((cell, at) => html(at ? "td" : "th", at ? {} : { scope: "row" }, oneLine(cell, 300))),
+        ),
+      ),
+    ),
   );
 }

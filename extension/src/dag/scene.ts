@@ -1,15 +1,23 @@
-// The drawing area: nodes and edges, zoom and pan, selection and the way between nodes by keyboard.
+// The drawing area: nodes and edges, selection and the way between nodes by keyboard.
+import { Camera, FAR, NEAR } from "./camera";
 import { html, setAttribute, setText, svg } from "./dom";
 import { factLine, oneLine, stateWord, timeSpent } from "./format";
-import { type Direction, type Geometry, NODE_HEIGHT, NODE_WIDTH, fittingDirection, measure, placeGraph } from "./geometry";
+import { type Direction, type Geometry, fittingDirection, measure, placeGraph } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
 import type { Placement } from "./layout";
-import { type Action, type EdgeKind, type Facts, type Graph, type Picture, type StepState, isOver, stateOf } from "./state";
+import {
+  type Action,
+  type EdgeKind,
+  type Facts,
+  type Graph,
+  type Picture,
+  type StepState,
+  isOver,
+  stateOf,
+} from "./state";
+import { neighbour } from "./walk";
 
-const NEAR = 0.5;
-const FAR = 0.28;
 const DOUBLE_CLICK_MS = 300;
-const MOST_ZOOM = 2;
 const SINGLE_EDGES_UP_TO = 1500;
 const NONE: Facts = Object.freeze({});
 
@@ -33,6 +41,7 @@ interface Drawn {
 
 export class Scene {
   readonly node: HTMLElement;
+  readonly camera: Camera;
   geometry: Geometry | null = null;
   private readonly world: HTMLElement;
   private readonly lines: SVGSVGElement;
@@ -44,10 +53,7 @@ export class Scene {
   private placement: Placement | null = null;
   private drawn: Drawn[] = [];
   private chosen: Direction | null = null;
-  private zoom = 1;
-  private x = 0;
-  private y = 0;
-  private isFitted = true;
+  private isFar = false;
   private selected = -1;
   private hovered = -1;
   private roving = 0;
@@ -63,18 +69,20 @@ export class Scene {
     this.lit = svg("g", { class: "szal-lit" });
     this.labels = svg("g", { class: "szal-labels" });
     this.lines = svg("svg", { class: "szal-lines", "aria-hidden": "true" }, this.base, this.lit, this.labels);
-    this.cards = html("div", { class: "szal-cards", role: "group", "aria-label": "Steps; arrow keys follow the edges" });
+    this.cards = html("div", {
+      class: "szal-cards",
+      role: "group",
+      "aria-label": "Steps; arrow keys follow the edges",
+    });
     this.world = html("div", { class: "szal-world" }, this.lines, this.cards);
     this.node = html("div", { class: "szal-scene" }, this.world);
+    this.camera = new Camera(this.node, this.world, (zoom) => this.zoomed(zoom));
     this.listen();
   }
 
   get direction(): Direction {
     return this.geometry?.direction ?? "LR";
   }
-
-  /** What lies over the right side of the scene, in pixels. */
-  covered = 0;
 
   /** The height at which the drawing would show whole at this width. */
   wantedHeight(width: number): number {
@@ -144,29 +152,11 @@ export class Scene {
   }
 
   fit(): void {
-    const { clientWidth: width, clientHeight: height } = this.node;
-    if (!this.geometry || !width || !height) return;
-    this.isFitted = true;
-    this.zoom = Math.min(1, width / this.geometry.width, height / this.geometry.height);
-    this.x = (width - this.geometry.width * this.zoom) / 2;
-    this.y = (height - this.geometry.height * this.zoom) / 2;
-    this.apply();
+    if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height);
   }
 
   resized(): void {
-    if (this.isFitted) this.fit();
-  }
-
-  zoomBy(factor: number, at?: { x: number; y: number }): void {
-    const { clientWidth: width, clientHeight: height } = this.node;
-    const point = at ?? { x: width / 2, y: height / 2 };
-    const zoom = Math.min(MOST_ZOOM, Math.max(0.02, this.zoom * factor));
-    this.x = point.x - ((point.x - this.x) * zoom) / this.zoom;
-    this.y = point.y - ((point.y - this.y) * zoom) / this.zoom;
-    this.zoom = zoom;
-    this.isFitted = false;
-    this.node.classList.remove("is-gliding");
-    this.apply();
+    if (this.camera.isFitted) this.fit();
   }
 
   quickButton(node: number, action: Action): HTMLButtonElement | undefined {
@@ -176,6 +166,7 @@ export class Scene {
 
   dispose(): void {
     for (const stop of this.stops) stop();
+    this.camera.dispose();
     clearTimeout(this.revealing);
     this.ticking.clear();
   }
@@ -189,7 +180,7 @@ export class Scene {
 
   /** A graph that grew is drawn where its old nodes were: the view moves by what they moved. */
   private keepInPlace(places: ReadonlyMap<string, { x: number; y: number } | undefined>): void {
-    if (this.isFitted) return;
+    if (this.camera.isFitted) return;
     let count = 0;
     let dx = 0;
     let dy = 0;
@@ -202,8 +193,7 @@ export class Scene {
       dy += was.y - is.y;
     });
     if (!count) return;
-    this.x += (dx / count) * this.zoom;
-    this.y += (dy / count) * this.zoom;
+    this.camera.follow(dx / count, dy / count);
   }
 
   private build(): void {
@@ -215,14 +205,20 @@ export class Scene {
       const fact = html("span", { class: "szal-fact" });
       const time = html("span", { class: "szal-time" });
       const mark = icon(STATE_ICONS.pending);
-      const button = html("button", { type: "button", class: "szal-card", tabindex: number ? -1 : 0 }, mark, name, time, fact);
+      const button = html(
+        "button",
+        { type: "button", class: "szal-card", tabindex: number ? -1 : 0 },
+        mark,
+        name,
+        time,
+        fact,
+      );
       const root = html("div", { class: "szal-node", "data-step": node.name, "data-node": number }, button);
       return { root, button, icon: mark, name, fact, time, quick: null, state: null, facts: null };
     });
     this.cards.replaceChildren(...this.drawn.map((drawn) => drawn.root));
     this.placeAll();
     this.light();
-    this.apply();
   }
 
   private placeAll(): void {
@@ -272,9 +268,14 @@ export class Scene {
     // How long a step has been running that a dead process left so, nobody knows.
     setText(drawn.time, isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
     drawn.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
-    setAttribute(drawn.button, "aria-label", `${oneLine(name, 80)}, ${stateWord(state)}${facts.error ? `, ${oneLine(facts.error, 120)}` : ""}`);
-    setAttribute(drawn.button, "title", oneLine([name, facts.error, facts.reason, approve].filter(Boolean).join(" · "), 300));
-    const quick: Action | null = state === "waiting" ? "approve" : state === "failed" && picture.run.run ? "retry" : null;
+    setAttribute(
+      drawn.button,
+      "title",
+      oneLine([name, facts.error, facts.reason, approve].filter(Boolean).join(" · "), 300),
+    );
+    if (this.isFar) this.nameAloud(drawn, node);
+    const quick: Action | null =
+      state === "waiting" ? "approve" : state === "failed" && picture.run.run ? "retry" : null;
     if (drawn.quick?.dataset["action"] === quick) return;
     drawn.quick?.remove();
     drawn.quick = null;
@@ -282,7 +283,15 @@ export class Scene {
       const label = quick === "approve" ? "Approve" : "Retry";
       drawn.quick = html(
         "button",
-        { type: "button", class: "szal-quick", "data-action": quick, "data-for": name, title: label, "aria-label": `${label} ${oneLine(name, 80)}`, tabindex: -1 },
+        {
+          type: "button",
+          class: "szal-quick",
+          "data-action": quick,
+          "data-for": name,
+          title: label,
+          "aria-label": `${label} ${oneLine(name, 80)}`,
+          tabindex: -1,
+        },
         icon(ACTION_ICONS[quick]),
       );
       drawn.root.append(drawn.quick);
@@ -297,8 +306,13 @@ export class Scene {
 
   private light(): void {
     const node = this.hovered >= 0 ? this.hovered : this.selected;
-    const edges = node < 0 || !this.geometry ? [] : this.geometry.edges.filter(({ edge }) => edge.source === node || edge.target === node);
-    this.lit.replaceChildren(...edges.map(({ edge, path }) => svg("path", { class: `szal-edge is-${edge.kind}`, d: path })));
+    const edges =
+      node < 0 || !this.geometry
+        ? []
+        : this.geometry.edges.filter(({ edge }) => edge.source === node || edge.target === node);
+    this.lit.replaceChildren(
+      ...edges.map(({ edge, path }) => svg("path", { class: `szal-edge is-${edge.kind}`, d: path })),
+    );
     this.node.classList.toggle("has-lit", edges.length > 0);
   }
 
@@ -317,51 +331,30 @@ export class Scene {
     this.drawn[node]?.button.setAttribute("tabindex", "0");
   }
 
-  /** Moves the view so that a node is in it and can be read. */
   private reveal(node: number): void {
-    const point = this.geometry?.nodes[node];
-    const width = this.node.clientWidth - this.covered;
-    const height = this.node.clientHeight;
-    if (!point || width <= 0) return;
-    const left = point.x * this.zoom + this.x;
-    const top = point.y * this.zoom + this.y;
-    const isInside = left >= 0 && top >= 0 && left + NODE_WIDTH * this.zoom <= width && top + NODE_HEIGHT * this.zoom <= height;
-    if (isInside && this.zoom >= NEAR) return;
-    if (this.zoom < NEAR) {
-      this.zoom = 0.9;
-      this.x = width / 2 - (point.x + NODE_WIDTH / 2) * this.zoom;
-      this.y = height / 2 - (point.y + NODE_HEIGHT / 2) * this.zoom;
-    } else {
-      const pad = 16;
-      this.x += Math.max(0, pad - left) - Math.max(0, left + NODE_WIDTH * this.zoom + pad - width);
-      this.y += Math.max(0, pad - top) - Math.max(0, top + NODE_HEIGHT * this.zoom + pad - height);
-    }
-    this.isFitted = false;
-    this.node.classList.add("is-gliding");
-    this.apply();
+    const corner = this.geometry?.nodes[node];
+    if (corner) this.camera.reveal(corner);
   }
 
-  private apply(): void {
-    this.world.style.transform = `translate(${this.x.toFixed(2)}px,${this.y.toFixed(2)}px) scale(${this.zoom.toFixed(4)})`;
-    this.node.classList.toggle("is-far", this.zoom < NEAR);
-    this.node.classList.toggle("is-very-far", this.zoom < FAR);
+  private zoomed(zoom: number): void {
+    const isFar = zoom < NEAR;
+    if (isFar !== this.isFar) {
+      this.isFar = isFar;
+      this.drawn.forEach((drawn, node) => this.nameAloud(drawn, node));
+    }
+    this.node.classList.toggle("is-far", isFar);
+    this.node.classList.toggle("is-very-far", zoom < FAR);
   }
 
-  private neighbour(node: number, key: string): number {
-    const geometry = this.geometry!;
-    const { ranks, across } = geometry.placement;
-    const isLeftToRight = geometry.direction === "LR";
-    const along = isLeftToRight ? ["ArrowLeft", "ArrowRight"] : ["ArrowUp", "ArrowDown"];
-    const nearest = (nodes: readonly number[], far: (other: number) => number): number =>
-      nodes.reduce((best, other) => (best < 0 || far(other) < far(best) ? other : best), -1);
-    if (along.includes(key)) {
-      const isBack = key === along[0];
-      const linked = this.graph!.edges.filter((edge) => (isBack ? edge.target : edge.source) === node).map((edge) => (isBack ? edge.source : edge.target));
-      return nearest(linked, (other) => Math.abs(across[other]! - across[node]!) + Math.abs(ranks[other]! - ranks[node]!) * 2);
-    }
-    const isUp = key === (isLeftToRight ? "ArrowUp" : "ArrowLeft");
-    const beside = ranks.flatMap((rank, other) => (rank === ranks[node] && (isUp ? across[other]! < across[node]! : across[other]! > across[node]!) ? [other] : []));
-    return nearest(beside, (other) => Math.abs(across[other]! - across[node]!));
+  /** From afar a card shows no text, but those who listen still hear it. */
+  private nameAloud(drawn: Drawn, node: number): void {
+    if (this.isFar)
+      setAttribute(
+        drawn.button,
+        "aria-label",
+        `${oneLine(this.graph!.nodes[node]!.name, 80)}, ${stateWord(drawn.state ?? "pending")}`,
+      );
+    else drawn.button.removeAttribute("aria-label");
   }
 
   private listen(): void {
@@ -404,7 +397,7 @@ export class Scene {
       const node = nodeOf(event);
       if (node < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
       let to = -1;
-      if (event.key.startsWith("Arrow")) to = this.neighbour(node, event.key);
+      if (event.key.startsWith("Arrow")) to = neighbour(this.graph!, this.geometry!, node, event.key);
       else if (event.key === "Home") to = 0;
       else if (event.key === "End") to = this.drawn.length - 1;
       else return;
@@ -412,41 +405,5 @@ export class Scene {
       event.stopPropagation();
       if (to >= 0) this.focus(to);
     });
-    on(
-      this.node,
-      "wheel",
-      (event) => {
-        if (!event.ctrlKey && !event.metaKey && !event.altKey) return;
-        event.preventDefault();
-        const box = this.node.getBoundingClientRect();
-        this.zoomBy(Math.exp(-event.deltaY * 0.0025), { x: event.clientX - box.left, y: event.clientY - box.top });
-      },
-      { passive: false },
-    );
-    this.listenForPan(on);
-  }
-
-  private listenForPan(on: (element: HTMLElement, type: "pointerdown" | "pointermove" | "pointerup" | "pointercancel", listener: (event: PointerEvent) => void) => void): void {
-    let from: { x: number; y: number } | null = null;
-    on(this.node, "pointerdown", (event) => {
-      if (event.button !== 0 || (event.target instanceof Element && event.target.closest(".szal-node"))) return;
-      from = { x: event.clientX - this.x, y: event.clientY - this.y };
-      this.node.setPointerCapture(event.pointerId);
-      this.node.classList.add("is-panning");
-    });
-    on(this.node, "pointermove", (event) => {
-      if (!from) return;
-      this.x = event.clientX - from.x;
-      this.y = event.clientY - from.y;
-      this.isFitted = false;
-      this.apply();
-    });
-    on(this.node, "pointerdown", () => this.node.classList.remove("is-gliding"));
-    const end = (): void => {
-      from = null;
-      this.node.classList.remove("is-panning");
-    };
-    on(this.node, "pointerup", end);
-    on(this.node, "pointercancel", end);
   }
 }

@@ -3,15 +3,7 @@
 export type EdgeKind = "data" | "order" | "doubt" | "parent";
 
 export type StepState =
-  | "pending"
-  | "running"
-  | "retrying"
-  | "waiting"
-  | "completed"
-  | "failed"
-  | "skipped"
-  | "cancelled"
-  | "rolled_back";
+  "pending" | "running" | "retrying" | "waiting" | "completed" | "failed" | "skipped" | "cancelled" | "rolled_back";
 
 export type RunState =
   | "idle"
@@ -181,7 +173,13 @@ export function runAllows(action: Action, run: Run): boolean {
     case "pause":
       return run.state === "running" && !run.cancelling && !run.interrupted;
     case "resume":
-      return run.state === "paused" || run.state === "failed" || run.state === "cancelled" || run.state === "crashed" || !!run.interrupted;
+      return (
+        run.state === "paused" ||
+        run.state === "failed" ||
+        run.state === "cancelled" ||
+        run.state === "crashed" ||
+        !!run.interrupted
+      );
     case "cancel":
       return going && !run.cancelling && !run.interrupted;
     default:
@@ -193,7 +191,9 @@ export function runAllows(action: Action, run: Run): boolean {
 export function stepAllows(action: Action, run: Run, state: StepState): boolean {
   switch (action) {
     case "retry":
-      return (state === "failed" || state === "cancelled" || state === "retrying") && run.state !== "idle" && !run.cancelling;
+      return (
+        (state === "failed" || state === "cancelled" || state === "retrying") && run.state !== "idle" && !run.cancelling
+      );
     case "approve":
     case "reject":
       return state === "waiting";

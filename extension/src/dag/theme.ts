@@ -7,7 +7,18 @@ export function followTheme(node: HTMLElement): () => void {
   const set = (): void => setAttribute(node, "data-theme", isDark(node, query?.matches ?? false) ? "dark" : "light");
   const watcher = new MutationObserver(set);
   for (const element of [document.documentElement, document.body]) {
-    watcher.observe(element, { attributes: true, attributeFilter: ["class", "style", "theme", "data-theme", "data-jp-theme-light", "data-jp-theme-name", "data-vscode-theme-kind"] });
+    watcher.observe(element, {
+      attributes: true,
+      attributeFilter: [
+        "class",
+        "style",
+        "theme",
+        "data-theme",
+        "data-jp-theme-light",
+        "data-jp-theme-name",
+        "data-vscode-theme-kind",
+      ],
+    });
   }
   query?.addEventListener("change", set);
   set();
@@ -22,7 +33,10 @@ function isDark(node: HTMLElement, prefersDark: boolean): boolean {
   if (jupyter) return jupyter === "false";
   let element: Element | null = node.parentElement;
   while (element) {
-    const parts = /rgba?\(([^)]+)\)/.exec(getComputedStyle(element).backgroundColor)?.[1]?.split(/[ ,/]+/).map(Number);
+    const parts = /rgba?\(([^)]+)\)/
+      .exec(getComputedStyle(element).backgroundColor)?.[1]
+      ?.split(/[ ,/]+/)
+      .map(Number);
     if (parts && parts.length >= 3 && (parts[3] ?? 1) > 0.5) {
       return 0.2126 * parts[0]! + 0.7152 * parts[1]! + 0.0722 * parts[2]! < 128;
     }

@@ -22,12 +22,29 @@ export class Timeline {
   readonly node: HTMLElement;
   private readonly chart = svg("svg", { class: "szal-chart", role: "img" });
   private readonly cursor = svg("line", { class: "szal-cursor" });
-  private readonly range = html("input", { type: "range", class: "szal-range", min: 0, step: 1, "aria-label": "Moment of the run" });
+  private readonly range = html("input", {
+    type: "range",
+    class: "szal-range",
+    min: 0,
+    step: 1,
+    "aria-label": "Moment of the run",
+  });
   private readonly said = html("span", { class: "szal-moment" });
   private readonly playIcon = icon(ACTION_ICONS.run);
-  private readonly play = html("button", { type: "button", class: "szal-tool", "data-tool": "play", title: "Play the run", "aria-label": "Play the run" }, this.playIcon);
+  private readonly play = html(
+    "button",
+    { type: "button", class: "szal-tool", "data-tool": "play", title: "Play the run", "aria-label": "Play the run" },
+    this.playIcon,
+  );
   private readonly live = html("button", { type: "button", class: "szal-link", hidden: true }, "Back to the end");
-  private readonly slider = html("div", { class: "szal-slider", hidden: true }, this.play, this.range, this.said, this.live);
+  private readonly slider = html(
+    "div",
+    { class: "szal-slider", hidden: true },
+    this.play,
+    this.range,
+    this.said,
+    this.live,
+  );
   private graph: Graph | null = null;
   private bars: Bar[] = [];
   private history: History | null = null;
@@ -37,7 +54,12 @@ export class Timeline {
   private end = 1;
 
   constructor(private readonly events: TimelineEvents) {
-    this.node = html("section", { class: "szal-timeline", "aria-label": "Timeline", hidden: true }, this.chart, this.slider);
+    this.node = html(
+      "section",
+      { class: "szal-timeline", "aria-label": "Timeline", hidden: true },
+      this.chart,
+      this.slider,
+    );
     this.range.addEventListener("input", () => {
       this.stop();
       this.moveTo(Number(this.range.value));
@@ -73,13 +95,17 @@ export class Timeline {
 
   select(node: number): void {
     this.selected = node;
-    for (const bar of this.chart.querySelectorAll("[data-node]")) bar.classList.toggle("is-selected", bar.getAttribute("data-node") === String(node));
+    for (const bar of this.chart.querySelectorAll("[data-node]"))
+      bar.classList.toggle("is-selected", bar.getAttribute("data-node") === String(node));
   }
 
   draw(): void {
     const width = this.node.clientWidth - 28;
     if (!this.graph || width <= 0 || this.node.hidden) return;
-    this.start = this.bars.reduce((least, bar) => Math.min(least, bar.started), this.history?.frames[0]?.at ?? Infinity);
+    this.start = this.bars.reduce(
+      (least, bar) => Math.min(least, bar.started),
+      this.history?.frames[0]?.at ?? Infinity,
+    );
     this.end = this.bars.reduce((most, bar) => Math.max(most, bar.ended), this.start + 0.001);
     const lanes = this.bars.reduce((most, bar) => Math.max(most, bar.lane + 1), 1);
     const height = Math.min(lanes, MOST_LANES) * LANE + AXIS;
@@ -94,7 +120,14 @@ export class Timeline {
     for (let at = 0; at <= span; at += every) {
       const place = x(this.start + at);
       marks.push(svg("line", { class: "szal-mark", x1: place, x2: place, y1: 0, y2: height - AXIS }));
-      if (place < width - 30) marks.push(svg("text", { class: "szal-mark-text", x: place, y: height - 6, "text-anchor": at ? "middle" : "start" }, at ? formatDuration(at) : "0"));
+      if (place < width - 30)
+        marks.push(
+          svg(
+            "text",
+            { class: "szal-mark-text", x: place, y: height - 6, "text-anchor": at ? "middle" : "start" },
+            at ? formatDuration(at) : "0",
+          ),
+        );
     }
     const bars = this.bars.map((bar) => this.bar(bar, x, lane));
     setAttribute(this.cursor, "y2", String(height - AXIS));
@@ -122,9 +155,19 @@ export class Timeline {
     const tip = `${oneLine(name, 80)}${bar.number > 1 ? `, try ${bar.number}` : ""}: ${stateWord(bar.state)}, ${formatDuration(bar.ended - bar.started)}${bar.isCritical ? ", on the critical path" : ""}`;
     const group = svg(
       "g",
-      { class: `szal-bar${bar.isCritical ? " is-critical" : ""}`, "data-node": bar.step, "data-state": bar.state === "lost" ? "cancelled" : bar.state },
+      {
+        class: `szal-bar${bar.isCritical ? " is-critical" : ""}`,
+        "data-node": bar.step,
+        "data-state": bar.state === "lost" ? "cancelled" : bar.state,
+      },
       svg("title", {}, tip),
-      svg("rect", { x: left, y: bar.lane * lane + 1, width: wide, height: Math.max(1.5, lane - 3), rx: Math.min(3, lane / 4) }),
+      svg("rect", {
+        x: left,
+        y: bar.lane * lane + 1,
+        width: wide,
+        height: Math.max(1.5, lane - 3),
+        rx: Math.min(3, lane / 4),
+      }),
     );
     if (lane >= 13 && wide > 34) {
       const fits = Math.floor((wide - 10) / 6.6);

@@ -5,13 +5,13 @@ import { Header, type Tool } from "./header";
 import { type Frame, History } from "./history";
 import type { TimedAttempt } from "./lanes";
 import { Panel } from "./panel";
+import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
 import { type Action, type Details, type Picture, stateOf } from "./state";
-import css from "./style.css";
+import { css } from "./style";
 import { followTheme } from "./theme";
 import { Timeline } from "./timeline";
 
-const NO_ANSWER_MS = 3000;
 const TICK_MS = 200;
 const PANEL_WIDTH = 350;
 const LEAST_HEIGHT = 120;
@@ -28,13 +28,6 @@ export interface Host {
   askHistory(): void;
   /** Jumps to where the step is written; absent where that is not possible. */
   openStep?(step: string): void;
-}
-
-interface Pending {
-  action: Action;
-  node: number | null;
-  before: string;
-  timer: ReturnType<typeof setTimeout>;
 }
 
 export class DagView {
@@ -56,7 +49,7 @@ export class DagView {
   private attempts: readonly TimedAttempt[] = [];
   private past: number | null = null;
   private width = 0;
-  private readonly pending = new Map<number, Pending>();
+  private readonly pending: PendingCommands;
   private readonly stops: (() => void)[] = [];
 
   constructor(
@@ -64,12 +57,42 @@ export class DagView {
     actions: Iterable<Action> = [],
   ) {
     const allowed = new Set(host ? actions : []);
-    this.header = new Header({ act: (action) => this.act(action, null), tool: (tool) => this.use(tool), search: (text) => this.find(text) }, allowed);
-    this.scene = new Scene({ select: (node) => this.select(node), open: (node) => this.openStep(node), act: (action, node) => this.act(action, node) }, allowed);
-    this.panel = new Panel({ act: (action, node) => this.act(action, node), select: (node) => this.select(node), close: () => this.close() }, allowed);
+    this.header = new Header(
+      { act: (action) => this.act(action, null), tool: (tool) => this.use(tool), search: (text) => this.find(text) },
+      allowed,
+    );
+    this.scene = new Scene(
+      {
+        select: (node) => this.select(node),
+        open: (node) => this.openStep(node),
+        act: (action, node) => this.act(action, node),
+      },
+      allowed,
+    );
+    this.panel = new Panel(
+      { act: (action, node) => this.act(action, node), select: (node) => this.select(node), close: () => this.close() },
+      allowed,
+    );
     this.timeline = new Timeline({ select: (node) => this.select(node), moveTo: (position) => this.moveTo(position) });
+    this.pending = new PendingCommands({
+      buttons: (action, node) =>
+        (node === null
+          ? [this.header.button(action)]
+          : [this.panel.button(action), this.scene.quickButton(node, action)]
+        ).filter((button) => button !== undefined),
+      stand: (node) => this.stand(node),
+      unanswered: () => this.setConnected(false),
+    });
     this.body = html("div", { class: "szal-body" }, this.scene.node, this.panel.node);
-    this.node = html("div", { class: "szal-dag", role: "region", "aria-label": "Flow", "data-run": "", "data-run-state": "idle" }, html("style", {}, css), this.header.node, this.message, this.body, this.timeline.node);
+    this.node = html(
+      "div",
+      { class: "szal-dag", role: "region", "aria-label": "Flow", "data-run": "", "data-run-state": "idle" },
+      html("style", {}, css),
+      this.header.node,
+      this.message,
+      this.body,
+      this.timeline.node,
+    );
     const key = (event: KeyboardEvent): void => this.key(event);
     this.node.addEventListener("keydown", key);
     const watcher = new ResizeObserver(() => this.resized());
@@ -132,16 +155,11 @@ export class DagView {
   }
 
   acknowledged(id: number): void {
-    const pending = this.pending.get(id);
-    if (!pending) return;
-    clearTimeout(pending.timer);
-    for (const button of this.buttonsOf(pending)) setAttribute(button, "data-sent", "acknowledged");
-    // An action that changes nothing visible must not look pending for ever.
-    pending.timer = setTimeout(() => this.settle(id), NO_ANSWER_MS);
+    this.pending.acknowledged(id);
   }
 
   refused(id: number | null, text: string): void {
-    if (id !== null) this.settle(id);
+    if (id !== null) this.pending.settle(id);
     this.say(text);
   }
 
@@ -149,14 +167,19 @@ export class DagView {
   setConnected(isConnected: boolean): void {
     if (this.node.classList.contains("is-lost") !== isConnected) return;
     this.node.classList.toggle("is-lost", !isConnected);
-    for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]")) button.disabled = !isConnected;
-    this.say(isConnected ? "" : "The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, %szal_resume goes on from the last completed step.");
+    for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]"))
+      button.disabled = !isConnected;
+    this.say(
+      isConnected
+        ? ""
+        : "The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, %szal_resume goes on from the last completed step.",
+    );
   }
 
   dispose(): void {
     cancelAnimationFrame(this.frame);
     if (this.clock !== null) clearInterval(this.clock);
-    for (const { timer } of this.pending.values()) clearTimeout(timer);
+    this.pending.dispose();
     for (const stop of this.stops) stop();
     this.scene.dispose();
     this.timeline.dispose();
@@ -182,12 +205,14 @@ export class DagView {
     }
     this.header.update(graph, run, this.now);
     this.scene.update(picture, this.now);
+    if (this.past !== null) this.scene.tick(this.now);
+    this.panel.isPast = this.past !== null;
     if (this.panel.isOpen) this.panel.update(picture, this.now);
     if (isNew) {
       this.width = 0;
       this.resized();
     }
-    this.settleConfirmed();
+    this.pending.confirm();
     this.wind();
     if (this.node.classList.contains("is-lost")) {
       for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]")) button.disabled = true;
@@ -237,8 +262,8 @@ export class DagView {
     if (!width) return;
     const isNarrow = width < 680;
     this.node.classList.toggle("is-narrow", isNarrow);
-    this.scene.covered = this.panel.isOpen && !isNarrow ? PANEL_WIDTH : 0;
-    const least = this.scene.covered ? LEAST_HEIGHT_WITH_PANEL : LEAST_HEIGHT;
+    this.scene.camera.covered = this.panel.isOpen && !isNarrow ? PANEL_WIDTH : 0;
+    const least = this.scene.camera.covered ? LEAST_HEIGHT_WITH_PANEL : LEAST_HEIGHT;
     const height = Math.round(Math.min(MOST_HEIGHT, Math.max(least, this.scene.wantedHeight(width))));
     this.scene.node.style.height = `${height}px`;
     // The panel lies over the drawing, which stays where it is.
@@ -271,8 +296,8 @@ export class DagView {
   }
 
   private use(tool: Tool): void {
-    if (tool === "zoom_in") this.scene.zoomBy(1.25);
-    else if (tool === "zoom_out") this.scene.zoomBy(0.8);
+    if (tool === "zoom_in") this.scene.camera.zoomBy(1.25);
+    else if (tool === "zoom_out") this.scene.camera.zoomBy(0.8);
     else if (tool === "fit") this.scene.fit();
     else if (tool === "timeline") this.showTimeline(Boolean(this.timeline.node.hidden));
     else if (tool === "search") this.header.search.focus();
@@ -287,7 +312,9 @@ export class DagView {
     const graph = this.picture?.graph;
     if (!graph) return;
     const sought = text.trim().toLowerCase();
-    const found = graph.nodes.flatMap((node, at) => ([node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : []));
+    const found = graph.nodes.flatMap((node, at) =>
+      [node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : [],
+    );
     this.scene.mark(sought ? new Set(found) : null);
   }
 
@@ -303,7 +330,15 @@ export class DagView {
       // Keys typed here are text, not the notebook's shortcuts.
       if (event.key === "Enter") this.goToFound();
     } else {
-      const tools: Record<string, Tool> = { "+": "zoom_in", "=": "zoom_in", "-": "zoom_out", "0": "fit", t: "turn", l: "timeline", "/": "search" };
+      const tools: Record<string, Tool> = {
+        "+": "zoom_in",
+        "=": "zoom_in",
+        "-": "zoom_out",
+        "0": "fit",
+        t: "turn",
+        l: "timeline",
+        "/": "search",
+      };
       const tool = tools[event.key];
       if (!tool) {
         if (event.key === "Enter" || event.key === " ") event.stopPropagation();
@@ -322,37 +357,16 @@ export class DagView {
 
   private act(action: Action, node: number | null): void {
     if (!this.host || !this.picture) return;
-    const isUnderWay = [...this.pending.values()].some((pending) => pending.action === action && pending.node === node);
-    if (isUnderWay) return;
+    if (this.pending.has(action, node)) return;
     this.say("");
     const step = node === null ? null : (this.picture.graph.nodes[node]?.name ?? null);
-    const id = this.host.send(action, step);
-    const pending: Pending = { action, node, before: this.stand(node), timer: setTimeout(() => this.setConnected(false), NO_ANSWER_MS) };
-    this.pending.set(id, pending);
-    for (const button of this.buttonsOf(pending)) setAttribute(button, "data-sent", "sent");
+    this.pending.sent(this.host.send(action, step), action, node);
   }
 
   /** What an action is expected to change. */
   private stand(node: number | null): string {
     const run = this.picture!.run;
     return `${run.run}/${run.state}/${run.cancelling ?? false}/${node === null ? "" : `${stateOf(run, node)}/${this.picture!.facts[node]?.attempts ?? 0}`}`;
-  }
-
-  private settleConfirmed(): void {
-    for (const [id, pending] of this.pending) if (this.stand(pending.node) !== pending.before) this.settle(id);
-  }
-
-  private settle(id: number): void {
-    const pending = this.pending.get(id);
-    if (!pending) return;
-    clearTimeout(pending.timer);
-    this.pending.delete(id);
-    for (const button of this.buttonsOf(pending)) button.removeAttribute("data-sent");
-  }
-
-  private buttonsOf({ action, node }: Pending): HTMLButtonElement[] {
-    const found = node === null ? [this.header.button(action)] : [this.panel.button(action), this.scene.quickButton(node, action)];
-    return found.filter((button): button is HTMLButtonElement => button !== undefined);
   }
 
   private say(text: string): void {

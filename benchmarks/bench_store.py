@@ -1,0 +1,206 @@
+"""What recording a run costs, beside a raw writer thread that inserts one row a step into the same SQLite.
+
+Run: python -m benchmarks.bench_store [--check]. Floor: a TaskGroup with one task a step, each waiting for its own row
+to be committed by a thread that joins what waits into one transaction. `run`: the whole engine with a journal, two
+events a step and the tables that follow from them. Microseconds a step, the best of several rounds, floor and run
+taken in turns, because the speed of a disk changes from minute to minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import queue
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.bench_engine import Nothing, floor, graph_of
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.runner import Runner
+from szal_nb.model.event import RunCreated, RunStarted, StepCompleted, StepStarted
+from szal_nb.model.graph import FlowGraph
+from szal_nb.store.runs import NewRun, RunStore, new_run_id
+
+ROUNDS = 5
+STEPS = 1_000
+TARGETS = {"chain": 1.5, "fan": 2.5, "dag": 2.5}
+LISTED = 10_000
+LISTING_S = 0.3
+ARRAY_RATIO = 1.5
+
+
+class RawWriter:
+    """The least that makes a row durable off the loop: a queue, a thread, one transaction for all that waits."""
+
+    def __init__(self, path: Path, durability: str) -> None:
+        self._path = path
+        self._level = "FULL" if durability == "full" else "NORMAL"
+        self._queue: queue.SimpleQueue[asyncio.Future[None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self._loop = asyncio.get_running_loop()
+
+    async def insert(self) -> None:
+        """Waits until one more row is committed."""
+        future = self._loop.create_future()
+        self._queue.put(future)
+        await future
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {self._level}")
+        connection.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, data TEXT)")
+        is_open = True
+        while is_open:
+            waiting = [self._queue.get()]
+            while not self._queue.empty():
+                waiting.append(self._queue.get())
+            futures = [future for future in waiting if future is not None]
+            is_open = len(futures) == len(waiting)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO rows (data) VALUES (?)", [("x" * 100,)] * len(futures))
+            connection.execute("COMMIT")
+            self._loop.call_soon_threadsafe(_resolve, futures)
+        connection.close()
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        future.set_result(None)
+
+
+async def raw(folder: Path, shape: str, durability: str) -> float:
+    """Seconds of the floor."""
+    writer = RawWriter(folder / f"raw-{durability}.db", durability)
+    try:
+        return await floor(shape, STEPS, writer.insert)
+    finally:
+        writer.close()
+
+
+async def recorded(store: RunStore, graph: FlowGraph) -> float:
+    """Seconds of a run of ours with its record."""
+    run_id = new_run_id()
+    journal = store.begin(NewRun(run_id=run_id, graph=graph))
+    body = Nothing(is_async=True)
+    runner = Runner(RunMachine(graph), [body] * len(graph.nodes), run_id=run_id, inputs={}, journal=journal)
+    begun = time.perf_counter()
+    await runner.run()
+    seconds = time.perf_counter() - begun
+    if store.run(run_id).state != "completed":
+        raise RuntimeError("the run did not complete")
+    return seconds
+
+
+def compare_runs(folder: Path, durability: str) -> list[str]:
+    """Prints the costs of each shape; gives the shapes that miss their target."""
+    missed = []
+    with RunStore.open(folder / f"{durability}.db", durability=durability) as store:
+        for shape, target in TARGETS.items():
+            graph = graph_of(shape, STEPS)
+            floors, runs = [], []
+            for _ in range(ROUNDS):
+                floors.append(asyncio.run(raw(folder, shape, durability)))
+                runs.append(asyncio.run(recorded(store, graph)))
+            least, own = min(floors) / STEPS * 1e6, min(runs) / STEPS * 1e6
+            print(f"{durability:<6}{shape:<7}{least:>9.1f}{own:>9.1f}{own / least:>7.2f}{target:>8.1f}")
+            if own > least * target:
+                missed.append(f"{durability} {shape}")
+    return missed
+
+
+def time_of(call: Callable[[], Any]) -> float:
+    """Seconds of one call, the best of several."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        begun = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - begun)
+    return best
+
+
+def compare_arrays(folder: Path) -> list[str]:
+    """Prints what keeping 100 MB costs beside writing them; gives what misses its target."""
+    array = np.random.default_rng(1).random(12_500_000)
+    raw_file = folder / "raw.bin"
+
+    def write() -> None:
+        with raw_file.open("wb", buffering=0) as file:
+            view = memoryview(array).cast("B")
+            while view:
+                view = view[file.write(view) :]
+        raw_file.unlink()
+
+    with RunStore.open(folder / "arrays.db", durability="fast") as store:
+        journal = store.begin(NewRun(run_id=new_run_id(), graph=graph_of("chain", 1)))
+
+        def keep() -> None:
+            (ref,) = journal.keep("s0", 1, {"a": array}, {"a"})
+            store._files.path_of(str(ref.hash)).unlink()  # noqa: SLF001 so that the next round writes it again
+
+        least, own = time_of(write), time_of(keep)
+    print(f"100 MB array: written {least * 1000:.0f} ms, kept {own * 1000:.0f} ms, ratio {own / least:.2f} (target 1.5)")
+    return ["100 MB array"] if own > least * ARRAY_RATIO else []
+
+
+def compare_listing(folder: Path) -> list[str]:
+    """Prints the time to open and list 10,000 runs; gives what misses its target."""
+    path = folder / "many.db"
+    graph = graph_of("chain", 2)
+
+    async def fill(store: RunStore) -> None:
+        async def one() -> None:
+            journal = store.begin(NewRun(run_id=new_run_id(), graph=graph, params={"region": "EU"}))
+            created = RunCreated(at=time.time(), flow="chain", steps=("s0", "s1"))
+            await journal.append([created, RunStarted(at=time.time()), StepStarted(at=time.time(), step="s0", attempt=1)])
+            await journal.append([StepCompleted(at=time.time(), step="s0", attempt=1)])
+
+        await asyncio.gather(*(one() for _ in range(LISTED)))
+
+    with RunStore.open(path, durability="fast") as store:
+        asyncio.run(fill(store))
+
+    def open_and_list() -> None:
+        with RunStore.open(path, read_only=True) as store:
+            if len(store.runs()) != LISTED:
+                raise RuntimeError("runs are missing")
+
+    seconds = time_of(open_and_list)
+    print(f"{LISTED:,} runs opened and listed in {seconds:.3f} s (target {LISTING_S})")
+    return ["listing"] if seconds > LISTING_S else []
+
+
+def main() -> int:
+    """Prints the tables; 1 if `--check` is asked for and a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if a target is missed")
+    is_checked = parser.parse_args().check
+    missed = []
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"recorded run, µs a step, {STEPS} steps (SQLite {sqlite3.sqlite_version})")
+        print(f"{'':<6}{'shape':<7}{'floor':>9}{'run':>9}{'ratio':>7}{'target':>8}")
+        for durability in ("fast", "full"):
+            missed += compare_runs(Path(folder), durability)
+        missed += compare_arrays(Path(folder))
+        missed += compare_listing(Path(folder))
+    for what in missed if is_checked else ():
+        print(f"missed: {what}")
+    return 1 if is_checked and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

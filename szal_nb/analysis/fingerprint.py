@@ -1,0 +1,111 @@
+"""Fingerprints: content hashes of what a step computes, equal in every process, whatever its comments and layout.
+
+    fingerprint(node: StepNode, surroundings: Surroundings) -> str        32 hexadecimal digits
+    parts(node, surroundings) -> dict[str, str]                           what it is made of, by name
+    difference(before, after) -> tuple[str, ...]                          the names of the parts that differ
+
+Values are no part of it: they have hashes of their own. Nor are flags that say how often or where a step runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from szal_nb.analysis.surroundings import Surroundings
+from szal_nb.model.graph import StepNode
+from szal_nb.model.step import StepKind
+
+# Changes with the rules below, so that old fingerprints are not taken for new ones.
+_SCHEME = "1"
+
+
+def fingerprint(node: StepNode, surroundings: Surroundings) -> str:
+    """The content hash of a step's code with the notebook's functions and classes that it uses."""
+    return digest_of(parts(node, surroundings))
+
+
+def digest_of(found: Mapping[str, str]) -> str:
+    """The fingerprint that is made of these parts."""
+    return _digest("\0".join([_SCHEME, *(f"{name}\0{found[name]}" for name in sorted(found))]))
+
+
+def parts(node: StepNode, surroundings: Surroundings) -> dict[str, str]:
+    """What the fingerprint of a step is made of: a name that a person understands, and a hash or a short text."""
+    step = node.step
+    found = {"code": code_digest(step.source, is_function=step.kind is StepKind.FUNCTION)}
+    bound = {binding.name for binding in node.bindings if binding.step is not None}
+    for name in node.definitions:
+        known = surroundings.names.get(name)
+        if name in bound or known is None:
+            continue
+        if known.source:
+            found[f"{known.kind} {name}"] = code_digest(known.source, is_function=False)
+        else:
+            found[f"{known.kind} {name}"] = known.statement or ""
+    for statement in node.imports:
+        found[statement] = ""
+    flags = {
+        "--when": step.when or "",
+        "--map": " ".join(step.map),
+        "--needs": " ".join(f"{name}={source}" for name, source in sorted(step.needs)),
+        "--out": " ".join(step.out),
+    }
+    found.update((name, text) for name, text in flags.items() if text)
+    return found
+
+
+def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the parts that are not equal, in alphabetical order.
+
+    >>> difference({"code": "a", "function f": "1"}, {"code": "a", "function f": "2", "--when": "x"})
+    ('--when', 'function f')
+    """
+    names = sorted({*before, *after})
+    return tuple(name for name in names if before.get(name) != after.get(name))
+
+
+@lru_cache(maxsize=20_000)
+def code_digest(source: str, *, is_function: bool = False) -> str:
+    """The hash of code without its comments and layout; of the text itself, if it is not Python.
+
+    >>> code_digest("x = 1  # one") == code_digest("x=1")
+    True
+    """
+    try:
+        tree = ast.parse(source)
+        if is_function:
+            # The decorator of a step carries its flags.
+            for statement in tree.body:
+                if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+                    statement.decorator_list = []
+        return _digest("\0".join(_tokens(tree)))
+    except (SyntaxError, ValueError, RecursionError):
+        return _digest(source)
+
+
+def _tokens(tree: ast.AST) -> Iterator[str]:
+    """A tree as text, the same on every version of Python that can parse it: empty fields are left out."""
+    todo: list[object] = [tree]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, ast.Constant):
+            yield f"{type(item.value).__name__}:{item.value!r}"
+        elif isinstance(item, ast.AST):
+            yield f"({type(item).__name__}"
+            todo.append(")")
+            for name, value in reversed(list(ast.iter_fields(item))):
+                if value is None or value == [] or isinstance(value, ast.expr_context):
+                    continue
+                todo.append(value if isinstance(value, ast.AST | list) else repr(value))
+                todo.append(f".{name}")
+        elif isinstance(item, list):
+            todo.extend(value if isinstance(value, ast.AST) else repr(value) for value in reversed(item))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -1,0 +1,254 @@
+"""The runs of one kernel: joins the session's flows with the engine, the store and the picture.
+
+Everything here runs on the kernel's main thread, whose event loop carries the runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
+from szal_nb.model.event import Event, RunInterrupted
+from szal_nb.model.graph import FlowGraph
+from szal_nb.notebook.binding import Binder
+from szal_nb.notebook.figures import separate_figures
+from szal_nb.notebook.flags import InvalidLine, ParsedRun
+from szal_nb.notebook.history import snapshot
+from szal_nb.notebook.output import StepOutputs, kernel_publisher
+from szal_nb.notebook.picture import Picture
+from szal_nb.notebook.presenter import NotebookPresenter
+from szal_nb.notebook.run import NotebookRun
+from szal_nb.notebook.selection import given_inputs, packages, unselected
+from szal_nb.notebook.session import Session
+from szal_nb.store.locate import find_store
+from szal_nb.store.runs import RunStore
+
+# An interrupt does not wake a quiet event loop (ipykernel issue 881), so one that waits for a run is kept awake.
+_TICK_S = 0.1
+# How long a kernel that shuts down waits for its runs to record it, in seconds.
+LAST_WORDS_S = 2.0
+
+
+class Runs:
+    """Starts the runs of one kernel and keeps those that are alive, and the newest."""
+
+    def __init__(self, session: Session) -> None:
+        shell = session.shell
+        self._session = session
+        self._headless = session.headless
+        self._space = shell.user_ns
+        self._loop = shell.kernel.io_loop.asyncio_loop
+        self._publish = kernel_publisher(shell.kernel)
+        self._presenter = NotebookPresenter(shell)
+        self._runs: list[NotebookRun] = []
+        self._stores: dict[Path, RunStore] = {}
+        self._numbers = itertools.count(1)
+        self._ticker: asyncio.Task[None] | None = None
+        self._is_first = True
+
+    def before_cell(self, _info: Any) -> None:
+        """A cell is about to be executed: what has ended since gives its values now."""
+        for run in self._runs:
+            run.bind_once()
+
+    def start(self, parsed: ParsedRun) -> NotebookRun:
+        """A new run of a flow, begun, with its picture under the cell; or the run that this kernel goes on with."""
+        if self._headless.resume is not None and self._is_first:
+            return self.resume(self._headless.resume, flow=parsed.flow, store=parsed.store)
+        if parsed.reuse is not None:
+            raise InvalidLine("%szal_run", "--reuse cannot be done by this version.")
+        graph = self._ready_graph(parsed.flow)
+        picture = self._picture(graph)
+        run = self._start(graph, parsed)
+        self._follow(run, picture)
+        return run
+
+    def _start(self, graph: FlowGraph, parsed: ParsedRun) -> NotebookRun:
+        separate_figures()
+        given = given_inputs(graph, parsed.parameters, self._space)
+        skipped = unselected(graph, only=parsed.only, from_step=parsed.from_step, until=parsed.until)
+        outputs = self._outputs(graph)
+        surround = self._surround(parsed.store, outputs, params=given.params)
+        run_id = self._headless.run_id if self._is_first else None
+        run = start_run(graph, self._session.bodies(graph), given.inputs, surround, run_id=run_id, skipped=skipped)
+        return self._adopt(run, outputs)
+
+    def resume(
+        self, run_id: str | None, *, flow: str | None = None, store: str | None = None, force: bool = False
+    ) -> NotebookRun:
+        """A run that had stopped, going on in this kernel with exactly the steps that are missing."""
+        record = self.store(store)
+        stored = (
+            record.run(run_id)
+            if run_id is not None
+            else _newest_open(record, flow or self._session.definitions.current)
+        )
+        graph = self._ready_graph(flow or stored.flow)
+        _check_unchanged(stored.id, record.graph(stored.id), graph)
+        picture = self._picture(graph)
+        outputs = self._outputs(graph)
+        live = {name: self._space[name] for name in graph.inputs if name in self._space}
+        run = resume_run(
+            stored.id,
+            graph,
+            self._session.bodies(graph),
+            live,
+            self._surround(store, outputs),
+            force=force,
+            on_plan=_say_plan,
+        )
+        self._follow(self._adopt(run, outputs), picture)
+        return self._runs[-1]
+
+    def run_step(self, step: str) -> NotebookRun:
+        """A run of one step with what it needs; what they show comes under their cells."""
+        return self._start(self._ready_graph(None), ParsedRun(only=(step,)))
+
+    def show_flow(self, flow: str | None) -> Picture:
+        """The picture of a flow, under the cell, with a button to run it."""
+        picture = self._picture(self._session.graph(flow))
+        picture.display()
+        return picture
+
+    def find(self, run_id: str | None) -> NotebookRun:
+        """A run of this kernel by the beginning of its id; the newest by default."""
+        for run in reversed(self._runs):
+            if run_id is None or run.id.startswith(run_id):
+                return run
+        raise RunError(f"This kernel has no run {run_id or ''}.".replace(" .", " yet."))
+
+    def store(self, path: str | None = None) -> RunStore:
+        """The store of the notebook, open; `path` overrides."""
+        place = Path(path) if path else self._headless.store or find_store(self._session.path)
+        if place not in self._stores:
+            self._stores[place] = RunStore.open(place)
+            # Registered later, so called earlier than the store's own hook: the last words are still written.
+            atexit.register(self.close)
+        return self._stores[place]
+
+    def _ready_graph(self, flow: str | None) -> FlowGraph:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RunError("A run can be started only from an ordinary cell.")
+        graph = self._session.graph(flow, is_checked=True)
+        if not graph.nodes:
+            raise InvalidFlow(f"Flow {graph.flow.name!r} has no steps; put %%szal_step NAME on top of a cell.")
+        active = next((run for run in self._runs if run.is_active and run.flow == graph.flow.name), None)
+        if active is not None:
+            raise RunError(f"Run {active.id} of this flow is still going on: `await run` first, or %szal_cancel.")
+        return graph
+
+    def _outputs(self, graph: FlowGraph) -> StepOutputs:
+        session = self._session
+        steps = [node.step for node in graph.nodes]
+        return StepOutputs(self._publish, steps, session.homes(graph), session.shown, session.request())
+
+    def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:
+        headless, saved = self._headless, self._session.saved()
+        return Surround(
+            store=self.store(store),
+            presenter=self._presenter,
+            sinks=(outputs,),
+            notebook=saved.text if headless.snapshot and saved is not None else snapshot(self._session.history, saved),
+            notebook_path=self._session.path,
+            output_path=headless.output,
+            params={**(headless.params or {}), **(params or {})},
+            packages=packages(),
+            launcher=headless.launcher,
+            interactive=not self._session.waits(),
+            handle=NotebookRun,
+        )
+
+    def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
+        names = dict.fromkeys(name for node in run.graph.nodes for name in node.gives)
+        run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
+        self._is_first = False
+        # Runs hold their values; those that are done with are held by the notebook's own names only.
+        self._runs = [*(other for other in self._runs if not other.is_done_with), run]
+        if self._ticker is None or self._ticker.done():
+            self._ticker = self._loop.create_task(self._tick(), name="szal ticker")
+        return run  # type: ignore[no-any-return]
+
+    async def _tick(self) -> None:
+        while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point
+            await asyncio.sleep(_TICK_S)
+
+    def _picture(self, graph: FlowGraph) -> Picture:
+        return Picture(
+            graph,
+            loop=self._loop,
+            publish=self._publish,
+            parent=dict(self._session.request()),
+            display_id=f"szal-picture-{next(self._numbers)}",
+            start=self._start_again,
+        )
+
+    def _start_again(self, picture: Picture) -> None:
+        """The button: a new run of the flow that the picture shows, as its cells are now."""
+        run = self._start(self._ready_graph(picture.graph.flow.name), ParsedRun())
+        self._follow(run, picture, is_displayed=True)
+
+    def _follow(self, run: NotebookRun, picture: Picture, *, is_displayed: bool = False) -> None:
+        run.picture = picture
+        if not is_displayed:
+            picture.display()
+        picture.follow(run)
+
+    def interrupt_from(self) -> asyncio.Future[None]:
+        """`interrupt`, begun on the main loop by another thread, for that thread's loop."""
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.interrupt(), self._loop))
+
+    async def interrupt(self) -> None:
+        """The kernel shuts down: runs that are alive record that they were interrupted. On the main loop."""
+        with suppress(TimeoutError, StoreError):
+            await asyncio.wait_for(_interrupted([run for run in self._runs if run.is_active]), LAST_WORDS_S)
+
+    def close(self) -> None:
+        """As `interrupt`, for a process that ends without having been asked over the protocol."""
+        if not self._loop.is_running() and not self._loop.is_closed():
+            self._loop.run_until_complete(self.interrupt())
+
+
+async def _interrupted(runs: list[NotebookRun]) -> None:
+    recorded = [asyncio.Event() for _ in runs]
+    for run, is_recorded in zip(runs, recorded, strict=True):
+
+        def see(events: Sequence[Event], is_recorded: asyncio.Event = is_recorded) -> None:
+            if any(isinstance(event, RunInterrupted) for event in events):
+                is_recorded.set()
+
+        run.subscribe(see)
+        run.interrupt("the kernel was shut down")
+    await asyncio.gather(*(is_recorded.wait() for is_recorded in recorded))
+
+
+def _newest_open(store: RunStore, flow: str) -> Any:
+    for run in store.runs(flow=flow):
+        if run.shown_state in ("crashed", "failed", "cancelled", "paused"):
+            return run
+    raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
+
+
+def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:
+    before = {node.step.name: node.step.source for node in recorded.nodes}
+    now = {node.step.name: node.step.source for node in graph.nodes}
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        raise InvalidStep(
+            changed[0],
+            f"it is not what run {run_id} ran.",
+            "Undo the change, or start a new run: a run goes on only with the steps that it began with.",
+        )
+
+
+def _say_plan(plan: Any) -> None:
+    text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
+    if plan.rebuilt:
+        text += f" Rebuilt, because their values lived in the process that died: {', '.join(plan.rebuilt)}."
+    print(text)  # noqa: T201 - for the reader of the cell

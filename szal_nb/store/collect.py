@@ -1,0 +1,121 @@
+"""Garbage collection: runs that are too old, and content that no run names any more."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from szal_nb.model.state import RunState
+from szal_nb.store.files import ValueFiles
+from szal_nb.store.listing import StoredRun
+from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
+
+# A file this young may belong to a step whose event is not written yet.
+GRACE_S = 3600.0
+_TABLES = ("events", "attempts", "steps", '"values"', "inputs")
+_UNNAMED_BLOBS = """
+hash IN (SELECT hash FROM blobs EXCEPT SELECT hash FROM "values" EXCEPT SELECT hash FROM inputs)
+"""
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
+    """What was deleted, or would be. `size` in bytes: contents in the database and files together."""
+
+    runs: tuple[str, ...] = ()
+    values: int = 0
+    files: int = 0
+    size: int = 0
+
+
+def removable(runs: Collection[StoredRun], *, older_than_s: float, now: float, keep: Collection[str] = ()) -> list[str]:
+    """Ids of runs that ended longer ago than `older_than_s`, except those in `keep`.
+
+    A run that has not ended is never removable: it lives, or it crashed and can be resumed.
+    """
+    return [
+        run.id
+        for run in runs
+        if run.id not in keep and run.state.is_final and (run.ended_at or run.created_at) < now - older_than_s
+    ]
+
+
+def collect(
+    store: RunStore, runs: Collection[str] = (), *, is_dry: bool = False, now: float | None = None
+) -> Collected:
+    """Deletes the runs and all content that no other run names; with `is_dry` only says what it would delete.
+
+    Content that a fork or a later run took over is named by that run and stays. Runs that have not ended are left
+    alone, whoever asks. Files younger than an hour stay for the next time.
+    """
+    moment = time.time() if now is None else now
+
+    def delete(connection: sqlite3.Connection) -> Collected:
+        deleted = _delete_rows(connection, runs)
+        if is_dry:
+            raise _DryRun(_sweep(connection, store.files, moment, deleted, is_dry=True))
+        return deleted
+
+    try:
+        deleted = store.write(Job(delete))
+    except _DryRun as dry:
+        return dry.found
+    # Files go only after the rows that named them are gone for good, and under the store's lock, so that no row that
+    # names one can be written meanwhile.
+    return store.write(Job(lambda connection: _sweep(connection, store.files, moment, deleted, is_dry=False)))
+
+
+class _DryRun(Exception):
+    """Carries the result out of a transaction that must not be committed."""
+
+    def __init__(self, found: Collected) -> None:
+        super().__init__(found)
+        self.found = found
+
+
+def _delete_rows(connection: sqlite3.Connection, runs: Collection[str]) -> Collected:
+    deleted = [run for run in runs if _delete_run(connection, run)]
+    connection.execute("DELETE FROM flows WHERE id NOT IN (SELECT flow_id FROM runs WHERE flow_id IS NOT NULL)")
+    connection.execute(
+        "DELETE FROM notebooks WHERE id NOT IN (SELECT notebook_id FROM runs WHERE notebook_id IS NOT NULL)"
+    )
+    count, size = connection.execute(
+        f"SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE NOT in_file AND {_UNNAMED_BLOBS}"  # noqa: S608
+    ).fetchone()
+    connection.execute(f"DELETE FROM blobs WHERE {_UNNAMED_BLOBS}")  # noqa: S608 a constant
+    return Collected(runs=tuple(deleted), values=count, size=size)
+
+
+def _delete_run(connection: sqlite3.Connection, run: str) -> bool:
+    final = [state.value for state in RunState if state.is_final]
+    sql = f"SELECT 1 FROM runs WHERE id = ? AND state IN ({', '.join('?' * len(final))})"  # noqa: S608 question marks
+    if connection.execute(sql, (run, *final)).fetchone() is None:
+        return False
+    for table in _TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run,))  # noqa: S608 a constant
+    connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+    return True
+
+
+def _sweep(
+    connection: sqlite3.Connection, files: ValueFiles, now: float, deleted: Collected, *, is_dry: bool
+) -> Collected:
+    named = {digest for (digest,) in connection.execute("SELECT hash FROM blobs WHERE in_file")}
+    garbage = _unnamed_files(files.folder, named, now)
+    for path, _ in garbage if not is_dry else ():
+        path.unlink(missing_ok=True)
+    size = deleted.size + sum(size for _, size in garbage)
+    return msgspec.structs.replace(deleted, files=len(garbage), size=size)
+
+
+def _unnamed_files(folder: Path, named: Collection[str], now: float) -> list[tuple[Path, int]]:
+    found = []
+    for path in (*folder.glob("??/*"), *folder.glob(".*.tmp")):
+        status = path.stat()
+        if path.name not in named and status.st_mtime < now - GRACE_S:
+            found.append((path, status.st_size))
+    return found

@@ -1,0 +1,253 @@
+"""What is to be said of a store's health, and how to save the runs of a damaged one."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from szal_nb.errors import SzalError
+from szal_nb.model.event import Event, RunCreated
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.state import fold
+from szal_nb.model.step import Step
+from szal_nb.store import projection
+from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
+from szal_nb.store.database import lock_path, open_for_reading
+from szal_nb.store.failure import FAILURES, StoreUnusable
+from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
+from szal_nb.store.listing import StoredRun
+from szal_nb.store.runs import RunStore
+from szal_nb.store.schema import VERSION
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    FINE = "fine"
+    NOTICE = "notice"
+    PROBLEM = "problem"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing about the store. `advice` says what to do, if there is something."""
+
+    level: Level
+    about: str
+    text: str
+    advice: str = ""
+
+
+def examine(path: Path) -> list[Finding]:
+    """All there is to say about the store at `path`. Opens it for reading only; never raises for what is wrong."""
+    found = [_platform(path), *_files(path)]
+    try:
+        with RunStore.open(path, read_only=True) as store:
+            found += [_integrity(path), *_runs(store), _values(store)]
+    except SzalError as error:
+        found.append(Finding(level=Level.PROBLEM, about="content", text=str(error)))
+    return found
+
+
+def _platform(path: Path) -> Finding:
+    system = file_system_of(path.parent)
+    place = f"{system.kind or 'an unknown file system'}" + (f" mounted at {system.mount}" if system.mount else "")
+    if system.is_network:
+        return Finding(
+            level=Level.NOTICE,
+            about="file system",
+            text=f"It lies on {place}: a network file system. A rollback journal is used instead of WAL.",
+            advice="Faster and safer: a store on a local disk, by SZAL_STORE or [tool.szal] store in pyproject.toml.",
+        )
+    return Finding(level=Level.FINE, about="file system", text=f"It lies on {place}.")
+
+
+def _files(path: Path) -> Iterator[Finding]:
+    version = f"SQLite {sqlite3.sqlite_version}"
+    if has_wal_reset_bug():
+        yield Finding(
+            level=Level.NOTICE,
+            about="SQLite",
+            text=f"{version} can damage a WAL that several programs write at once. The store's lock keeps szal_nb safe.",
+            advice="Let no other program write into the store, or use a Python with SQLite 3.51.3 or newer.",
+        )
+    else:
+        yield Finding(level=Level.FINE, about="SQLite", text=f"{version}, schema version {VERSION}.")
+    if path.is_file():
+        mode = stat.S_IMODE(path.stat().st_mode)
+        wal = path.with_name(path.name + "-wal")
+        sizes = f"{_megabytes(path)} MB, WAL {_megabytes(wal) if wal.exists() else 0} MB"
+        if mode & 0o077:
+            advice = f"chmod 600 {path}"
+            yield Finding(level=Level.NOTICE, about="file", text=f"{sizes}. Others can read it.", advice=advice)
+        else:
+            yield Finding(level=Level.FINE, about="file", text=f"{sizes}. Only you can read it.")
+    if not lock_path(path).exists():
+        yield Finding(level=Level.FINE, about="lock", text="No process has written since the lock file was removed.")
+
+
+def _megabytes(path: Path) -> float:
+    return round(path.stat().st_size / 1e6, 1)
+
+
+def _integrity(path: Path) -> Finding:
+    advice = "szal doctor --repair copies the runs that are intact into a new file."
+    try:
+        with contextlib.closing(open_for_reading(path)) as connection:
+            problems = [row[0] for row in connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+            problems += [f"a row of {row[0]} has no {row[2]}" for row in connection.execute("PRAGMA foreign_key_check")]
+    except FAILURES as error:
+        problems = [str(error)]
+    if problems:
+        return Finding(level=Level.PROBLEM, about="integrity", text="; ".join(problems[:10]), advice=advice)
+    return Finding(level=Level.FINE, about="integrity", text="SQLite finds no damage.")
+
+
+def _runs(store: RunStore) -> Iterator[Finding]:
+    runs = store.runs()
+    counts = Counter(run.shown_state for run in runs)
+    text = ", ".join(f"{count} {state}" for state, count in counts.most_common()) or "none"
+    yield Finding(level=Level.FINE, about="runs", text=text)
+    for run in runs:
+        if run.is_owned:
+            yield Finding(level=Level.FINE, about=f"run {run.id}", text=f"is being run by {run.owner}")
+        elif run.is_crashed:
+            text = f"crashed: its {run.owner or 'process'} is gone"
+            yield Finding(level=Level.NOTICE, about=f"run {run.id}", text=text, advice=f"szal resume {run.id}")
+        try:
+            snapshot = store.snapshot(run.id)
+            if (snapshot.state, snapshot.events) != (run.state, run.events):
+                text = f"its events say {snapshot.state}, its row says {run.state}"
+                yield Finding(level=Level.PROBLEM, about=f"run {run.id}", text=text, advice="szal doctor --repair")
+        except SzalError as error:
+            yield Finding(level=Level.PROBLEM, about=f"run {run.id}", text=str(error), advice="szal doctor --repair")
+
+
+def _values(store: RunStore) -> Finding:
+    rows = store.query("SELECT hash FROM blobs WHERE in_file")
+    named = {str(row[0]) for row in rows}
+    files = {file.name: file.stat().st_size for file in store.files.folder.glob("??/*")}
+    lost, unnamed = named - files.keys(), files.keys() - named
+    text = f"{len(files)} files, {sum(files.values()) / 1e6:.1f} MB"
+    if lost:
+        return Finding(level=Level.PROBLEM, about="values", text=f"{text}; {len(lost)} files are missing")
+    if unnamed:
+        text += f"; {len(unnamed)} of them belong to no run"
+        return Finding(level=Level.NOTICE, about="values", text=text, advice="szal gc")
+    return Finding(level=Level.FINE, about="values", text=text)
+
+
+class Repaired(msgspec.Struct, frozen=True, kw_only=True):
+    """What was saved. `partial`: runs whose flow, notebook or some values are lost; `lost`: run id and reason."""
+
+    whole: tuple[str, ...] = ()
+    partial: tuple[str, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+
+
+def repair(path: Path, target: Path) -> Repaired:
+    """Copies every run of the damaged store whose events are intact into a new store at `target`.
+
+    The damaged file is only read. Large values are copied too; what is missing of a run beside its events is left out.
+    """
+    if target.exists():
+        raise StoreUnusable(target, "it exists already; name a file that does not")
+    whole, partial, lost = [], [], []
+    with contextlib.closing(_Ruin(path)) as ruin, RunStore.open(target) as store:
+        for run_id in ruin.run_ids():
+            try:
+                bundle, is_whole = ruin.bundle(run_id)
+                blobs = [blob for blob in ruin.blobs(bundle.events) if blob is not None]
+                is_whole = is_whole and len(blobs) == len(list(references(bundle.events)))
+                write_bundle(store, bundle, blobs, is_imported=bundle.run.imported)
+            except (SzalError, *FAILURES) as error:
+                lost.append((run_id, str(error)))
+            else:
+                (whole if is_whole else partial).append(run_id)
+    return Repaired(whole=tuple(whole), partial=tuple(partial), lost=tuple(lost))
+
+
+class _Ruin:
+    """A damaged store, read piece by piece: what one query cannot read, another may."""
+
+    def __init__(self, path: Path) -> None:
+        self._store = RunStore(path, durability="full", lock=None)
+        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        self._path = path
+
+    def close(self) -> None:
+        self._connection.close()
+        self._store.close()
+
+    def run_ids(self) -> list[str]:
+        found: dict[str, None] = {}
+        for sql in ("SELECT id FROM runs ORDER BY rowid", "SELECT DISTINCT run_id FROM events", "SELECT run_id FROM steps"):
+            # Rows that come before the damage are kept.
+            with contextlib.suppress(*FAILURES):
+                for (run_id,) in self._connection.execute(sql):
+                    found[str(run_id)] = None
+        return list(found)
+
+    def bundle(self, run_id: str) -> tuple[Bundle, bool]:
+        with contextlib.suppress(SzalError):
+            return read_bundle(self._store, run_id), True
+        sql = "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq"
+        events = projection.decode_events(self._connection.execute(sql, (run_id,)), str(self._path))
+        run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
+        with contextlib.suppress(SzalError):
+            run = self._store.run(run_id)
+        with contextlib.suppress(SzalError):
+            graph = self._store.graph(run_id)
+        with contextlib.suppress(SzalError):
+            notebook = self._store.notebook(run_id)
+        return Bundle(run=run, events=events, graph=graph, notebook=notebook), False
+
+    def blobs(self, events: list[Event]) -> Iterator[Blob | None]:
+        for ref in references(events):
+            try:
+                yield read_blob(self._store.contents(), ref)
+            except SzalError:
+                yield None
+
+
+def _told_by(run_id: str, events: list[Event]) -> StoredRun:
+    snapshot = fold(events)
+    return StoredRun(
+        id=run_id,
+        flow=snapshot.flow,
+        version=snapshot.version,
+        state=snapshot.state,
+        shown_state=snapshot.state.value,
+        is_owned=False,
+        reason=snapshot.reason,
+        created_at=snapshot.created_at or 0.0,
+        started_at=snapshot.started_at,
+        ended_at=snapshot.ended_at,
+        notebook_path=None,
+        output_path=None,
+        params={},
+        packages={},
+        interactive=True,
+        owner=None,
+        launcher=None,
+        epoch=snapshot.epoch,
+        lease_until=None,
+        events=snapshot.events,
+        imported=False,
+    )
+
+
+def _bare_graph(events: list[Event]) -> FlowGraph:
+    first = events[0] if events else None
+    if not isinstance(first, RunCreated):
+        raise StoreUnusable("the run", "it does not begin with its creation")
+    steps = tuple(Step(name=name) for name in first.steps)
+    flow = FlowDefinition(name=first.flow, version=first.version, steps=steps)
+    return FlowGraph(flow=flow, nodes=tuple(StepNode(step=step) for step in steps))

@@ -1,0 +1,161 @@
+"""`szal run`: what is run, what is saved and printed, and the exit code, for notebooks that end in each way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from szal_nb.app.execution import exit_of
+from szal_nb.app.exit import ExitCode
+from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
+from szal_nb.model.value import ErrorInfo
+from szal_nb.notebook.batch import BatchResult, Ended
+from szal_nb.store.runs import StoredRun
+from tests.promises.shell import Shell, states, write_notebook
+
+HEAD = "%load_ext szal_nb\n%szal_flow sales"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+
+
+def saved(path):
+    return json.loads(Path(path).read_text())["cells"]
+
+
+@pytest.mark.serial
+def test_a_failing_step_skips_its_dependents_and_is_exit_1_here_and_with_papermill(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        HEAD,
+        "%%szal_step load\nx = 1",
+        "%%szal_step broken\n\ny = x / 0",
+        "%%szal_step below\nz = y",
+        "%%szal_step beside\nw = x + 1",
+        "run = %szal_run",
+        "print('never')",
+    )
+
+    code, document = shell.json("run", "nb.ipynb")
+
+    (run,) = document["runs"]
+    assert (code, document["exit"], document["error_type"]) == (1, 1, "RunFailed")
+    assert states(run) == {"load": "completed", "broken": "failed", "below": "skipped", "beside": "completed"}
+    cells = {cell["id"]: cell for cell in saved(document["output"]) if cell["cell_type"] == "code"}
+    assert "division by zero" in cells["cell-3"]["outputs"][-1]["evalue"]
+    assert cells["cell-6"]["metadata"]["papermill"]["status"] == "failed"
+    assert cells["cell-7"]["metadata"]["papermill"]["status"] == "pending"
+    assert cells["cell-7"]["outputs"] == []
+
+    papermill = [str(Path(sys.executable).with_name("papermill")), "--engine", "szal"]
+    assert shell.call("nb.ipynb", "out.ipynb", program=papermill)[0] == 1
+    by_papermill = shell.show(shell.runs()[0]["id"])
+    assert (by_papermill["state"], states(by_papermill)) == ("failed", states(run))
+
+
+@pytest.mark.serial
+def test_a_notebook_that_does_not_run_its_flow_is_run_all_the_same(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        "%load_ext szal_nb",
+        {"source": "rows = 1", "metadata": {"tags": ["parameters"]}},
+        "%%szal_step load\nprint('rows', rows)",
+    )
+
+    code, out, err = shell.call("run", "nb.ipynb", "-p", "rows", "5")
+
+    (run,) = shell.runs()
+    assert (code, run["state"], run["params"]) == (0, "completed", {"rows": 5}), err
+    assert f"Run {run['id']} of notebook: completed" in out
+    assert "  completed  load" in err
+    output = shell.folder / ".szal" / "runs" / f"{run['id']}.ipynb"
+    assert f"notebook  {output}\n" in out
+    added = saved(output)[-1]
+    assert (added["source"], added["metadata"]["tags"]) == (["%szal_run"], ["szal-run"])
+    assert added["outputs"], "the picture is in the saved notebook"
+    assert "szal-run" not in (shell.folder / "nb.ipynb").read_text()
+
+
+@pytest.mark.serial
+def test_a_notebook_without_steps_is_executed_and_its_failure_told(shell):
+    write_notebook(shell.folder / "nb.ipynb", "print('hello')", "import os\nos.write(1, b'past the channels')\n1 / 0")
+
+    code, document = shell.json("run", "nb.ipynb", "-o", "deep/out.ipynb")
+
+    assert (code, document["runs"], document["error_type"]) == (1, [], "ZeroDivisionError")
+    assert Path(document["output"]) == shell.folder / "deep" / "out.ipynb"
+    texts = [
+        output["text"] for cell in saved(document["output"]) for output in cell.get("outputs", ()) if "text" in output
+    ]
+    assert ["hello\n"] in texts
+
+
+@pytest.mark.serial
+def test_an_attempt_that_takes_too_long_is_exit_124(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        HEAD,
+        "%%szal_step slow --timeout 50ms\nimport asyncio\nawait asyncio.sleep(30)",
+        "%szal_run",
+    )
+
+    code, document = shell.json("run", "nb.ipynb")
+
+    assert (code, document["ended"], states(document["runs"][0])) == (
+        124,
+        "a timeout ended the run",
+        {"slow": "failed"},
+    )
+
+
+def result(ended, error_name=""):
+    return BatchResult(ended=ended, output=Path("out.ipynb"), error_name=error_name, error="…")
+
+
+def run_in(state, shown=None, error=None):
+    step = StepSnapshot(name="a", state=StepState.FAILED if error else StepState.COMPLETED)
+    step.error = ErrorInfo(type=error) if error else None
+    fields = dict.fromkeys(StoredRun.__struct_fields__)
+    run = StoredRun(**{**fields, "id": "r", "flow": "f", "state": state, "shown_state": shown or state.value})
+    return run, RunSnapshot(flow="f", state=state, steps={"a": step})
+
+
+CODES = {
+    "completed": (result(Ended.COMPLETED), [run_in(RunState.COMPLETED)], ExitCode.COMPLETED),
+    "nothing to resume": (None, [run_in(RunState.COMPLETED)], ExitCode.COMPLETED),
+    "a step failed": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.FAILED, error="ValueError")],
+        ExitCode.FAILED,
+    ),
+    "a step failed and nobody minded": (result(Ended.COMPLETED), [run_in(RunState.FAILED, error="E")], ExitCode.FAILED),
+    "a cell failed after the run": (result(Ended.FAILED, "KeyError"), [run_in(RunState.COMPLETED)], ExitCode.FAILED),
+    "an invalid flow": (result(Ended.FAILED, "FlowCycle"), [], ExitCode.INVALID),
+    "a run of another process": (result(Ended.FAILED, "RunOwned"), [], ExitCode.USAGE),
+    "a step timed out": (result(Ended.FAILED), [run_in(RunState.FAILED, error="StepTimeout")], ExitCode.TIMED_OUT),
+    "a cell timed out": (result(Ended.TIMED_OUT), [], ExitCode.TIMED_OUT),
+    "a run was cancelled": (result(Ended.FAILED, "RunFailed"), [run_in(RunState.CANCELLED)], ExitCode.INTERRUPTED),
+    "interrupted": (result(Ended.INTERRUPTED), [run_in(RunState.CANCELLED)], ExitCode.INTERRUPTED),
+    "terminated": (result(Ended.TERMINATED), [run_in(RunState.RUNNING, "crashed")], ExitCode.INTERRUPTED),
+    "the kernel died": (result(Ended.KERNEL_DIED), [run_in(RunState.RUNNING, "crashed")], ExitCode.KERNEL_DIED),
+    "paused": (result(Ended.COMPLETED), [run_in(RunState.PAUSED)], ExitCode.WAITING),
+    "a cell failed while a run went on": (
+        result(Ended.FAILED, "KeyError"),
+        [run_in(RunState.RUNNING, "crashed")],
+        ExitCode.FAILED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_exit_code_tells_the_end(name):
+    ended, runs, code = CODES[name]
+
+    assert exit_of(ended, runs) is code

@@ -1,0 +1,133 @@
+"""The committed bundles in a real browser, without Jupyter: a page, a model that answers, and nothing from a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from szal_nb.widget.dag import STATIC
+
+CHROMIUM = shutil.which("chromium")
+ADDRESS = "http://picture.test/"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+
+# What anywidget gives a widget, with a kernel that acknowledges and tells details.
+MODEL = """
+import widget from "/dag.js";
+const nextFrame = window.requestAnimationFrame.bind(window);
+window.drawn_ms = [];
+window.requestAnimationFrame = (draw) => nextFrame((at) => {
+  const start = performance.now();
+  draw(at);
+  window.drawn_ms.push(performance.now() - start);
+});
+const data = await (await fetch("/data.json")).json();
+const { steps, ...run } = data.view.run;
+const traits = {
+  graph: data.view.graph,
+  run: { ...run, seq: 0, delta: {} },
+  facts: { seq: 0, steps },
+  actions: ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "fork"],
+};
+const listeners = {};
+const emit = (event, value) => [...(listeners[event] ?? [])].forEach((listener) => listener(value));
+const answer = (message) => {
+  emit("msg:custom", { type: "ack", id: message.id, action: message.action });
+  const details = data.details[message.step];
+  if (message.action === "details" && details) emit("msg:custom", { type: "details", id: message.id, step: message.step, details });
+  if (message.action === "history") emit("msg:custom", { type: "history", id: message.id, attempts: data.timeline, frames: data.frames });
+};
+window.sent = [];
+window.isDead = false;
+const model = {
+  get: (name) => traits[name],
+  on: (event, listener) => (listeners[event] ??= new Set()).add(listener),
+  off: (event, listener) => listeners[event]?.delete(listener),
+  send: (message) => { window.sent.push(message); if (!window.isDead) setTimeout(() => answer(message), 1); },
+};
+window.states = () => traits.run.states;
+window.change = (changes) => { traits.run = { ...traits.run, delta: {}, ...changes, seq: traits.run.seq + 1 }; emit("change:run"); };
+const start = performance.now();
+const element = document.getElementById("host");
+const ends = [widget.initialize({ model }), widget.render({ model, el: element })];
+window.end = () => ends.forEach((end) => end?.());
+requestAnimationFrame(() => requestAnimationFrame(() => { document.documentElement.dataset.painted_ms = performance.now() - start; }));
+if (traits.run.now) emit("change:run");
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def picture_page(
+    browser: Browser,
+    view: dict[str, Any],
+    *,
+    details: dict[str, Any] | None = None,
+    history: dict[str, Any] | None = None,
+    is_dark: bool = False,
+    width: int = 1040,
+    height: int = 760,
+) -> Iterator[Page]:
+    """A page with the widget on `view`, painted; fails at the end if anything in it failed or asked for a network."""
+    data = {"view": view, "details": details or {}, **(history or {"timeline": [], "frames": []})}
+    background = "#111318" if is_dark else "#ffffff"
+    page_text = (
+        f'<!doctype html><html lang="en"><title>Picture</title><style>body{{margin:16px;background:{background}}}</style>'
+        '<main id="host"></main><script type="module" src="/model.js"></script>'
+    )
+    texts = {
+        "": ("text/html", page_text),
+        "model.js": ("text/javascript", MODEL),
+        "dag.js": ("text/javascript", (STATIC / "dag.js").read_text(encoding="utf-8")),
+        "data.json": ("application/json", json.dumps(data)),
+    }
+    wrong: list[str] = []
+
+    def answer(route: Route) -> None:
+        kind, text = texts.get(route.request.url.removeprefix(ADDRESS), ("", ""))
+        if not kind:
+            wrong.append(f"asked for {route.request.url}")
+            route.abort()
+            return
+        route.fulfill(body=text, content_type=f"{kind}; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if is_dark else "light",
+        device_scale_factor=1.5,
+    )
+    try:
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"a dialog opened: {dialog.message}"))
+        page.route("**/*", answer)
+        page.goto(ADDRESS)
+        page.wait_for_selector("html[data-painted_ms]")
+        yield page
+        assert wrong == []
+    finally:
+        context.close()
+
+
+def save_screenshot(page: Page, folder: Path, name: str) -> None:
+    """Keeps what the page shows, for a person to judge."""
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")

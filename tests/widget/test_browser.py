@@ -1,0 +1,281 @@
+"""The picture as a browser draws it. The screenshots go to `build/pictures`: look at them after a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.state import fold
+from szal_nb.model.step import Step
+from szal_nb.widget.history import history_view, timeline_view
+from szal_nb.widget.report import render_report
+from szal_nb.widget.view import details_view, view_state
+from tests.widget.browser import CHROMIUM, chromium, picture_page, save_screenshot
+from tests.widget.flows import (
+    OUTPUTS,
+    RUN_ID,
+    SALES_EVENTS,
+    T0,
+    sales,
+    sales_run,
+    sales_waiting,
+    warehouse,
+    warehouse_events,
+)
+
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed; `make e2e` installs it"),
+]
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "build" / "pictures"
+AXE = ROOT / "extension" / "node_modules" / "axe-core" / "axe.min.js"
+
+MOMENTS = {
+    "idle": lambda: None,
+    "running": lambda: sales_run(10),
+    "waiting": sales_waiting,
+    "failed": sales_run,
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+def sales_view(moment: str):
+    snapshot = MOMENTS[moment]()
+    return view_state(sales(), snapshot, run_id=RUN_ID if snapshot else None, now=T0 + 4.9)
+
+
+def sales_details():
+    return {node.step.name: details_view(sales(), sales_run(), node.step.name, OUTPUTS) for node in sales().nodes}
+
+
+def sales_history():
+    return {**history_view(sales(), SALES_EVENTS), "timeline": timeline_view(sales(), sales_run())}
+
+
+def shown_states(page) -> dict[str, str]:
+    return page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('[data-step]')].map((n) => [n.dataset.step, n.dataset.state]))"
+    )
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_every_moment_is_drawn_and_axe_finds_nothing(browser, moment, is_dark):
+    with picture_page(browser, sales_view(moment), details=sales_details(), is_dark=is_dark) as page:
+        page.click('[data-step="by_region"] .szal-card')
+        page.wait_for_selector(".szal-panel-body > *")
+        assert page.locator(".szal-dag").get_attribute("data-theme") == ("dark" if is_dark else "light")
+        save_screenshot(page, PICTURES, f"{moment}_{'dark' if is_dark else 'light'}")
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = page.evaluate("axe.run('.szal-dag', { iframes: false })")
+
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]][:3]) for rule in found["violations"]] == []
+
+
+@pytest.mark.parametrize("count", [50, 500, 2000])
+def test_large_flows_are_on_the_screen_at_once(browser, count):
+    graph = warehouse(count)
+    view = view_state(graph, fold(warehouse_events(graph)), run_id="r")
+    with picture_page(browser, view, height=900) as page:
+        save_screenshot(page, PICTURES, f"steps_{count}")
+
+        box = page.locator(".szal-scene").bounding_box()
+        cards = page.evaluate(
+            "[...document.querySelectorAll('.szal-node')].map((n) => n.getBoundingClientRect().toJSON())"
+        )
+
+    assert len(cards) == count
+    assert min(card["left"] for card in cards) >= box["x"]
+    assert max(card["right"] for card in cards) <= box["x"] + box["width"]
+    assert max(card["bottom"] for card in cards) <= box["y"] + box["height"]
+
+
+def test_cards_never_overlap_and_their_text_stays_inside(browser):
+    graph = warehouse(50)
+    with picture_page(browser, view_state(graph, fold(warehouse_events(graph)))) as page:
+        overlaps, spills = page.evaluate(
+            """() => {
+              const boxes = [...document.querySelectorAll('.szal-card')].map((card) => card.getBoundingClientRect());
+              const overlaps = boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) =>
+                a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1));
+              const spills = [...document.querySelectorAll('.szal-card')].filter((card) => {
+                const box = card.getBoundingClientRect();
+                return [...card.children].some((part) => part.getBoundingClientRect().right > box.right + 0.5);
+              });
+              return [overlaps.length, spills.length];
+            }"""
+        )
+
+    assert (overlaps, spills) == (0, 0)
+
+
+def test_a_double_click_meets_the_same_node_twice_and_nothing_moves_under_the_pointer(browser):
+    with picture_page(browser, sales_view("failed"), details=sales_details()) as page:
+        before = page.locator('[data-step="plot"]').bounding_box()
+        page.dblclick('[data-step="plot"] .szal-card')
+
+        assert page.locator('[data-step="plot"]').bounding_box() == before
+        assert page.inner_text(".szal-panel-name") == "plot"
+
+
+def test_everything_can_be_done_by_keyboard(browser):
+    with picture_page(browser, sales_view("failed"), details=sales_details()) as page:
+        page.focus('[data-step="load"] .szal-card')
+        if page.get_attribute(".szal-scene", "data-direction") == "TB":
+            page.keyboard.press("t")
+        for key in ("ArrowRight", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        page.wait_for_selector(".szal-traceback, .szal-table")
+        opened = page.inner_text(".szal-panel-name")
+        page.keyboard.press("Escape")
+        closed = page.is_hidden(".szal-panel")
+        page.keyboard.press("/")
+        page.keyboard.type("summ")
+        page.keyboard.press("Enter")
+        found = page.evaluate("document.activeElement.closest('[data-step]').dataset.step")
+
+    assert opened in ("by_region", "by_month")
+    assert closed
+    assert found == "summary"
+
+
+def test_the_slider_moves_the_whole_picture_through_the_run(browser):
+    with picture_page(browser, sales_view("failed"), details=sales_details(), history=sales_history()) as page:
+        page.click('[data-tool="timeline"]')
+        page.wait_for_selector(".szal-bar")
+        page.focus(".szal-range")
+        for _ in range(6):
+            page.keyboard.press("ArrowLeft")
+        page.wait_for_selector('[data-step="by_region"][data-state="running"]')
+        past = shown_states(page)
+        save_screenshot(page, PICTURES, "time_travel")
+        page.click("text=Back to the end")
+        page.wait_for_selector('.szal-dag[data-run-state="failed"]')
+        present = shown_states(page)
+
+    assert past == {
+        "load": "completed",
+        "clean": "completed",
+        "by_region": "running",
+        "by_month": "running",
+        "plot": "pending",
+        "summary": "pending",
+    }
+    assert present["by_region"] == "failed"
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "</style><script>alert(1)</script>",
+    "\u202egnp.exe",
+    "x" * 1_000_000,
+    "日本語" * 200,
+    "a\u0300" * 500,
+    "'\"`${alert(1)}",
+    "__proto__",
+    "constructor",
+    "",
+]
+
+
+def test_hostile_names_and_texts_run_nothing_and_break_nothing(browser):
+    steps = []
+    for name in HOSTILE:
+        step = Step(name="plain", raw=name, tags=(name,))
+        object.__setattr__(step, "name", name)
+        steps.append(step)
+    nodes = tuple(StepNode(step=step, gives=(step.name,), notes=(step.name,)) for step in steps)
+    edges = tuple(
+        Edge(source=HOSTILE[0], target=name, kind=EdgeKind.DATA, names=(name,), reason=name, remedy=name)
+        for name in HOSTILE[1:]
+    )
+    flow = FlowDefinition(name=HOSTILE[3], steps=tuple(steps))
+    view = view_state(FlowGraph(flow=flow, nodes=nodes, edges=edges), None)
+    with picture_page(browser, view) as page:
+        for number in range(len(HOSTILE)):
+            page.click(f'.szal-node[data-node="{number}"] .szal-card', force=True)
+            for tab in ("result", "code", "log", "attempts", "why"):
+                page.click(f'[data-tab="{tab}"]')
+            page.keyboard.press("Escape")
+        page.wait_for_timeout(50)
+        save_screenshot(page, PICTURES, "hostile")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        scripts = page.evaluate("document.querySelectorAll('.szal-dag script, .szal-dag img').length")
+
+    assert width <= 1040
+    assert scripts == 0
+
+
+def test_a_kernel_that_is_gone_leaves_the_last_picture_with_an_explanation(browser):
+    with picture_page(browser, sales_view("running")) as page:
+        page.evaluate("window.isDead = true")
+        page.click('.szal-header [data-action="cancel"]')
+        page.wait_for_selector(".szal-message:not([hidden])", timeout=6000)
+        save_screenshot(page, PICTURES, "no_kernel")
+        disabled = page.is_disabled('.szal-header [data-action="cancel"]')
+
+        page.evaluate("window.isDead = false; window.change({ cancelling: true })")
+        page.wait_for_selector(".szal-message", state="hidden")
+
+    assert disabled
+
+
+def test_drawing_the_changes_of_two_thousand_steps_takes_milliseconds(browser):
+    graph = warehouse(2000)
+    with picture_page(browser, view_state(graph, fold(warehouse_events(graph)), run_id="r")) as page:
+        median = page.evaluate(
+            """async () => {
+              const states = [...window.states()];
+              window.drawn_ms = [];
+              for (let round = 0; round < 40; round++) {
+                for (let at = 0; at < 40; at++) states[(at * 37 + round * 11) % 2000] = "prtwcfsx"[(at + round) % 8];
+                window.change({ states: states.join("") });
+                await new Promise((done) => setTimeout(done, 20));
+              }
+              return window.drawn_ms.sort((a, b) => a - b)[Math.floor(window.drawn_ms.length / 2)];
+            }"""
+        )
+    print(f"median of drawing 40 changes among 2,000 steps: {median:.1f} ms")
+
+    assert median < 20
+
+
+def test_the_report_works_from_a_file_with_no_network(browser, tmp_path):
+    path = tmp_path / "run.html"
+    path.write_text(render_report(sales(), SALES_EVENTS, run_id=RUN_ID), encoding="utf-8")
+    asked: list[str] = []
+    context = browser.new_context(viewport={"width": 1200, "height": 800}, offline=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".szal-bar")
+    page.click('[data-step="by_region"] .szal-card')
+    page.wait_for_selector(".szal-traceback")
+    save_screenshot(page, PICTURES, "report")
+    buttons = page.locator("button[data-action]:visible").count()
+    states = shown_states(page)
+    context.close()
+
+    assert asked == [path.as_uri()]
+    assert wrong == []
+    assert buttons == 0
+    assert states["by_region"] == "failed"
+
+
+def test_the_widget_leaves_nothing_when_it_ends(browser):
+    with picture_page(browser, sales_view("running")) as page:
+        page.evaluate("window.end()")
+
+        assert page.locator(".szal-dag").count() == 0
