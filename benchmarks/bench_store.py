@@ -150,10 +150,12 @@ def compare_arrays(folder: Path) -> list[str]:
 
         def keep() -> None:
             (ref,) = journal.keep("s0", 1, {"a": array}, {"a"})
-            store._files.path_of(str(ref.hash)).unlink()  # noqa: SLF001 so that the next round writes it again
+            store.files.path_of(str(ref.hash)).unlink()  # so that the next round writes it again
 
         least, own = time_of(write), time_of(keep)
-    print(f"100 MB array: written {least * 1000:.0f} ms, kept {own * 1000:.0f} ms, ratio {own / least:.2f} (target 1.5)")
+    print(
+        f"100 MB array: written {least * 1000:.0f} ms, kept {own * 1000:.0f} ms, ratio {own / least:.2f} (target 1.5)"
+    )
     return ["100 MB array"] if own > least * ARRAY_RATIO else []
 
 
@@ -166,7 +168,9 @@ def compare_listing(folder: Path) -> list[str]:
         async def one() -> None:
             journal = store.begin(NewRun(run_id=new_run_id(), graph=graph, params={"region": "EU"}))
             created = RunCreated(at=time.time(), flow="chain", steps=("s0", "s1"))
-            await journal.append([created, RunStarted(at=time.time()), StepStarted(at=time.time(), step="s0", attempt=1)])
+            await journal.append(
+                [created, RunStarted(at=time.time()), StepStarted(at=time.time(), step="s0", attempt=1)]
+            )
             await journal.append([StepCompleted(at=time.time(), step="s0", attempt=1)])
 
         await asyncio.gather(*(one() for _ in range(LISTED)))

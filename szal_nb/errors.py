@@ -93,6 +93,10 @@ class RunFailed(RunError):
             lines.append(self.hint)
         return "\n".join(lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: where the run was awaited tells nothing, and each failure stands with its step."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class StepTimeout(RunError):
     """An attempt took longer than its step's `--timeout`."""

@@ -58,7 +58,7 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         gives=tuple(_given(name, walker, state, lines) for name in given),
         changes=_strongest(record.changes),
         deletes=tuple(walker.deleted.values()),
-        imports=tuple(_joined(name, walker.imports[name]) for name in imported if name in walker.imports),
+        imports=tuple(_joined(walker.imports[name]) for name in imported if name in walker.imports),
         states=_distinct(record.states),
         captured=tuple(dict.fromkeys(record.captured)),
         builtins=tuple(record.builtins.values()),
@@ -99,7 +99,7 @@ def _function_source(name: str, value: Value, lines: list[str]) -> str:
     return text if len(body) == 1 and isinstance(body[0], type(node)) else ast.unparse(node)
 
 
-def _joined(name: str, found: list[ImportedName]) -> ImportedName:
+def _joined(found: list[ImportedName]) -> ImportedName:
     """One import of a name; alternatives are tried in the order in which they are written."""
     statements = list(dict.fromkeys(one.statement for one in found))
     text = statements[-1]

@@ -35,7 +35,7 @@ def in_order(names: Sequence[str], edges: Iterable[Edge]) -> list[str] | None:
 
 
 def cycle_in(names: Sequence[str], edges: Iterable[Edge]) -> tuple[str, ...]:
-    """A shortest way round among steps that wait for each other, begun and ended by one name; empty if there is none."""
+    """A way round among steps that wait for each other, begun and ended by one name; empty if there is none."""
     followers, waiting = _indexed(names, edges)
     ready = [index for index, count in enumerate(waiting) if count == 0]
     left = len(names)

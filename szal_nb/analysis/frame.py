@@ -13,7 +13,9 @@ from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Val
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
 # Names that every namespace has and no step gives.
-ALWAYS_THERE = frozenset({"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__", "__class__"})
+ALWAYS_THERE = frozenset(
+    {"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__", "__class__"}
+)
 
 
 class Surface:
@@ -233,7 +235,7 @@ class Frame:
         if self.is_module:
             self.given_lines.setdefault(name, line)
 
-    def bind_global(self, name: str, value: Value, line: int, is_sure: bool) -> None:
+    def bind_global(self, name: str, value: Value, line: int, *, is_sure: bool) -> None:
         """A function that is called here binds a global."""
         if not self.is_module:
             self.global_names.add(name)

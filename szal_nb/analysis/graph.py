@@ -7,10 +7,11 @@ NotebookName(kind: "module" | "function" | "class" | "callable" | "data", source
 Raises InvalidStep, InvalidFlow or FlowCycle, before anything runs.
 
 What the nodes say: `bindings` are values to put into the step's namespace under `name`; a binding of the same name
-as one of `changes` is changed in place by the step, which then gives the name again. `gives` are the names bound by the
-body; values are recorded of `gives` and of `changes`. `imports` are statements to run in the namespace. `definitions` are
-names of the notebook to put there as they are; plain functions among them, and functions that steps give, must be
-rebuilt over the namespace. A name that is both in `definitions` and bound from a step is such a function of a step.
+as one of `changes` is changed in place by the step, which then gives the name again. `gives` are the names bound by
+the body; values are recorded of `gives` and of `changes`. `imports` are statements to run in the namespace, before
+anything else. `definitions` are names of the notebook to put there as they are; plain functions among them, and
+functions that steps give, must be rebuilt over the namespace. A name that is both in `definitions` and bound from a
+step is such a function of a step.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
@@ -38,6 +39,40 @@ def is_plain_function(source: str) -> bool:
     return False
 
 
+@dataclass(slots=True)
+class _Found:
+    """A context while it is gathered."""
+
+    modules: list[tuple[str, str]] = field(default_factory=list)
+    functions: list[tuple[str, str]] = field(default_factory=list)
+    classes: list[tuple[str, str]] = field(default_factory=list)
+    kinds: list[tuple[str, str]] = field(default_factory=list)
+
+    def context(self) -> Context:
+        """The context, equal for equal names whatever their order."""
+        return Context(
+            tuple(sorted(self.modules)),
+            tuple(sorted(self.functions)),
+            tuple(sorted(self.classes)),
+            tuple(sorted(self.kinds)),
+        )
+
+
+def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
+    source = known.source or ""
+    if known.kind == NameKind.MODULE:
+        found.modules.append((name, module_of(name, known)))
+        return ""
+    if known.kind == NameKind.DATA:
+        found.kinds.append((name, ""))
+        return ""
+    if known.kind != NameKind.CLASS and source and is_plain_function(source):
+        found.functions.append((name, source))
+    else:
+        found.classes.append((name, source))
+    return source
+
+
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
@@ -46,52 +81,32 @@ class Helpers:
 
     def context(self, mentioned: Iterable[str]) -> Context:
         """What is known, at this point of the flow, of all these names and of those that functions among them use."""
-        versions, around, imported = self._known_names.versions, self._known_names.around, self._known_names.imported
-        modules: list[tuple[str, str]] = []
-        functions: list[tuple[str, str]] = []
-        classes: list[tuple[str, str]] = []
-        kinds: list[tuple[str, str]] = []
+        found = _Found()
         seen = set(mentioned)
         todo = list(seen)
         while todo:
-            name = todo.pop()
-            source = ""
-            version = versions.get(name)
-            known = around.get(name) if version is None else None
-            if version is not None:
-                source = version.function
-                (functions if source else kinds).append((name, source or version.kind))
-            elif known is not None:
-                source = self._known(name, known, modules, functions, classes, kinds)
-            elif name in imported:
-                modules.append((name, imported[name].module))
+            source = self._add(todo.pop(), found)
             for inner in mentioned_by(source) if source else ():
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
-        return Context(tuple(sorted(modules)), tuple(sorted(functions)), tuple(sorted(classes)), tuple(sorted(kinds)))
+        return found.context()
 
-    def _known(
-        self,
-        name: str,
-        known: NotebookName,
-        modules: list[tuple[str, str]],
-        functions: list[tuple[str, str]],
-        classes: list[tuple[str, str]],
-        kinds: list[tuple[str, str]],
-    ) -> str:
-        source = known.source or ""
-        if known.kind == NameKind.MODULE:
-            modules.append((name, module_of(name, known)))
+    def _add(self, name: str, found: _Found) -> str:
+        """Adds what is known of a name; its source, if it is one of code."""
+        version = self._known_names.versions.get(name)
+        if version is not None:
+            if version.function:
+                found.functions.append((name, version.function))
+            else:
+                found.kinds.append((name, version.kind))
+            return version.function
+        known = self._known_names.around.get(name)
+        if known is None:
+            if name in self._known_names.imported:
+                found.modules.append((name, self._known_names.imported[name].module))
             return ""
-        if known.kind == NameKind.DATA:
-            kinds.append((name, ""))
-            return ""
-        if known.kind != NameKind.CLASS and source and is_plain_function(source):
-            functions.append((name, source))
-        else:
-            classes.append((name, source))
-        return source
+        return _add_of_notebook(name, known, found)
 
     def reads_of(self, found: Resolved, name: str) -> list[Read]:
         """The reads behind a class or another callable that is used as it is; refused if a step gives one of them."""
@@ -143,7 +158,7 @@ class Helpers:
                 user = used.get((one.step.name, captured.owner))
                 if user is None:
                     continue
-                givers = [step for step in self._givers(captured.name)]
+                givers = self._givers(captured.name)
                 changers = [step for step in changed.get(captured.name, ()) if step != one.step.name]
                 if len(givers) > 1 or (changers and givers):
                     problem = (

@@ -132,8 +132,8 @@ class CellNames:
 class Context:
     """What is known of the names around a cell; hashable, so that an analysis can be kept.
 
-    `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can be
-    looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values, see `Given`.
+    `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can
+    be looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values: `Given`.
     """
 
     modules: tuple[tuple[str, str], ...] = ()

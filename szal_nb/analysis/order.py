@@ -156,7 +156,7 @@ class _Orderer:
         shared = "" if changed.name == name else f", which may be or hold {changed.name}"
         self.edges.add(Edge(
             source=changed.step, target=target, kind=EdgeKind.ORDER if is_certain else EdgeKind.DOUBT, names=(name,),
-            rule="shared-object", line=line, 
+            rule="shared-object", line=line,
             remedy="" if changed.is_certain else f"--pure {changed.name} on {changed.step}",
             reason=f"{_reads(name, line, '')}{shared}; {changed.step} {verb} it ({what}).",
         ))  # fmt: skip

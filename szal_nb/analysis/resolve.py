@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from szal_nb.analysis.cell import analyze_cell
@@ -11,7 +11,7 @@ from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.helpers import Helpers
-from szal_nb.analysis.names import Change, ImportedName, Read
+from szal_nb.analysis.names import CellNames, Change, ImportedName, Read
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, Surroundings, module_of
 from szal_nb.errors import InvalidStep
@@ -265,67 +265,100 @@ class Resolver:
     def _give(self, found: Resolved) -> None:
         """What the steps below find under the names that this step gives or changes."""
         step, names = found.step, found.names
-        glance = self.glances[step.name]
-
-        def local(objects: Iterable[str]) -> frozenset[str]:
-            result: set[str] = set()
-            for token in objects:
-                if token.startswith("#"):
-                    result.add(f"{step.name}{token}")
-                else:
-                    result |= found.read_objects.get(token, NO_OBJECTS)
-            return frozenset(result)
-
-        for holder, held in names.holds:
-            inside = local(held)
-            for token in local({holder}) if inside else ():
-                self.holds.setdefault(token, set()).update(inside - {token})
+        self._take_over_holds(found)
+        gives = self._given_versions(found)
         given = self.given_by.setdefault(step.name, {})
-        gives: dict[str, Version] = {}
-        for one in names.gives:
-            if step.kind is StepKind.FUNCTION and one.name not in glance.bound and one.name != "_given":
-                continue
-            gives[one.name] = Version(
-                one.name, step.name, local(one.objects), one.kind, one.function, one.is_optional, one.line
-            )
-        if step.kind is StepKind.FUNCTION:
-            for name in step.out or (step.name,):
-                gives.setdefault(name, Version(name, step.name, frozenset({f"{step.name}#value"})))
-        found.given_objects = frozenset(token for version in gives.values() for token in version.objects)
-        for change, objects in found.changes:
-            before = found.from_version.get(change.name)
-            if change.name not in gives:
-                kind = before.kind if before is not None else ""
-                given[change.name] = self.versions[change.name] = Version(
-                    change.name, step.name, objects, kind, line=change.line,
-                    is_doubtful=not change.is_certain, what=change.what,
-                )  # fmt: skip
-                self.deleted.pop(change.name, None)
-        for name, version in gives.items():
-            before = self.versions.get(name)
-            if version.is_optional and before is not None and before.giver != step.name:
-                version = replace(
-                    version, objects=version.objects | before.objects, is_optional=before.is_optional, fallback=before,
-                    kind=version.kind if version.kind == before.kind else "",
-                )  # fmt: skip
-            given[name] = self.versions[name] = version
-            self.deleted.pop(name, None)
+        for version in (*self._changed_versions(found, gives), *gives.values()):
+            before = self.versions.get(version.name)
+            given[version.name] = self.versions[version.name] = self._or_as_before(version, before)
+            self.deleted.pop(version.name, None)
         for read in names.deletes:
             if read.name not in gives:
                 self.versions.pop(read.name, None)
                 self.deleted[read.name] = (step.name, read.line)
-        for one in names.imports:
-            self.versions.pop(one.name, None)
-            self.imported[one.name] = one
-        for name in step.out:
-            if name not in gives and name not in given and not names.dynamic:
-                raise InvalidStep(
-                    step.name, f"--out names {name!r}, which the step does not give.",
-                    _near(name, given) or f"It gives {', '.join(given) or 'nothing'}.",
-                )  # fmt: skip
+        for imported in names.imports:
+            self.versions.pop(imported.name, None)
+            self.imported[imported.name] = imported
+        self._check_out(step, given, names)
         found.gives = tuple(gives)
         if names.dynamic:
             self.dynamic_step = step.name
+
+    def _objects(self, found: Resolved, tokens: Iterable[str]) -> frozenset[str]:
+        """The flow's objects for the tokens of a cell's analysis."""
+        result: set[str] = set()
+        for token in tokens:
+            if token.startswith("#"):
+                result.add(f"{found.step.name}{token}")
+            else:
+                result |= found.read_objects.get(token, NO_OBJECTS)
+        return frozenset(result)
+
+    def _take_over_holds(self, found: Resolved) -> None:
+        for holder, held in found.names.holds:
+            inside = self._objects(found, held)
+            for token in self._objects(found, {holder}) if inside else ():
+                self.holds.setdefault(token, set()).update(inside - {token})
+
+    def _given_versions(self, found: Resolved) -> dict[str, Version]:
+        step = found.step
+        is_function = step.kind is StepKind.FUNCTION
+        outs = step.out or (step.name,)
+        gives = {
+            one.name: Version(
+                one.name,
+                step.name,
+                self._objects(found, one.objects),
+                one.kind,
+                one.function,
+                is_optional=one.is_optional,
+                line=one.line,
+            )
+            for one in found.names.gives
+            if not is_function or one.name in outs
+        }
+        for name in outs if is_function else ():
+            gives.setdefault(name, Version(name, step.name, frozenset({f"{step.name}#value"})))
+        return gives
+
+    def _changed_versions(self, found: Resolved, gives: Mapping[str, Version]) -> list[Version]:
+        versions = []
+        for change, objects in found.changes:
+            if change.name not in gives:
+                before = found.from_version.get(change.name)
+                versions.append(
+                    Version(
+                        change.name,
+                        found.step.name,
+                        objects,
+                        before.kind if before is not None else "",
+                        line=change.line,
+                        is_doubtful=not change.is_certain,
+                        what=change.what,
+                    )
+                )
+        return versions
+
+    def _or_as_before(self, version: Version, before: Version | None) -> Version:
+        """A name that may stay as it was has the objects of both."""
+        if not version.is_optional or before is None or before.giver == version.giver:
+            return version
+        return replace(
+            version,
+            objects=version.objects | before.objects,
+            is_optional=before.is_optional,
+            fallback=before,
+            kind=version.kind if version.kind == before.kind else "",
+        )
+
+    def _check_out(self, step: Step, given: Mapping[str, Version], names: CellNames) -> None:
+        for name in step.out:
+            if name not in given and not names.dynamic:
+                raise InvalidStep(
+                    step.name,
+                    f"--out names {name!r}, which the step does not give.",
+                    _near(name, given) or f"It gives {', '.join(given) or 'nothing'}.",
+                )
 
     def _pass_through(self, version: Version) -> None:
         """A step that may leave a name as it was takes the old value in, when a later step reads the name."""

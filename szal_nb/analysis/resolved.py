@@ -1,4 +1,4 @@
-"""What is known of names and steps while a flow is resolved: filled by `resolve`, read by `helpers`, `order`, `graph`."""
+"""What is known of names and steps while a flow is resolved: `resolve` fills it, `order` and `graph` read it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ class Resolved:
     vias: dict[str, str] = field(default_factory=dict)
     read_objects: dict[str, frozenset[str]] = field(default_factory=dict)
     changes: list[tuple[Change, frozenset[str]]] = field(default_factory=list)
-    given_objects: frozenset[str] = NO_OBJECTS
     imports: dict[str, str] = field(default_factory=dict)
     definitions: list[str] = field(default_factory=list)
     modules: set[str] = field(default_factory=set)
@@ -54,7 +53,7 @@ class Resolved:
 
 @dataclass(slots=True)
 class Known:
-    """The names at one point of a flow: `around` the notebook's, `versions` of the steps so far, `imported` by any step.
+    """The names at one point of a flow: `around` the notebook's, `versions` of the steps so far, `imported` by a step.
 
     `givers` are the steps that may give a name, wherever they stand.
     """

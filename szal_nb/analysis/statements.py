@@ -192,9 +192,9 @@ class Walker(Expressions):
             self.methods.append((self, function, node))
         elif function is not None and not function.is_plain:
             self.use_callable(function, node)
-            self._capture(function, node.name, "decorated function")
+            self.capture(function, node.name, "decorated function")
 
-    def _capture(self, function: Callable, owner: str, what: str) -> None:
+    def capture(self, function: Callable, owner: str, what: str) -> None:
         """A callable that stays tied to this cell's namespace reads globals of it later."""
         found = self.summary(function)
         frame: Frame | None = self
@@ -222,7 +222,7 @@ class Walker(Expressions):
         # Methods may name the classes around them: they are looked at when those are bound.
         for frame, function, definition in inner.methods:
             frame.use_callable(function, definition)
-            frame._capture(function, definition.name, "method")
+            frame.capture(function, definition.name, "method")
 
     def _return(self, node: ast.Return) -> None:
         value = self.eval(node.value)

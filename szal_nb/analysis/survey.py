@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from szal_nb.analysis.scope import bound_by, outside_of
@@ -25,7 +26,7 @@ _BINDING = (
 
 @dataclass(slots=True)
 class Survey:
-    """`mentioned` are identifiers and words of strings; `imports` stand outside of functions, as does what is `bound`."""
+    """`mentioned` are identifiers and words of strings; `imports` and what is `bound` stand outside of functions."""
 
     mentioned: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
@@ -38,33 +39,38 @@ def survey(tree: ast.AST) -> Survey:
     todo: list[tuple[ast.AST, bool]] = [(tree, True)]
     while todo:
         node, is_own = todo.pop()
-        kind = type(node)
-        if kind is ast.Name:
-            found.mentioned.add(node.id)  # type: ignore[attr-defined]
-            if is_own and type(node.ctx) is ast.Store:  # type: ignore[attr-defined]
-                found.bound.add(node.id)  # type: ignore[attr-defined]
-            continue
-        if kind is ast.Constant:
-            text = node.value  # type: ignore[attr-defined]
-            if type(text) is str and len(text) < _LONGEST_TEXT:
-                found.mentioned.update(_WORD.findall(text))
-            continue
-        if kind is ast.Global:
-            found.mentioned.update(node.names)  # type: ignore[attr-defined]
-            found.bound.update(node.names)  # type: ignore[attr-defined]
-            continue
-        if is_own and isinstance(node, _BINDING):
-            found.bound.update(bound_by(node))
-        elif is_own and isinstance(node, ast.Import | ast.ImportFrom):
-            found.imports.append(node)
-        outside = {id(part) for part in outside_of(node)} if is_own and isinstance(node, _SCOPES) else None
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, list):
-                for part in value:
-                    if isinstance(part, ast.AST):
-                        todo.append((part, is_own and (outside is None or id(part) in outside)))
-            elif isinstance(value, ast.AST):
-                todo.append((value, is_own and (outside is None or isinstance(value, ast.arguments))))
+        if type(node) is ast.Name:
+            found.mentioned.add(node.id)
+            if is_own and type(node.ctx) is ast.Store:
+                found.bound.add(node.id)
+        elif type(node) is ast.Constant:
+            if isinstance(node.value, str) and len(node.value) < _LONGEST_TEXT:
+                found.mentioned.update(_WORD.findall(node.value))
+        else:
+            _note(node, found, is_own=is_own)
+            outside = {id(part) for part in outside_of(node)} if is_own and isinstance(node, _SCOPES) else None
+            todo += [(child, is_own and (outside is None or id(child) in outside)) for child in _children(node)]
     found.imports.reverse()
     return found
+
+
+def _note(node: ast.AST, found: Survey, *, is_own: bool) -> None:
+    if isinstance(node, ast.Global):
+        found.mentioned.update(node.names)
+        found.bound.update(node.names)
+    elif is_own and isinstance(node, _BINDING):
+        found.bound.update(bound_by(node))
+    elif is_own and isinstance(node, ast.Import | ast.ImportFrom):
+        found.imports.append(node)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    # As `ast.iter_child_nodes`, at half the price.
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            for part in value:
+                if isinstance(part, ast.AST):
+                    yield part
+        elif isinstance(value, ast.AST):
+            yield value

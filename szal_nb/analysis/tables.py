@@ -86,7 +86,8 @@ swapaxes take to_device tobytes tofile tolist trace transpose var view get_state
 
 _POLARS = _names("""
 alias and_ approx_n_unique arg_max arg_min arg_sort arg_true arg_unique backward_fill bottom_k cast cbrt chunk_lengths
-clone collect collect_schema cos cosh cum_count cum_max cum_min cum_prod cum_sum cut degrees drop_nans drop_nulls entropy
+clone collect collect_schema cos cosh cum_count cum_max cum_min cum_prod cum_sum cut degrees drop_nans
+drop_nulls entropy
 eq_missing estimated_size ewm_mean ewm_std ewm_sum ewm_var exclude exp explain fill_nan fill_null fold forward_fill
 gather gather_every get_column get_column_index get_columns glimpse group_by group_by_dynamic has_nulls hash hash_rows
 hstack implode index_of interpolate_by is_between is_close is_duplicated is_empty is_finite is_first_distinct is_in
@@ -157,9 +158,16 @@ append appendleft extend extendleft insert setdefault update add put put_nowait 
 add_edges_from setattr set_params fit
 """)
 
+# The only methods of tables that change them, but for `inplace=True`.
+TABLE_CHANGING = {
+    "pandas": _names("insert pop update isetitem"),
+    "polars": _names("insert_column replace_column drop_in_place extend append"),
+}
+
 # Methods of containers: they change the container, not what is in it.
 CONTAINER_METHODS = _names("""
-append appendleft extend extendleft insert remove clear pop popitem popleft setdefault discard update sort reverse rotate
+append appendleft extend extendleft insert remove clear pop popitem popleft setdefault discard update sort
+reverse rotate
 intersection_update difference_update symmetric_difference_update move_to_end add
 """)
 
@@ -195,7 +203,8 @@ KNOWN_LIBRARIES = _names("""
 numpy pandas polars matplotlib sklearn scipy seaborn statsmodels networkx math cmath statistics random itertools
 functools operator collections re json csv pickle os sys time datetime calendar pathlib shutil glob tempfile io string
 textwrap hashlib base64 uuid copy pprint logging warnings typing dataclasses enum decimal fractions heapq bisect zlib
-gzip zipfile tarfile sqlite3 urllib requests httpx bs4 lxml yaml toml tomllib PIL cv2 skimage imageio plotly altair bokeh
+gzip zipfile tarfile sqlite3 urllib requests httpx bs4 lxml yaml toml tomllib PIL cv2 skimage imageio plotly
+altair bokeh
 duckdb pyarrow torch torchvision tensorflow keras xgboost lightgbm catboost nltk spacy gensim transformers IPython
 ipywidgets joblib tqdm contextlib abc inspect platform subprocess threading concurrent asyncio multiprocessing locale
 signal gc traceback types secrets unicodedata difflib html xml email sympy geopandas shapely folium dask xarray

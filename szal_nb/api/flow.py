@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast, overload
 
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.picture import flow_bundle
 from szal_nb.api.run import RunHandle
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
@@ -173,6 +174,9 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        return flow_bundle(self.graph())
 
 
 def opened_store(store: StoreChoice) -> RunStore | None:

@@ -15,7 +15,7 @@ from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
 
@@ -58,6 +58,11 @@ class StepView:
     def name(self) -> str:
         """The step's name."""
         return self._snapshot.name
+
+    @property
+    def node(self) -> StepNode:
+        """The step as the run's flow has it."""
+        return self._run.graph.node(self.name)
 
     @property
     def state(self) -> str:
@@ -122,6 +127,11 @@ class StepView:
 
     def __repr__(self) -> str:
         return f"<step {self.name}: {self.state}>"
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        from szal_nb.api.picture import step_bundle  # late: a picture knows runs, and a run knows only this of it
+
+        return step_bundle(self)
 
 
 class RunValues:
@@ -210,6 +220,11 @@ class Run:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
         return self._source.value(step, name)
 
+    @property
+    def recorded(self) -> Recorded:
+        """What the run has shown, apart from the run: it does not keep the run's values alive."""
+        return self._recorded
+
     def outputs(self, step: str) -> tuple[Output, ...]:
         """What the newest attempt of `step` showed."""
         return self._recorded.of(step)
@@ -234,6 +249,11 @@ class Run:
     def __repr__(self) -> str:
         done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())
         return f"<run {self.id} of {self.flow}: {self.state}, {done} of {len(self.snapshot.steps)} steps completed>"
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        from szal_nb.api.picture import run_bundle  # late: as in StepView
+
+        return run_bundle(self)
 
 
 class _LiveValues:

@@ -84,7 +84,8 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
     """The line that shows `event`, in the state that it led to; None if it needs none."""
     match event:
         case RunCreated():
-            return f"Run {run_id} of {event.flow}: {len(event.steps)} steps"
+            count = len(event.steps)
+            return f"Run {run_id} of {event.flow}: {count} step{'s' * (count != 1)}"
         case RunResumed():
             again = f", again: {', '.join(event.rebuilt)}" if event.rebuilt else ""
             return f"Run {run_id} goes on: {len(event.reset)} of {len(snapshot.steps)} steps to run{again}"

@@ -5,12 +5,13 @@ Both execute the same way, so that the record and the saved notebook are the sam
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from szal_nb.notebook.document import Notebook
+from szal_nb.notebook.document import InvalidNotebook, Notebook
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given
 from szal_nb.store.owner import Owner
@@ -61,6 +62,7 @@ def run_notebook(
     kernel_name: str | None = None,
 ) -> BatchResult:
     """Executes `notebook` with these parameters and saves it as `output`, after each cell and at the end."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # late: heavy
     from nbclient.exceptions import CellTimeoutError, DeadKernelError  # late: heavy
     from papermill.exceptions import PapermillExecutionError  # late: heavy
     from papermill.execute import (  # late: heavy
@@ -77,7 +79,9 @@ def run_notebook(
     if given.values or given.secrets:
         inject(nb, notebook, given)
     nb = remove_error_markers(prepare_notebook_metadata(nb, notebook.label, str(output)))
-    output.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        # If there is no such folder then, saving says why.
+        output.parent.mkdir(parents=True, exist_ok=True)
     headless = replace(headless, launcher=Owner.here())
     kernel = nb_kernel_name(nb, kernel_name) if kernel_name or "kernelspec" in nb.metadata else "python3"
     try:
@@ -88,6 +92,12 @@ def run_notebook(
     except Stopped as stopped:
         ended = Ended.INTERRUPTED if stopped.stop is Stop.INTERRUPTED else Ended.TERMINATED
         return BatchResult(ended=ended, output=output)
+    except NoSuchKernel as error:
+        problem = f"It asks for the kernel {error.name!r}, which is not installed here."
+        here = ", ".join(sorted(KernelSpecManager().find_kernel_specs()))
+        raise InvalidNotebook(
+            notebook.label, problem, f"Name another one, such as -k python3; there are: {here}."
+        ) from None
     except DeadKernelError as error:
         return BatchResult(ended=Ended.KERNEL_DIED, output=output, error_name="DeadKernelError", error=str(error))
     except CellTimeoutError as error:

@@ -87,7 +87,10 @@ class SzalClient(PapermillNotebookClient):
                 self.extra_arguments = [*self.extra_arguments, "--IPKernelApp.log_level=CRITICAL"]
             # What a kernel says past its channels must not mix with what this program answers on its stdout.
             await self.async_start_new_kernel(stdout=2, **kwargs)
-            await self.async_start_new_kernel_client()
+            try:
+                await self.async_start_new_kernel_client()
+            except RuntimeError as error:
+                raise DeadKernelError(f"The kernel did not start: {error}") from error
             self.log.info("Executing notebook with kernel: %s", self.kernel_name)
             yield
         finally:
@@ -193,6 +196,9 @@ class SzalClient(PapermillNotebookClient):
         """SIGINT and SIGTERM stop this execution, where it runs in the main thread."""
         loop = asyncio.get_running_loop()
         stops = {signal.SIGINT: Stop.INTERRUPTED, signal.SIGTERM: Stop.TERMINATED}
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # The terminal was closed, and nobody asked for the run to outlive it (nohup).
+            stops[signal.SIGHUP] = Stop.TERMINATED
         before = {number: signal.getsignal(number) for number in stops}
         try:
             for number, stop in stops.items():

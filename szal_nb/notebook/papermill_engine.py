@@ -21,6 +21,7 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager
 from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
+from szal_nb.errors import RunError
 from szal_nb.notebook.client import Stop, Stopped, SzalClient
 from szal_nb.notebook.document import Notebook, parse_notebook
 from szal_nb.notebook.headless import Headless, read_headless
@@ -39,6 +40,7 @@ class RecordedNotebook(NotebookExecutionManager):
     """papermill's record of the cells, which says nothing that did not happen, and is never half written."""
 
     output_path: str | None
+    _is_saved = False
 
     def save(self, **kwargs: Any) -> None:
         """Writes the notebook to its output path, at once for whoever reads it."""
@@ -53,6 +55,12 @@ class RecordedNotebook(NotebookExecutionManager):
         try:
             part.write_text(nbformat.writes(self.nb) + "\n", encoding="utf-8")
             part.replace(target)
+            self._is_saved = True
+        except OSError as error:
+            if not self._is_saved:
+                raise RunError(f"The notebook cannot be saved as {target}: {error.strerror or error}.") from None
+            # The run itself is kept by the store; it need not end because a disk is full.
+            logger.warning("The notebook could not be saved as %s: %s", target, error)
         finally:
             part.unlink(missing_ok=True)
         self.last_save_time = self.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from szal_nb.api.picture import ACTIONS, obey
 from szal_nb.api.run import Recorded, RunHandle
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
@@ -12,7 +13,7 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot
 from szal_nb.widget.view import details_view
 
-_ACTIONS = ("run", "pause", "resume", "cancel", "approve", "reject")
+_ACTIONS = ("run", *ACTIONS)
 
 Publish = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
@@ -51,7 +52,8 @@ class Picture:
     def follow(self, run: RunHandle) -> None:
         """From now on the picture is that of `run`."""
         self._active, self._snapshot, self._run_id = run, run.snapshot, run.id
-        self._recorded = run._recorded  # noqa: SLF001 - what it showed may outlive it, its values may not
+        # What it showed may outlive the run, its values may not.
+        self._recorded = run.recorded
         self.widget.show(run.snapshot, run_id=run.id)
         run.subscribe(self._take)
 
@@ -69,23 +71,12 @@ class Picture:
 
     def obey(self, command: Mapping[str, Any]) -> None:
         """Does what a button asks for, on the loop."""
-        run, action = self._active, command["action"]
-        if action == "run":
+        if command["action"] == "run":
             self._start(self)
-            return
-        if run is None:
+        elif self._active is None:
             raise RunError("There is no run going on.")
-        match action:
-            case "cancel":
-                run.cancel("asked for by a button")
-            case "pause":
-                run.pause("asked for by a button")
-            case "resume":
-                run.resume()
-            case "approve":
-                run.approve(command["step"], command.get("value"))
-            case "reject":
-                run.reject(command["step"], command.get("value"))
+        else:
+            obey(self._active, command)
 
     def _details(self, step: str) -> dict[str, Any]:
         return details_view(self.graph, self._snapshot, step, self._recorded.of(step))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,10 +64,9 @@ def export_run(store: RunStore, run_id: str, target: Path) -> Manifest:
     bundle = read_bundle(store, run_id)
     blobs: dict[str, Blob] = {}
     missing = []
-    loader = store.loader(bundle.run.id)
     for ref in references(bundle.events):
         try:
-            blobs[str(ref.hash)] = read_blob(loader, ref)
+            blobs[str(ref.hash)] = read_blob(store.contents, ref)
         except StoreError:
             missing.append(str(ref.hash))
     manifest = Manifest(
@@ -113,7 +113,7 @@ def import_run(store: RunStore, source: Path) -> StoredRun:
             manifest = _manifest(archive, source)
             bundle = _bundle(archive, manifest)
             write_bundle(store, bundle, _blobs(archive, manifest, source), is_imported=True)
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, EOFError, NotImplementedError) as error:
         raise NotARunFile(str(source), f"it is not an exported run, or was cut off ({error})") from error
     except (msgspec.MsgspecError, IllegalTransition) as error:
         raise NotARunFile(str(source), f"its record does not hold together ({error})") from error

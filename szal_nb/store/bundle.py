@@ -15,15 +15,15 @@ from szal_nb.model.event import Event, RunCreated, StepCompleted
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
 from szal_nb.model.value import ValueRef
+from szal_nb.store.contents import Contents
 from szal_nb.store.failure import StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.runs import RunStore
-from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, INSERT_MISSING_BLOB, Keeper, Loader
+from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, INSERT_MISSING_BLOB, Keeper
 from szal_nb.store.writer import Job
-
 
 _IS_HASH = re.compile(r"[0-9a-f]{32}")
 
@@ -76,9 +76,9 @@ def read_bundle(store: RunStore, run_id: str) -> Bundle:
     return Bundle(run=run, events=store.events(run.id), graph=store.graph(run.id), notebook=store.notebook(run.id))
 
 
-def read_blob(loader: Loader, ref: ValueRef) -> Blob:
+def read_blob(contents: Contents, ref: ValueRef) -> Blob:
     """The content of a stored value, found to match its hash."""
-    form, content = loader.content(ref)
+    form, content = contents.of(ref)
     if isinstance(content, Path):
         return Blob(hash=str(ref.hash), form=form, size=content.stat().st_size, read=content.read_bytes)
     return Blob(hash=str(ref.hash), form=form, size=len(content), read=lambda: content)

@@ -53,10 +53,17 @@ def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = 
     return connection
 
 
+def connect_for_reading(path: Path, options: str = "") -> sqlite3.Connection:
+    """A connection that cannot write and has not looked at the file yet."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro{options}"
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False
+    )
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that can only read. On a read-only medium without a WAL it reads the file as it stands."""
-    uri = f"file:{quote(str(path.absolute()))}"
-    connection = _open_uri(f"{uri}?mode=ro")
+    connection = connect_for_reading(path)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
@@ -66,17 +73,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         if family not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or wal.exists():
             raise
         # WAL needs a file beside the store. Where none can be made, nobody else can write either.
-        connection = _open_uri(f"{uri}?mode=ro&immutable=1")
+        connection = connect_for_reading(path, "&immutable=1")
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _open_uri(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False
-    )
 
 
 def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
@@ -125,14 +126,7 @@ class Reader:
             try:
                 connection = self._connection
                 if connection is None:
-                    check_readable(self._path)
-                    connection = open_for_reading(self._path)
-                    if check_connection(connection, self._path) < VERSION:
-                        connection.close()
-                        raise StoreMissing(
-                            self._path, "It is empty or of an older version; a run brings it up to date."
-                        )
-                    self._connection = connection
+                    connection = self._connection = self._open()
                 connection.execute("BEGIN")
                 try:
                     yield connection
@@ -140,6 +134,16 @@ class Reader:
                     connection.execute("ROLLBACK")
             except FAILURES as error:
                 raise explain(error, self._path) from error
+
+    def _open(self) -> sqlite3.Connection:
+        check_readable(self._path)
+        connection = open_for_reading(self._path)
+        with contextlib.ExitStack() as unless_usable:
+            unless_usable.callback(connection.close)
+            if check_connection(connection, self._path) < VERSION:
+                raise StoreMissing(self._path, "It is empty or of an older version; a run brings it up to date.")
+            unless_usable.pop_all()
+        return connection
 
     def fetch(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """All rows of one query."""

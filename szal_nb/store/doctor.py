@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -18,12 +19,12 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import fold
 from szal_nb.model.step import Step
-from szal_nb.store import projection
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
-from szal_nb.store.database import lock_path, open_for_reading
+from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading
 from szal_nb.store.failure import FAILURES, StoreUnusable
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
+from szal_nb.store.projection import decode_events
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import VERSION
 
@@ -75,7 +76,7 @@ def _files(path: Path) -> Iterator[Finding]:
         yield Finding(
             level=Level.NOTICE,
             about="SQLite",
-            text=f"{version} can damage a WAL that several programs write at once. The store's lock keeps szal_nb safe.",
+            text=f"{version} can damage a WAL that several programs write at once. The lock keeps szal_nb safe.",
             advice="Let no other program write into the store, or use a Python with SQLite 3.51.3 or newer.",
         )
     else:
@@ -131,7 +132,7 @@ def _runs(store: RunStore) -> Iterator[Finding]:
 
 
 def _values(store: RunStore) -> Finding:
-    rows = store.query("SELECT hash FROM blobs WHERE in_file")
+    rows = store.reader.fetch("SELECT hash FROM blobs WHERE in_file")
     named = {str(row[0]) for row in rows}
     files = {file.name: file.stat().st_size for file in store.files.folder.glob("??/*")}
     lost, unnamed = named - files.keys(), files.keys() - named
@@ -159,12 +160,14 @@ def repair(path: Path, target: Path) -> Repaired:
     """
     if target.exists():
         raise StoreUnusable(target, "it exists already; name a file that does not")
-    whole, partial, lost = [], [], []
+    whole: list[str] = []
+    partial: list[str] = []
+    lost: list[tuple[str, str]] = []
     with contextlib.closing(_Ruin(path)) as ruin, RunStore.open(target) as store:
         for run_id in ruin.run_ids():
             try:
                 bundle, is_whole = ruin.bundle(run_id)
-                blobs = [blob for blob in ruin.blobs(bundle.events) if blob is not None]
+                blobs = list(ruin.blobs(bundle.events))
                 is_whole = is_whole and len(blobs) == len(list(references(bundle.events)))
                 write_bundle(store, bundle, blobs, is_imported=bundle.run.imported)
             except (SzalError, *FAILURES) as error:
@@ -174,47 +177,63 @@ def repair(path: Path, target: Path) -> Repaired:
     return Repaired(whole=tuple(whole), partial=tuple(partial), lost=tuple(lost))
 
 
+_RUN_IDS = (
+    "SELECT id FROM runs ORDER BY rowid",
+    "SELECT DISTINCT run_id FROM events",
+    "SELECT DISTINCT run_id FROM steps",
+)
+
+
+class _LenientReader(Reader):
+    """Reads what can be read: a file that is shorter than it says, or whose other pages are damaged."""
+
+    def _open(self) -> sqlite3.Connection:
+        connection = connect_for_reading(self._path)
+        # Set before the first look at the file: without it SQLite refuses one that was cut off as a whole.
+        connection.execute("PRAGMA writable_schema = ON")
+        return connection
+
+
 class _Ruin:
     """A damaged store, read piece by piece: what one query cannot read, another may."""
 
     def __init__(self, path: Path) -> None:
-        self._store = RunStore(path, durability="full", lock=None)
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
         self._path = path
+        self._reader = _LenientReader(path)
+        self._store = RunStore(path, durability=Durability.FULL, lock=None, reader=self._reader)
 
     def close(self) -> None:
-        self._connection.close()
         self._store.close()
 
     def run_ids(self) -> list[str]:
         found: dict[str, None] = {}
-        for sql in ("SELECT id FROM runs ORDER BY rowid", "SELECT DISTINCT run_id FROM events", "SELECT run_id FROM steps"):
-            # Rows that come before the damage are kept.
-            with contextlib.suppress(*FAILURES):
-                for (run_id,) in self._connection.execute(sql):
+        for sql in _RUN_IDS:
+            with contextlib.suppress(SzalError), self._reader.reading() as connection:
+                # Rows that come before the damage count.
+                for (run_id,) in connection.execute(sql):
                     found[str(run_id)] = None
         return list(found)
 
     def bundle(self, run_id: str) -> tuple[Bundle, bool]:
+        """The run, and whether nothing of it is missing."""
         with contextlib.suppress(SzalError):
             return read_bundle(self._store, run_id), True
-        sql = "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq"
-        events = projection.decode_events(self._connection.execute(sql, (run_id,)), str(self._path))
+        rows = self._reader.fetch("SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (run_id,))
+        events = decode_events(cast("list[tuple[int, str, int]]", rows), str(self._path))
         run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
         with contextlib.suppress(SzalError):
             run = self._store.run(run_id)
-        with contextlib.suppress(SzalError):
+        with contextlib.suppress(SzalError, ValueError):
             graph = self._store.graph(run_id)
         with contextlib.suppress(SzalError):
             notebook = self._store.notebook(run_id)
         return Bundle(run=run, events=events, graph=graph, notebook=notebook), False
 
-    def blobs(self, events: list[Event]) -> Iterator[Blob | None]:
+    def blobs(self, events: list[Event]) -> Iterator[Blob]:
+        """Contents that are intact."""
         for ref in references(events):
-            try:
-                yield read_blob(self._store.contents(), ref)
-            except SzalError:
-                yield None
+            with contextlib.suppress(SzalError):
+                yield read_blob(self._store.contents, ref)
 
 
 def _told_by(run_id: str, events: list[Event]) -> StoredRun:

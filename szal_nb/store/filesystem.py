@@ -89,4 +89,3 @@ def has_wal_reset_bug(version: tuple[int, ...] = sqlite3.sqlite_version_info) ->
     if version[:2] == (3, 50):
         return version < (3, 50, 7)
     return (3, 7, 0) <= version < (3, 51, 3)
-

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from szal_nb.model.event import Event
 from szal_nb.model.value import ValueRef
+from szal_nb.store.loading import Loader
 from szal_nb.store.record import RunRecord
-from szal_nb.store.values import Keeper, Loader
+from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Writer
 
 

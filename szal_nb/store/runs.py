@@ -24,6 +24,7 @@ from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.value import ValueRef
 from szal_nb.store import projection
 from szal_nb.store.codecs import Codec
+from szal_nb.store.contents import Contents
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
 from szal_nb.store.failure import StoreDamaged, StoreUnusable, explain
 from szal_nb.store.files import ValueFiles, make_private_folder
@@ -32,13 +33,14 @@ from szal_nb.store.formats import all_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
 from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_text, stored_runs
+from szal_nb.store.loading import Loader, main_module
 from szal_nb.store.locate import FILE, FOLDER, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
 from szal_nb.store.pickling import ResolveClass, class_in
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.snapshots import content_id, graph_from
-from szal_nb.store.values import Keeper, Loader, main_module
+from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Job, Writer, file_owner_is_us
 
 __all__ = ["NewRun", "RunJournal", "RunStore", "StoredRun", "find_store", "new_run_id", "open_store", "values_folder"]
@@ -67,6 +69,7 @@ class RunStore:
         durability: Durability,
         lock: FileLock | None,
         journal_mode: str = "WAL",
+        reader: Reader | None = None,
         temporary: Path | None = None,
         codecs: Sequence[Codec] = (),
         now: Callable[[], float] = time.time,
@@ -74,7 +77,7 @@ class RunStore:
         self.path = path
         self._now = now
         self._codecs = all_codecs(codecs)
-        self._reader = Reader(path)
+        self.reader = Reader(path) if reader is None else reader
         self._lock = lock
         self._writer = None
         if lock is not None:
@@ -82,6 +85,7 @@ class RunStore:
                 path, lock, durability, journal_mode=journal_mode, heartbeat=self._beat, beat_s=HEARTBEAT_S
             )
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
+        self.contents = Contents(self.reader, self.files)
         self._owned: dict[str, RunJournal] = {}
         self._owned_lock = threading.Lock()
         self._temporary = temporary
@@ -136,7 +140,7 @@ class RunStore:
                 journal.close()
         self._is_closed = True
         atexit.unregister(self._at_exit)
-        self._reader.close()
+        self.reader.close()
         if self._writer is not None:
             self._writer.close()
         if self._lock is not None:
@@ -211,7 +215,7 @@ class RunStore:
         if limit is not None and not is_sifted:
             sql += " LIMIT ?"
             parameters.append(limit)
-        found = stored_runs(self._reader.fetch(sql, tuple(parameters)), self._now(), self.path)
+        found = stored_runs(self.reader.fetch(sql, tuple(parameters)), self._now(), self.path)
         if is_sifted:
             found = [run for run in found if run.shown_state == state]
         return found if limit is None else found[:limit]
@@ -221,7 +225,7 @@ class RunStore:
         low = run_id.strip().lower()
         found: list[tuple[object, ...]] = []
         if low:
-            found = self._reader.fetch(
+            found = self.reader.fetch(
                 f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? LIMIT 4",  # noqa: S608 columns are constant
                 (low, low + "\U0010ffff"),
             )
@@ -230,13 +234,13 @@ class RunStore:
             return stored_runs(exact or found, self._now(), self.path)[0]
         near = tuple(str(row[0]) for row in found)
         if not near:
-            ids = [str(row[0]) for row in self._reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
+            ids = [str(row[0]) for row in self.reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
             near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
         raise UnknownRun(run_id, str(self.path), near)
 
     def events(self, run_id: str) -> list[Event]:
         """All events of the run, in order."""
-        rows = self._reader.fetch(
+        rows = self.reader.fetch(
             "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (self.run(run_id).id,)
         )
         return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path))
@@ -250,7 +254,7 @@ class RunStore:
 
     def graph(self, run_id: str) -> FlowGraph:
         """The flow that the run ran, as it was then."""
-        ((flow_id, text),) = self._reader.fetch(
+        ((flow_id, text),) = self.reader.fetch(
             "SELECT flows.id, graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?",
             (self.run(run_id).id,),
         )
@@ -258,7 +262,7 @@ class RunStore:
 
     def notebook(self, run_id: str) -> str | None:
         """The whole notebook that the run was started from, as nbformat JSON text."""
-        rows = self._reader.fetch(
+        rows = self.reader.fetch(
             "SELECT notebooks.id, content FROM notebooks JOIN runs ON notebooks.id = notebook_id WHERE runs.id = ?",
             (self.run(run_id).id,),
         )
@@ -290,8 +294,7 @@ class RunStore:
         run = self.run(run_id)
         return Loader(
             self._codecs,
-            self.files,
-            self._read_blob,
+            self.contents,
             self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
@@ -308,12 +311,10 @@ class RunStore:
         is_trusted = new is not None or (not self.run(run_id).imported and file_owner_is_us(self.path))
         loader = Loader(
             self._codecs,
-            self.files,
-            self._read_blob,
+            Contents(self.reader, self.files, keeper.parked),
             self._class_values_of(run_id),
             is_trusted=is_trusted,
             resolve_class=class_in(main_module()),
-            keeper=keeper,
             identities=identities,
         )
         record = RunRecord(run_id, epoch, keeper, path=str(self.path), now=self._now, new=new)
@@ -350,19 +351,12 @@ class RunStore:
             raise StoreUnusable(self.path, "it was opened for reading only.")
         return self._writer
 
-    def _read_blob(self, digest: str) -> tuple[str, bool, bytes | None] | None:
-        rows = self._reader.fetch("SELECT format, in_file, data FROM blobs WHERE hash = ? AND size >= 0", (digest,))
-        if not rows:
-            return None
-        form, in_file, data = rows[0]
-        return str(form), bool(in_file), cast("bytes | None", data)
-
     def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
         sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
                   WHERE run_id = ? AND name = ? AND is_current AND format = 'pickle' ORDER BY rowid DESC LIMIT 1"""  # noqa: S608
 
         def find(name: str) -> ValueRef | None:
-            rows = self._reader.fetch(sql, (run_id, name))
+            rows = self.reader.fetch(sql, (run_id, name))
             return projection.value_ref(rows[0]) if rows else None
 
         return find

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import io
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 
 import msgspec
 
-from szal_nb.errors import StoreError, ValueUnavailable
+from szal_nb.errors import StoreError
 from szal_nb.model.value import ValueRef
 from szal_nb.store.codecs import Buffer, Codec, Encoded
+from szal_nb.store.contents import Parked
 from szal_nb.store.describing import shape_of, summary_of, type_name
 from szal_nb.store.failure import StoreUnusable
-from szal_nb.store.files import ValueFileDamaged, ValueFiles, hash_of
+from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
-from szal_nb.store.pickling import ResolveClass, TooLargeError, UnknownClassError
+from szal_nb.store.pickling import TooLargeError
 
 INLINE_BYTES = 256 * 1024
 # A name that no later step reads is kept if that is cheap.
 CHEAP_BYTES = 16 * 2**20
 _SEARCHED_AT_ONCE = 4 * 2**20
 _LONGEST_SECRET = 64 * 1024
-# Hash, format, size, and the bytes unless they are in a file.
-_Parked = tuple[str, str, int, bytes | None]
 # A step and its attempt; ("", 0) for the inputs of the run.
 _Place = tuple[str, int]
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
@@ -60,7 +57,7 @@ class Keeper:
         # Whether bytes hold a secret; may be set at any time.
         self.forbidden = forbidden
         self._lock = threading.Lock()
-        self._parked: dict[_Place, dict[str, _Parked]] = {}
+        self._parked: dict[_Place, dict[str, Parked]] = {}
 
     def keep(
         self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
@@ -79,7 +76,7 @@ class Keeper:
             refs.append(ref)
         return tuple(refs)
 
-    def parked(self, digest: str) -> _Parked | None:
+    def parked(self, digest: str) -> Parked | None:
         """The bytes that were kept but are not in the store yet."""
         with self._lock:
             return next((blobs[digest] for blobs in self._parked.values() if digest in blobs), None)
@@ -187,122 +184,3 @@ def _reason(error: Exception) -> str:
         return str(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     return text.encode("utf-8", "backslashreplace").decode()[:300]
-
-
-ReadBlob = Callable[[str], tuple[str, bool, bytes | None] | None]
-
-
-class Loader:
-    """Gives stored values back. Values of one identity are one object, as long as the loader lives.
-
-    `is_trusted`: formats that run code may be loaded. `resolve_class` finds a class of the notebook by its name.
-    """
-
-    def __init__(
-        self,
-        codecs: Sequence[Codec],
-        files: ValueFiles,
-        read_blob: ReadBlob,
-        class_value: Callable[[str], ValueRef | None],
-        *,
-        is_trusted: bool,
-        resolve_class: ResolveClass,
-        keeper: Keeper | None = None,
-        identities: Identities | None = None,
-    ) -> None:
-        self._codecs = {codec.format: codec for codec in codecs}
-        self._files = files
-        self._read_blob = read_blob
-        self._class_value = class_value
-        self._is_trusted = is_trusted
-        # May be set when the notebook's classes are known.
-        self.resolve_class = resolve_class
-        self._keeper = keeper
-        self._identities = identities
-        self._lock = threading.RLock()
-        self._loaded: dict[tuple[str, str], object] = {}
-
-    def load(self, ref: ValueRef) -> object:
-        """The value; `ValueUnavailable` if it was live or is not trusted, `StoreError` if it is damaged."""
-        if ref.hash is None or ref.identity is None:
-            return self.load_fresh(ref)
-        with self._lock:
-            key = (ref.identity, ref.hash)
-            if key not in self._loaded:
-                self._loaded[key] = self.load_fresh(ref)
-                if self._identities is not None:
-                    self._identities.bind(self._loaded[key], ref.identity)
-            return self._loaded[key]
-
-    def load_fresh(self, ref: ValueRef) -> object:
-        """The value as it was stored, in a new object."""
-        if ref.hash is None:
-            return self._living(ref)
-        form, content = self.content(ref)
-        codec = self._codecs.get(form)
-        if codec is None:
-            raise ValueUnavailable(ref.name, f"no installed codec reads the format {form!r}")
-        if not codec.is_safe and not self._is_trusted:
-            reason = f"loading the format {form!r} runs code, and this record is not ours"
-            raise ValueUnavailable(ref.name, f"{reason}. Use --trust if you trust who made it.")
-        return self._decode(codec, content, ref)
-
-    def content(self, ref: ValueRef) -> tuple[str, bytes | Path]:
-        """Format and content of a stored value, found to match its hash; the file's path if it is in a file."""
-        digest = str(ref.hash)
-        form, in_file, data = self._blob(digest, ref.name)
-        if in_file:
-            return form, self._files.check(digest, form, ref.name)
-        # SQLite gives back any type that somebody wrote.
-        content = data if isinstance(data, bytes) else str(data).encode()
-        if hash_of(form, content) != digest:
-            raise ValueFileDamaged(ref.name, "the database")
-        return form, content
-
-    def clear(self) -> None:
-        """Lets all loaded objects go."""
-        with self._lock:
-            self._loaded.clear()
-
-    def _class_of(self, name: str) -> type | None:
-        found: object = self.resolve_class(name)
-        if found is None:
-            # A class that a step of the run gave is a value like any other.
-            first, *rest = name.split(".")
-            ref = self._class_value(first)
-            found = None if ref is None else self.load(ref)
-            for part in rest:
-                found = getattr(found, part, None)
-        return found if isinstance(found, type) else None
-
-    def _living(self, ref: ValueRef) -> object:
-        if self._identities is not None and ref.identity is not None:
-            found = self._identities.object_of(ref.identity)
-            if found is not None:
-                return found
-        raise ValueUnavailable(ref.name, f"it was not stored, because {ref.live or 'no reason was given'}")
-
-    def _blob(self, digest: str, name: str) -> tuple[str, bool, bytes | None]:
-        parked = None if self._keeper is None else self._keeper.parked(digest)
-        if parked is not None:
-            _, form, _, data = parked
-            return form, data is None, data
-        found = self._read_blob(digest)
-        if found is None:
-            raise ValueUnavailable(name, "its content is not in the store any more")
-        return found
-
-    def _decode(self, codec: Codec, data: bytes | Path, ref: ValueRef) -> object:
-        try:
-            return codec.decode(data, self._class_of)
-        except UnknownClassError as error:
-            raise ValueUnavailable(ref.name, str(error)) from error
-        except (StoreError, MemoryError):
-            raise
-        except Exception as error:
-            raise ValueUnavailable(ref.name, f"reading it failed with {type(error).__name__}: {error}") from error
-
-
-def main_module() -> ModuleType | None:
-    """The module in which a notebook or a script runs."""
-    return sys.modules.get("__main__")

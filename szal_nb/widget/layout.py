@@ -3,6 +3,10 @@
 Sugiyama's method: longest-path ranks; long edges pass through bends; barycentre sweeps with the best order kept;
 coordinates by least squares under a minimal distance (pool adjacent violators). Both twins must give the same numbers:
 `tests/contract/layout.json` holds them to it, so a live picture and a saved one agree.
+
+Why not dagre, the usual library: on the same layered graph of 500 steps (5,000) it took 0.99 s (7.5 s) where this takes
+0.02 s (0.17 s) in the same Node, drew 2,392 crossings where this draws 753, and three times the breadth; and it
+would nearly double the 65 kB that every notebook with a picture carries.
 """
 
 from __future__ import annotations

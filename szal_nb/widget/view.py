@@ -156,24 +156,19 @@ def step_facts(step: StepSnapshot) -> JsonObject:
     """What a step did so far; empty for one that did nothing."""
     facts: JsonObject = {}
     if step.attempts:
-        facts["attempts"] = step.attempt
-        facts["started"] = step.started_at
-        if step.ended_at is not None:
-            facts["ended"] = step.ended_at
-    if step.error is not None:
-        facts["error"] = error_line(step.error)
-    if step.reason:
-        facts["reason"] = _cut(step.reason, _LINE_CHARS)
-    if step.origin is not None and step.origin != "ran":
-        facts["origin"] = step.origin
-    if step.retry_at is not None:
-        facts["retry_at"] = step.retry_at
-    if step.values:
-        facts["values"] = [value_view(value) for value in _shown_values(step.values)]
-        if len(step.values) > _VALUES_SHOWN:
-            facts["more_values"] = len(step.values) - _VALUES_SHOWN
-        if any(value.live and value.needed for value in step.values):
-            facts["rebuilds"] = True
+        facts["started"] = _ms(step.started_at)
+    optional: Mapping[str, object] = {
+        "attempts": step.attempt if step.attempt > 1 else None,
+        "ended": _ms(step.ended_at),
+        "error": error_line(step.error) if step.error is not None else None,
+        "reason": _cut(step.reason, _LINE_CHARS),
+        "origin": step.origin if step.origin != "ran" else None,
+        "retry_at": _ms(step.retry_at),
+        "values": [value_view(value) for value in _shown_values(step.values)],
+        "more_values": max(0, len(step.values) - _VALUES_SHOWN),
+        "rebuilds": any(value.live and value.needed for value in step.values),
+    }
+    facts.update({key: value for key, value in optional.items() if value})
     return facts
 
 
@@ -379,6 +374,11 @@ def _source_of(step: Step) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _ms(at: float | None) -> float | None:
+    """Milliseconds are what a picture shows; more digits would be most of a frame's bytes."""
+    return None if at is None else round(at, 3)
 
 
 def is_over(state: str) -> bool:

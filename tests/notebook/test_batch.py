@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -44,7 +43,7 @@ def texts(cell):
 
 
 @pytest.mark.serial
-def test_one_notebook_shows_all_that_the_client_does(tmp_path):
+def test_one_notebook_shows_all_that_the_client_does(tmp_path, monkeypatch):
     path = write_notebook(
         tmp_path / "nb.ipynb",
         {"source": "rows: int = 1", "metadata": {"tags": ["parameters"]}},
@@ -57,7 +56,7 @@ def test_one_notebook_shows_all_that_the_client_does(tmp_path):
         "'never'",
     )
     notebook = read_notebook(path)
-    os.environ["TOKEN_OF_TEST"] = "seen"
+    monkeypatch.setenv("TOKEN_OF_TEST", "seen")
     output = tmp_path / "deep" / "out.ipynb"
 
     result = run_notebook(
@@ -77,7 +76,7 @@ def test_one_notebook_shows_all_that_the_client_does(tmp_path):
     assert texts(cells["cell-6"]) == ["{'cellId': 'cell-6'}\n"]
     statuses = [cell["metadata"]["papermill"]["status"] for cell in cells.values()]
     assert statuses == [*["completed"] * 7, "failed", "pending"]
-    assert [name for name in os.listdir(output.parent) if name != "out.ipynb"] == []
+    assert [part.name for part in output.parent.iterdir()] == ["out.ipynb"]
     assert not (tmp_path / "runs.db").exists(), "no steps, no record"
 
 
@@ -98,7 +97,7 @@ def test_papermill_is_told_of_a_wrong_parameter_before_a_kernel_starts(tmp_path)
             cwd=tmp_path,
         )
 
-    assert os.listdir(tmp_path) == ["nb.ipynb"]
+    assert [file.name for file in tmp_path.iterdir()] == ["nb.ipynb"]
 
 
 @pytest.mark.parametrize("first", ["szal_nb.notebook.batch", "papermill", "papermill.engines"])

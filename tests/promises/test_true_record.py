@@ -65,7 +65,8 @@ def test_a_killed_run_resumed_at_once_and_killed_again_is_finished_without_runni
     name = the_run(shell)
 
     run.kill()
-    # The kernel is still alive now: it notices the death of its parent after a second.
+    # A kernel notices the death of its parent after a second; this one hangs and never does.
+    os.kill(first_kernel, signal.SIGSTOP)
     resume = shell.start("resume", name)
     second_kernel = shell.begun("begin third", count=2)
     assert is_gone(first_kernel), "the orphan was ended before its step was run again"

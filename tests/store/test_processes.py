@@ -178,7 +178,7 @@ def test_a_reader_in_the_middle_of_a_long_read_stops_no_writer(path):
     with RunStore.open(path) as store, RunStore.open(path, read_only=True) as reader:
         journal = store.begin(new_run())
         journal.append_sync(begun())
-        with reader._reader.reading() as connection:
+        with reader.reader.reading() as connection:
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
             journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (2,)
@@ -230,19 +230,10 @@ class TestFork:
 
     def test_the_child_does_not_hold_the_lock(self, store, path):
         store.begin(new_run()).append_sync(begun())
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(writing)
-            os.read(reading, 1)
-            os._exit(0)
-        os.close(reading)
-        try:
-            links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
-            assert str(path) + ".lock" not in links
-        finally:
-            os.close(writing)
-            os.waitpid(pid, 0)
+        open_files = in_child(lambda: [str(fd.resolve()) for fd in Path("/proc/self/fd").iterdir()])
+
+        assert str(path) in open_files
+        assert f"{path}.lock" not in open_files
 
     def test_a_body_that_forks_a_pool_leaves_the_store_as_it_is(self, store):
         journal = store.begin(new_run())

@@ -280,7 +280,7 @@ class TestLive:
         ref = kept(journal, np.zeros(100_000))
 
         assert "No space left" in ref.live
-        assert [file for file in store._files.folder.rglob("*") if file.is_file()] == []
+        assert [file for file in store.files.folder.rglob("*") if file.is_file()] == []
 
 
 class TestIdentity:
@@ -343,13 +343,13 @@ class TestContent:
         with closing(sqlite3.connect(store.path)) as connection:
             rows = connection.execute("SELECT format, in_file FROM blobs ORDER BY 1").fetchall()
         assert rows == [("json", 0), ("npy", 1)]
-        assert len([file for file in store._files.folder.rglob("*") if file.is_file()]) == 1
+        assert len([file for file in store.files.folder.rglob("*") if file.is_file()]) == 1
 
     def test_large_values_are_files_and_small_ones_are_not(self, journal, store):
         small, large = complete(journal, small=b"x" * 1000, large=b"x" * 300_000)
 
-        assert not store._files.path_of(small.hash).exists()
-        file = store._files.path_of(large.hash)
+        assert not store.files.path_of(small.hash).exists()
+        file = store.files.path_of(large.hash)
         assert file.stat().st_size == large.size
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.parent.stat().st_mode & 0o777 == 0o700
@@ -369,7 +369,7 @@ class TestContent:
 
     def test_a_file_that_was_changed_is_found_and_named(self, journal, store):
         (ref,) = complete(journal, orders=np.zeros(100_000))
-        file = store._files.path_of(ref.hash)
+        file = store.files.path_of(ref.hash)
         with file.open("r+b") as handle:
             handle.seek(5000)
             handle.write(b"\x01")
@@ -379,7 +379,7 @@ class TestContent:
 
     def test_a_file_that_is_gone_is_named(self, journal, store):
         (ref,) = complete(journal, orders=np.zeros(100_000))
-        store._files.path_of(ref.hash).unlink()
+        store.files.path_of(ref.hash).unlink()
 
         with pytest.raises(StoreError, match="the file of the value 'orders' cannot be read"):
             store.value(RUN, "load", "orders")
@@ -436,7 +436,7 @@ offset = 2
 
 def notebook():
     names: dict = {"__name__": "__main__"}
-    exec(NOTEBOOK, names)  # noqa: S102 as the kernel does
+    exec(NOTEBOOK, names)
     return names
 
 

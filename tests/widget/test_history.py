@@ -20,7 +20,7 @@ def test_a_frame_tells_what_one_event_changed():
         "kind": "step.started",
         "step": 0,
         "state": "r",
-        "facts": {"attempts": 1, "started": T0 + 0.1},
+        "facts": {"started": T0 + 0.1},
     }
     assert frames[-1]["run"] == {"state": "failed", "ended": T0 + 6.5}
 
@@ -40,7 +40,7 @@ def test_a_resume_makes_steps_pending_again_and_takes_back_what_ended_the_run():
         "at": T0 + 60,
         "kind": "run.resumed",
         "run": {"state": "running", "ended": None, "epoch": 2},
-        "reset": {"2": {"attempts": 1, "started": T0 + 3.7, "ended": T0 + 4.1}, "5": {}},
+        "reset": {"2": {"started": T0 + 3.7, "ended": T0 + 4.1}, "5": {}},
     }
 
 

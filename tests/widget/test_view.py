@@ -63,7 +63,7 @@ def test_the_facts_of_a_step_say_what_it_did_and_leave_out_what_says_nothing():
         "ended": T0 + 3.4,
         "values": [{"name": "orders", "type": "DataFrame", "size": 1_250_000, "shape": [10_000, 4], "needed": True}],
     }
-    assert steps["2"] == {"attempts": 1, "started": T0 + 3.7, "ended": T0 + 4.1, "error": "KeyError: 'Region'"}
+    assert steps["2"] == {"started": T0 + 3.7, "ended": T0 + 4.1, "error": "KeyError: 'Region'"}
     assert steps["5"] == {"reason": "by_region failed"}
 
 

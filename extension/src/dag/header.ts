@@ -2,7 +2,8 @@
 import { html, setAttribute, setText } from "./dom";
 import { countLine, formatDuration, oneLine, stateWord } from "./format";
 import { ACTION_ICONS, TOOL_ICONS, icon } from "./icons";
-import { type Action, type Graph, type Run, type StepState, STATE_OF_CODE, isOver, runAllows } from "./state";
+import { Seam } from "./seam";
+import { type Action, type Graph, type Run, isOver, runAllows } from "./state";
 
 const RUN_ACTIONS: readonly { action: Action; label: string }[] = [
   { action: "run", label: "Run" },
@@ -10,7 +11,6 @@ const RUN_ACTIONS: readonly { action: Action; label: string }[] = [
   { action: "resume", label: "Resume" },
   { action: "cancel", label: "Cancel" },
 ];
-const SINGLE_STITCHES_UP_TO = 80;
 
 export type Tool = "search" | "timeline" | "zoom_out" | "zoom_in" | "fit" | "turn";
 
@@ -26,9 +26,8 @@ export class Header {
   private readonly title = html("strong", { class: "szal-title" });
   private readonly state = html("span", { class: "szal-state", role: "status" });
   private readonly said = html("span", { class: "szal-said" });
-  private readonly seam = html("div", { class: "szal-seam", "aria-hidden": "true" });
+  private readonly seam = new Seam();
   private readonly buttons = new Map<Action, HTMLButtonElement>();
-  private states = "";
 
   constructor(events: HeaderEvents, actions: ReadonlySet<Action>) {
     const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Run" });
@@ -50,6 +49,7 @@ export class Header {
       placeholder: "Find a step",
       "aria-label": "Find a step",
       spellcheck: "false",
+      "data-lm-suppress-shortcuts": "true",
     });
     this.search.addEventListener("input", () => events.search(this.search.value));
     const tools = html("div", { class: "szal-tools", role: "group", "aria-label": "View" }, this.search);
@@ -74,7 +74,7 @@ export class Header {
       { class: "szal-header" },
       html("div", { class: "szal-headline" }, this.title, this.state, this.said),
       html("div", { class: "szal-bar" }, buttons, tools),
-      this.seam,
+      this.seam.node,
     );
   }
 
@@ -94,7 +94,7 @@ export class Header {
     }
     const again = this.buttons.get("run")?.querySelector("span");
     if (again) setText(again, run.state === "idle" ? "Run" : "Run again");
-    if (this.states !== run.states) this.sew(run.states);
+    this.seam.update(run.states);
   }
 
   tick(graph: Graph, run: Run, now: number): void {
@@ -116,26 +116,5 @@ export class Header {
 
   button(action: Action): HTMLButtonElement | undefined {
     return this.buttons.get(action);
-  }
-
-  /** One stitch a step, or one stretch for neighbours of one state where there are many. */
-  private sew(states: string): void {
-    this.states = states;
-    const isSingle = states.length <= SINGLE_STITCHES_UP_TO;
-    const stitches: { state: StepState; count: number }[] = [];
-    for (let at = 0; at < states.length; at++) {
-      const state = STATE_OF_CODE[states[at]!] ?? "pending";
-      const last = stitches.at(-1);
-      if (!isSingle && last?.state === state) last.count += 1;
-      else stitches.push({ state, count: 1 });
-    }
-    this.seam.classList.toggle("is-joined", !isSingle);
-    this.seam.replaceChildren(
-      ...stitches.map(({ state, count }) => {
-        const stitch = html("span", { class: "szal-stitch", "data-state": state });
-        stitch.style.flexGrow = String(count);
-        return stitch;
-      }),
-    );
   }
 }

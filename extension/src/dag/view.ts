@@ -341,7 +341,8 @@ export class DagView {
       };
       const tool = tools[event.key];
       if (!tool) {
-        if (event.key === "Enter" || event.key === " ") event.stopPropagation();
+        // A key typed at a node must not cut or move the notebook's cell; with modifiers it is the notebook's.
+        if (!event.shiftKey && (event.key === "Enter" || event.key.length === 1)) event.stopPropagation();
         return;
       }
       event.preventDefault();

@@ -1,0 +1,189 @@
+"""What calling a function of the notebook does here: its summary, with what was passed in place of its parameters."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from szal_nb.analysis.frame import Frame
+from szal_nb.analysis.names import Change
+from szal_nb.analysis.values import FRESH, Callable, Summary, Tokens, Value, either
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with its arguments evaluated. `is_discarded`: nothing is done with what it returns."""
+
+    node: ast.Call
+    args: list[Value]
+    keywords: dict[str, Value]
+    is_discarded: bool = False
+
+    @property
+    def values(self) -> list[Value]:
+        """All arguments."""
+        return [*self.args, *self.keywords.values()]
+
+    @property
+    def callee(self) -> str:
+        """The code of what is called, short enough for a sentence."""
+        return short(self.node.func)
+
+    @property
+    def text(self) -> str:
+        """The call, short enough for a sentence."""
+        return f"{self.callee}(…)"
+
+
+def short(node: ast.expr) -> str:
+    """The code of an expression, with what is in brackets left out."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=attr):
+            return f"{short(value)}.{attr}"
+        case ast.Call(func=func):
+            return f"{short(func)}(…)"
+        case ast.Subscript(value=value):
+            return f"{short(value)}[…]"
+    return "…"
+
+
+class Applying(Frame):
+    """The part of the walk that looks through functions of the notebook."""
+
+    def use_callable(self, function: Callable, node: ast.AST) -> None:
+        """A function is used without being called here: what it reads is read."""
+        self._apply(node, function, {}, is_called=False)
+
+    def call_function(self, call: Call, function: Callable) -> Value:
+        """The value of a call of a function of the notebook."""
+        self.change_by_functions(call, call.values)
+        found = self.summary(function)
+        if found is None:
+            return Value(frozenset(token for value in call.values for token in value.tokens))
+        return self._apply(call.node, function, _passed(call, found), is_called=True)
+
+    def change_by_functions(self, call: Call, values: list[Value]) -> None:
+        """A function handed to another may be called with whatever else was handed over."""
+        for function in [value.callable for value in values if value.callable is not None]:
+            found = self.summary(function)
+            if found is None or not found.changed_parameters:
+                continue
+            for value in values:
+                if value.tokens and value.callable is None:
+                    what = f"{call.callee}({function.name})"
+                    rule = "function that changes its argument"
+                    self.change(self.reach(value.tokens), call.node, rule, what, is_certain=False, is_deep=True)
+
+    def _apply(self, node: ast.AST, function: Callable, passed: Mapping[str, Value], *, is_called: bool) -> Value:
+        found = self.summary(function)
+        if found is None:
+            return FRESH
+        meant = {f"@{function.name}.{parameter}": value for parameter, value in passed.items()}
+        meant |= self._globals_of(node, function, found, is_called=is_called)
+        substitution = _Substitution(function.name, meant, self.fresh(node).tokens)
+        for holder, held in found.holds.items():
+            self.hold(substitution.of({holder}), self.reach(substitution.of(held)))
+        self._apply_changes(node, function, found, substitution, is_called=is_called)
+        self._apply_uses(node, function, found)
+        if is_called:
+            for name, value in found.gives.items():
+                given = Value(substitution.of(value.tokens), value.kind)
+                self.bind_global(name, given, _line(node), is_sure=name in found.surely_given)
+        returned = found.returns
+        tokens = substitution.of(returned.tokens)
+        return replace(returned, tokens=self.reach(tokens) if returned.is_part else tokens)
+
+    def _globals_of(self, node: ast.AST, function: Callable, found: Summary, *, is_called: bool) -> dict[str, Value]:
+        """What the globals that the function reads are here."""
+        # A class body is no scope for the functions in it.
+        frame: Frame = self
+        while frame.is_class and frame.outer is not None:
+            frame = frame.outer
+        is_here = frame.is_module and not function.is_external
+        return {
+            f"${read.name}": frame.load(
+                read.name, read.line if is_here else _line(node), via=function.name, is_deferred=not is_called
+            )
+            for read in (*found.reads.values(), *found.builtins.values())
+        }
+
+    def _apply_changes(
+        self, node: ast.AST, function: Callable, found: Summary, substitution: _Substitution, *, is_called: bool
+    ) -> None:
+        for token, change in found.changes:
+            if not is_called and token.startswith("@"):
+                continue
+            what = change.what if change.rule == "notebook function" else f"{function.name}: {change.what}"
+            is_deep = change.is_deep or substitution.is_part(token)
+            objects = substitution.of({token})
+            for concrete in sorted(self.reach(objects) if is_deep else objects):
+                if not concrete.startswith("#"):
+                    is_certain = change.is_certain and is_called
+                    known = Change(concrete, _line(node), "notebook function", what, is_certain, is_deep)
+                    self.record.changes.append((concrete, known))
+
+    def _apply_uses(self, node: ast.AST, function: Callable, found: Summary) -> None:
+        record = self.record
+        line = _line(node)
+        record.states += [replace(use, line=line) if function.is_external else use for use in found.states]
+        record.dynamic += [replace(read, line=line) for read in found.dynamic]
+        record.has_calls = record.has_calls or found.has_calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Substitution:
+    """Which objects here the tokens of a function's summary are."""
+
+    function: str
+    meant: Mapping[str, Value]
+    new: Tokens
+
+    def of(self, tokens: Iterable[str]) -> Tokens:
+        """The objects here."""
+        # A parameter that nothing was passed for has its default; those of an outer function stay what they are.
+        own = (f"@{self.function}.", "$")
+        result: set[str] = set()
+        for token in tokens:
+            known = self.meant.get(token)
+            if token.startswith("#"):
+                result |= self.new
+            elif known is not None:
+                result |= known.tokens
+            elif not token.startswith(own):
+                result.add(token)
+        return frozenset(result)
+
+    def is_part(self, token: str) -> bool:
+        """Whether what stands for the token is something inside its objects."""
+        return token in self.meant and self.meant[token].is_part
+
+
+def _line(node: ast.AST) -> int:
+    return getattr(node, "lineno", 0)
+
+
+def _passed(call: Call, found: Summary) -> dict[str, Value]:
+    """What each parameter gets; what is spread by a star may be any of them."""
+    passed: dict[str, Value] = {}
+
+    def give(parameter: str, value: Value) -> None:
+        passed[parameter] = either(passed[parameter], value) if parameter in passed else value
+
+    spread: list[Value] = []
+    for position, (argument, value) in enumerate(zip(call.node.args, call.args, strict=True)):
+        if isinstance(argument, ast.Starred) or spread:
+            spread.append(value)
+        else:
+            give(found.parameters[position] if position < len(found.parameters) else found.vararg, value)
+    for keyword, value in call.keywords.items():
+        if keyword.startswith("**"):
+            spread.append(value)
+        else:
+            give(keyword if keyword in found.parameters else found.kwarg, value)
+    for value in spread:
+        for parameter in (*found.parameters, found.vararg, found.kwarg):
+            give(parameter, value)
+    return passed

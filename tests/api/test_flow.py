@@ -1,0 +1,178 @@
+"""Flows in Python: what product.md section 4 promises, sentence by sentence."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import szal_nb as szal
+from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError, RunFailed
+
+
+@pytest.fixture
+def ci():
+    flow = szal.Flow("ci", mode="dag", version=1)
+
+    @flow.step(retries=2, delay=0, timeout="60s")
+    def build(commit):
+        print("building", commit)
+        return {"image": commit.upper()}
+
+    @flow.step
+    def test(build):
+        return len(build["image"])
+
+    @flow.step(after=["test"])
+    def report():
+        print("all fine")
+
+    return flow
+
+
+def test_a_flow_runs_to_the_end_in_a_script_and_gives_the_finished_run(ci):
+    run = szal.run(ci, {"commit": "abc"}, store=None)
+
+    assert (run.state, run["build"].state, run["build"].value) == ("completed", "completed", {"image": "ABC"})
+    assert run.values.build == {"image": "ABC"}
+    assert run["test"].value == 3
+    assert (len(run["build"].attempts), run["build"].error, run["build"].logs) == (1, None, "building abc\n")
+
+
+def test_a_run_is_awaitable_inside_a_running_loop_and_gives_its_events(ci):
+    async def main():
+        run = ci.start({"commit": "abc"}, store=None)
+        kinds = [type(event).__name__ async for event in run.events()]
+        return await run, kinds
+
+    run, kinds = asyncio.run(main())
+    assert run.state == "completed"
+    assert (kinds[0], kinds[-1]) == ("RunCreated", "RunCompleted")
+    assert kinds.count("StepCompleted") == 3
+
+
+@pytest.mark.parametrize("store", [":memory:", None, "file"])
+def test_start_and_run_take_a_path_a_store_memory_or_none(ci, store, tmp_path):
+    run = szal.run(ci, {"commit": "abc"}, store=tmp_path / "runs.db" if store == "file" else store)
+
+    assert run.values.test == 3
+
+
+def test_what_a_run_gave_is_read_from_its_store_in_another_one(ci, tmp_path):
+    run = szal.run(ci, {"commit": "abc"}, store=tmp_path / "runs.db")
+
+    with szal.open_store(tmp_path / "runs.db") as store:
+        assert [found.id for found in store.runs(flow="ci", state="completed")] == [run.id]
+        assert store.value(run.id, "build", "build") == {"image": "ABC"}
+        assert len(store.events(run.id)) == run.snapshot.events
+
+
+def test_a_step_function_without_arguments_and_without_a_return_value_is_fine(ci):
+    run = szal.run(ci, {"commit": "abc"}, store=None)
+
+    assert (run["report"].state, run["report"].value, run["report"].logs) == ("completed", None, "all fine\n")
+
+
+def test_a_step_stays_a_function(ci):
+    @ci.step
+    def extra(test):
+        return test + 1
+
+    assert extra(1) == 2
+
+
+def test_a_failed_run_is_given_back_by_run_and_raised_by_await():
+    flow = szal.Flow("broken")
+
+    @flow.step
+    def divide():
+        return 1 / 0
+
+    run = szal.run(flow, store=None)
+    assert (run.state, run["divide"].error.type) == ("failed", "ZeroDivisionError")
+    assert "return 1 / 0" in run["divide"].error.traceback
+    with pytest.raises(RunFailed, match="step divide: ZeroDivisionError: division by zero"):
+        run.raise_if_failed()
+
+    async def main():
+        await flow.start(store=None)
+
+    with pytest.raises(RunFailed):
+        asyncio.run(main())
+
+
+def test_a_failed_run_goes_on_where_it_stopped(tmp_path):
+    flow, ran, is_broken = szal.Flow("mended"), [], True
+
+    @flow.step
+    def first():
+        ran.append("first")
+        return 1
+
+    @flow.step
+    def second(first):
+        ran.append("second")
+        if is_broken:
+            raise OSError("no network")
+        return first + 1
+
+    run = szal.run(flow, store=tmp_path / "runs.db")
+    is_broken = False
+    again = szal.resume(flow, run.id, store=tmp_path / "runs.db")
+
+    assert (again.state, again.id, again.values.second) == ("completed", run.id, 2)
+    assert ran == ["first", "second", "second"]
+    assert (again["first"].origin, again["second"].origin) == ("resumed", "ran")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [({}, "needs a value for commit"), ({"commit": 1, "comit": 2}, "no input 'comit'; its inputs are: commit")],
+)
+def test_missing_and_unknown_inputs_are_refused_before_anything_runs(ci, inputs, named):
+    with pytest.raises(InvalidParameter, match=named):
+        szal.run(ci, inputs, store=None)
+
+
+def test_what_is_not_a_step_is_refused():
+    flow = szal.Flow("refused")
+
+    with pytest.raises(InvalidStep, match="'retrys' is not an option"):
+
+        @flow.step(retrys=3)
+        def a():
+            return 1
+
+    with pytest.raises(InvalidStep, match="not a plain function"):
+        flow.step(print)
+    with pytest.raises(InvalidStep, match="timeout='soon'"):
+        flow.step(timeout="soon")(lambda: 1)
+    flow.step(name="twice")(lambda: 1)
+    with pytest.raises(InvalidStep, match="has a step of this name"):
+        flow.step(name="twice")(lambda: 1)
+    with pytest.raises(InvalidFlow, match="mode 'star' is not one of"):
+        szal.Flow("x", mode="star")
+
+
+def test_run_inside_a_running_loop_says_what_to_write_instead(ci):
+    async def main():
+        szal.run(ci, {"commit": "abc"}, store=None)
+
+    with pytest.raises(RunError, match=r"await flow\.start"):
+        asyncio.run(main())
+
+
+def test_a_flow_a_run_and_a_step_show_themselves_without_a_kernel(ci):
+    run = szal.run(ci, {"commit": "<b>"}, store=None)
+
+    for shown in (ci, run):
+        data, _ = shown._repr_mimebundle_()
+        assert data["text/html"].startswith('<img alt="ci version 1')
+        assert "build" in data["text/plain"]
+    data, _ = run["build"]._repr_mimebundle_()
+    assert "reads commit ← input" in data["text/plain"]
+    assert "def build(commit):" in data["text/plain"]
+
+
+def test_a_condition_can_be_asked_alone():
+    assert szal.compile_condition("a.rows > 0").evaluate({"a": {"rows": 3}})

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import random
+import zipfile
+
+import msgspec
+import numpy as np
+import pytest
+
+from szal_nb.errors import StoreError, ValueUnavailable
+from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, StepCompleted, StepStarted
+from szal_nb.model.state import RunState
+from szal_nb.store.archive import NotARunFile, export_run, import_run
+from szal_nb.store.bundle import RunExists
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+
+RUN = "aaaaaaaaaaaa"
+
+
+class Thing:
+    def __eq__(self, other):
+        return isinstance(other, Thing)
+
+    __hash__ = None
+
+
+@pytest.fixture
+def exported(store, tmp_path):
+    journal = store.begin(new_run(notebook='{"cells": []}', notebook_path="sales.ipynb", params={"region": "EU"}))
+    journal.append_sync([*begun(), RunFailed(at=1.5)])
+    journal = store.take_over(RUN)
+    journal.append_sync([RunResumed(at=2.0, epoch=2, reset=("load",)), StepStarted(at=2.0, step="load", attempt=1)])
+    values = {"plain": [1, (2,)], "array": np.arange(100_000), "thing": Thing(), "live": (n for n in "a")}
+    refs = journal.keep("load", 1, values, set(values))
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs), RunCompleted(at=4.0)])
+    target = tmp_path / "out" / "run.szal"
+    export_run(store, "aaa", target)
+    return target
+
+
+@pytest.fixture
+def other(tmp_path):
+    with RunStore.open(tmp_path / "other" / "runs.db") as opened:
+        yield opened
+
+
+def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
+    imported = import_run(other, exported)
+
+    mine = store.run(RUN)
+    assert imported == msgspec.structs.replace(mine, imported=True)
+    assert imported.state is RunState.COMPLETED
+    assert other.events(RUN) == store.events(RUN)
+    assert other.graph(RUN) == store.graph(RUN)
+    assert other.notebook(RUN) == '{"cells": []}'
+    assert other.value(RUN, "load", "plain") == [1, (2,)]
+    assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
+
+
+def test_an_imported_run_is_never_unpickled_without_trust(exported, other):
+    import_run(other, exported)
+
+    with pytest.raises(ValueUnavailable, match="--trust"):
+        other.value(RUN, "load", "thing")
+    assert other.value(RUN, "load", "thing", trust=True) == Thing()
+
+
+def test_an_imported_run_that_is_taken_over_is_not_trusted_either(store, tmp_path, other):
+    journal = store.begin(new_run())
+    refs = journal.keep("load", 1, {"thing": Thing()}, {"thing"})
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+    journal.close()
+    export_run(store, RUN, tmp_path / "run.szal")
+    assert import_run(other, tmp_path / "run.szal").shown_state == "crashed"
+
+    with pytest.raises(ValueUnavailable, match="--trust"):
+        other.take_over(RUN).load(refs[0])
+
+
+def test_a_run_that_is_there_already_is_not_imported_again(exported, store, other):
+    import_run(other, exported)
+
+    for target in (other, store):
+        before = target.events(RUN)
+        with pytest.raises(RunExists, match="is in .* already"):
+            import_run(target, exported)
+        assert target.events(RUN) == before
+        assert len(target.runs()) == 1
+
+
+def test_a_value_whose_file_is_gone_is_left_out_and_said_so(exported, store, other, tmp_path):
+    ref = next(ref for ref in store.snapshot(RUN).steps["load"].values if ref.name == "array")
+    store.files.path_of(ref.hash).unlink()
+
+    manifest = export_run(store, RUN, tmp_path / "partial.szal")
+    import_run(other, tmp_path / "partial.szal")
+
+    assert manifest.missing == (ref.hash,)
+    with pytest.raises(ValueUnavailable, match="its content is not in the store any more"):
+        other.value(RUN, "load", "array")
+    journal = other.begin(new_run("bbbbbbbbbbbb"))
+    again = journal.keep("load", 1, {"a": np.arange(100_000)}, {"a"})
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=again)])
+    assert other.value(RUN, "load", "array")[5] == 5
+
+
+def rewritten(source, target, **changes):
+    """A copy of the file with members changed by functions of their bytes."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            key = name.split(".")[0].split("/")[0]
+            data = old.read(name)
+            new.writestr(name, changes[key](data) if key in changes else data)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"values": lambda data: data[:-1] + b"\x00"}, "does not match its hash|has .* bytes"),
+        ({"values": lambda data: data[:-1]}, "bytes, not"),
+        ({"events": lambda data: data[:-20]}, "does not hold together"),
+        ({"events": lambda data: b"\n".join(data.splitlines()[1:])}, "does not hold together"),
+        ({"events": lambda data: data.replace(b'"hash":"', b'"hash":"../')}, "which is no hash"),
+        ({"flow": lambda _: b"{}"}, "does not hold together"),
+        ({"run": lambda data: data.replace(b'"szal_run": 1', b'"szal_run": 7')}, "it has format 7"),
+        ({"run": lambda _: b"[]"}, "does not hold together"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused_and_nothing_is_written(exported, other, tmp_path, changes, problem):
+    changed = rewritten(exported, tmp_path / "changed.szal", **changes)
+
+    with pytest.raises(StoreError, match=problem):
+        import_run(other, changed)
+    assert other.runs() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(50)])
+def test_a_file_that_is_no_run_is_refused(other, tmp_path, content):
+    path = tmp_path / "x.szal"
+    path.write_bytes(content)
+
+    with pytest.raises(NotARunFile, match="not an exported run"):
+        import_run(other, path)
+
+
+def test_a_file_that_is_not_there_is_named(other, tmp_path):
+    with pytest.raises(StoreError, match=r"no\.szal"):
+        import_run(other, tmp_path / "no.szal")
+
+
+def test_a_file_with_damaged_bytes_is_refused_or_whole(exported, store, tmp_path):
+    chance = random.Random(1)
+    content = exported.read_bytes()
+    events = store.events(RUN)
+    refused = 0
+    for n in range(60):
+        damaged = bytearray(content)
+        # Most of the file is one array; what matters more is at its ends.
+        place = chance.choice(
+            (chance.randrange(3000), chance.randrange(len(content)), len(content) - chance.randrange(1, 900))
+        )
+        damaged[place] ^= 1 << chance.randrange(8)
+        path = tmp_path / "damaged.szal"
+        path.write_bytes(damaged)
+        with RunStore.open(tmp_path / f"{n}.db", durability="fast") as target:
+            try:
+                import_run(target, path)
+            except StoreError:
+                refused += 1
+                assert target.runs() == []
+            else:
+                assert target.events(RUN) == events
+                assert target.value(RUN, "load", "plain") == [1, (2,)]
+
+    assert refused > 30
+
+
+def test_an_export_that_fails_leaves_no_file(store, tmp_path):
+    folder = tmp_path / "target.szal"
+    folder.mkdir()
+    store.begin(new_run()).append_sync(begun())
+
+    with pytest.raises(StoreError):
+        export_run(store, RUN, folder)
+    assert [file.name for file in tmp_path.iterdir() if file.name.endswith(".tmp")] == []

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
+from szal_nb.store.collect import Collected, collect, removable
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+
+OLD, NEW, OPEN = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
+
+
+def fill(store, run_id, value, *, ends_at=None):
+    journal = store.begin(new_run(run_id, notebook="{}"))
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    refs = journal.keep("load", 1, {"own": [run_id], "large": np.full(100_000, value), "both": "shared" * 10}, {"own"})
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+    if ends_at is not None:
+        journal.append_sync([RunCompleted(at=ends_at)])
+    return journal
+
+
+@pytest.fixture
+def filled(store):
+    fill(store, OLD, 1, ends_at=10.0)
+    fill(store, NEW, 2, ends_at=1000.0)
+    fill(store, OPEN, 3)
+    for file in store.files.folder.glob("??/*"):
+        os.utime(file, (0, 0))
+    return store
+
+
+def counts(store):
+    with closing(sqlite3.connect(store.path)) as connection:
+        return {
+            table: connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0]
+            for table in ("runs", "events", "steps", "attempts", "values", "blobs", "flows", "notebooks")
+        } | {"files": len(list(store.files.folder.glob("??/*")))}
+
+
+def test_only_runs_that_ended_long_enough_ago_are_removable(filled):
+    runs = filled.runs()
+
+    assert removable(runs, older_than_s=500, now=1100.0) == [OLD]
+    assert removable(runs, older_than_s=0, now=1100.0) == [NEW, OLD]
+    assert removable(runs, older_than_s=0, now=1100.0, keep=[OLD]) == [NEW]
+
+
+def test_a_run_goes_with_all_that_only_it_names(filled):
+    before = counts(filled)
+    found = collect(filled, [OLD])
+
+    assert (found.runs, found.values, found.files) == ((OLD,), 1, 1)
+    assert found.size > 800_000
+    after = counts(filled)
+    assert {name: before[name] - after[name] for name in before} == {
+        "runs": 1,
+        "events": 5,
+        "steps": 3,
+        "attempts": 1,
+        "values": 3,
+        "blobs": 2,
+        "flows": 0,
+        "notebooks": 0,
+        "files": 1,
+    }
+    assert filled.value(NEW, "load", "both") == "shared" * 10
+    assert filled.value(OPEN, "load", "large")[0] == 3
+
+
+def test_a_dry_run_says_the_same_and_deletes_nothing(filled):
+    before = counts(filled)
+    dry = collect(filled, [OLD], is_dry=True)
+
+    assert counts(filled) == before
+    assert collect(filled, [OLD]) == dry
+
+
+def test_a_run_that_has_not_ended_stays_whoever_asks(filled):
+    assert collect(filled, [OPEN, "unknown"]) == Collected()
+    assert filled.run(OPEN).events == 4
+
+
+def test_when_the_last_run_goes_nothing_is_left(path):
+    with RunStore.open(path) as store:
+        fill(store, OLD, 1, ends_at=10.0)
+        for file in store.files.folder.glob("??/*"):
+            os.utime(file, (0, 0))
+        collect(store, [OLD])
+
+        assert set(counts(store).values()) == {0}
+
+
+def test_a_file_that_a_step_under_way_has_just_written_stays(store):
+    journal = fill(store, OPEN, 3)
+    refs = journal.keep("clean", 1, {"a": np.full(100_000, 9)}, {"a"})
+    left_over = store.files.folder / ".1-1.tmp"
+    left_over.touch()
+    os.utime(left_over, (0, 0))
+
+    assert collect(store).files == 1
+    journal.append_sync(
+        [StepStarted(at=4.0, step="clean", attempt=1), StepCompleted(at=5.0, step="clean", attempt=1, values=refs)]
+    )
+    assert store.value(OPEN, "clean", "a")[0] == 9
+    assert collect(store, now=time.time() + 1e6).files == 0
+
+
+def test_a_file_that_is_used_again_is_young_again(filled):
+    journal = filled.begin(new_run("dddddddddddd"))
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    refs = journal.keep("load", 1, {"again": np.full(100_000, 1)}, {"again"})
+    collect(filled, [OLD])
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    assert filled.value("dddd", "load", "again")[0] == 1

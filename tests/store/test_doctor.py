@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from szal_nb.errors import StoreError
+from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
+from szal_nb.store.doctor import Level, examine, repair
+from szal_nb.store.filesystem import FileSystem
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+
+RUNS = 40
+
+
+def add(store, run_id, *, is_ended=True):
+    journal = store.begin(new_run(run_id, notebook='{"cells": []}'))
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    refs = journal.keep("load", 1, {"a": f"{run_id} " * 100, "large": np.full(40_000, len(run_id))}, {"a"})
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+    if is_ended:
+        journal.append_sync([RunCompleted(at=4.0)])
+    return journal
+
+
+@pytest.fixture
+def filled(path):
+    with RunStore.open(path, durability="fast") as store:
+        for n in range(RUNS):
+            add(store, f"{n:012x}")
+    return path
+
+
+def problems(path):
+    return [finding for finding in examine(path) if finding.level is Level.PROBLEM]
+
+
+def about(path, what):
+    return next(finding for finding in examine(path) if finding.about == what)
+
+
+def test_a_healthy_store_has_no_problem(filled):
+    assert problems(filled) == []
+    assert about(filled, "runs").text == "40 completed"
+    assert about(filled, "integrity").text == "SQLite finds no damage."
+    assert "Only you can read it" in about(filled, "file").text
+    assert about(filled, "file system").text.startswith("It lies on ")
+
+
+def test_a_crashed_run_comes_with_the_command_that_resumes_it(path):
+    with RunStore.open(path) as store:
+        add(store, "aaaaaaaaaaaa", is_ended=False).close()
+
+    finding = about(path, "run aaaaaaaaaaaa")
+    assert (finding.level, finding.advice) == (Level.NOTICE, "szal resume aaaaaaaaaaaa")
+
+
+def test_a_run_that_lives_is_shown_with_its_owner(store, path):
+    add(store, "aaaaaaaaaaaa", is_ended=False)
+
+    assert about(path, "run aaaaaaaaaaaa").text.startswith("is being run by process ")
+
+
+def test_a_row_that_does_not_agree_with_its_events_is_found(filled):
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.execute("UPDATE runs SET state = 'failed' WHERE id = '000000000003'")
+
+    (problem,) = problems(filled)
+    assert (problem.about, problem.text) == ("run 000000000003", "its events say completed, its row says failed")
+
+
+def test_a_missing_value_file_is_found(filled):
+    with RunStore.open(filled, read_only=True) as store:
+        next(store.files.folder.glob("??/*")).unlink()
+
+    assert problems(filled)[0].text.endswith("1 files are missing")
+
+
+def test_a_store_that_others_can_read_is_noticed(filled):
+    filled.chmod(0o644)
+
+    assert about(filled, "file").advice == f"chmod 600 {filled}"
+
+
+def test_what_is_no_store_is_one_problem_and_no_exception(tmp_path):
+    path = tmp_path / "runs.db"
+    assert "There is no store" in problems(path)[0].text
+    path.write_text("hello")
+    assert "does not begin as an SQLite database" in problems(path)[0].text
+
+
+def test_a_network_file_system_is_said_with_its_consequence(filled, monkeypatch):
+    monkeypatch.setattr("szal_nb.store.doctor.file_system_of", lambda _: FileSystem("nfs4", "/home"))
+
+    finding = about(filled, "file system")
+    assert (finding.level, "rollback journal" in finding.text) == (Level.NOTICE, True)
+
+
+def saved(path, target):
+    result = repair(path, target)
+    with RunStore.open(target, read_only=True) as store:
+        for run_id in result.whole:
+            assert store.value(run_id, "load", "a") == f"{run_id} " * 100
+            assert store.value(run_id, "load", "large")[0] == 12
+            assert store.notebook(run_id) == '{"cells": []}'
+            assert store.graph(run_id).node("load").step.name == "load"
+            assert store.run(run_id).state == "completed"
+        for run_id in result.partial:
+            assert store.snapshot(run_id).state == "completed"
+    assert problems(target) == []
+    return result
+
+
+def test_repair_of_a_healthy_store_is_a_copy(filled, tmp_path):
+    result = saved(filled, tmp_path / "new" / "runs.db")
+
+    assert (len(result.whole), result.partial, result.lost) == (RUNS, (), ())
+
+
+def test_repair_saves_what_a_damaged_page_leaves(filled, tmp_path):
+    content = filled.read_bytes()
+    pages = len(content) // 4096
+    chance = random.Random(1)
+    kept = []
+    for n in range(12):
+        damaged = bytearray(content)
+        page = chance.randrange(1, pages)
+        damaged[page * 4096 : (page + 1) * 4096] = chance.randbytes(4096)
+        filled.write_bytes(damaged)
+        result = saved(filled, tmp_path / f"{n}.db")
+        kept.append(len(result.whole) + len(result.partial))
+
+    # One page of the index of a table may hide most of its rows; on average nearly all come back.
+    assert sum(kept) / len(kept) > RUNS * 0.8
+
+
+def test_repair_saves_runs_of_a_file_that_was_cut_off(filled, tmp_path):
+    content = filled.read_bytes()
+    filled.write_bytes(content[: len(content) - 8192])
+
+    assert problems(filled) != []
+    result = saved(filled, tmp_path / "new.db")
+    assert len(result.whole) + len(result.partial) > RUNS * 0.5
+
+
+def test_an_event_that_was_changed_costs_its_run_and_no_other(filled, tmp_path):
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.execute(
+            "UPDATE events SET data = replace(data, 'load', 'plot') WHERE run_id = '000000000003' AND seq = 2"
+        )
+
+    result = saved(filled, tmp_path / "new.db")
+
+    assert len(result.whole) == RUNS - 1
+    assert result.lost[0][0] == "000000000003"
+    assert "does not match its checksum" in result.lost[0][1]
+
+
+def test_repair_never_writes_over_a_file(filled, tmp_path):
+    target = tmp_path / "there.db"
+    target.write_text("mine")
+
+    with pytest.raises(StoreError, match="it exists already"):
+        repair(filled, target)
+    assert target.read_text() == "mine"

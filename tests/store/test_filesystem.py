@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from szal_nb.store.filesystem import FileSystem, file_system_of
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+from tests.store.test_processes import APPENDER, answer, end, start
+
+MOUNTS = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
+40 22 0:35 / /home rw,nosuid shared:2 - nfs4 server:/home rw
+41 40 0:36 / /home/ann/local\\040disk rw - xfs /dev/sdb rw
+42 22 0:37 / /mnt/s3 rw - fuse.s3fs s3fs rw
+43 22 0:38 / /mnt/usb rw - fuseblk /dev/sdc1 rw
+44 22 0:39 / /tmp rw - ext4 /dev/sdd rw
+45 44 0:40 / /tmp rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "is_network"),
+    [
+        ("/srv/runs.db", "ext4", False),
+        ("/home/ann/.szal", "nfs4", True),
+        ("/homework/x", "ext4", False),
+        ("/home/ann/local disk/x", "xfs", False),
+        ("/mnt/s3/x", "fuse.s3fs", True),
+        ("/mnt/usb/x", "fuseblk", False),
+        ("/tmp/x", "tmpfs", False),
+    ],
+)
+def test_the_file_system_of_a_path_is_that_of_its_innermost_mount(tmp_path, path, kind, is_network):
+    mountinfo = tmp_path / "mountinfo"
+    mountinfo.write_text(MOUNTS)
+
+    found = file_system_of(Path(path), mountinfo=mountinfo)
+
+    assert (found.kind, found.is_network) == (kind, is_network)
+    assert found.journal_mode == ("TRUNCATE" if is_network else "WAL")
+
+
+def test_where_the_system_does_not_tell_a_disk_is_taken_for_local(tmp_path):
+    assert not file_system_of(tmp_path, mountinfo=tmp_path / "no").is_network
+
+
+@pytest.fixture
+def on_network(monkeypatch):
+    monkeypatch.setattr("szal_nb.store.runs.file_system_of", lambda _: FileSystem("nfs4", "/home"))
+
+
+def journal_mode(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+
+async def test_on_a_network_file_system_no_wal_is_made(path, on_network):
+    with RunStore.open(path) as store:
+        journals = [store.begin(new_run(f"{n:012x}")) for n in range(20)]
+        await asyncio.gather(*(journal.append(begun()) for journal in journals))
+        assert len(store.runs()) == 20
+        assert [file.name for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))] == []
+    assert journal_mode(path) == "delete"
+
+
+def test_a_store_that_was_moved_to_a_network_file_system_leaves_its_wal(path, request):
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+    assert journal_mode(path) == "wal"
+    request.getfixturevalue("on_network")
+    with RunStore.open(path) as store:
+        store.begin(new_run("bbbbbbbbbbbb")).append_sync(begun())
+        assert len(store.runs()) == 2
+    assert journal_mode(path) == "delete"
+
+
+TRUNCATING = (
+    "from szal_nb.store.filesystem import FileSystem\nimport szal_nb.store.runs as runs\n"
+    "runs.file_system_of = lambda _: FileSystem('nfs4', '/home')\n"
+)
+
+
+@pytest.mark.serial
+def test_many_processes_write_and_read_without_a_wal(path, on_network):
+    RunStore.open(path).close()
+    appenders = [start(TRUNCATING + APPENDER, path, n, 30) for n in range(4)]
+    try:
+        for appender in appenders:
+            answer(appender)
+        for appender in appenders:
+            appender.stdin.write("go\n")
+            appender.stdin.flush()
+        with RunStore.open(path, read_only=True) as reader:
+            while any(appender.poll() is None for appender in appenders):
+                reader.runs()
+        assert all(answer(appender) < 10 for appender in appenders)
+    finally:
+        end(*appenders)
+
+    with RunStore.open(path) as store:
+        assert [run.events for run in store.runs()] == [33] * 4
