@@ -57,7 +57,7 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         reads=tuple(reads),
         gives=tuple(_given(name, walker, state, lines) for name in given),
         changes=_strongest(record.changes),
-        deletes=tuple(walker.deleted.values()),
+        deletes=tuple(Read(name, line) for name, line in state.gone.items()),
         imports=tuple(_joined(walker.imports[name]) for name in imported if name in walker.imports),
         states=_distinct(record.states),
         captured=tuple(dict.fromkeys(record.captured)),

@@ -94,13 +94,13 @@ class Frame:
         self.global_names: set[str] = set()
         self.nonlocal_names: set[str] = set()
         self.given_lines: dict[str, int] = {}
-        self.deleted: dict[str, Read] = {}
         self.imports: dict[str, list[ImportedName]] = {}
         self.returned: list[Value] = []
         self.last_state: State | None = None
         self.deferred: set[str] = set()
         self.guards_names = 0
         self.loop_exits: list[list[State]] = []
+        self.tries: list[list[State]] = []
         self.summaries: dict[int, Summary] = {}
         self.in_progress: set[int] = set()
 

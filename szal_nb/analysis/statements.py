@@ -35,6 +35,8 @@ class Walker(Expressions):
                 handler(self, statement)
             else:
                 self._other(statement)
+            if self.tries and self.state is not None:
+                self.tries[-1].append(self.state.copy())
 
     def summary(self, function: Callable) -> Summary | None:
         """What calling the function does; None while it is being found out (recursion)."""
@@ -166,10 +168,10 @@ class Walker(Expressions):
         elif not isinstance(target, ast.Name):
             self.store(target, FRESH, rule="deletes inside")
         elif self.state is not None:
-            if self.is_module and target.id not in self.state.sure:
+            if target.id not in self.state.sure and (self.is_module or target.id in self.global_names):
                 self.load(target.id, target.lineno)
-                self.deleted.setdefault(target.id, self.record.reads[target.id])
             self.state.unbind(target.id)
+            self.state.gone[target.id] = target.lineno
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
@@ -313,10 +315,13 @@ class Walker(Expressions):
         before = self.state.copy() if self.state else None
         guards = any(_catches_name_errors(handler.type) for handler in node.handlers)
         self.guards_names += guards
+        # The body may stop after any of its statements.
+        self.tries.append([])
         self.run(node.body)
+        caught = before.copy() if before is not None else None
+        for state in self.tries.pop():
+            caught = merged(caught, state)
         self.guards_names -= guards
-        caught = merged(before, self.state)
-        caught = caught.copy() if caught is not None else None
         self.run(node.orelse)
         after = self.state
         for handler in node.handlers:

@@ -45,19 +45,21 @@ FRESH = Value()
 
 @dataclass(slots=True)
 class State:
-    """What is bound at one point of the code: `values` may be, `sure` certainly is."""
+    """What is bound at one point of the code: `values` may be, `sure` certainly is, `gone` was certainly deleted."""
 
     values: dict[str, Value] = field(default_factory=dict)
     sure: set[str] = field(default_factory=set)
+    gone: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> State:
         """An independent state that is equal now."""
-        return State(dict(self.values), set(self.sure))
+        return State(dict(self.values), set(self.sure), dict(self.gone))
 
     def bind(self, name: str, value: Value) -> None:
         """From here on, `name` is `value`."""
         self.values[name] = value
         self.sure.add(name)
+        self.gone.pop(name, None)
 
     def unbind(self, name: str) -> None:
         """From here on, nothing has this name."""
@@ -87,7 +89,8 @@ def merged(first: State | None, second: State | None) -> State | None:
     values = dict(first.values)
     for name, value in second.values.items():
         values[name] = either(values[name], value) if name in values else value
-    return State(values, first.sure & second.sure)
+    gone = {name: line for name, line in first.gone.items() if name in second.gone}
+    return State(values, first.sure & second.sure, gone)
 
 
 @dataclass(slots=True)

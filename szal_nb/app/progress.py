@@ -28,6 +28,7 @@ from szal_nb.store.runs import RunStore, StoredRun
 
 # How often the store is asked for news: often enough for an eye, seldom enough for a disk.
 LOOK_EVERY_S = 0.15
+_BAR = "{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed} {desc}"
 # A notebook seldom starts more runs than this between two looks.
 _LATEST = 20
 
@@ -55,6 +56,11 @@ class Progress:
                 self._print(line)
         self._move_bar()
 
+    def tick(self) -> None:
+        """Time has passed."""
+        if self._bar is not None:
+            self._bar.refresh()
+
     def close(self) -> None:
         """Takes the bar away; the lines stay."""
         if self._bar is not None:
@@ -73,7 +79,9 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm  # late: only a terminal needs it
 
-            self._bar = tqdm(total=len(self.snapshot.steps), unit="step", leave=False, file=self._stream)
+            self._bar = tqdm(
+                total=len(self.snapshot.steps), leave=False, file=self._stream, bar_format=_BAR, mininterval=0
+            )
         running = [step.name for step in self.snapshot.steps.values() if step.state is StepState.RUNNING]
         self._bar.set_description(", ".join(running[:3]) + (" …" if len(running) > 3 else ""), refresh=False)
         self._bar.n = sum(step.state.is_final for step in self.snapshot.steps.values())
@@ -139,6 +147,7 @@ class Follower:
             run = latest.get(progress.run_id) or store.run(progress.run_id)
             if run.events > progress.snapshot.events:
                 progress.take(store.events(run.id)[progress.snapshot.events :])
+            progress.tick()
 
     @contextlib.contextmanager
     def following(self) -> Iterator[None]:

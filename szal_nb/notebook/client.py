@@ -212,7 +212,8 @@ class SzalClient(PapermillNotebookClient):
         finally:
             for number, handler in before.items():
                 loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+                if handler is not None:
+                    signal.signal(number, handler)
 
     def _stop_by(self, stop: Stop) -> None:
         again, self._stop = self._stop is not None, stop if self._stop is None else self._stop

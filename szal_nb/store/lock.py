@@ -6,6 +6,7 @@ that nobody starves, and SQLite before 3.51.3 can damage a WAL that two connecti
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -51,8 +52,15 @@ else:
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.0005, 0.02
 
 
+# What a file system without locks answers.
+_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
 class FileLock:
-    """Excludes other processes and other threads from what `with lock:` holds."""
+    """Excludes other processes and other threads from what `with lock:` holds.
+
+    Where the file system has no such locks (`is_available` is false) it excludes only threads of this process.
+    """
 
     def __init__(self, path: Path, *, timeout_s: float = 60.0) -> None:
         self.path = path
@@ -62,6 +70,18 @@ class FileLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
             raise explain(error, path) from error
+        self.is_available = self._probe()
+
+    def _probe(self) -> bool:
+        try:
+            if _try_lock(self._fd):
+                _unlock(self._fd)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                os.close(self._fd)
+                raise explain(error, self.path) from error
+            return False
+        return True
 
     def __enter__(self) -> Self:
         if not self._threads.acquire(timeout=self.timeout_s):
@@ -77,7 +97,7 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._fd >= 0:
+            if self._fd >= 0 and self.is_available:
                 _unlock(self._fd)
         finally:
             self._threads.release()
@@ -91,6 +111,8 @@ class FileLock:
     def _acquire(self) -> None:
         if self._fd < 0:
             raise StoreUnusable(self.path, "its lock was closed")
+        if not self.is_available:
+            return
         try:
             if _try_lock(self._fd):
                 return

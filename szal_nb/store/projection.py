@@ -231,15 +231,20 @@ VALUE_COLUMNS = _VALUE_COLUMNS
 
 def _step_row(run_id: str, position: int, step: StepSnapshot) -> tuple[object, ...]:
     error, detail = _error_columns(step.error)
+    number, started_at, ended_at, duration_s = 0, None, None, None
+    if step.attempts:
+        newest = step.attempts[-1]
+        number, started_at, ended_at = newest.number, iso(newest.started_at), iso(newest.ended_at)
+        duration_s = None if newest.ended_at is None else newest.ended_at - newest.started_at
     return (
-        step.state.value,
-        step.attempt,
+        step.state._value_,  # `value` of an enum costs as much as the rest of the row
+        number,
         step.origin,
         step.reason,
-        iso(step.started_at),
-        iso(step.ended_at),
-        step.duration_s,
-        iso(step.retry_at),
+        started_at,
+        ended_at,
+        duration_s,
+        None if step.retry_at is None else iso(step.retry_at),
         step.answer,
         step.is_approved,
         error,

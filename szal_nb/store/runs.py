@@ -28,7 +28,7 @@ from szal_nb.store.contents import Contents
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
 from szal_nb.store.failure import StoreDamaged, StoreUnusable, explain
 from szal_nb.store.files import ValueFiles, make_private_folder
-from szal_nb.store.filesystem import file_system_of
+from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.formats import all_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
@@ -117,7 +117,9 @@ class RunStore:
             return cls(file, durability=kept, lock=None, codecs=codecs)
         _make_home(file)
         lock = FileLock(lock_path(file))
-        mode = file_system_of(file.parent).journal_mode
+        # WAL without our lock is safe only from SQLite 3.51.3 on.
+        is_wal_safe = lock.is_available or not has_wal_reset_bug()
+        mode = file_system_of(file.parent).journal_mode if is_wal_safe else "TRUNCATE"
         try:
             prepare(file, lock, journal_mode=mode)
         except BaseException:

@@ -11,6 +11,8 @@ from typing import Any
 
 from szal_nb.model.duration import format_duration
 
+# Bytes: what is smaller takes no thought.
+_WORTH_TELLING = 1000
 _WORDS = {"rolled_back": "rolled back", "rolling_back": "rolling back", "idle": "not run yet"}
 _SAID_FIRST = ("failed", "running", "retrying", "waiting", "skipped", "cancelled", "rolled_back")
 # Marks that turn the direction of the text after them, and what a line cannot show.
@@ -46,6 +48,8 @@ def format_size(size: int) -> str:
 
 def format_shape(shape: Sequence[int]) -> str:
     """A shape as people write it, rows first."""
+    if len(shape) == 1:
+        return f"{shape[0]:,} item{'' if shape[0] == 1 else 's'}"
     return " \u00d7 ".join(f"{side:,}" for side in shape)
 
 
@@ -82,7 +86,7 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
     size = sum(value["size"] for value in values)
     if shaped:
         said.append(format_shape(shaped[0]))
-    elif size:
+    elif size >= _WORTH_TELLING:
         said.append(format_size(size))
     if state == "skipped" and "reason" in facts:
         said.append(one_line(facts["reason"], 60))

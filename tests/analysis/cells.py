@@ -68,7 +68,9 @@ def surroundings(plain: list[str]) -> Surroundings:
         for one in names.imports:
             found[one.name] = NotebookName("module", statement=one.statement)
         for given in names.gives:
-            found[given.name] = NotebookName("function", source=given.function) if given.function else NotebookName("data")
+            found[given.name] = (
+                NotebookName("function", source=given.function) if given.function else NotebookName("data")
+            )
         found |= {name: NotebookName("data") for name in names.private}
         for node in ast.parse(source).body:
             if isinstance(node, ast.ClassDef):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.graph import build_graph
 from szal_nb.model.flow import FlowDefinition
-
 from tests.analysis.cells import step
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from szal_nb.analysis.chip import chip_text
-
 from tests.analysis.cells import notebook_graph
 
 

@@ -272,7 +272,7 @@ def test_a_name_of_a_function_is_free_for_a_value():
 
 def test_a_name_finds_its_value_in_the_form_that_python_binds():
     namespace: dict[str, object] = {}
-    exec("ﬁle = 3", namespace)  # noqa: S102  the one who binds must be Python
+    exec("ﬁle = 3", namespace)
 
     assert compile_condition("ﬁle == 3").evaluate(namespace) is True
 

@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
+
 from szal_nb.analysis.fingerprint import code_digest, difference, fingerprint, parts
 from szal_nb.analysis.graph import build_graph
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import RetryPolicy, Step, StepKind
-
 from tests.analysis.cells import parse_cells, surroundings
 
 
@@ -75,7 +75,9 @@ def test_the_decorator_of_a_step_function_does_not_matter():
 def test_equal_in_another_process():
     code = "from szal_nb.analysis.fingerprint import code_digest; print(code_digest('x = {1, 2}\\nf = lambda a: a'))"
     outputs = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
         for seed in ("1", "2")
     }
     assert outputs == {code_digest("x = {1, 2}\nf = lambda a: a") + "\n"}

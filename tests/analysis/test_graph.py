@@ -6,12 +6,12 @@ import time
 from dataclasses import replace
 
 import pytest
+
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.errors import DefinitionError, FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import Binding, EdgeKind
 from szal_nb.model.step import Step, StepKind
-
 from tests.analysis.cells import notebook_graph, step
 
 
@@ -21,7 +21,9 @@ def edges_of(graph):
 
 
 def bindings_of(graph, name):
-    return {b.name: f"{b.step or 'notebook'}.{b.source}{'?' if b.is_optional else ''}" for b in graph.node(name).bindings}
+    return {
+        b.name: f"{b.step or 'notebook'}.{b.source}{'?' if b.is_optional else ''}" for b in graph.node(name).bindings
+    }
 
 
 def functions(*sources, ordered=False, surroundings=None, **flags):
@@ -30,9 +32,7 @@ def functions(*sources, ordered=False, surroundings=None, **flags):
     for source in sources:
         name = source.split("def ", 1)[1].split("(", 1)[0]
         steps.append(Step(name=name, kind=StepKind.FUNCTION, source=source, **flags.get(name, {})))
-    return build_graph(
-        FlowDefinition(name="f", steps=tuple(steps), ordered=ordered), surroundings or Surroundings({})
-    )
+    return build_graph(FlowDefinition(name="f", steps=tuple(steps), ordered=ordered), surroundings or Surroundings({}))
 
 
 EDGES = {
@@ -295,14 +295,22 @@ def test_a_step_after_itself_is_a_cycle():
 def test_each_edge_says_why_where_and_what_to_do():
     graph = notebook_graph("# %%\nimport lib\n# %% a\nxs = lib.make()\n# %% b\nprint(xs)\n# %% c\n1\nxs.poke()\n")
     edge = graph.edges[-1]
-    assert (edge.source, edge.target, edge.kind, edge.rule, edge.line) == ("b", "c", EdgeKind.DOUBT, "changed-after-reading", 2)
+    assert (edge.source, edge.target, edge.kind, edge.rule, edge.line) == (
+        "b",
+        "c",
+        EdgeKind.DOUBT,
+        "changed-after-reading",
+        2,
+    )
     assert edge.reason == "Line 2 may change xs in place (xs.poke(…)); b reads it before that."
     assert edge.remedy == "--pure xs"
     assert not edge.is_blocking
 
 
 def test_bindings_say_where_each_name_comes_from():
-    graph = notebook_graph("# %%\nurl = 'u'\nimport pandas as pd\n# %% a\nx = pd.read_csv(url)\n# %% b\nx['a'] = 1\n# %% c\ny = x\n")
+    graph = notebook_graph(
+        "# %%\nurl = 'u'\nimport pandas as pd\n# %% a\nx = pd.read_csv(url)\n# %% b\nx['a'] = 1\n# %% c\ny = x\n"
+    )
     assert bindings_of(graph, "a") == {"url": "notebook.url"}
     assert bindings_of(graph, "b") == {"x": "a.x"}
     assert bindings_of(graph, "c") == {"x": "b.x"}
@@ -322,7 +330,9 @@ def test_needs_binds_a_value_under_another_name():
 
 
 def test_imports_of_the_notebook_and_of_other_steps_reach_a_step():
-    graph = notebook_graph("# %%\nimport numpy as np\n# %% a\nfrom math import sqrt\nx = 4\n# %% b\ny = sqrt(x) + np.pi\n")
+    graph = notebook_graph(
+        "# %%\nimport numpy as np\n# %% a\nfrom math import sqrt\nx = 4\n# %% b\ny = sqrt(x) + np.pi\n"
+    )
     assert set(graph.node("b").imports) == {"import numpy as np", "from math import sqrt"}
     assert graph.node("a").imports == ()
 
@@ -434,7 +444,13 @@ def test_a_function_that_changes_its_argument_comes_after_those_defined_before_i
 
 def test_two_givers_of_a_name_without_document_order_are_refused():
     with pytest.raises(InvalidStep, match="which 2 steps give: a, b"):
-        functions("def a():\n    return 1", "def b():\n    return 1", "def c(x):\n    return x", a={"out": ("x",)}, b={"out": ("x",)})
+        functions(
+            "def a():\n    return 1",
+            "def b():\n    return 1",
+            "def c(x):\n    return x",
+            a={"out": ("x",)},
+            b={"out": ("x",)},
+        )
 
 
 def test_functions_that_need_each_other_are_a_cycle():
@@ -444,7 +460,9 @@ def test_functions_that_need_each_other_are_a_cycle():
 
 
 def test_callables_around_a_function_are_neither_values_nor_inputs():
-    graph = functions("def a(n):\n    return helper(n)", surroundings=Surroundings({"helper": NotebookName("callable")}))
+    graph = functions(
+        "def a(n):\n    return helper(n)", surroundings=Surroundings({"helper": NotebookName("callable")})
+    )
     assert graph.inputs == ("n",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.analysis.cells import closure, notebook_graph, read_cells
 
 FIXTURES = sorted((Path(__file__).parent / "notebooks").glob("*.cells"))

@@ -7,10 +7,10 @@ from types import FunctionType
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from szal_nb.analysis.graph import build_graph
 from szal_nb.errors import DefinitionError
 from szal_nb.model.flow import FlowDefinition
-
 from tests.analysis.cells import step, surroundings
 
 HELPERS = """
@@ -210,7 +210,9 @@ def _check(cells, seed):
     for order in _orders(graph, seed):
         random.seed(0)
         found = _values(graph, _in_order(graph, order))
-        wrong = {name: (value, _shown(expected[name])) for name, value in found.items() if value != _shown(expected[name])}
+        wrong = {
+            name: (value, _shown(expected[name])) for name, value in found.items() if value != _shown(expected[name])
+        }
         assert not wrong, (order, wrong)
         assert set(found) >= {name for name in expected if name in NAMES or name.startswith("log_")}
     return "same"

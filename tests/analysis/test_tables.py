@@ -119,7 +119,12 @@ def test_methods_of_polars_that_are_known_not_to_change_do_not():
             assert frame.equals(before), name
 
 
-@pytest.mark.parametrize("dotted", sorted(name for name in tables.FUNCTION_SHARES | tables.FUNCTION_HOLDS | set(tables.FUNCTION_CHANGES) if "." in name))
+@pytest.mark.parametrize(
+    "dotted",
+    sorted(
+        name for name in tables.FUNCTION_SHARES | tables.FUNCTION_HOLDS | set(tables.FUNCTION_CHANGES) if "." in name
+    ),
+)
 def test_functions_in_the_tables_exist(dotted):
     root = dotted.partition(".")[0]
     if root in {"torch", "sqlalchemy"}:

@@ -44,6 +44,8 @@ FACTS = (
     ("waiting", {"reason": "Send it?"}),
     ("completed", {"attempts": 1, "started": T0, "ended": T0 + 75}),
     ("completed", {"attempts": 2, "started": T0, "ended": T0 + 1, "values": [{"name": "x", "type": "int", "size": 8}]}),
+    ("completed", {"values": [{"name": "x", "type": "str", "size": 900}, {"name": "y", "type": "str", "size": 300}]}),
+    ("completed", {"values": [{"name": "x", "type": "list", "size": 900, "shape": [12]}]}),
     ("completed", {"origin": "cached", "values": [{"name": "d", "type": "DataFrame", "size": 9, "shape": [10000, 4]}]}),
     ("failed", {"attempts": 1, "started": T0, "ended": T0 + 1, "error": "KeyError: 'Region'"}),
     ("failed", {}),
@@ -80,7 +82,7 @@ def wording() -> object:
     return {
         "durations": [[second, format_duration(second)] for second in seconds],
         "sizes": [[size, format_size(size)] for size in sizes],
-        "shapes": [[shape, format_shape(shape)] for shape in ([], [3], [10_000, 4], [1, 2, 3])],
+        "shapes": [[shape, format_shape(shape)] for shape in ([], [1], [3000], [10_000, 4], [1, 2, 3])],
         "lines": [[line, one_line(line, 30)] for line in LINES],
         "counts": [
             [counts, 9, count_line(counts, 9)]

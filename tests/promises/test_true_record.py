@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.notebook.kernels import running_kernel
 from tests.promises.shell import SETUP, Shell, is_gone, states, wait_until, workers_of, write_notebook
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
@@ -176,3 +177,24 @@ def test_a_run_that_lives_is_not_taken_over(shell):
     shell.let_go()
     assert shell.end(run)[0] == 0
     assert_each_deed_was_done_once(shell)
+
+
+def test_a_run_begun_by_hand_whose_kernel_was_killed_goes_on_from_the_shell(shell):
+    path = shell.folder / "nb.ipynb"
+    with running_kernel(shell.folder, JPY_SESSION_NAME=str(path)) as kernel:
+        for number, source in enumerate(STEPS, start=1):
+            cell = kernel.run(source, cell_id=f"cell-{number}")
+            assert not cell.error, cell.tracebacks
+        shell.begun("at third")
+        kernel.kill()
+    name = the_run(shell)
+    # What the author goes on to write is not what the run was begun with.
+    path.write_text(path.read_text().replace("begin last", "begin something else"))
+    shell.let_go()
+
+    code, _, err = shell.call("resume", name)
+
+    assert (code, states(shell.show(name))) == (0, dict.fromkeys(("first", "second", "third", "last"), "completed")), (
+        err
+    )
+    assert_each_deed_was_done_once(shell, besides={"begin third"})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -76,6 +77,18 @@ def test_a_store_that_was_moved_to_a_network_file_system_leaves_its_wal(path, re
     with RunStore.open(path) as store:
         store.begin(new_run("bbbbbbbbbbbb")).append_sync(begun())
         assert len(store.runs()) == 2
+    assert journal_mode(path) == "delete"
+
+
+def test_without_file_locks_an_sqlite_with_the_wal_bug_uses_no_wal(path, monkeypatch):
+    def refuse(fd):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("szal_nb.store.lock._try_lock", refuse)
+    monkeypatch.setattr("szal_nb.store.runs.has_wal_reset_bug", lambda: True)
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+        assert len(store.runs()) == 1
     assert journal_mode(path) == "delete"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -92,6 +93,20 @@ def test_a_lock_that_was_closed_cannot_be_taken(path):
 
     with pytest.raises(StoreError, match="its lock was closed"):
         lock.__enter__()
+
+
+def test_where_the_file_system_has_no_locks_threads_still_exclude_each_other(path, monkeypatch):
+    def refuse(fd):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("szal_nb.store.lock._try_lock", refuse)
+    lock = FileLock(path, timeout_s=0.01)
+
+    assert not lock.is_available
+    with lock, pytest.raises(StoreBusy, match="Another thread of this process"):
+        lock.__enter__()
+    with lock:
+        pass
 
 
 def test_a_lock_in_a_folder_that_is_not_there_is_an_error_of_the_store(tmp_path):

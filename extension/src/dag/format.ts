@@ -25,6 +25,7 @@ export function formatSize(size: number): string {
 }
 
 export function formatShape(shape: readonly number[]): string {
+  if (shape.length === 1) return `${shape[0]!.toLocaleString("en-US")} item${shape[0] === 1 ? "" : "s"}`;
   return shape.map((side) => side.toLocaleString("en-US")).join(" × ");
 }
 
@@ -52,6 +53,8 @@ export function countLine(counts: Partial<Record<StepState, number>>, total: num
   return said.join(" · ");
 }
 
+// Bytes: what is smaller takes no thought.
+const WORTH_TELLING = 1000;
 const WORDS: Record<string, string> = { rolled_back: "rolled back", rolling_back: "rolling back", idle: "not run yet" };
 
 export const stateWord = (state: StepState | RunState | string): string => WORDS[state] ?? state;
@@ -82,10 +85,11 @@ export function factLine(state: StepState, facts: Facts): string {
   const said = [state === "completed" && facts.origin ? facts.origin : stateWord(state)];
   if (state === "failed" && facts.error) return `${said[0]} · ${oneLine(facts.error, 80)}`;
   if ((facts.attempts ?? 0) > 1) said.push(`try ${facts.attempts}`);
-  const shaped = facts.values?.find((value) => value.shape?.length);
+  const values = facts.values ?? [];
+  const shaped = values.find((value) => value.shape?.length);
+  const size = values.reduce((sum, value) => sum + value.size, 0);
   if (shaped?.shape) said.push(formatShape(shaped.shape));
-  else if (facts.values?.some((value) => value.size > 0))
-    said.push(formatSize(facts.values.reduce((sum, value) => sum + value.size, 0)));
+  else if (size >= WORTH_TELLING) said.push(formatSize(size));
   if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
   return said.join(" · ");
 }
