@@ -18,7 +18,7 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import Executor, Step
 
-ROUNDS = 7
+ROUNDS = 9
 THREADS = 32
 
 
@@ -106,9 +106,13 @@ async def _in_a_thread() -> None:
     await asyncio.to_thread(int)
 
 
-def best_us(make: Callable[[], Any], count: int) -> float:
-    """Microseconds a step, the best of several rounds."""
-    return min(asyncio.run(make()) for _ in range(ROUNDS)) / count * 1e6
+def best_us(count: int, *makes: Callable[[], Any]) -> list[float]:
+    """Microseconds a step of each, the best of several rounds, taken in turns so that all see the same machine."""
+    best = [float("inf")] * len(makes)
+    for _ in range(ROUNDS):
+        for i, make in enumerate(makes):
+            best[i] = min(best[i], asyncio.run(make()) / count * 1e6)
+    return best
 
 
 def main() -> None:
@@ -118,12 +122,18 @@ def main() -> None:
     for count in (1_000, 10_000):
         for shape in ("chain", "fan", "dag"):
             graph = graph_of(shape, count)
-            bare = best_us(lambda: floor(shape, count, _nothing), count)  # noqa: B023 called at once
-            own = best_us(lambda: engine(graph, Nothing(is_async=True)), count)  # noqa: B023 called at once
+            bare, own = best_us(
+                count,
+                lambda: floor(shape, count, _nothing),  # noqa: B023 called at once
+                lambda: engine(graph, Nothing(is_async=True)),  # noqa: B023 called at once
+            )
             line = f"{shape:<8}{count:>7}{bare:>9.2f}{own:>9.2f}{own / bare:>7.2f}"
             if count == 1_000:
-                hop = best_us(lambda: floor(shape, count, _in_a_thread), count)  # noqa: B023 called at once
-                sync = best_us(lambda: engine(graph, Nothing(is_async=False)), count)  # noqa: B023 called at once
+                hop, sync = best_us(
+                    count,
+                    lambda: floor(shape, count, _in_a_thread),  # noqa: B023 called at once
+                    lambda: engine(graph, Nothing(is_async=False)),  # noqa: B023 called at once
+                )
                 line += f"{hop:>11.2f}{sync:>9.2f}{sync / hop:>7.2f}"
             print(line)
 

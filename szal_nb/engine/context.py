@@ -6,6 +6,7 @@ The context of the attempt that runs on this thread or in this task is in a cont
 
 from __future__ import annotations
 
+import logging
 import threading
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from szal_nb.model.value import Output
+
+log = logging.getLogger(__name__)
 
 
 class Presenter(Protocol):
@@ -54,19 +57,7 @@ def body_traceback(error: BaseException) -> Any:
 class StepContext:
     """One attempt, seen from inside. `outputs` are what it has shown so far."""
 
-    __slots__ = (
-        "_cancelled",
-        "_has_news",
-        "_lock",
-        "_on_output",
-        "attempt",
-        "is_closed",
-        "outputs",
-        "presenter",
-        "run_id",
-        "step",
-        "taken",
-    )
+    __slots__ = ("_on_output", "attempt", "cancelled", "is_closed", "outputs", "presenter", "run_id", "step", "taken")
 
     def __init__(
         self,
@@ -83,59 +74,65 @@ class StepContext:
         self.outputs: list[Output] = []
         self.taken = 0
         self.is_closed = False
-        self._cancelled = False
-        self._has_news = False
-        self._lock = threading.Lock()
+        # Whether the attempt has been asked to end; long bodies look at it and return.
+        self.cancelled = False
         self._on_output = on_output
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the attempt has been asked to end; long bodies look at it and return."""
-        return self._cancelled
 
     def cancel(self) -> None:
         """Asks the attempt to end."""
-        self._cancelled = True
+        self.cancelled = True
 
     def write(self, name: str, text: str) -> None:
         """Adds text to the stream `stdout` or `stderr` of the attempt; after its end the text is dropped."""
         if not text:
             return
-        with self._lock:
+        with _LOCK:
             if self.is_closed:
                 return
-            last = self.outputs[-1] if len(self.outputs) > self.taken else None
+            is_first = len(self.outputs) == self.taken
+            last = None if is_first else self.outputs[-1]
             if last is not None and last.type == "stream" and last.name == name and len(last.text) < _JOIN_BELOW:
                 self.outputs[-1] = Output(type="stream", name=name, text=last.text + text)
             else:
                 self.outputs.append(Output(type="stream", name=name, text=text))
-        self._announce()
+        if is_first:
+            self._on_output(self)
 
     def emit(self, output: Output) -> None:
         """Adds one output; after the attempt's end it is dropped."""
-        with self._lock:
+        with _LOCK:
             if self.is_closed:
                 return
+            is_first = len(self.outputs) == self.taken
             self.outputs.append(output)
-        self._announce()
+        if is_first:
+            self._on_output(self)
 
     def take(self, *, close: bool = False) -> tuple[Output, ...]:
         """The outputs since the last call."""
-        with self._lock:
+        if not self.outputs:
+            self.is_closed = self.is_closed or close
+            return ()
+        with _LOCK:
             news = tuple(self.outputs[self.taken :])
             self.taken = len(self.outputs)
-            self._has_news = False
             self.is_closed = self.is_closed or close
         return news
 
-    def _announce(self) -> None:
-        if not self._has_news:
-            self._has_news = True
-            self._on_output(self)
+    def finish(self) -> None:
+        """The body has ended, on its thread: shows what is left to show."""
+        try:
+            self.presenter.finish(self)
+        except Exception:
+            log.exception("What step %r showed last could not be caught.", self.step)
 
 
 # Pieces of a stream are joined up to this length, in characters, to keep many small prints cheap.
 _JOIN_BELOW = 4096
+
+# One for all attempts: it is held for a moment only, and a lock of its own would cost each step more than it saves.
+# A finalizer may print while it is held, on the same thread.
+_LOCK = threading.RLock()
 
 CURRENT: ContextVar[StepContext | None] = ContextVar("szal_step", default=None)
 

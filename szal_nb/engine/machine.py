@@ -77,8 +77,21 @@ class Outcome(IntEnum):
     BROKEN = 3
 
 
+# Members of enums as plain names: looking one up on its class costs more than a comparison, several times a step.
+_PENDING, _RUNNING, _RETRYING, _WAITING, _COMPLETED, _FAILED, _SKIPPED, _CANCELLED = (
+    StepState.PENDING,
+    StepState.RUNNING,
+    StepState.RETRYING,
+    StepState.WAITING,
+    StepState.COMPLETED,
+    StepState.FAILED,
+    StepState.SKIPPED,
+    StepState.CANCELLED,
+)
+_IS_OPEN, _IS_COMPLETED, _IS_ABSENT, _IS_BROKEN = Outcome
+
 # What `_judge` says of a step that starts now.
-_START = ("", Outcome.OPEN)
+_START = ("", _IS_OPEN)
 
 
 class Limit:
@@ -112,12 +125,12 @@ class RunMachine:
         self.steps = [node.step for node in graph.nodes]
         self.index = {name: i for i, name in enumerate(self.names)}
         count = len(self.names)
-        self.state = [StepState.PENDING] * count
+        self.state = [_PENDING] * count
         self.run_state = RunState.CREATED
         self._seed = seed
         self._given = {self.index[name]: value for name, value in (given or {}).items()}
         self._skipped = {self.index[name]: reason for name, reason in (skipped or {}).items()}
-        self._outcome = [Outcome.OPEN] * count
+        self._outcome = [_IS_OPEN] * count
         self._attempt = [0] * count
         self._base_attempt = [0] * count
         self._is_settled_by_condition = [not step.when for step in self.steps]
@@ -193,8 +206,8 @@ class RunMachine:
             self._is_approved[self.index[name]] = True
         for name in completed:
             i = self.index[name]
-            self.state[i] = StepState.COMPLETED
-            self._outcome[i] = Outcome.COMPLETED
+            self.state[i] = _COMPLETED
+            self._outcome[i] = _IS_COMPLETED
         self._given.clear()
 
     @property
@@ -231,27 +244,27 @@ class RunMachine:
             self._events.append(RunResumed(at=at, epoch=signal.epoch, reset=reset, rebuilt=rebuilt))
         self.run_state = RunState.RUNNING
         for i, outcome in enumerate(self._outcome):
-            if outcome is Outcome.COMPLETED:
-                self._settle(i, Outcome.COMPLETED, at)
+            if outcome is _IS_COMPLETED:
+                self._settle(i, _IS_COMPLETED, at)
         for i, (origin, values) in self._given.items():
-            self.state[i] = StepState.COMPLETED
+            self.state[i] = _COMPLETED
             self._events.append(StepCompleted(at=at, step=self.names[i], attempt=0, origin=origin, values=values))
-            self._settle(i, Outcome.COMPLETED, at)
+            self._settle(i, _IS_COMPLETED, at)
         for i, reason in self._skipped.items():
-            if self._outcome[i] is Outcome.OPEN:
-                self._skip(i, reason, Outcome.ABSENT, at)
+            if self._outcome[i] is _IS_OPEN:
+                self._skip(i, reason, _IS_ABSENT, at)
         for i, blockers in enumerate(self._blockers):
-            if not blockers and self._outcome[i] is Outcome.OPEN and not self._is_triggered[i]:
+            if not blockers and self._outcome[i] is _IS_OPEN and not self._is_triggered[i]:
                 self._trigger(i, at)
 
     def _attempt_completed(self, signal: AttemptCompleted) -> None:
         i, attempt = signal.step, signal.attempt
-        if self.state[i] is not StepState.RUNNING or self._attempt[i] != attempt:
+        if self.state[i] is not _RUNNING or self._attempt[i] != attempt:
             return
-        self.state[i] = StepState.COMPLETED
+        self.state[i] = _COMPLETED
         self._events.append(StepCompleted(at=signal.at, step=self.names[i], attempt=attempt, values=signal.values))
         self._release(i)
-        self._settle(i, Outcome.COMPLETED, signal.at)
+        self._settle(i, _IS_COMPLETED, signal.at)
 
     def _attempt_failed(self, signal: AttemptFailed) -> None:
         i = signal.step
@@ -269,7 +282,7 @@ class RunMachine:
             delay = signal.retry_after_s
             if delay is None:
                 delay = retry.wait_s(tried, seed=f"{self._seed}/{self.names[i]}")
-            self.state[i] = StepState.RETRYING
+            self.state[i] = _RETRYING
             self._events.append(
                 StepRetrying(
                     at=signal.at, step=self.names[i], attempt=signal.attempt, error=signal.error, delay_s=delay
@@ -292,12 +305,12 @@ class RunMachine:
 
     def _retry_due(self, signal: RetryDue) -> None:
         i = signal.step
-        if self.state[i] is StepState.RETRYING and signal.attempt == self._attempt[i]:
+        if self.state[i] is _RETRYING and signal.attempt == self._attempt[i]:
             self._make_ready(i)
 
     def _condition_evaluated(self, signal: ConditionEvaluated) -> None:
         i = signal.step
-        if not self._is_evaluating[i] or self._outcome[i] is not Outcome.OPEN:
+        if not self._is_evaluating[i] or self._outcome[i] is not _IS_OPEN:
             return
         self._is_evaluating[i] = False
         if signal.error is not None:
@@ -306,7 +319,7 @@ class RunMachine:
             self._is_settled_by_condition[i] = True
             self._trigger(i, signal.at)
         else:
-            self._skip(i, f"condition not met: {self.steps[i].when}", Outcome.ABSENT, signal.at)
+            self._skip(i, f"condition not met: {self.steps[i].when}", _IS_ABSENT, signal.at)
 
     def _cancel(self, signal: Cancel) -> None:
         if self.run_state.is_final or self._is_cancelling:
@@ -315,9 +328,9 @@ class RunMachine:
         self._events.append(CancelRequested(at=signal.at, reason=signal.reason))
         self._ready.clear()
         for i, state in enumerate(self.state):
-            if state is StepState.RUNNING:
+            if state is _RUNNING:
                 self._actions.append(CancelAttempt(i, self._attempt[i]))
-            elif self._outcome[i] is Outcome.OPEN:
+            elif self._outcome[i] is _IS_OPEN:
                 self._cancel_step(i, signal.at)
 
     def _timed_out(self, signal: TimedOut) -> None:
@@ -336,7 +349,7 @@ class RunMachine:
             self._events.append(RunUnpaused(at=signal.at))
             held, self._held = self._held, []
             for i in held:
-                if self._outcome[i] is Outcome.OPEN:
+                if self._outcome[i] is _IS_OPEN:
                     self._make_ready(i)
 
     def _interrupt(self, signal: Interrupt) -> None:
@@ -345,12 +358,12 @@ class RunMachine:
 
     def _answer(self, signal: Answer) -> None:
         i = signal.step
-        if self.state[i] is not StepState.WAITING:
+        if self.state[i] is not _WAITING:
             return
         self._events.append(
             StepAnswered(at=signal.at, step=self.names[i], approved=signal.approved, value=signal.value)
         )
-        self.state[i] = StepState.PENDING
+        self.state[i] = _PENDING
         if signal.approved:
             self._is_approved[i] = True
             self._trigger(i, signal.at)
@@ -360,7 +373,7 @@ class RunMachine:
     # What follows
 
     def _is_current(self, i: int, attempt: int) -> bool:
-        return self.state[i] is StepState.RUNNING and self._attempt[i] == attempt
+        return self.state[i] is _RUNNING and self._attempt[i] == attempt
 
     def _trigger(self, i: int, at: float) -> None:
         """The dependencies of step `i` let it start; its condition and a person may still hold it."""
@@ -371,7 +384,7 @@ class RunMachine:
             self._is_evaluating[i] = True
             self._actions.append(EvaluateCondition(i))
         elif not self._is_approved[i]:
-            self.state[i] = StepState.WAITING
+            self.state[i] = _WAITING
             self._events.append(StepWaiting(at=at, step=self.names[i], message=self.steps[i].approve or ""))
         else:
             self._make_ready(i)
@@ -383,7 +396,7 @@ class RunMachine:
         ready = self._ready
         while ready:
             _, i = entry = heapq.heappop(ready)
-            if self._outcome[i] is not Outcome.OPEN:
+            if self._outcome[i] is not _IS_OPEN:
                 continue
             if self.run_state is RunState.PAUSED:
                 self._held.append(i)
@@ -400,7 +413,7 @@ class RunMachine:
             for limit in limits:
                 limit.free -= 1
             attempt = self._attempt[i] = self._attempt[i] + 1
-            self.state[i] = StepState.RUNNING
+            self.state[i] = _RUNNING
             self._running += 1
             self._events.append(StepStarted(at=at, step=self.names[i], attempt=attempt))
             self._actions.append(StartAttempt(i, attempt))
@@ -414,24 +427,24 @@ class RunMachine:
                 heapq.heappush(self._ready, heapq.heappop(limit.waiting))
 
     def _fail(self, i: int, attempt: int, error: ErrorInfo, at: float) -> None:
-        self.state[i] = StepState.FAILED
+        self.state[i] = _FAILED
         self._events.append(StepFailed(at=at, step=self.names[i], attempt=attempt, error=error))
         if self.steps[i].on_error is OnError.CONTINUE:
-            self._settle(i, Outcome.ABSENT, at)
+            self._settle(i, _IS_ABSENT, at)
         else:
             self._failures.append(self.names[i])
-            self._settle(i, Outcome.BROKEN, at)
+            self._settle(i, _IS_BROKEN, at)
 
     def _cancel_step(self, i: int, at: float) -> None:
-        self.state[i] = StepState.CANCELLED
+        self.state[i] = _CANCELLED
         attempt = self._attempt[i] if self._attempt[i] > self._base_attempt[i] else 0
         self._events.append(
             StepCancelled(at=at, step=self.names[i], attempt=attempt, reason=self._cancel_reason or "cancelled")
         )
-        self._settle(i, Outcome.BROKEN, at)
+        self._settle(i, _IS_BROKEN, at)
 
     def _skip(self, i: int, reason: str, outcome: Outcome, at: float) -> None:
-        self.state[i] = StepState.SKIPPED
+        self.state[i] = _SKIPPED
         self._events.append(StepSkipped(at=at, step=self.names[i], reason=reason))
         self._settle(i, outcome, at)
 
@@ -440,20 +453,20 @@ class RunMachine:
         self._outcome[i] = outcome
         self._open_count -= 1
         ended = [i]
-        if outcome is Outcome.COMPLETED and not self._is_cancelling:
+        if outcome is _IS_COMPLETED and not self._is_cancelling:
             ended = self._tell_completed(i)
         while ended:
             source = ended.pop()
             for target, is_blocking, is_value_needed in self._successors[source]:
                 self._blockers[target] -= 1
-                if self._outcome[target] is not Outcome.OPEN or self._is_cancelling or self._is_triggered[target]:
+                if self._outcome[target] is not _IS_OPEN or self._is_cancelling or self._is_triggered[target]:
                     continue
                 verdict = self._judge(target, source, is_blocking=is_blocking, is_value_needed=is_value_needed)
                 if verdict == _START:
                     self._trigger(target, at)
                 elif verdict is not None:
                     reason, outcome = verdict
-                    self.state[target] = StepState.SKIPPED
+                    self.state[target] = _SKIPPED
                     self._events.append(StepSkipped(at=at, step=self.names[target], reason=reason))
                     self._outcome[target] = outcome
                     self._open_count -= 1
@@ -467,7 +480,7 @@ class RunMachine:
         blockers = self._blockers
         for target in targets:
             left = blockers[target] = blockers[target] - 1
-            if not left and self._outcome[target] is Outcome.OPEN and not self._is_triggered[target]:
+            if not left and self._outcome[target] is _IS_OPEN and not self._is_triggered[target]:
                 self._is_triggered[target] = True
                 heapq.heappush(self._ready, (self._urgency[target], target))
         return []
@@ -481,13 +494,13 @@ class RunMachine:
         if trigger is Trigger.ALL_DONE:
             return _START if is_last else None
         if trigger is Trigger.ANY:
-            if outcome is Outcome.COMPLETED:
+            if outcome is _IS_COMPLETED:
                 return _START
-            return ("none of its dependencies completed", Outcome.BROKEN) if is_last else None
-        if outcome is Outcome.BROKEN and is_blocking:
-            return f"{self.names[source]} {_how(self.state[source])}", Outcome.BROKEN
-        if outcome is Outcome.ABSENT and is_value_needed:
-            return f"it needs what {self.names[source]} gives, which {_how(self.state[source])}", Outcome.ABSENT
+            return ("none of its dependencies completed", _IS_BROKEN) if is_last else None
+        if outcome is _IS_BROKEN and is_blocking:
+            return f"{self.names[source]} {_how(self.state[source])}", _IS_BROKEN
+        if outcome is _IS_ABSENT and is_value_needed:
+            return f"it needs what {self.names[source]} gives, which {_how(self.state[source])}", _IS_ABSENT
         return _START if is_last else None
 
     def _end(self, at: float) -> None:
@@ -505,7 +518,7 @@ class RunMachine:
 
 
 def _how(state: StepState) -> str:
-    return "was cancelled" if state is StepState.CANCELLED else f"was {state}" if state is StepState.SKIPPED else state
+    return "was cancelled" if state is _CANCELLED else f"was {state}" if state is _SKIPPED else state
 
 
 def _remaining_path(successors: list[list[tuple[int, bool, bool]]], blockers: list[int]) -> list[int]:

@@ -11,14 +11,15 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
+from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
-from szal_nb.engine.context import CURRENT, PlainPresenter, Presenter, StepContext, body_traceback
+from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
+from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
     AttemptCancelled,
@@ -37,6 +38,7 @@ from szal_nb.engine.signal import (
     TimedOut,
     Turn,
 )
+from szal_nb.engine.values import Journal, ValueTable
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RetryAfter, RunError, StepTimeout
 from szal_nb.model.event import Event
@@ -57,36 +59,6 @@ _OUTPUT_EVERY_S = 0.15
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
-
-
-class Journal(Protocol):
-    """Where a run is recorded."""
-
-    async def append(self, events: Sequence[Event]) -> None:
-        """Returns when the events are committed; raises StoreError if they are not."""
-
-    def keep(
-        self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
-    ) -> tuple[ValueRef, ...]:
-        """Makes the values ready to be committed with the step's completion. Called in a worker thread."""
-        ...
-
-    def load(self, ref: ValueRef) -> object:
-        """The value that was kept. Called in a worker thread."""
-        ...
-
-
-class _Attempt:
-    """An attempt under way."""
-
-    __slots__ = ("context", "is_timed_out", "number", "task", "timer")
-
-    def __init__(self, number: int, context: StepContext) -> None:
-        self.number = number
-        self.context = context
-        self.task: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.is_timed_out = False
 
 
 class Runner:
@@ -117,33 +89,28 @@ class Runner:
         self.run_id = run_id
         # The steps are there before the record is: who has just started a run may ask for one at once.
         self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
-        self.values: dict[tuple[int, str], Any] = {}
         self.sinks: list[Sink] = list(sinks)
-        self._bodies = bodies
-        self._inputs = dict(inputs)
         self.input_refs: tuple[ValueRef, ...] = ()
+        self._bodies = bodies
         self._epoch = epoch
-        self._kept = dict(kept or {})
         self._journal = journal
+        self._table = ValueTable(machine.graph, inputs, kept or {}, journal)
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
-        self._pool = pool or WorkerPool()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._attempts: dict[int, _Attempt] = {}
+        self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
+        self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        self._attempts: dict[int, Attempt] = {}
         self._inbox: list[Signal] = []
         self._news = asyncio.Event()
-        self._from_threads: deque[tuple[int, _Attempt, Sequence[Signal]]] = deque()
-        self._is_draining = False
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._bindings = [
-            [
-                (b.name, None if b.step is None else machine.index[b.step], b.source or b.name, b.is_optional)
-                for b in node.bindings
-            ]
-            for node in machine.graph.nodes
-        ]
+
+    @property
+    def values(self) -> dict[tuple[int, str], Any]:
+        """The objects that steps of this process gave, by step index and name."""
+        return self._table.objects
 
     async def run(self) -> None:
         """Runs to the end. Raises only what kept the record from being written; nothing runs on then."""
@@ -174,13 +141,6 @@ class Runner:
         else:
             self._inbox.append(signal)
             self._news.set()
-
-    def _drain(self) -> None:
-        """Takes in the attempts that ended in threads; those that end close together are taken in together."""
-        self._is_draining = False
-        queue = self._from_threads
-        while queue:
-            self._end_attempt(*queue.popleft())
 
     async def _pump(self, journal: Journal) -> None:
         while not self._ended.done():
@@ -213,7 +173,7 @@ class Runner:
                 case CancelAttempt():
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
-                    self._pool.submit(partial(contextvars.copy_context().run, self._judge, action.step))
+                    self._executors.on_a_thread(partial(self._judge, action.step))
                 case EndRun():
                     self._ended.set_result(None)
 
@@ -225,155 +185,91 @@ class Runner:
     def _start(self, i: int, number: int) -> None:
         step = self.machine.steps[i]
         context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
-        attempt = self._attempts[i] = _Attempt(number, context)
-        if self._bodies[i].is_async:
-            attempt.task = self._loop.create_task(self._run_async(i, attempt))
-        elif step.executor is Executor.MAIN or self.machine.graph.nodes[i].is_main_thread:
-            self._loop.call_soon(self._run_here, i, attempt, context=contextvars.copy_context())
-        else:
-            self._pool.submit(partial(contextvars.copy_context().run, self._run_in_thread, i, attempt))
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
+        self._executors.begin(attempt, self._where[i])
         if step.timeout_s is not None:
-            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, i, attempt, step.timeout_s)
+            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
 
-    async def _run_async(self, i: int, attempt: _Attempt) -> None:
-        CURRENT.set(attempt.context)
-        body = self._bodies[i]
-        try:
-            if self._kept and self._needs_loading(i):
-                inputs = await asyncio.to_thread(self._gather, i)
-            else:
-                inputs = self._gather(i)
-            given = await body.call(inputs)  # type: ignore[misc]
-            if self._journal is not None and given:
-                signal: Signal = await asyncio.to_thread(self._completed, i, attempt, given)
-            else:
-                signal = self._completed(i, attempt, given)
-        except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
-            signal = self._failed(i, attempt, error)
-        self._finish(attempt)
-        self._end_attempt(i, attempt, self._with_output(i, attempt, signal))
+    def must_load(self, attempt: Attempt) -> bool:
+        """As `Owner`."""
+        return self._table.must_load(attempt.step)
 
-    def _run_here(self, i: int, attempt: _Attempt) -> None:
-        self._end_attempt(i, attempt, self._run_sync(i, attempt))
+    def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
+        """As `Owner`."""
+        return self._table.gather(attempt.step)
 
-    def _run_in_thread(self, i: int, attempt: _Attempt) -> None:
-        self._from_threads.append((i, attempt, self._run_sync(i, attempt)))
-        if not self._is_draining:
-            self._is_draining = True
-            self._on_loop(self._drain)
+    def must_keep(self, given: dict[str, Any]) -> bool:
+        """As `Owner`."""
+        return self._table.must_keep(given)
 
-    def _run_sync(self, i: int, attempt: _Attempt) -> Sequence[Signal]:
-        CURRENT.set(attempt.context)
-        try:
-            given = self._bodies[i].call(self._gather(i))
-            signal: Signal = self._completed(i, attempt, given)  # type: ignore[arg-type]
-        except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
-            signal = self._failed(i, attempt, error)
-        self._finish(attempt)
-        return self._with_output(i, attempt, signal)
-
-    def _end_attempt(self, i: int, attempt: _Attempt, signals: Sequence[Signal]) -> None:
-        if attempt.timer is not None:
-            attempt.timer.cancel()
-        if self._attempts.get(i) is attempt:
-            del self._attempts[i]
-            for signal in signals:
-                self.post(signal)
-
-    def _finish(self, attempt: _Attempt) -> None:
-        try:
-            attempt.context.presenter.finish(attempt.context)
-        except Exception:
-            log.exception("What step %r showed last could not be caught.", attempt.context.step)
-
-    def _with_output(self, i: int, attempt: _Attempt, signal: Signal) -> Sequence[Signal]:
-        shown = attempt.context.take(close=True)
-        if not shown:
-            return (signal,)
-        return (AttemptOutput(signal.at, i, attempt.number, shown), signal)
-
-    def _needs_loading(self, i: int) -> bool:
-        return any(
-            source is not None and (source, name) not in self.values and (source, name) in self._kept
-            for _, source, name, _ in self._bindings[i]
-        )
-
-    def _gather(self, i: int) -> dict[str, Any]:
-        """The inputs of step `i` by their local names; loads what an earlier process kept."""
-        inputs: dict[str, Any] = {}
-        for local, source, name, is_optional in self._bindings[i]:
-            if source is None:
-                if name in self._inputs:
-                    inputs[local] = self._inputs[name]
-            elif (source, name) in self.values:
-                inputs[local] = self.values[source, name]
-            elif (source, name) in self._kept and self._journal is not None:
-                inputs[local] = self.values[source, name] = self._journal.load(self._kept[source, name])
-            elif not is_optional:
-                giver = self.machine.names[source]
-                raise NameError(f"name {name!r} is not defined: step {giver!r} ended without giving it")
-        return inputs
-
-    def _completed(self, i: int, attempt: _Attempt, given: dict[str, Any]) -> AttemptCompleted:
+    def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
+        """As `Owner`."""
         at = self._clock()
-        refs: tuple[ValueRef, ...] = ()
-        if self._journal is not None and given:
-            node = self.machine.graph.nodes[i]
-            refs = self._journal.keep(node.step.name, attempt.number, given, node.needed)
+        if not given:
+            return AttemptCompleted(at, attempt.step, attempt.number)
+        refs = self._table.keep(attempt.step, attempt.number, given)
         if not attempt.context.is_closed:
-            for name, value in given.items():
-                self.values[i, name] = value
-        return AttemptCompleted(at, i, attempt.number, refs)
+            self._table.put(attempt.step, given)
+        return AttemptCompleted(at, attempt.step, attempt.number, refs)
 
-    def _failed(self, i: int, attempt: _Attempt, error: BaseException) -> Signal:
+    def fail(self, attempt: Attempt, error: BaseException) -> Signal:
+        """As `Owner`."""
         at = self._clock()
-        step = self.machine.steps[i]
+        step = self.machine.steps[attempt.step]
         if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
-            return AttemptCancelled(at, i, attempt.number)
+            return AttemptCancelled(at, attempt.step, attempt.number)
         if attempt.is_timed_out and step.timeout_s is not None:
             error = StepTimeout(step.name, step.timeout_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
-        return AttemptFailed(at, i, attempt.number, describe(error, attempt.context), retry_after_s)
+        return AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context), retry_after_s)
 
-    def _time_out(self, i: int, attempt: _Attempt, timeout_s: float) -> None:
-        if self._attempts.get(i) is not attempt:
+    def end(self, attempt: Attempt, signal: Signal | None) -> None:
+        """As `Owner`."""
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if self._attempts.get(attempt.step) is not attempt:
+            return
+        del self._attempts[attempt.step]
+        shown = attempt.context.take(close=True)
+        if signal is not None:
+            if shown:
+                self.post(AttemptOutput(signal.at, attempt.step, attempt.number, shown))
+            self.post(signal)
+
+    def _time_out(self, attempt: Attempt, timeout_s: float) -> None:
+        if self._attempts.get(attempt.step) is not attempt:
             return
         attempt.is_timed_out = True
-        attempt.context.cancel()
-        if attempt.task is not None:
-            attempt.task.cancel()
-            self._loop.call_later(_TIMEOUT_GRACE_S, self._abandon, i, attempt, timeout_s)
+        attempt.tell_to_end()
+        if attempt.body.is_async:
+            self._loop.call_later(_TIMEOUT_GRACE_S, self._abandon, attempt, timeout_s)
         else:
-            self._abandon(i, attempt, timeout_s)
+            self._abandon(attempt, timeout_s)
 
     def _cancel(self, i: int, number: int) -> None:
         attempt = self._attempts.get(i)
         if attempt is None or attempt.number != number:
             return
-        attempt.context.cancel()
-        if attempt.task is not None:
-            attempt.task.cancel()
-        self._loop.call_later(_CANCEL_GRACE_S, self._abandon, i, attempt, None)
+        attempt.tell_to_end()
+        self._loop.call_later(_CANCEL_GRACE_S, self._abandon, attempt, None)
 
-    def _abandon(self, i: int, attempt: _Attempt, timeout_s: float | None) -> None:
+    def _abandon(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Waits no longer for a body that does not end; what it still does reaches nobody."""
-        if self._attempts.get(i) is not attempt:
+        if self._attempts.get(attempt.step) is not attempt:
             return
         at = self._clock()
-        signal: Signal = AttemptCancelled(at, i, attempt.number)
+        signal: Signal = AttemptCancelled(at, attempt.step, attempt.number)
         if timeout_s is not None:
             error = StepTimeout(attempt.context.step, timeout_s)
-            signal = AttemptFailed(at, i, attempt.number, describe(error, attempt.context))
-        self._end_attempt(i, attempt, self._with_output(i, attempt, signal))
+            signal = AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context))
+        self.end(attempt, signal)
 
     def _abandon_all(self) -> None:
         for attempt in self._attempts.values():
-            attempt.context.cancel()
             attempt.context.take(close=True)
             if attempt.timer is not None:
                 attempt.timer.cancel()
-            if attempt.task is not None:
-                attempt.task.cancel()
+            attempt.tell_to_end()
         self._attempts.clear()
 
     # Conditions and outputs
@@ -383,23 +279,15 @@ class Runner:
         step = self.machine.steps[i]
         holds, failure = False, None
         try:
-            holds = self._evaluate(step.when or "", {**self._inputs, **self._gather(i)}, self.snapshot)
+            holds = self._evaluate(step.when or "", {**self._table.inputs, **self._table.gather(i)}, self.snapshot)
         except Exception as error:  # noqa: BLE001  values of any type may throw anything when compared
-            failure = ErrorInfo(type=type(error).__name__, message=str(error), names=_names(error))
+            failure = ErrorInfo(type=type(error).__name__, message=message_of(error), names=names_of(error))
         signal = ConditionEvaluated(self._clock(), i, holds, failure)
-        self._on_loop(self.post, signal)
+        self._executors.on_loop(self.post, signal)
 
     def _noticed(self, context: StepContext) -> None:
         """A body has shown something, on whatever thread."""
-        self._on_loop(self._flush_later, context)
-
-    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:
-            # An abandoned body outlived the loop: there is nobody left to tell.
-            if not self._loop.is_closed():
-                raise
+        self._executors.on_loop(self._flush_later, context)
 
     def _flush_later(self, context: StepContext) -> None:
         if context not in self._flushing:
@@ -418,32 +306,3 @@ def _nothing_yet(machine: RunMachine) -> RunSnapshot:
     flow = machine.graph.flow
     steps = {name: StepSnapshot(name=name) for name in machine.names}
     return RunSnapshot(flow=flow.name, version=flow.version, steps=steps)
-
-
-def describe(error: BaseException, context: StepContext) -> ErrorInfo:
-    """What the record keeps of an exception that a body raised."""
-    frames = body_traceback(error)
-    try:
-        text = context.presenter.traceback(context, error)
-    except Exception as broken:  # noqa: BLE001  an exception's own methods are user code
-        text = f"The traceback could not be shown: {type(broken).__name__}: {broken}"
-    try:
-        message = str(error)
-    except Exception as broken:  # noqa: BLE001  as above
-        message = f"<its text could not be made: {type(broken).__name__}>"
-    return ErrorInfo(
-        type=type(error).__name__,
-        message=message,
-        traceback=text,
-        names=_names(error),
-        line=frames.tb_lineno if frames is not None else None,
-    )
-
-
-def _names(error: BaseException) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for base in type(error).__mro__:
-        if base is not object and base is not BaseException:
-            names[base.__name__] = None
-            names[f"{base.__module__}.{base.__qualname__}"] = None
-    return tuple(names)

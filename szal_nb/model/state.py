@@ -27,6 +27,7 @@ from szal_nb.model.event import (
     StepAnswered,
     StepCancelled,
     StepCompleted,
+    StepEvent,
     StepFailed,
     StepOutput,
     StepRetrying,
@@ -126,7 +127,13 @@ STEP_TRANSITIONS: dict[tuple[StepState, type], StepState] = {
 }
 
 
-class AttemptSnapshot(msgspec.Struct, kw_only=True):
+# The same by event, for the hot path of the fold.
+_STEP_NEXT: dict[type, dict[StepState, StepState]] = {}
+for (_state, _event), _next in STEP_TRANSITIONS.items():
+    _STEP_NEXT.setdefault(_event, {})[_state] = _next
+
+
+class AttemptSnapshot(msgspec.Struct, kw_only=True, gc=False):
     """One try of a step. `state`: running, completed, failed, cancelled, or lost (its process died)."""
 
     number: int
@@ -136,7 +143,7 @@ class AttemptSnapshot(msgspec.Struct, kw_only=True):
     error: ErrorInfo | None = None
 
 
-class StepSnapshot(msgspec.Struct, kw_only=True):
+class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     """A step of a run at one moment."""
 
     name: str
@@ -263,12 +270,12 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
         step.values, step.retry_at = (), None
 
 
-def _move_step(run: RunSnapshot, event: Event) -> StepSnapshot:
-    step = run.steps.get(event.step)  # type: ignore[union-attr]
+def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
+    step = run.steps.get(event.step)
     if step is None:
-        raise IllegalTransition(f"Step {event.step!r}", "unknown", kind_of(event))  # type: ignore[union-attr]
-    state = STEP_TRANSITIONS.get((step.state, type(event)))
-    if state is None or run.state.is_final:
+        raise IllegalTransition(f"Step {event.step!r}", "unknown", kind_of(event))
+    state = _STEP_NEXT[type(event)].get(step.state)
+    if state is None or run.state in _FINAL_RUN:
         where = step.state if state is None else f"of a run that is {run.state}"
         raise IllegalTransition(f"Step {step.name!r}", where, kind_of(event))
     step.state = state
@@ -308,7 +315,9 @@ def _step_answered(run: RunSnapshot, event: StepAnswered) -> None:
 
 def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
     step = _move_step(run, event)
-    _end_attempt(step, "completed", event.at)
+    attempts = step.attempts
+    if attempts and attempts[-1].ended_at is None:
+        attempts[-1].state, attempts[-1].ended_at = "completed", event.at
     step.error, step.values, step.origin = None, event.values, event.origin
 
 

@@ -1,0 +1,254 @@
+"""Where bodies run: coroutines on the loop, functions on threads or on the loop's own thread.
+
+A coroutine that does not suspend costs no task: one task runs body after body, each in a context of its own, until
+one suspends or its slice of time is over. A spare task stands ready whenever bodies are left to begin, so that a body
+that suspends holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from szal_nb.engine.attempt import Attempt
+from szal_nb.engine.context import CURRENT, PlainPresenter
+from szal_nb.engine.signal import Signal
+from szal_nb.engine.worker import WorkerPool
+from szal_nb.model.step import Executor
+
+# How long bodies may follow each other before the loop gets its turn, in seconds.
+_SLICE_S = 0.002
+# How many threads write down what coroutines gave.
+_MOST_KEEPERS = 4
+
+
+class Executors:
+    """Begins attempts; their owners are told on the loop how they ended. `surroundings` is copied for each body."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: WorkerPool, surroundings: Context) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._surroundings = surroundings
+        self._ready: deque[Attempt] = deque()
+        self._has_spare = False
+        self._is_taking = False
+        self._spares: set[asyncio.Task[None]] = set()
+        self._from_threads: deque[tuple[Attempt, Signal | None]] = deque()
+        self._is_draining = False
+        self._to_keep: deque[tuple[Attempt, Context, dict[str, Any]]] = deque()
+        self._keepers = 0
+
+    def begin(self, attempt: Attempt, executor: Executor) -> None:
+        """Begins the attempt where it belongs: a coroutine always on the loop."""
+        if attempt.body.is_async:
+            self._ready.append(attempt)
+            if not self._is_taking and not self._has_spare:
+                self._add_spare()
+        elif executor is Executor.MAIN:
+            self._loop.call_soon(self._run_here, attempt)
+        else:
+            self.on_a_thread(partial(self._run_in_thread, attempt))
+
+    def on_a_thread(self, job: Callable[[], None]) -> None:
+        """Runs `job`, which must not raise, on a worker thread, in a context of its own."""
+        self._pool.submit(partial(self._surroundings.copy().run, job))
+
+    def on_loop(self, callback: Callable[..., None], *args: object) -> None:
+        """Calls `callback` on the loop's thread soon; to be called on other threads."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # An abandoned body outlived the loop: there is nobody left to tell.
+            if not self._loop.is_closed():
+                raise
+
+    # Coroutines
+
+    def _add_spare(self) -> None:
+        self._has_spare = True
+        task = self._loop.create_task(self._serve())
+        self._spares.add(task)
+        task.add_done_callback(self._spares.discard)
+
+    async def _serve(self) -> None:
+        self._has_spare = False
+        ready, task = self._ready, asyncio.current_task()
+        slice_ends = time.monotonic() + _SLICE_S
+        while ready:
+            attempt = ready.popleft()
+            if ready and not self._has_spare:
+                self._add_spare()
+            attempt.task = task
+            rest = self._run_now(attempt)
+            if rest is not None:
+                await rest
+            # What a cancellation leaves in a task must not reach another body.
+            if attempt.context.cancelled or time.monotonic() > slice_ends:
+                if ready and not self._has_spare:
+                    self._add_spare()
+                return
+
+    def _run_now(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+        """Runs the body as far as it goes without waiting; what is left of it if it waits."""
+        owner, context = attempt.owner, self._surroundings.copy()
+        try:
+            if attempt.context.cancelled:
+                raise asyncio.CancelledError  # noqa: TRY301 the end of an attempt that never began
+            if owner.must_load(attempt):
+                return self._load_and_run(attempt, context)
+            coroutine, future = context.run(_begin_coroutine, attempt, owner.inputs_of(attempt))
+        except StopIteration as end:
+            self._ended(attempt, context, end.value)
+        except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
+            self._threw(attempt, context, error)
+        else:
+            return self._run_on(attempt, context, _Rest(context, coroutine, future))
+        return None
+
+    async def _load_and_run(self, attempt: Attempt, context: Context) -> None:
+        try:
+            inputs = await asyncio.to_thread(attempt.owner.inputs_of, attempt)
+            coroutine, future = context.run(_begin_coroutine, attempt, inputs)
+        except StopIteration as end:
+            self._ended(attempt, context, end.value)
+        except BaseException as error:  # noqa: BLE001  as in `_run_now`
+            self._threw(attempt, context, error)
+        else:
+            await self._run_on(attempt, context, _Rest(context, coroutine, future))
+
+    async def _run_on(self, attempt: Attempt, context: Context, rest: _Rest) -> None:
+        try:
+            given = await rest
+        except BaseException as error:  # noqa: BLE001  as in `_run_now`
+            self._threw(attempt, context, error)
+        else:
+            self._ended(attempt, context, given)
+
+    def _ended(self, attempt: Attempt, context: Context, given: dict[str, Any]) -> None:
+        attempt.task = None
+        if given and attempt.owner.must_keep(given):
+            self._keep(attempt, context, given)
+        elif type(attempt.context.presenter) is not PlainPresenter:
+            self._tell(attempt, context.run(_complete, attempt, given))
+        else:
+            self._tell(attempt, _complete(attempt, given))
+
+    def _threw(self, attempt: Attempt, context: Context, error: BaseException) -> None:
+        attempt.task = None
+        signal = attempt.owner.fail(attempt, error)
+        context.run(attempt.context.finish)
+        self._tell(attempt, signal)
+
+    def _tell(self, attempt: Attempt, signal: Signal | None) -> None:
+        self._is_taking = True
+        try:
+            attempt.owner.end(attempt, signal)
+        finally:
+            self._is_taking = False
+
+    def _keep(self, attempt: Attempt, context: Context, given: dict[str, Any]) -> None:
+        """Has a thread write down what a coroutine gave; few threads do so for all of them."""
+        self._to_keep.append((attempt, context, given))
+        if self._keepers < _MOST_KEEPERS:
+            self._keepers += 1
+            self._pool.submit(self._keep_all)
+
+    def _keep_all(self) -> None:
+        queue = self._to_keep
+        while True:
+            try:
+                attempt, context, given = queue.popleft()
+            except IndexError:
+                break
+            self._from_threads.append((attempt, context.run(_complete, attempt, given)))
+            self._wake()
+        self.on_loop(self._keeper_left)
+
+    def _keeper_left(self) -> None:
+        self._keepers -= 1
+        if self._to_keep:
+            self._keepers += 1
+            self._pool.submit(self._keep_all)
+
+    # Functions
+
+    def _run_here(self, attempt: Attempt) -> None:
+        signal = self._surroundings.copy().run(_run_function, attempt)
+        attempt.owner.end(attempt, signal)
+
+    def _run_in_thread(self, attempt: Attempt) -> None:
+        self._from_threads.append((attempt, _run_function(attempt)))
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_draining:
+            self._is_draining = True
+            self.on_loop(self._drain)
+
+    def _drain(self) -> None:
+        """Takes in the attempts that ended in threads; those that end close together are taken in together."""
+        self._is_draining = False
+        queue = self._from_threads
+        while queue:
+            attempt, signal = queue.popleft()
+            attempt.owner.end(attempt, signal)
+
+
+def _begin_coroutine(attempt: Attempt, inputs: dict[str, Any]) -> tuple[Coroutine[Any, Any, Any], Any]:
+    """The body's coroutine and what it waits for first; StopIteration if it ended without waiting."""
+    CURRENT.set(attempt.context)
+    coroutine: Any = attempt.body.call(inputs)
+    return coroutine, coroutine.send(None)
+
+
+def _run_function(attempt: Attempt) -> Signal | None:
+    CURRENT.set(attempt.context)
+    try:
+        given: Any = attempt.body.call(attempt.owner.inputs_of(attempt))
+    except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
+        signal = attempt.owner.fail(attempt, error)
+        attempt.context.finish()
+        return signal
+    return _complete(attempt, given)
+
+
+def _complete(attempt: Attempt, given: dict[str, Any]) -> Signal | None:
+    """What follows from the end of the body; writing down what it gave runs code of the user, which may throw."""
+    try:
+        signal = attempt.owner.complete(attempt, given)
+    except BaseException as error:  # noqa: BLE001  as in `_run_function`
+        signal = attempt.owner.fail(attempt, error)
+    attempt.context.finish()
+    return signal
+
+
+class _Rest:
+    """The rest of a coroutine that has begun to wait for `future`, run in its own context inside of the task."""
+
+    __slots__ = ("_context", "_coroutine", "_future")
+
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, Any], future: Any) -> None:
+        self._context = context
+        self._coroutine = coroutine
+        self._future = future
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        run, coroutine, future = self._context.run, self._coroutine, self._future
+        try:
+            while True:
+                try:
+                    value = yield future
+                except GeneratorExit:
+                    run(coroutine.close)
+                    raise
+                except BaseException as error:  # noqa: BLE001  the coroutine decides what it means
+                    future = run(coroutine.throw, error)
+                else:
+                    future = run(coroutine.send, value)
+        except StopIteration as end:
+            return end.value

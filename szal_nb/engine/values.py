@@ -1,0 +1,100 @@
+"""The values of a run while it runs: the inputs of each step, what steps gave, and what an earlier process kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.value import ValueRef
+
+
+class Journal(Protocol):
+    """Where a run is recorded."""
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Returns when the events are committed; raises StoreError if they are not."""
+
+    def keep(
+        self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
+    ) -> tuple[ValueRef, ...]:
+        """Makes the values ready to be committed with the step's completion. Called in a worker thread."""
+        ...
+
+    def load(self, ref: ValueRef) -> object:
+        """The value that was kept. Called in a worker thread."""
+        ...
+
+
+class ValueTable:
+    """Values by step index and name. `objects` are those of this process; `kept` are on record and can be loaded."""
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        inputs: Mapping[str, Any],
+        kept: Mapping[tuple[int, str], ValueRef],
+        journal: Journal | None,
+    ) -> None:
+        self.objects: dict[tuple[int, str], Any] = {}
+        self.inputs = dict(inputs)
+        self._kept = dict(kept)
+        self._journal = journal
+        self._names = [node.step.name for node in graph.nodes]
+        index = {name: i for i, name in enumerate(self._names)}
+        self._needed = [node.needed for node in graph.nodes]
+        self._bindings = [
+            [
+                (b.name, None if b.step is None else index[b.step], b.source or b.name, b.is_optional)
+                for b in node.bindings
+            ]
+            for node in graph.nodes
+        ]
+
+    def must_load(self, i: int) -> bool:
+        """Whether an input of step `i` must be read from the record first."""
+        return bool(self._kept) and any(
+            source is not None and (source, name) not in self.objects and (source, name) in self._kept
+            for _, source, name, _ in self._bindings[i]
+        )
+
+    def gather(self, i: int) -> dict[str, Any]:
+        """The inputs of step `i` by their local names; loads what an earlier process kept."""
+        inputs: dict[str, Any] = {}
+        for local, source, name, is_optional in self._bindings[i]:
+            if source is None:
+                if name in self.inputs:
+                    inputs[local] = self.inputs[name]
+            elif (source, name) in self.objects or (source, name) in self._kept:
+                inputs[local] = self.given(source, name)
+            elif not is_optional:
+                giver = self._names[source]
+                raise NameError(f"name {name!r} is not defined: step {giver!r} ended without giving it")
+        return inputs
+
+    def given(self, i: int, name: str) -> Any:
+        """What step `i` gave under `name`; KeyError if it did not."""
+        key = (i, name)
+        if key not in self.objects and self._journal is not None:
+            self.objects[key] = self._journal.load(self._kept[key])
+        return self.objects[key]
+
+    def given_names(self, i: int) -> list[str]:
+        """The names that step `i` has given."""
+        return list(dict.fromkeys(name for j, name in (*self.objects, *self._kept) if j == i))
+
+    def must_keep(self, given: Mapping[str, Any]) -> bool:
+        """Whether what a step gave must be written down before it counts."""
+        return self._journal is not None and bool(given)
+
+    def keep(self, i: int, attempt: int, given: Mapping[str, Any]) -> tuple[ValueRef, ...]:
+        """Writes down what step `i` gave."""
+        if self._journal is None or not given:
+            return ()
+        return self._journal.keep(self._names[i], attempt, given, self._needed[i])
+
+    def put(self, i: int, given: Mapping[str, Any]) -> None:
+        """Step `i` has given these values."""
+        for name, value in given.items():
+            self.objects[i, name] = value
