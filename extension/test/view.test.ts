@@ -206,6 +206,16 @@ describe("the buttons", () => {
     expect(message()).toBe("");
   });
 
+  it("rest in a saved picture, which says how the run can go on", () => {
+    show(sales("failed"));
+
+    view.setConnected(false);
+
+    expect(message()).toBe(
+      "No kernel answers for this picture: it is as it was saved. %szal_resume 20250101-120000-ab12 goes on from the last completed step.",
+    );
+  });
+
   it("act on the step they stand at", () => {
     show(sales("failed"));
 

@@ -53,9 +53,9 @@ def short(node: ast.expr) -> str:
 class Applying(Frame):
     """The part of the walk that looks through functions of the notebook."""
 
-    def use_callable(self, function: Callable, node: ast.AST) -> None:
-        """A function is used without being called here: what it reads is read."""
-        self._apply(node, function, {}, is_called=False)
+    def use_callable(self, function: Callable, node: ast.AST) -> Value:
+        """A function is used without being called here: what it reads is read; what it may return, of those."""
+        return self._apply(node, function, {}, is_called=False)
 
     def call_function(self, call: Call, function: Callable) -> Value:
         """The value of a call of a function of the notebook."""

@@ -171,6 +171,8 @@ class Calls(Applying):
         if call.is_discarded:
             self._maybe_change(call)
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False)
+        # What is called may keep something, too.
+        held |= self.reach(target.tokens)
         return Value(self.fresh(call.node, held).tokens | held, is_part=True)
 
     def _maybe_change(self, call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable as Function
+from dataclasses import replace
 from typing import ClassVar
 
 from szal_nb.analysis import hidden
@@ -49,10 +50,15 @@ class Expressions(Calls):
     def _name(self, node: ast.Name) -> Value:
         value = self.load(node.id, node.lineno)
         if value.callable is not None:
-            self.use_callable(value.callable, node)
-        elif value.ref:
+            return self._with_results(value, value.callable, node)
+        if value.ref:
             self.use_ref(value.ref, node)
         return value
+
+    def _with_results(self, value: Value, function: Callable, node: ast.AST) -> Value:
+        # Whoever gets the function may get at what it returns.
+        returned = self.use_callable(function, node).tokens
+        return replace(value, tokens=value.tokens | returned) if returned else value
 
     def _constant(self, node: ast.Constant) -> Value:
         return Value(kind=type(node.value).__name__ if node.value is not None else "None")
@@ -228,9 +234,7 @@ class Expressions(Calls):
 
     def _lambda(self, node: ast.Lambda) -> Value:
         value = self.function_value(node, f"lambda:{node.lineno}:{node.col_offset}")
-        if value.callable is not None:
-            self.use_callable(value.callable, node)
-        return value
+        return value if value.callable is None else self._with_results(value, value.callable, node)
 
     def function_value(self, node: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
         """A function where it is defined: its defaults and annotations run now, its body when it is called."""

@@ -51,7 +51,7 @@ Sink = Callable[[Sequence[Event]], None]
 log = logging.getLogger(__name__)
 
 # How long a cancelled body may take to end before it is abandoned, and a timed-out coroutine, in seconds.
-_CANCEL_GRACE_S = 0.25
+CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
@@ -251,7 +251,7 @@ class Runner:
         if attempt is None or attempt.number != number:
             return
         attempt.tell_to_end()
-        self._loop.call_later(_CANCEL_GRACE_S, self._abandon, attempt, None)
+        self._loop.call_later(CANCEL_GRACE_S, self._abandon, attempt, None)
 
     def _abandon(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Waits no longer for a body that does not end; what it still does reaches nobody."""

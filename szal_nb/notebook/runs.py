@@ -31,7 +31,7 @@ from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore
 
 # An interrupt does not wake a quiet event loop (ipykernel issue 881), so one that waits for a run is kept awake.
-_TICK_S = 0.1
+TICK_S = 0.1
 # How long a kernel that shuts down waits for its runs to record it, in seconds.
 LAST_WORDS_S = 2.0
 
@@ -177,7 +177,7 @@ class Runs:
 
     async def _tick(self) -> None:
         while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
 
     def _picture(self, graph: FlowGraph) -> Picture:
         return Picture(

@@ -18,6 +18,8 @@ from szal_nb.store.schema import VERSION, check_connection, check_header, migrat
 
 _BUSY_TIMEOUT_MS = 30_000
 _WAL_LIMIT_BYTES = 64 * 2**20
+# Every small commit writes half a dozen pages, mostly the same ones: seldom is cheaper, and 32 MB of WAL stay.
+_CHECKPOINT_PAGES = 8000
 
 
 class Durability(StrEnum):
@@ -45,7 +47,7 @@ def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = 
         if sys.platform == "darwin" and durability is Durability.FULL:
             connection.execute("PRAGMA fullfsync = 1")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
-        connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()

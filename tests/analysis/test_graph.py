@@ -97,8 +97,10 @@ EDGES = {
         ["a -> b: data of x", "b -> c: data of box", "a -> d: data of x"],
     ),
     "an optimizer changes the model": (
-        "# %%\nimport torch\n# %% a\nnet = torch.nn.ReLU()\n# %% b\nopt = torch.optim.Adam(net.parameters())\n"
-        "# %% c\nopt.step()\n# %% d\nprint(net)\n",
+        (
+            "# %%\nimport torch\n# %% a\nnet = torch.nn.ReLU()\n# %% b\nopt = torch.optim.Adam(net.parameters())\n"
+            "# %% c\nopt.step()\n# %% d\nprint(net)\n"
+        ),
         ["a -> b: data of net", "b -> c: data of opt", "a -> d: data of net", "c -> d: doubt of net"],
     ),
     "separate results of one call": (
@@ -154,8 +156,10 @@ EDGES = {
         ["a -> c: order of numpy.random"],
     ),
     "an unseeded model draws where it is fitted": (
-        "# %%\nfrom sklearn.ensemble import RandomForestClassifier\nimport numpy as np\n# %% a\nm = RandomForestClassifier()\n"
-        "# %% b\nx = np.random.rand()\n# %% c\nm.fit([[1]], [1])\n",
+        (
+            "# %%\nfrom sklearn.ensemble import RandomForestClassifier\nimport numpy as np\n# %% a\nm = RandomForestClassifier()\n"
+            "# %% b\nx = np.random.rand()\n# %% c\nm.fit([[1]], [1])\n"
+        ),
         ["a -> b: order of numpy.random", "a -> c: data of m", "b -> c: order of numpy.random"],
     ),
     "a setting of the process": (
@@ -209,8 +213,10 @@ def test_the_edges_of_a_notebook(cells, expected):
 REFUSED = {
     "a name given only below": (
         "# %% a\nprint(1)\nprint(x)\n# %% b\nx = 1\n",
-        "Step 'a': line 2 reads 'x', which only step 'b' further down gives. "
-        "Move that cell above this one, or give 'x' in a cell above.",
+        (
+            "Step 'a': line 2 reads 'x', which only step 'b' further down gives. "
+            "Move that cell above this one, or give 'x' in a cell above."
+        ),
     ),
     "a name found nowhere": (
         "# %%\norders = 1\n# %% a\nprint(order)\n",
@@ -218,13 +224,17 @@ REFUSED = {
     ),
     "a name that a function reads": (
         "# %%\ndef f():\n    return kk\n# %% a\ny = f()\n",
-        "Step 'a': line 1 reads 'kk' (through f()), which no step gives and the notebook does not have. "
-        "Bind 'kk' in a cell above, or import it.",
+        (
+            "Step 'a': line 1 reads 'kk' (through f()), which no step gives and the notebook does not have. "
+            "Bind 'kk' in a cell above, or import it."
+        ),
     ),
     "a name that a step above deleted": (
         "# %% a\nx = 1\n# %% b\ndel x\n# %% c\nprint(x)\n",
-        "Step 'c': line 1 reads 'x', which step 'b' deletes in line 1. "
-        "Remove `del x` there, or give 'x' again above this step.",
+        (
+            "Step 'c': line 1 reads 'x', which step 'b' deletes in line 1. "
+            "Remove `del x` there, or give 'x' again above this step."
+        ),
     ),
     "an unknown step after": (
         "# %% load\nx = 1\n# %% b --after laod\ny = 1\n",
@@ -248,14 +258,18 @@ REFUSED = {
     ),
     "a class that reads what a step gives": (
         "# %%\nclass Model:\n    def rate(self):\n        return k\n# %% a\nk = 1\n# %% b\nk = 2\n# %% c\nm = Model()\n",
-        "Step 'c': it uses Model, a class of the notebook whose code reads 'k', which steps 'a' and 'b' give. "
-        "Only plain functions are made anew over a step's values: pass 'k' to Model as an argument, or define Model in "
-        "the step that uses it.",
+        (
+            "Step 'c': it uses Model, a class of the notebook whose code reads 'k', which steps 'a' and 'b' give. "
+            "Only plain functions are made anew over a step's values: pass 'k' to Model as an argument, or define Model in "
+            "the step that uses it."
+        ),
     ),
     "a class of a step that reads a name with two givers": (
         "# %% a\nk = 1\n# %% b\nclass Model:\n    def rate(self):\n        return k\n# %% c\nk = 2\n# %% d\nm = Model()\n",
-        "Step 'b': line 3: the class Model, which step 'd' uses, reads 'k', which is given by steps 'a' and 'c'. "
-        "Pass 'k' to it as an argument, or give it one name for each value.",
+        (
+            "Step 'b': line 3: the class Model, which step 'd' uses, reads 'k', which is given by steps 'a' and 'c'. "
+            "Pass 'k' to it as an argument, or give it one name for each value."
+        ),
     ),
     "a condition that is none": (
         "# %% a --when 'x >'\nx = 1\n",
@@ -263,8 +277,10 @@ REFUSED = {
     ),
     "a name that a step keeps to itself": (
         "# %% a\n_x = 1\n# %% b\nprint(_x)\n",
-        "Step 'b': line 1 reads '_x', which step 'a' keeps to itself. "
-        "Names with a leading underscore are not given to other steps: rename it.",
+        (
+            "Step 'b': line 1 reads '_x', which step 'a' keeps to itself. "
+            "Names with a leading underscore are not given to other steps: rename it."
+        ),
     ),
     "code that is not Python": (
         "# %% a\nx = \n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import symtable
 import sysconfig
 import warnings
@@ -151,11 +152,10 @@ def test_what_a_program_takes_and_leaves_is_what_the_analysis_says(program, flag
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = compile(program, "program", "exec")
-        is_complete = True
-        try:
+        is_complete = False
+        with contextlib.suppress(Exception):
             exec(code, {}, watched)
-        except Exception:
-            is_complete = False
+            is_complete = True
     reads = {read.name for read in names.reads}
     # What only a `finally` on the way to the step's failure reads is no read: there is nobody to see it.
     if is_complete or "finally" not in program:

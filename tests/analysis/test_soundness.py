@@ -94,6 +94,11 @@ STATEMENTS = [
     "def helper():\n    {x}.append(4)\nhelper()",
     "def changer():\n    global {x}\n    {x} = [*{y}]\nchanger()",
     "def given_{x}():\n    return {y}",
+    "{x} = given_{y}()",
+    "given_{y}().append(4)",
+    "def given_{x}():\n    {y}.append(1)\n    return given_{z}() if len({y}) < 5 else {z}",
+    "{x} = each(lambda q: [q, {y}], {z})",
+    "del {x}\n{x} = [1]",
     "(lambda q: q.append(1))({x})",
     "list(map(grow, [{x}]))",
     "[q.append(5) for q in [{x}]]",
@@ -117,6 +122,7 @@ STATEMENTS = [
 def notebooks(draw):
     """Sources of steps. Every name is bound by the first step, and each step ends with a print of what it sees."""
     cells = ["a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]"]
+    cells[0] += "".join(f"\ndef given_{name}():\n    return {name}" for name in NAMES)
     for number in range(draw(st.integers(2, 6))):
         lines = []
         for _ in range(draw(st.integers(1, 3))):

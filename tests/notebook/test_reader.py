@@ -11,12 +11,20 @@ from szal_nb.notebook.reader import needs_run_cell, read_flow
 
 
 def code(source, cell_id=None, tags=()):
-    cell = {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": source, "outputs": [], "execution_count": None}
+    cell = {
+        "cell_type": "code",
+        "metadata": {"tags": list(tags)},
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+    }
     return cell | ({"id": cell_id} if cell_id else {})
 
 
 def notebook(*cells, **metadata):
-    numbered = [code(cell, f"c{number}") if isinstance(cell, str) else cell for number, cell in enumerate(cells, start=1)]
+    numbered = [
+        code(cell, f"c{number}") if isinstance(cell, str) else cell for number, cell in enumerate(cells, start=1)
+    ]
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": numbered})
 
 
@@ -117,7 +125,8 @@ def test_a_notebook_that_never_runs_its_steps_is_told_apart():
 
 def test_markdown_raw_and_empty_cells_define_nothing():
     cells = [
-        {"cell_type": kind, "id": kind, "metadata": {}, "source": ["%%szal_step a\n", "x = 1"]} for kind in ("markdown", "raw")
+        {"cell_type": kind, "id": kind, "metadata": {}, "source": ["%%szal_step a\n", "x = 1"]}
+        for kind in ("markdown", "raw")
     ]
 
     assert read_flow(parse_notebook(notebook(*cells, "  \n"))).definition.steps == ()
@@ -186,7 +195,10 @@ NO_NOTEBOOKS = {
     "new": ('{"nbformat": 5, "cells": []}', "format 5, which is newer than this program"),
     "no cells": ('{"nbformat": 4}', "damaged: it has no list of cells"),
     "odd cell": ('{"nbformat": 4, "cells": [1]}', "damaged: cell 1 has no type"),
-    "odd source": ('{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}', "the source of cell 1 is not text"),
+    "odd source": (
+        '{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}',
+        "the source of cell 1 is not text",
+    ),
     "deep": ('{"nbformat": 4, "cells": ' + "[" * 100_000, "nested too deeply"),
     "R": (notebook(kernelspec={"name": "ir", "language": "R"}), "written in R; only Python notebooks can be run"),
 }

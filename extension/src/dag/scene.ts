@@ -1,6 +1,6 @@
 // The drawing area: nodes and edges, selection and the way between nodes by keyboard.
 import { Camera, FAR, NEAR } from "./camera";
-import { html, setAttribute, setText, svg } from "./dom";
+import { html, setAttribute, setText } from "./dom";
 import { factLine, oneLine, stateWord, timeSpent } from "./format";
 import { type Direction, type Geometry, fittingDirection, measure, placeGraph } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
@@ -16,9 +16,9 @@ import {
   stateOf,
 } from "./state";
 import { neighbour } from "./walk";
+import { Wires } from "./wires";
 
 const DOUBLE_CLICK_MS = 300;
-const SINGLE_EDGES_UP_TO = 1500;
 const NONE: Facts = Object.freeze({});
 
 export interface SceneEvents {
@@ -44,10 +44,7 @@ export class Scene {
   readonly camera: Camera;
   geometry: Geometry | null = null;
   private readonly world: HTMLElement;
-  private readonly lines: SVGSVGElement;
-  private readonly lit: SVGGElement;
-  private readonly base: SVGGElement;
-  private readonly labels: SVGGElement;
+  private readonly wires = new Wires();
   private readonly cards: HTMLElement;
   private graph: Graph | null = null;
   private placement: Placement | null = null;
@@ -65,16 +62,12 @@ export class Scene {
     private readonly events: SceneEvents,
     private readonly actions: ReadonlySet<Action>,
   ) {
-    this.base = svg("g", { class: "szal-edges" });
-    this.lit = svg("g", { class: "szal-lit" });
-    this.labels = svg("g", { class: "szal-labels" });
-    this.lines = svg("svg", { class: "szal-lines", "aria-hidden": "true" }, this.base, this.lit, this.labels);
     this.cards = html("div", {
       class: "szal-cards",
       role: "group",
       "aria-label": "Steps; arrow keys follow the edges",
     });
-    this.world = html("div", { class: "szal-world" }, this.lines, this.cards);
+    this.world = html("div", { class: "szal-world" }, this.wires.node, this.cards);
     this.node = html("div", { class: "szal-scene" }, this.world);
     this.camera = new Camera(this.node, this.world, (zoom) => this.zoomed(zoom));
     this.listen();
@@ -229,27 +222,7 @@ export class Scene {
     setAttribute(this.node, "data-direction", geometry.direction);
     this.world.style.width = this.cards.style.width = `${geometry.width}px`;
     this.world.style.height = this.cards.style.height = `${geometry.height}px`;
-    setAttribute(this.lines, "width", String(geometry.width));
-    setAttribute(this.lines, "height", String(geometry.height));
-    if (geometry.edges.length <= SINGLE_EDGES_UP_TO) {
-      this.base.replaceChildren(
-        ...geometry.edges.map(({ edge, path }) => svg("path", { class: `szal-edge is-${edge.kind}`, d: path })),
-      );
-    } else {
-      const joined = new Map<EdgeKind, string[]>();
-      for (const { edge, path } of geometry.edges) {
-        if (!joined.has(edge.kind)) joined.set(edge.kind, []);
-        joined.get(edge.kind)!.push(path);
-      }
-      this.base.replaceChildren(
-        ...[...joined].map(([kind, paths]) => svg("path", { class: `szal-edge is-${kind}`, d: paths.join("") })),
-      );
-    }
-    this.labels.replaceChildren(
-      ...geometry.edges.flatMap(({ label }) =>
-        label ? [svg("text", { x: label.x, y: label.y, "text-anchor": label.anchor }, oneLine(label.text, 24))] : [],
-      ),
-    );
+    this.wires.draw(geometry);
   }
 
   private draw(drawn: Drawn, node: number, state: StepState, facts: Facts, now: number, picture: Picture): void {
@@ -305,15 +278,7 @@ export class Scene {
   }
 
   private light(): void {
-    const node = this.hovered >= 0 ? this.hovered : this.selected;
-    const edges =
-      node < 0 || !this.geometry
-        ? []
-        : this.geometry.edges.filter(({ edge }) => edge.source === node || edge.target === node);
-    this.lit.replaceChildren(
-      ...edges.map(({ edge, path }) => svg("path", { class: `szal-edge is-${edge.kind}`, d: path })),
-    );
-    this.node.classList.toggle("has-lit", edges.length > 0);
+    this.wires.light(this.hovered >= 0 ? this.hovered : this.selected);
   }
 
   private markSelected(): void {

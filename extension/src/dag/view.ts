@@ -7,7 +7,7 @@ import type { TimedAttempt } from "./lanes";
 import { Panel } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
-import { type Action, type Details, type Picture, stateOf } from "./state";
+import { type Action, type Details, type Picture, isOver, stateOf } from "./state";
 import { css } from "./style";
 import { followTheme } from "./theme";
 import { Timeline } from "./timeline";
@@ -169,11 +169,17 @@ export class DagView {
     this.node.classList.toggle("is-lost", !isConnected);
     for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]"))
       button.disabled = !isConnected;
-    this.say(
-      isConnected
-        ? ""
-        : "The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, %szal_resume goes on from the last completed step.",
-    );
+    this.say(isConnected ? "" : this.farewell());
+  }
+
+  /** What to know of a picture whose kernel is silent. */
+  private farewell(): string {
+    const run = this.latest?.run;
+    if (!run || run.state === "idle" || run.state === "completed")
+      return "No kernel answers for this picture: it is as it was saved.";
+    const resume = `%szal_resume${run.run ? ` ${run.run}` : ""} goes on from the last completed step.`;
+    if (isOver(run.state)) return `No kernel answers for this picture: it is as it was saved. ${resume}`;
+    return `The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, ${resume}`;
   }
 
   dispose(): void {
