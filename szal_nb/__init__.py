@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from szal_nb.api.flow import Flow, resume, run
     from szal_nb.engine.context import current_context as context
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
+    from szal_nb.model.secret import Secret, secret
     from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
     from szal_nb.store.runs import open_store
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Flow": "szal_nb.api.flow",
     "RetryAfter": "szal_nb.errors",
     "RunFailed": "szal_nb.errors",
+    "Secret": "szal_nb.model.secret",
     "SzalError": "szal_nb.errors",
     "compile_condition": "szal_nb.analysis.condition",
     "context": "szal_nb.engine.context:current_context",
@@ -30,6 +32,7 @@ _HOMES = {
     "open_store": "szal_nb.store.runs",
     "resume": "szal_nb.api.flow",
     "run": "szal_nb.api.flow",
+    "secret": "szal_nb.model.secret",
     "step": "szal_nb.notebook.extension",
     "unload_ipython_extension": "szal_nb.notebook.extension",
 }
@@ -38,6 +41,7 @@ __all__ = [
     "Flow",
     "RetryAfter",
     "RunFailed",
+    "Secret",
     "SzalError",
     "compile_condition",
     "context",
@@ -45,6 +49,7 @@ __all__ = [
     "open_store",
     "resume",
     "run",
+    "secret",
     "step",
     "unload_ipython_extension",
 ]

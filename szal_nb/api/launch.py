@@ -19,9 +19,10 @@ from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
 from szal_nb.engine.runner import Runner, Sink
-from szal_nb.errors import InvalidParameter, RunError
+from szal_nb.errors import InvalidParameter, InvalidStep, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
@@ -66,6 +67,7 @@ def start_run(
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
         raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
+    _refuse_secrets_in_code(graph)
     run_id = run_id or new_run_id()
     journal = None
     if surround.store is not None:
@@ -73,10 +75,10 @@ def start_run(
             NewRun(
                 run_id=run_id,
                 graph=graph,
-                notebook=surround.notebook,
+                notebook=None if surround.notebook is None else SECRETS.masked(surround.notebook),
                 notebook_path=None if surround.notebook_path is None else str(surround.notebook_path),
                 output_path=None if surround.output_path is None else str(surround.output_path),
-                params=dict(surround.params),
+                params=SECRETS.masked_data(dict(surround.params)),
                 packages=dict(surround.packages),
                 launcher=surround.launcher,
                 interactive=surround.interactive,
@@ -135,6 +137,14 @@ def resume_run(
     return _launch(machine, bodies, taken, surround, journal, run_id=run_id, snapshot=snapshot, kept=kept, shown=events)
 
 
+def _refuse_secrets_in_code(graph: FlowGraph) -> None:
+    """The code of the steps is recorded as it is: masking it would make it other code."""
+    for node in graph.nodes:
+        step = node.step
+        if any(SECRETS.masked(text) != text for text in (step.raw, step.source, step.when or "")):
+            raise InvalidStep(step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code.")
+
+
 def _launch(
     machine: RunMachine,
     bodies: Mapping[str, Body],
@@ -147,6 +157,8 @@ def _launch(
     kept: Mapping[tuple[int, str], ValueRef] | None = None,
     shown: Sequence[Event] = (),
 ) -> RunHandle:
+    if journal is not None:
+        journal.keeper.forbidden = SECRETS
     runner = Runner(
         machine,
         [bodies[name] for name in machine.names],

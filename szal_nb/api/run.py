@@ -113,7 +113,7 @@ class StepView:
     def values(self) -> SimpleNamespace:
         """The values that the step gave, by name."""
         node = self._run.graph.node(self.name)
-        names = [name for name in (*node.gives, *node.step.out) if self._run.has(self.name, name)]
+        names = [name for name in (*node.values, *node.step.out) if self._run.has(self.name, name)]
         return SimpleNamespace(**{name: self._run.value(self.name, name) for name in names})
 
     @property
@@ -208,13 +208,13 @@ class Run:
     def giver(self, name: str) -> str | None:
         """The last completed step in document order that gave `name`."""
         for node in reversed(self.graph.nodes):
-            if name in node.gives and self.has(node.step.name, name):
+            if name in node.values and self.has(node.step.name, name):
                 return node.step.name
         return None
 
     def names(self) -> list[str]:
         """All names that completed steps gave."""
-        return [name for node in self.graph.nodes for name in node.gives if self.has(node.step.name, name)]
+        return [name for node in self.graph.nodes for name in node.values if self.has(node.step.name, name)]
 
     def value(self, step: str, name: str) -> Any:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""

@@ -42,6 +42,7 @@ from szal_nb.engine.values import Journal, ValueTable
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RetryAfter, RunError, StepTimeout
 from szal_nb.model.event import Event
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
@@ -137,7 +138,7 @@ class Runner:
         if self._journal is None:
             turn = self.machine.handle((signal,))
             self._act(turn)
-            self._show(turn.events)
+            self._show(SECRETS.masked_events(turn.events))
         else:
             self._inbox.append(signal)
             self._news.set()
@@ -148,10 +149,11 @@ class Runner:
             self._news.clear()
             signals, self._inbox = self._inbox, []
             turn = self.machine.handle(signals)
-            if turn.events:
-                await journal.append(turn.events)
+            events = SECRETS.masked_events(turn.events)
+            if events:
+                await journal.append(events)
             self._act(turn)
-            self._show(turn.events)
+            self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
         apply = self.snapshot.apply

@@ -78,6 +78,11 @@ class StepNode:
     is_cacheable: bool = True
     notes: tuple[str, ...] = ()
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names whose values the step leaves to others: those it gives, then those it changed in place."""
+        return (*self.gives, *(name for name in self.changes if name not in self.gives))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowGraph:

@@ -81,7 +81,13 @@ class Runs:
         return self._adopt(run, outputs)
 
     def resume(
-        self, run_id: str | None, *, flow: str | None = None, store: str | None = None, force: bool = False
+        self,
+        run_id: str | None,
+        *,
+        flow: str | None = None,
+        store: str | None = None,
+        force: bool = False,
+        picture: Picture | None = None,
     ) -> NotebookRun:
         """A run that had stopped, going on in this kernel with exactly the steps that are missing."""
         record = self.store(store)
@@ -92,7 +98,6 @@ class Runs:
         )
         graph = self._ready_graph(flow or stored.flow)
         _check_unchanged(stored.id, record.graph(stored.id), graph)
-        picture = self._picture(graph)
         outputs = self._outputs(graph)
         live = {name: self._space[name] for name in graph.inputs if name in self._space}
         run = resume_run(
@@ -104,7 +109,8 @@ class Runs:
             force=force,
             on_plan=_say_plan,
         )
-        self._follow(self._adopt(run, outputs), picture)
+        shown = picture or self._picture(graph)
+        self._follow(self._adopt(run, outputs), shown, is_displayed=picture is not None)
         return self._runs[-1]
 
     def run_step(self, step: str) -> NotebookRun:
@@ -166,7 +172,7 @@ class Runs:
         )
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
-        names = dict.fromkeys(name for node in run.graph.nodes for name in node.gives)
+        names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
         self._is_first = False
         # Runs hold their values; those that are done with are held by the notebook's own names only.
@@ -186,13 +192,18 @@ class Runs:
             publish=self._publish,
             parent=dict(self._session.request()),
             display_id=f"szal-picture-{next(self._numbers)}",
-            start=self._start_again,
+            starter=self,
         )
 
-    def _start_again(self, picture: Picture) -> None:
+    def run_in(self, picture: Picture) -> None:
         """The button: a new run of the flow that the picture shows, as its cells are now."""
         run = self._start(self._ready_graph(picture.graph.flow.name), ParsedRun())
         self._follow(run, picture, is_displayed=True)
+
+    def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
+        """The button: the run that the picture shows goes on, with the steps as they are now."""
+        flow = picture.graph.flow.name
+        self.resume(run_id, flow=flow, store=str(store) if store is not None else None, picture=picture)
 
     def _follow(self, run: NotebookRun, picture: Picture, *, is_displayed: bool = False) -> None:
         run.picture = picture

@@ -5,16 +5,7 @@ import { factLine, oneLine, stateWord, timeSpent } from "./format";
 import { type Direction, type Geometry, fittingDirection, measure, placeGraph } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
 import type { Placement } from "./layout";
-import {
-  type Action,
-  type EdgeKind,
-  type Facts,
-  type Graph,
-  type Picture,
-  type StepState,
-  isOver,
-  stateOf,
-} from "./state";
+import { type Action, type Facts, type Graph, type Picture, type StepState, isOver, stateOf } from "./state";
 import { neighbour } from "./walk";
 import { Wires } from "./wires";
 
