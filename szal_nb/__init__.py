@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from szal_nb.analysis.condition import compile_condition
     from szal_nb.api.flow import Flow, resume, run
     from szal_nb.engine.context import current_context as context
+    from szal_nb.engine.context import progress, stop
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
     from szal_nb.model.secret import Secret, secret
     from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
@@ -30,10 +31,12 @@ _HOMES = {
     "context": "szal_nb.engine.context:current_context",
     "load_ipython_extension": "szal_nb.notebook.extension",
     "open_store": "szal_nb.store.runs",
+    "progress": "szal_nb.engine.context",
     "resume": "szal_nb.api.flow",
     "run": "szal_nb.api.flow",
     "secret": "szal_nb.model.secret",
     "step": "szal_nb.notebook.extension",
+    "stop": "szal_nb.engine.context",
     "unload_ipython_extension": "szal_nb.notebook.extension",
 }
 
@@ -47,10 +50,12 @@ __all__ = [
     "context",
     "load_ipython_extension",
     "open_store",
+    "progress",
     "resume",
     "run",
     "secret",
     "step",
+    "stop",
     "unload_ipython_extension",
 ]
 

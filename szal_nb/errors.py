@@ -122,6 +122,17 @@ class RetryAfter(RunError):
         return self.message or f"asked to be tried again after {self.seconds:g} s"
 
 
+class StopRun(RunError):
+    """Raised by `szal.stop`: the step completes, nothing else starts, and the run completes."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or "stopped by a step"
+
+
 class RunOwned(StoreError):
     """Another live process owns the run."""
 

@@ -48,6 +48,7 @@ class Surround:
     launcher: Owner | None = None
     interactive: bool = False
     handle: type[RunHandle] = RunHandle
+    rollbacks: Mapping[str, Body] = field(default_factory=dict)
 
 
 def start_run(
@@ -142,7 +143,9 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
     for node in graph.nodes:
         step = node.step
         if any(SECRETS.masked(text) != text for text in (step.raw, step.source, step.when or "")):
-            raise InvalidStep(step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code.")
+            raise InvalidStep(
+                step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code."
+            )
 
 
 def _launch(
@@ -167,26 +170,39 @@ def _launch(
         epoch=journal.epoch if journal is not None else 1,
         snapshot=snapshot,
         kept=kept,
+        rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
         journal=journal,
         evaluate=_condition_holds,
         presenter=surround.presenter,
         sinks=surround.sinks,
     )
 
-    async def main() -> None:
+    kept_by = journal
+
+    async def main(again: int | None = None) -> None:
+        nonlocal kept_by
         try:
-            if journal is not None and snapshot is None and inputs:
-                runner.input_refs = await asyncio.to_thread(partial(journal.keep, "", 0, inputs, tuple(inputs)))
-            await runner.run()
+            if again is not None and surround.store is not None:
+                kept_by = await asyncio.to_thread(surround.store.take_over, run_id)
+            if again is None and kept_by is not None and snapshot is None and inputs:
+                runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, inputs, tuple(inputs)))
+            if again is None:
+                await runner.run()
+            else:
+                await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
         finally:
-            if journal is not None:
-                await asyncio.to_thread(journal.close)
+            if kept_by is not None:
+                await asyncio.to_thread(kept_by.close)
+
+    def load(ref: ValueRef) -> Any:
+        # Another journal serves the run after a retry.
+        return kept_by.load(ref) if kept_by is not None else None
 
     return surround.handle(
         runner,
         main,
         store_path=surround.store.path if surround.store is not None else None,
-        load=journal.load if journal is not None else None,
+        load=load if kept_by is not None else None,
         recorded=Recorded(shown),
     )
 

@@ -77,9 +77,7 @@ def run_bundle(run: Run) -> Bundle:
         )
         run.subscribe(lambda _: widget.show(run.snapshot))
     else:
-        widget = DagWidget(
-            run.graph, run_id=run.id, snapshot=run.snapshot, details=details, history=history, loop=loop
-        )
+        widget = DagWidget(run.graph, run_id=run.id, snapshot=run.snapshot, details=details, history=history, loop=loop)
     return widget._repr_mimebundle_()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -284,7 +284,7 @@ class RunHandle(Run):
     def __init__(
         self,
         runner: Runner,
-        main: Callable[[], Any],
+        main: Callable[[int | None], Coroutine[Any, Any, None]],
         *,
         store_path: Path | None = None,
         load: Callable[[ValueRef], Any] | None = None,
@@ -304,9 +304,14 @@ class RunHandle(Run):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         runner.sinks.insert(0, recorded.take)
-        self._task: asyncio.Task[None] = self._loop.create_task(main(), name=f"szal run {runner.run_id}")
+        self._main = main
+        self._task = self._begin(None)
+
+    def _begin(self, again: int | None) -> asyncio.Task[None]:
+        task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
         # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
 
     def has(self, step: str, name: str) -> bool:
         """Whether `step` has completed and given `name`."""
@@ -362,6 +367,29 @@ class RunHandle(Run):
         """Lets a paused run go on."""
         self._send(Unpause)
 
+    def retry(self, step: str) -> None:
+        """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
+
+        Raises RunError while the run is going on, if it completed or was undone, and for a step that completed.
+        """
+        index = self._index_of(step)
+        if self.is_active:
+            raise RunError(f"Run {self.id} is still going on; a step can be retried when it has ended.")
+        if self.state not in (RunState.FAILED, RunState.CANCELLED):
+            raise RunError(
+                f"Run {self.id} is {self.state}; only a run that failed or was cancelled has steps to retry."
+            )
+        if self[step].state == StepState.COMPLETED:
+            raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
+        if _is_running(self._loop):
+            self._begin_again(index)
+        else:
+            self._loop.call_soon_threadsafe(self._begin_again, index)
+
+    def _begin_again(self, index: int) -> None:
+        if not self.is_active:
+            self._task = self._begin(index)
+
     def interrupt(self, reason: str) -> None:
         """Records that the process is going away."""
         self._send(lambda at: Interrupt(at, reason))
@@ -375,15 +403,27 @@ class RunHandle(Run):
         self._answer(step, approved=False, value=value)
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
+        index = self._index_of(step)
+        text = None if value is None else json.dumps(value)
+        self._send(lambda at: Answer(at, index, approved, text))
+
+    def _index_of(self, step: str) -> int:
         index = self._runner.machine.index.get(step)
         if index is None:
             raise RunError(f"Run {self.id} has no step {step!r}; it has {', '.join(self.snapshot.steps)}.")
-        text = None if value is None else json.dumps(value)
-        self._send(lambda at: Answer(at, index, approved, text))
+        return index
 
     def _send(self, make: Callable[[float], Signal]) -> None:
         signal = make(self._clock())
         self._loop.call_soon_threadsafe(self._runner.post, signal)
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller is on this loop's thread."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def values_of(run: Run) -> Mapping[str, Any]:

@@ -11,9 +11,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from szal_nb.engine.terminal import overwritten
+from szal_nb.errors import StopRun
 from szal_nb.model.secret import SECRETS, StreamMask
 from szal_nb.model.value import Output
 
@@ -43,7 +44,7 @@ class PlainPresenter:
     def finish(self, context: StepContext) -> None:
         """Nothing is left to show."""
 
-    def traceback(self, context: StepContext, error: BaseException) -> str:
+    def traceback(self, context: StepContext, error: BaseException) -> str:  # noqa: ARG002 as `Presenter`
         """Python's own text, from the body's first frame on."""
         return "".join(traceback.format_exception(type(error), error, body_traceback(error)))
 
@@ -68,6 +69,7 @@ class StepContext:
         "is_closed",
         "outputs",
         "presenter",
+        "progress",
         "run_id",
         "step",
         "taken",
@@ -90,6 +92,8 @@ class StepContext:
         self.is_closed = False
         # Whether the attempt has been asked to end; long bodies look at it and return.
         self.cancelled = False
+        # How far the body is (done, total, note), until that is recorded.
+        self.progress: tuple[float, float | None, str] | None = None
         self._on_output = on_output
         self._room = MOST_SHOWN
         self._masks: dict[str, StreamMask] | None = None
@@ -154,6 +158,13 @@ class StepContext:
         if is_first:
             self._on_output(self)
 
+    def report(self, done: float, total: float | None, note: str) -> None:
+        """Says how far the body is; what comes faster than it can be recorded is left out, but never the last."""
+        is_first = self.progress is None
+        self.progress = (done, total, note)
+        if is_first and not self.is_closed:
+            self._on_output(self)
+
     def take(self, *, close: bool = False) -> tuple[Output, ...]:
         """The outputs since the last call."""
         if not self.outputs and self._masks is None:
@@ -199,3 +210,15 @@ CURRENT: ContextVar[StepContext | None] = ContextVar("szal_step", default=None)
 def current_context() -> StepContext | None:
     """The attempt that the caller runs in; None outside of a step."""
     return CURRENT.get()
+
+
+def progress(done: float, total: float | None = None, note: str = "") -> None:
+    """Shows how far the running step is: `done` of `total`, with a word on it. Outside of a step nothing happens."""
+    context = CURRENT.get()
+    if context is not None:
+        context.report(done, total, note)
+
+
+def stop(reason: str = "") -> NoReturn:
+    """Ends the run here, with success: this step completes, and what has not begun is skipped with the reason."""
+    raise StopRun(reason)

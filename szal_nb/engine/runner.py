@@ -26,21 +26,29 @@ from szal_nb.engine.signal import (
     AttemptCompleted,
     AttemptFailed,
     AttemptOutput,
+    AttemptProgress,
     Begin,
     CancelAttempt,
     ConditionEvaluated,
     EndRun,
     EvaluateCondition,
+    Overdue,
+    Reopen,
     RetryDue,
+    SetDeadline,
     SetTimer,
     Signal,
     StartAttempt,
+    StartRollback,
     TimedOut,
     Turn,
+    Wake,
+    WakeAfter,
 )
+from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.values import Journal, ValueTable
 from szal_nb.engine.worker import WorkerPool
-from szal_nb.errors import RetryAfter, RunError, StepTimeout
+from szal_nb.errors import RetryAfter, RunError, StepTimeout, StopRun
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepSnapshot
@@ -58,7 +66,7 @@ _TIMEOUT_GRACE_S = 5.0
 _OUTPUT_EVERY_S = 0.15
 
 
-def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:
+def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
@@ -79,6 +87,7 @@ class Runner:
         epoch: int = 1,
         snapshot: RunSnapshot | None = None,
         kept: Mapping[tuple[int, str], ValueRef] | None = None,
+        rollbacks: Mapping[int, Body] | None = None,
         journal: Journal | None = None,
         evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
         presenter: Presenter | None = None,
@@ -93,7 +102,7 @@ class Runner:
         self.sinks: list[Sink] = list(sinks)
         self.input_refs: tuple[ValueRef, ...] = ()
         self._bodies = bodies
-        self._epoch = epoch
+        self.epoch = epoch
         self._journal = journal
         self._table = ValueTable(machine.graph, inputs, kept or {}, journal)
         self._evaluate = evaluate
@@ -103,6 +112,7 @@ class Runner:
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
         self._attempts: dict[int, Attempt] = {}
+        self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
@@ -115,13 +125,23 @@ class Runner:
 
     async def run(self) -> None:
         """Runs to the end. Raises only what kept the record from being written; nothing runs on then."""
+        await self._run(Begin(self._clock(), self.input_refs, self.epoch))
+
+    async def run_again(self, step: int, journal: Journal | None, epoch: int) -> None:
+        """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
+        self.epoch, self._journal = epoch, journal
+        self._table.use(journal)
+        self._ended = self._loop.create_future()
+        await self._run(Reopen(self._clock(), step, epoch))
+
+    async def _run(self, first: Signal) -> None:
         timeout_s = self.machine.graph.flow.timeout_s
         timer = None
         if timeout_s is not None:
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
         with captured_streams():
             try:
-                self.post(Begin(self._clock(), self.input_refs, self._epoch))
+                self.post(first)
                 if self._journal is None:
                     await self._ended
                 else:
@@ -176,21 +196,50 @@ class Runner:
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
                     self._executors.on_a_thread(partial(self._judge, action.step))
+                case SetDeadline():
+                    self._loop.call_later(action.delay_s, self._overdue, action)
+                case WakeAfter():
+                    self._loop.call_later(action.delay_s, self._wake)
+                case StartRollback():
+                    self._undoing.start(action.step, action.attempt)
                 case EndRun():
                     self._ended.set_result(None)
 
     def _retry_due(self, timer: SetTimer) -> None:
         self.post(RetryDue(self._clock(), timer.step, timer.attempt))
 
+    def _wake(self) -> None:
+        self.post(Wake(self._clock()))
+
+    def _overdue(self, deadline: SetDeadline) -> None:
+        attempt = self._attempts.get(deadline.step)
+        if attempt is not None:
+            attempt.is_overdue = True
+            self._time_out(attempt, deadline.delay_s)
+        else:
+            error = StepTimeout(self.machine.names[deadline.step], deadline.delay_s)
+            info = ErrorInfo(type="StepTimeout", message=str(error), names=names_of(error))
+            self.post(Overdue(self._clock(), deadline.step, info))
+
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        step = self.machine.steps[i]
-        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
-        self._executors.begin(attempt, self._where[i])
-        if step.timeout_s is not None:
-            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
+        self.begin(attempt, self.machine.steps[i].timeout_s)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def context_of(self, i: int, number: int) -> StepContext:
+        """What attempt `number` of step `i` knows of itself."""
+        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+
+    def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
+        """Begins an attempt where its step belongs, and looks at the clock for it."""
+        self._executors.begin(attempt, self._where[attempt.step])
+        if timeout_s is not None:
+            attempt.timer = self._loop.call_later(timeout_s, self._time_out, attempt, timeout_s)
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
@@ -220,10 +269,14 @@ class Runner:
         step = self.machine.steps[attempt.step]
         if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
             return AttemptCancelled(at, attempt.step, attempt.number)
-        if attempt.is_timed_out and step.timeout_s is not None:
-            error = StepTimeout(step.name, step.timeout_s)
+        if isinstance(error, StopRun):
+            return AttemptCompleted(at, attempt.step, attempt.number, stop=error.reason)
+        limit_s = step.timeout_total_s if attempt.is_overdue else step.timeout_s
+        if attempt.is_timed_out and limit_s is not None:
+            error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
-        return AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context), retry_after_s)
+        info = describe(error, attempt.context)
+        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=attempt.is_overdue)
 
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """As `Owner`."""
@@ -232,14 +285,17 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
-        shown = attempt.context.take(close=True)
+        context = attempt.context
+        shown, progress = context.take(close=True), context.progress
+        if shown:
+            self.post(AttemptOutput(self._clock(), attempt.step, attempt.number, shown))
+        if progress is not None:
+            self.post(AttemptProgress(self._clock(), attempt.step, attempt.number, *progress))
         if signal is not None:
-            if shown:
-                self.post(AttemptOutput(signal.at, attempt.step, attempt.number, shown))
             self.post(signal)
 
     def _time_out(self, attempt: Attempt, timeout_s: float) -> None:
-        if self._attempts.get(attempt.step) is not attempt:
+        if not attempt.owner.is_current(attempt):
             return
         attempt.is_timed_out = True
         attempt.tell_to_end()
@@ -247,6 +303,10 @@ class Runner:
             self._loop.call_later(_TIMEOUT_GRACE_S, self._abandon, attempt, timeout_s)
         else:
             self._abandon(attempt, timeout_s)
+
+    def is_current(self, attempt: Attempt) -> bool:
+        """As `Owner`."""
+        return self._attempts.get(attempt.step) is attempt
 
     def _cancel(self, i: int, number: int) -> None:
         attempt = self._attempts.get(i)
@@ -257,17 +317,15 @@ class Runner:
 
     def _abandon(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Waits no longer for a body that does not end; what it still does reaches nobody."""
-        if self._attempts.get(attempt.step) is not attempt:
+        if not attempt.owner.is_current(attempt):
             return
-        at = self._clock()
-        signal: Signal = AttemptCancelled(at, attempt.step, attempt.number)
-        if timeout_s is not None:
-            error = StepTimeout(attempt.context.step, timeout_s)
-            signal = AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context))
-        self.end(attempt, signal)
+        error: BaseException = (
+            asyncio.CancelledError() if timeout_s is None else StepTimeout(attempt.context.step, timeout_s)
+        )
+        attempt.owner.end(attempt, attempt.owner.fail(attempt, error))
 
     def _abandon_all(self) -> None:
-        for attempt in self._attempts.values():
+        for attempt in (*self._attempts.values(), *self._undoing.under_way()):
             attempt.context.take(close=True)
             if attempt.timer is not None:
                 attempt.timer.cancel()
@@ -299,9 +357,13 @@ class Runner:
     def _flush(self, context: StepContext) -> None:
         self._flushing.discard(context)
         if not context.is_closed:
-            shown = context.take()
+            step = self.machine.index[context.step]
+            shown, progress = context.take(), context.progress
+            context.progress = None
             if shown:
-                self.post(AttemptOutput(self._clock(), self.machine.index[context.step], context.attempt, shown))
+                self.post(AttemptOutput(self._clock(), step, context.attempt, shown))
+            if progress is not None:
+                self.post(AttemptProgress(self._clock(), step, context.attempt, *progress))
 
 
 def _nothing_yet(machine: RunMachine) -> RunSnapshot:

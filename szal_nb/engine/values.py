@@ -52,12 +52,20 @@ class ValueTable:
             for node in graph.nodes
         ]
 
+    def use(self, journal: Journal | None) -> None:
+        """The run goes on with another journal."""
+        self._journal = journal
+
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
         return bool(self._kept) and any(
             source is not None and (source, name) not in self.objects and (source, name) in self._kept
             for _, source, name, _ in self._bindings[i]
         )
+
+    def is_recorded(self, i: int) -> bool:
+        """Whether an earlier process kept what step `i` read or gave."""
+        return bool(self._kept) and (self.must_load(i) or any(step == i for step, _ in self._kept))
 
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""

@@ -21,7 +21,7 @@ class Headless:
     """How the kernel's runs are to be made and recorded.
 
     `run_id` is for the first run that the notebook starts; `resume` names the run that this kernel goes on with
-    instead. `notebook` is the file as its author knows it, `snapshot` holds exactly the cells that are executed.
+    instead; `only`, `from_step` and `until` choose the steps of the first one. `notebook` is the file as its author knows it, `snapshot` holds exactly the cells that are executed.
     """
 
     store: Path | None = None
@@ -32,6 +32,9 @@ class Headless:
     snapshot: Path | None = None
     output: Path | None = None
     params: Mapping[str, object] | None = None
+    only: tuple[str, ...] = ()
+    from_step: str | None = None
+    until: str | None = None
 
     def environment(self) -> dict[str, str]:
         """The variables that say this; the kernel then waits for runs, and keeps output in the step's own cell."""
@@ -42,6 +45,9 @@ class Headless:
             "SZAL_OUTPUT": self.output,
             "SZAL_RUN_ID": self.run_id,
             "SZAL_RESUME": self.resume,
+            "SZAL_ONLY": " ".join(self.only) or None,
+            "SZAL_FROM": self.from_step,
+            "SZAL_UNTIL": self.until,
         }
         found = {name: str(text) for name, text in texts.items() if text is not None}
         if self.launcher is not None:
@@ -63,6 +69,9 @@ def read_headless(environment: Mapping[str, str] = os.environ) -> Headless:
         snapshot=_path(environment.get("SZAL_SNAPSHOT")),
         output=_path(environment.get("SZAL_OUTPUT")),
         params=json.loads(params) if params else None,
+        only=tuple(environment.get("SZAL_ONLY", "").split()),
+        from_step=environment.get("SZAL_FROM"),
+        until=environment.get("SZAL_UNTIL"),
     )
 
 

@@ -73,7 +73,9 @@ class Runs:
     def _start(self, graph: FlowGraph, parsed: ParsedRun) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
-        skipped = unselected(graph, only=parsed.only, from_step=parsed.from_step, until=parsed.until)
+        # What the command line chose holds for the notebook's first run, together with what the cell itself chooses.
+        skipped = self._unselected(graph, self._headless) if self._is_first else {}
+        skipped |= self._unselected(graph, parsed)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
         run_id = self._headless.run_id if self._is_first else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from szal_nb.analysis.graph import build_graph
 from szal_nb.analysis.surroundings import Surroundings
-from szal_nb.api.flow import function_step
+from szal_nb.api.options import function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.graph import FlowGraph, StepNode

@@ -1,33 +1,35 @@
 // The drawing area: nodes and edges, selection and the way between nodes by keyboard.
-import { Camera, FAR, NEAR } from "./camera";
-import { html, setAttribute, setText } from "./dom";
-import { factLine, oneLine, stateWord, timeSpent } from "./format";
-import { type Direction, type Geometry, fittingDirection, measure, placeGraph } from "./geometry";
-import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
+import { Camera, FAR, NEAR, type View } from "./camera";
+import { Card } from "./card";
+import { html, setAttribute } from "./dom";
+import { stateWord } from "./format";
+import {
+  type Direction,
+  type Geometry,
+  type Point,
+  NODE_HEIGHT,
+  NODE_WIDTH,
+  fittingDirection,
+  measure,
+  placeGraph,
+} from "./geometry";
 import type { Placement } from "./layout";
-import { type Action, type Facts, type Graph, type Picture, type StepState, isOver, stateOf } from "./state";
+import { Marks } from "./marks";
+import { type Action, type Facts, type Graph, type Picture, stateOf } from "./state";
 import { neighbour } from "./walk";
 import { Wires } from "./wires";
 
 const DOUBLE_CLICK_MS = 300;
+// Up to this number every node has a card; past it only those that are seen, and none where these are too many.
+const ALL_CARDS_UP_TO = 2500;
+const CARDS_SEEN_UP_TO = 900;
+const STILL_PX = 4;
 const NONE: Facts = Object.freeze({});
 
 export interface SceneEvents {
   select(node: number): void;
   open(node: number): void;
   act(action: Action, node: number): void;
-}
-
-interface Drawn {
-  root: HTMLElement;
-  button: HTMLButtonElement;
-  icon: SVGSVGElement;
-  name: HTMLElement;
-  fact: HTMLElement;
-  time: HTMLElement;
-  quick: HTMLButtonElement | null;
-  state: StepState | null;
-  facts: Facts | null;
 }
 
 export class Scene {
