@@ -21,7 +21,8 @@ class Headless:
     """How the kernel's runs are to be made and recorded.
 
     `run_id` is for the first run that the notebook starts; `resume` names the run that this kernel goes on with
-    instead; `only`, `from_step` and `until` choose the steps of the first one. `notebook` is the file as its author knows it, `snapshot` holds exactly the cells that are executed.
+    instead; `only`, `from_step` and `until` choose the steps of the first one. `notebook` is the file as its author
+    knows it, `snapshot` holds exactly the cells that are executed.
     """
 
     store: Path | None = None

@@ -20,6 +20,7 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import InvalidLine, ParsedRun
+from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
@@ -81,6 +82,9 @@ class Runs:
         run_id = self._headless.run_id if self._is_first else None
         run = start_run(graph, self._session.bodies(graph), given.inputs, surround, run_id=run_id, skipped=skipped)
         return self._adopt(run, outputs)
+
+    def _unselected(self, graph: FlowGraph, chosen: ParsedRun | Headless) -> dict[str, str]:
+        return unselected(graph, only=chosen.only, from_step=chosen.from_step, until=chosen.until)
 
     def resume(
         self,
