@@ -113,7 +113,7 @@ class StepView:
     def values(self) -> SimpleNamespace:
         """The values that the step gave, by name."""
         node = self._run.graph.node(self.name)
-        names = [name for name in (*node.gives, *node.step.out) if self._run.has(self.name, name)]
+        names = [name for name in (*node.values, *node.step.out) if self._run.has(self.name, name)]
         return SimpleNamespace(**{name: self._run.value(self.name, name) for name in names})
 
     @property
@@ -208,13 +208,13 @@ class Run:
     def giver(self, name: str) -> str | None:
         """The last completed step in document order that gave `name`."""
         for node in reversed(self.graph.nodes):
-            if name in node.gives and self.has(node.step.name, name):
+            if name in node.values and self.has(node.step.name, name):
                 return node.step.name
         return None
 
     def names(self) -> list[str]:
         """All names that completed steps gave."""
-        return [name for node in self.graph.nodes for name in node.gives if self.has(node.step.name, name)]
+        return [name for node in self.graph.nodes for name in node.values if self.has(node.step.name, name)]
 
     def value(self, step: str, name: str) -> Any:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
@@ -259,9 +259,12 @@ class Run:
 class _LiveValues:
     """Values of a run of this process: the objects themselves, else from the record."""
 
-    def __init__(self, runner: Runner, stored: Callable[[ValueRef], Any] | None) -> None:
+    def __init__(
+        self, runner: Runner, stored: Callable[[ValueRef], Any] | None, afresh: Callable[[ValueRef], Any] | None
+    ) -> None:
         self._runner = runner
         self._stored = stored
+        self._afresh = afresh
 
     def value(self, step: str, name: str) -> Any:
         index = self._runner.machine.index[step]
@@ -270,6 +273,9 @@ class _LiveValues:
         ref = next((ref for ref in self._runner.snapshot.steps[step].values if ref.name == name), None)
         if ref is None or self._stored is None:
             raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        if self._afresh is not None and (index, name) in self._runner.watch.superseded:
+            # A later step changes the object itself; what this step gave is in the record only.
+            return self._afresh(ref)
         value = self._runner.values[index, name] = self._stored(ref)
         return value
 
@@ -288,6 +294,7 @@ class RunHandle(Run):
         *,
         store_path: Path | None = None,
         load: Callable[[ValueRef], Any] | None = None,
+        load_fresh: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -296,7 +303,7 @@ class RunHandle(Run):
             runner.run_id,
             runner.machine.graph,
             runner.snapshot,
-            source=_LiveValues(runner, load),
+            source=_LiveValues(runner, load, load_fresh),
             recorded=recorded,
             store_path=store_path,
         )

@@ -47,8 +47,8 @@ class TooLargeError(Exception):
 class Digest:
     """What a value held. Two digests of one object are equal if it has not changed, as far as it could be checked.
 
-    `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds, `size` its bytes,
-    `unchecked` the types of parts that could not be looked into. `keeps` must live as long as the digest does.
+    `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds
+    and whether each is a column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. `keeps` must live as long as the digest does.
     """
 
     __slots__ = ("arrays", "content", "keeps", "objects", "size", "unchecked")
@@ -90,7 +90,7 @@ class Walk:
         self.hash = xxhash.xxh3_128()
         self.seen: dict[int, int] = {}
         self.keeps: list[object] = []
-        self.arrays: list[Any] = []
+        self.arrays: list[tuple[Any, bool]] = []
         self.size = 0
         self.unchecked: set[str] = set()
         self.limit = limit

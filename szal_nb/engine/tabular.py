@@ -29,7 +29,7 @@ def _array(walk: Walk, value: Any) -> Iterable[Any]:
     numpy: Any = sys.modules["numpy"]
     plain = value.view(numpy.ndarray)
     walk.tag(type(value).__name__, plain.dtype.str, plain.dtype.names, plain.shape, plain.flags.writeable)
-    walk.arrays.append(value)
+    walk.arrays.append((value, False))
     parts = list((getattr(value, "__dict__", None) or {}).values())
     if isinstance(value, numpy.ma.MaskedArray):
         walk.tag(repr(value.fill_value))
@@ -80,7 +80,8 @@ def _column(walk: Walk, array: Any, parts: list[Any]) -> None:
     if array.dtype.hasobject:
         parts += walk.items(array.ravel().tolist()) or ()
     else:
-        walk.arrays.append(array)
+        # Frames hand columns to each other and copy before they write.
+        walk.arrays.append((array, True))
         memory(walk, array)
 
 
@@ -134,7 +135,7 @@ def _tensor(walk: Walk, value: Any) -> Iterable[Any]:
     if value.device.type == "cpu" and value.layout == torch.strided:
         data = value.detach().contiguous().reshape(-1)
         array = data.view(torch.uint8).numpy() if data.numel() else data.numpy()
-        walk.arrays.append(array)
+        walk.arrays.append((array, False))
         walk.bytes(array, 0)
     return [*([value.grad] if value.grad is not None else []), *vars(value).values()]
 

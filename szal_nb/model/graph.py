@@ -63,7 +63,8 @@ class StepNode:
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
-    that a later step reads or `--out` names. `notes` are sentences for the chip.
+    that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
+    sentences for the chip.
     """
 
     step: Step
@@ -73,10 +74,16 @@ class StepNode:
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
     is_async: bool = False
     is_main_thread: bool = False
     is_cacheable: bool = True
     notes: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names under which the step's values are recorded: those it gives, and those it changes and so gives again."""
+        return tuple(dict.fromkeys((*self.gives, *self.changes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ CHANGES = {
     "deep list": (deep, lambda v: v[1].append(2)),
     "list that holds itself": (looped, lambda v: v.append(1)),
     "tuple of lists": (lambda: ([1], 2), lambda v: v[0].append(1)),
-    "one list twice becomes two": (lambda: (lambda x: [x, x])([1]), lambda v: v.__setitem__(1, [1])),
+    "one list twice becomes two": (lambda: [[1]] * 2, lambda v: v.__setitem__(1, [1])),
     "dict item": (lambda: {"a": 1}, lambda v: v.__setitem__("a", 2)),
     "dict order": (lambda: {"a": 1, "b": 2}, lambda v: v.__setitem__("a", v.pop("a"))),
     "dict of dicts": (lambda: {"a": {"b": 1}}, lambda v: v["a"].clear()),
@@ -130,8 +130,8 @@ CHANGES = {
     "frame, more rows": (table, lambda v: v.loc.__setitem__(99, [1, 2.0, "z", "x"])),
     "frame, index": (table, lambda v: setattr(v, "index", [1, 2, 3])),
     "frame, attrs": (table, lambda v: v.attrs.update(a=1)),
-    "series": (lambda: table()["f"].copy(), lambda v: v.__setitem__(5, 9)),
-    "series, name": (lambda: table()["f"].copy(), lambda v: setattr(v, "name", "g")),
+    "series": (table()["f"].copy, lambda v: v.__setitem__(5, 9)),
+    "series, name": (table()["f"].copy, lambda v: setattr(v, "name", "g")),
     "frame of lists": (lambda: pd.DataFrame({"a": [[1], [2]]}), lambda v: v["a"][0].append(1)),
     "polars": (lambda: pl.DataFrame({"a": [1, 2], "s": ["x", None]}), lambda v: v.insert_column(0, pl.Series("b", [1, 2]))),
     "polars, cell": (lambda: pl.DataFrame({"a": [1, 2]}), lambda v: v.__setitem__((0, "a"), 5)),
@@ -164,7 +164,6 @@ def test_reading_a_frame_is_no_change():
     frame.groupby("c", observed=True)["n"].mean()
     frame["n"].sort_values()
     frame[["n", "f"]].to_numpy()
-    frame.values  # noqa: B018
     frame.to_csv()
     frame.merge(frame, on="n")
     frame.query("n > 1 and f > 0")
