@@ -26,7 +26,9 @@ from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
+from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
+from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
 
 # How many bodies that do not await may be on threads at once, whatever the flow says.
@@ -47,6 +49,8 @@ class Surround:
     packages: Mapping[str, str] = field(default_factory=dict)
     launcher: Owner | None = None
     interactive: bool = False
+    # What the notebook defines, for values that are instances of its classes; "__main__" is looked at besides.
+    definitions: Mapping[str, Any] = field(default_factory=dict)
     handle: type[RunHandle] = RunHandle
     rollbacks: Mapping[str, Body] = field(default_factory=dict)
 
@@ -122,6 +126,7 @@ def resume_run(
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
+    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
         for name in graph.inputs
@@ -184,12 +189,15 @@ def _launch(
         try:
             if again is not None and surround.store is not None:
                 kept_by = await asyncio.to_thread(surround.store.take_over, run_id)
-            if again is None and kept_by is not None and snapshot is None and inputs:
-                runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, inputs, tuple(inputs)))
-            if again is None:
-                await runner.run()
-            else:
+            if again is not None:
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
+                return
+            if kept_by is not None and snapshot is None:
+                taken = {**inputs, **runner.watch.generators()}
+                if taken:
+                    runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
+            runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
+            await runner.run()
         finally:
             if kept_by is not None:
                 await asyncio.to_thread(kept_by.close)
@@ -203,8 +211,39 @@ def _launch(
         main,
         store_path=surround.store.path if surround.store is not None else None,
         load=load if kept_by is not None else None,
+        load_fresh=journal.load_fresh if journal is not None else None,
         recorded=Recorded(shown),
     )
+
+
+class _Classes:
+    """Finds the classes of a resumed run by name: those that its steps gave, else those that the notebook defines."""
+
+    def __init__(
+        self, graph: FlowGraph, journal: RunJournal, definitions: Mapping[str, Any], snapshot: RunSnapshot
+    ) -> None:
+        self._journal = journal
+        self._definitions = definitions
+        # The last giver of a name wins; its reference says what kind of thing it gave.
+        self._given = {
+            ref.name: ref
+            for node in graph.nodes
+            for ref in snapshot.steps[node.step.name].values
+            if ref.hash is not None
+        }
+
+    def __call__(self, name: str) -> type | None:
+        """The class of this qualified name; None if there is none."""
+        first, *rest = name.split(".")
+        found: object = None
+        ref = self._given.get(first)
+        if ref is not None:
+            found = self._journal.load(ref)
+        if not isinstance(found, type):
+            found = self._definitions.get(first)
+        for part in rest:
+            found = getattr(found, part, None)
+        return found if isinstance(found, type) else class_in(main_module())(name)
 
 
 def _thread_limit(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:

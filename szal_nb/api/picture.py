@@ -18,7 +18,7 @@ from szal_nb.widget.view import details_view
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 # The buttons that `obey` understands.
-ACTIONS = ("pause", "resume", "cancel", "approve", "reject")
+ACTIONS = ("pause", "resume", "cancel", "retry", "approve", "reject")
 
 
 def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
@@ -30,6 +30,8 @@ def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
             run.pause("asked for by a button")
         case "resume":
             run.resume()
+        case "retry":
+            run.retry(command["step"])
         case "approve":
             run.approve(command["step"], command.get("value"))
         case "reject":

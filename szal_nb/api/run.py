@@ -259,9 +259,12 @@ class Run:
 class _LiveValues:
     """Values of a run of this process: the objects themselves, else from the record."""
 
-    def __init__(self, runner: Runner, stored: Callable[[ValueRef], Any] | None) -> None:
+    def __init__(
+        self, runner: Runner, stored: Callable[[ValueRef], Any] | None, afresh: Callable[[ValueRef], Any] | None
+    ) -> None:
         self._runner = runner
         self._stored = stored
+        self._afresh = afresh
 
     def value(self, step: str, name: str) -> Any:
         index = self._runner.machine.index[step]
@@ -270,6 +273,9 @@ class _LiveValues:
         ref = next((ref for ref in self._runner.snapshot.steps[step].values if ref.name == name), None)
         if ref is None or self._stored is None:
             raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        if self._afresh is not None and (index, name) in self._runner.watch.superseded:
+            # A later step changes the object itself; what this step gave is in the record only.
+            return self._afresh(ref)
         value = self._runner.values[index, name] = self._stored(ref)
         return value
 
@@ -288,6 +294,7 @@ class RunHandle(Run):
         *,
         store_path: Path | None = None,
         load: Callable[[ValueRef], Any] | None = None,
+        load_fresh: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -296,7 +303,7 @@ class RunHandle(Run):
             runner.run_id,
             runner.machine.graph,
             runner.snapshot,
-            source=_LiveValues(runner, load),
+            source=_LiveValues(runner, load, load_fresh),
             recorded=recorded,
             store_path=store_path,
         )

@@ -20,6 +20,8 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.executors import Executors
+from szal_nb.engine.hidden import is_generator_state
+from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
     AttemptCancelled,
@@ -47,8 +49,9 @@ from szal_nb.engine.signal import (
 )
 from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.values import Journal, ValueTable
+from szal_nb.engine.watch import Watch
 from szal_nb.engine.worker import WorkerPool
-from szal_nb.errors import RetryAfter, RunError, StepTimeout, StopRun
+from szal_nb.errors import AnswerError, RetryAfter, RunError, StepTimeout, StopRun
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepSnapshot
@@ -104,7 +107,16 @@ class Runner:
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
-        self._table = ValueTable(machine.graph, inputs, kept or {}, journal)
+        kept = kept or {}
+        values = {key: ref for key, ref in kept.items() if not is_generator_state(key[1])}
+        self._table = ValueTable(machine.graph, inputs, values, journal)
+        self.watch = Watch(
+            machine.graph,
+            self._table,
+            refs=kept,
+            load=None if journal is None else journal.load_fresh,
+            is_ended=lambda i: machine.state[i].is_final,
+        )
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._clock = clock
@@ -243,30 +255,33 @@ class Runner:
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
-        return self._table.must_load(attempt.step)
+        return self._table.must_load(attempt.step) or not self.watch.is_light(attempt.step)
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
-        return self._table.gather(attempt.step)
+        return self.watch.begin(attempt.step, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
-        return self._table.must_keep(given)
+        return self._table.must_keep(given) or not all(map(is_immutable, given.values()))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""
         at = self._clock()
-        if not given:
+        besides = self.watch.finish(attempt.step, attempt.number, given)
+        if not given and not besides:
             return AttemptCompleted(at, attempt.step, attempt.number)
-        refs = self._table.keep(attempt.step, attempt.number, given)
+        refs = self._table.keep(attempt.step, attempt.number, {**given, **besides})
         if not attempt.context.is_closed:
-            self._table.put(attempt.step, given)
+            self._table.put(attempt.step, given, refs)
+            self.watch.kept(attempt.step, refs)
         return AttemptCompleted(at, attempt.step, attempt.number, refs)
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""
         at = self._clock()
         step = self.machine.steps[attempt.step]
+        error = self.watch.fail(attempt.step, attempt.number, error)
         if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
             return AttemptCancelled(at, attempt.step, attempt.number)
         if isinstance(error, StopRun):
@@ -276,7 +291,8 @@ class Runner:
             error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
         info = describe(error, attempt.context)
-        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=attempt.is_overdue)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError)
+        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)
 
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """As `Owner`."""
@@ -319,6 +335,7 @@ class Runner:
         """Waits no longer for a body that does not end; what it still does reaches nobody."""
         if not attempt.owner.is_current(attempt):
             return
+        self.watch.abandon(attempt.step)
         error: BaseException = (
             asyncio.CancelledError() if timeout_s is None else StepTimeout(attempt.context.step, timeout_s)
         )

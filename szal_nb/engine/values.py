@@ -26,6 +26,10 @@ class Journal(Protocol):
         """The value that was kept. Called in a worker thread."""
         ...
 
+    def load_fresh(self, ref: ValueRef) -> object:
+        """The value that was kept, in an object that nobody else has. Called in a worker thread."""
+        ...
+
 
 class ValueTable:
     """Values by step index and name. `objects` are those of this process; `kept` are on record and can be loaded."""
@@ -39,6 +43,8 @@ class ValueTable:
     ) -> None:
         self.objects: dict[tuple[int, str], Any] = {}
         self.inputs = dict(inputs)
+        # What a later step has begun to change in place: only the record knows what it was.
+        self.superseded: set[tuple[int | None, str]] = set()
         self._kept = dict(kept)
         self._journal = journal
         self._names = [node.step.name for node in graph.nodes]
@@ -85,7 +91,8 @@ class ValueTable:
         """What step `i` gave under `name`; KeyError if it did not."""
         key = (i, name)
         if key not in self.objects and self._journal is not None:
-            self.objects[key] = self._journal.load(self._kept[key])
+            load = self._journal.load_fresh if key in self.superseded else self._journal.load
+            self.objects[key] = load(self._kept[key])
         return self.objects[key]
 
     def given_names(self, i: int) -> list[str]:
@@ -102,7 +109,11 @@ class ValueTable:
             return ()
         return self._journal.keep(self._names[i], attempt, given, self._needed[i])
 
-    def put(self, i: int, given: Mapping[str, Any]) -> None:
-        """Step `i` has given these values."""
+    def put(self, i: int, given: Mapping[str, Any], refs: Sequence[ValueRef]) -> None:
+        """Step `i` has given these values, which are on record as `refs` say."""
         for name, value in given.items():
             self.objects[i, name] = value
+            self.superseded.discard((i, name))
+        for ref in refs:
+            if ref.name in given and ref.live is None:
+                self._kept[i, ref.name] = ref

@@ -63,7 +63,8 @@ class StepNode:
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
-    that a later step reads or `--out` names. `notes` are sentences for the chip.
+    that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
+    sentences for the chip.
     """
 
     step: Step
@@ -73,6 +74,7 @@ class StepNode:
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
     is_async: bool = False
     is_main_thread: bool = False
     is_cacheable: bool = True
@@ -81,7 +83,7 @@ class StepNode:
     @property
     def values(self) -> tuple[str, ...]:
         """The names whose values the step leaves to others: those it gives, then those it changed in place."""
-        return (*self.gives, *(name for name in self.changes if name not in self.gives))
+        return tuple(dict.fromkeys((*self.gives, *self.changes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

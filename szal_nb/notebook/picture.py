@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +46,7 @@ class Picture:
         self.graph = graph
         # The front end keeps the widget for as long as the kernel lives; an ended run and its values it must not keep.
         self._active: RunHandle | None = None
+        self._ended: Callable[[], RunHandle | None] = _nothing
         self._snapshot: RunSnapshot | None = None
         self._recorded = Recorded()
         self._run_id: str | None = None
@@ -70,6 +72,7 @@ class Picture:
         """From now on the picture is that of `run`."""
         self._draw(run.graph)
         self._active, self._snapshot, self._run_id, self._store = run, run.snapshot, run.id, run.store_path
+        self._ended = _nothing
         # What it showed may outlive the run, its values may not.
         self._recorded = run.recorded
         self.widget.show(run.snapshot, run_id=run.id)
@@ -90,6 +93,8 @@ class Picture:
     def _take(self, events: Sequence[Event]) -> None:  # noqa: ARG002 - the snapshot has them all
         self.widget.show(self._snapshot, run_id=self._run_id)
         if self._snapshot is not None and self._snapshot.state.is_final:
+            if self._active is not None:
+                self._ended = weakref.ref(self._active)
             self._active = None
             # The image and the text that a saved notebook keeps are those of the end.
             self._send("update_display_data")
@@ -104,7 +109,10 @@ class Picture:
         match command["action"]:
             case "run":
                 self._starter.run_in(self)
-            case "resume" if self._active is None and self._run_id is not None:
+            case "retry" if self._active is None and (run := self._ended()) is not None:
+                obey(run, command)
+                self._active = run
+            case "resume" | "retry" if self._active is None and self._run_id is not None:
                 self._starter.resume_in(self, self._run_id, self._store)
             case _ if self._active is None:
                 raise RunError("There is no run going on.")
@@ -116,3 +124,7 @@ class Picture:
 
     def _history(self) -> Sequence[Event]:
         return recorded_events(self._store, self._run_id) if self._run_id is not None else ()
+
+
+def _nothing() -> None:
+    """The run of a picture that has none."""

@@ -120,7 +120,7 @@ class _Reading:
         read = read_step_cell(cell.source)
         parsed = parse_step_line(read.line)
         try:
-            parse_python(read.text)
+            parse_python(read.source)
         except (SyntaxError, ValueError) as error:
             raise _not_python(error, cell, step=parsed.name) from None
         self._add(cell, parsed.step(source=read.source, raw=cell.source, cell_id=cell.id))
@@ -190,8 +190,16 @@ class _Reading:
         name = str(options.pop("name", None) or function.name)
         first = min(decorator.lineno for decorator in function.decorator_list)
         text = "\n".join(source.splitlines()[first - 1 : function.end_lineno]) + "\n"
-        fields = step_fields(options)
-        self._add(cell, Step(name=name, kind=StepKind.FUNCTION, source=text, raw=text, cell_id=cell.id, **fields))
+        # Blank lines above it give it the line numbers of its cell.
+        step = Step(
+            name=name,
+            kind=StepKind.FUNCTION,
+            source="\n" * (first - 1) + text,
+            raw=text,
+            cell_id=cell.id,
+            **step_fields(options),
+        )
+        self._add(cell, step)
 
 
 def _functions_of(statement: ast.stmt) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

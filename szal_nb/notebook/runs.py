@@ -35,6 +35,7 @@ from szal_nb.store.runs import RunStore
 TICK_S = 0.1
 # How long a kernel that shuts down waits for its runs to record it, in seconds.
 LAST_WORDS_S = 2.0
+_NOTHING_TOLD = Headless()
 
 
 class Runs:
@@ -52,7 +53,8 @@ class Runs:
         self._stores: dict[Path, RunStore] = {}
         self._numbers = itertools.count(1)
         self._ticker: asyncio.Task[None] | None = None
-        self._is_first = True
+        # For the first run of a flow as a whole: what a cell executes at once on the way is not that.
+        self._told = session.headless
 
     def before_cell(self, _info: Any) -> None:
         """A cell is about to be executed: what has ended since gives its values now."""
@@ -61,26 +63,26 @@ class Runs:
 
     def start(self, parsed: ParsedRun) -> NotebookRun:
         """A new run of a flow, begun, with its picture under the cell; or the run that this kernel goes on with."""
-        if self._headless.resume is not None and self._is_first:
-            return self.resume(self._headless.resume, flow=parsed.flow, store=parsed.store)
+        told, self._told = self._told, _NOTHING_TOLD
+        if told.resume is not None:
+            return self.resume(told.resume, flow=parsed.flow, store=parsed.store)
         if parsed.reuse is not None:
             raise InvalidLine("%szal_run", "--reuse cannot be done by this version.")
         graph = self._ready_graph(parsed.flow)
         picture = self._picture(graph)
-        run = self._start(graph, parsed)
+        run = self._start(graph, parsed, told)
         self._follow(run, picture)
         return run
 
-    def _start(self, graph: FlowGraph, parsed: ParsedRun) -> NotebookRun:
+    def _start(self, graph: FlowGraph, parsed: ParsedRun, told: Headless = _NOTHING_TOLD) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
-        # What the command line chose holds for the notebook's first run, together with what the cell itself chooses.
-        skipped = self._unselected(graph, self._headless) if self._is_first else {}
-        skipped |= self._unselected(graph, parsed)
+        # What the command line chose holds together with what the cell itself chooses.
+        skipped = self._unselected(graph, told) | self._unselected(graph, parsed)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
-        run_id = self._headless.run_id if self._is_first else None
-        run = start_run(graph, self._session.bodies(graph), given.inputs, surround, run_id=run_id, skipped=skipped)
+        bodies = self._session.bodies(graph)
+        run = start_run(graph, bodies, given.inputs, surround, run_id=told.run_id, skipped=skipped)
         return self._adopt(run, outputs)
 
     def _unselected(self, graph: FlowGraph, chosen: ParsedRun | Headless) -> dict[str, str]:
@@ -159,7 +161,14 @@ class Runs:
     def _outputs(self, graph: FlowGraph) -> StepOutputs:
         session = self._session
         steps = [node.step for node in graph.nodes]
-        return StepOutputs(self._publish, steps, session.homes(graph), session.shown, session.request())
+        return StepOutputs(
+            self._publish,
+            steps,
+            session.homes(graph),
+            session.shown,
+            session.request(),
+            is_attended=not session.waits(),
+        )
 
     def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:
         headless, saved = self._headless, self._session.saved()
@@ -180,7 +189,6 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
-        self._is_first = False
         # Runs hold their values; those that are done with are held by the notebook's own names only.
         self._runs = [*(other for other in self._runs if not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():

@@ -16,7 +16,7 @@ import traitlets
 
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunSnapshot
+from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.widget.command import ACTIONS, Command, CommandRefused, parse_command
 from szal_nb.widget.history import Frames, log_view, timeline_view
 from szal_nb.widget.svg import render_svg, render_text
@@ -38,6 +38,11 @@ class Loop(Protocol):
 
     def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: Any) -> object:
         """Calls back on the loop soon; from any thread."""
+
+
+def _mark_of(step: StepSnapshot) -> tuple[object, ...]:
+    """What changes whenever the facts of a step do."""
+    return (step.state, len(step.attempts), step.retry_at, step.reason, step.done, step.total, step.note)
 
 
 class DagWidget(anywidget.AnyWidget):
@@ -160,7 +165,7 @@ class DagWidget(anywidget.AnyWidget):
         kept = self.facts["steps"]
         for number, node in enumerate(self._flow_graph.nodes):
             step = steps.get(node.step.name)
-            mark = None if step is None else (step.state, len(step.attempts), step.retry_at, step.reason)
+            mark = None if step is None else _mark_of(step)
             if mark != self._marks[number]:
                 self._marks[number] = mark
                 facts = step_facts(step) if step is not None else {}

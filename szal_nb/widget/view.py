@@ -166,6 +166,9 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "retry_at": _ms(step.retry_at),
         "values": [value_view(value) for value in _shown_values(step.values)],
         "more_values": max(0, len(step.values) - _VALUES_SHOWN),
+        "done": step.done,
+        "total": step.total,
+        "note": _cut(step.note, _LINE_CHARS),
         "rebuilds": any(value.live and value.needed for value in step.values),
     }
     facts.update({key: value for key, value in optional.items() if value})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -47,7 +48,7 @@ def test_a_stream_cut_anywhere_shows_what_the_masked_whole_would(text, around, c
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     mask = StreamMask(secrets)
 
-    shown = [mask.feed(whole[begin:end]) for begin, end in zip(places, places[1:], strict=False)]
+    shown = [mask.feed(whole[begin:end]) for begin, end in pairwise(places)]
 
     assert text not in "".join([*shown, mask.close()])
 
@@ -110,7 +111,8 @@ def test_a_secret_is_a_string_that_hides_in_its_repr(monkeypatch, no_secrets):
 
     token = secret("TOKEN")
 
-    assert isinstance(token, str) and isinstance(token, Secret)
+    assert isinstance(token, str)
+    assert isinstance(token, Secret)
     assert (f"{token}", repr(token), repr([token])) == ("hunter2-hunter2", "'***'", "['***']")
     assert secret("other") == "other-other", "a parameter is found under its own name too"
     assert SECRETS.masked("hunter2-hunter2 other-other") == "*** ***"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from urllib.parse import quote
 
 import pytest
@@ -17,8 +16,10 @@ TOKEN = 'hunter2 "quoted" ä/+=?'
 OTHER = "other-secret-of-the-environment"
 
 NOTEBOOK = (
-    "%load_ext szal_nb\nimport base64, json, logging, sys, time, warnings\nimport szal_nb as szal\n"
-    "from urllib.parse import quote",
+    """%load_ext szal_nb
+import base64, json, logging, sys, time, warnings
+import szal_nb as szal
+from urllib.parse import quote""",
     {"source": "token: szal.Secret\nrows: int = 1", "metadata": {"tags": ["parameters"]}},
     "print('outside', token)\nassert len(token) == 22\ntoken",
     """%%szal_step talk
@@ -62,8 +63,7 @@ def leaks(folder, *texts):
 
 
 def test_no_byte_of_a_secret_reaches_the_store_an_output_or_what_the_program_prints(tmp_path, monkeypatch):
-    """Its bytes (8 characters or more; also URL-quoted, base64, JSON-escaped) never reach the store, an output, a log
-    or a value file: text is masked, a value that contains them is `live`."""
+    """Its bytes (8 characters or more; also URL-quoted, base64, JSON-escaped) never reach the store, an output, a log or a value file: text is masked, a value that contains them is `live`."""
     monkeypatch.setenv("OTHER_SECRET", OTHER)
     write_notebook(tmp_path / "nb.ipynb", *NOTEBOOK)
     shell = Shell(tmp_path)
@@ -92,19 +92,15 @@ def test_no_byte_of_a_secret_reaches_the_store_an_output_or_what_the_program_pri
     assert "outside ***\n" in "".join(texts)
 
 
-def test_a_secret_parameter_is_passed_by_environment_and_never_injected(tmp_path):
-    """`szal.secret("ENV_NAME")`, or a parameter annotated `szal.Secret` (passed by environment, never injected into
-    the notebook): usable as a string in a step."""
+def test_a_secret_parameter_is_passed_by_environment_and_never_injected(tmp_path, monkeypatch):
+    """`szal.secret("ENV_NAME")`, or a parameter annotated `szal.Secret` (passed by environment, never injected into the notebook): usable as a string in a step."""
     cells = (*NOTEBOOK[:2], "%%szal_step use\nsize = len(token.split())", "%szal_run")
     write_notebook(tmp_path / "nb.ipynb", *cells)
     shell = Shell(tmp_path)
 
     missing, _, said = shell.call("run", "nb.ipynb")
-    os.environ["TOKEN"] = TOKEN
-    try:
-        given, out, err = shell.call("run", "nb.ipynb", "-o", "out.ipynb")
-    finally:
-        del os.environ["TOKEN"]
+    monkeypatch.setenv("TOKEN", TOKEN)
+    given, _, err = shell.call("run", "nb.ipynb", "-o", "out.ipynb")
 
     assert (missing, given) == (3, 0), err
     assert "The secret 'token' is not set" in said

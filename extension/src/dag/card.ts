@@ -66,7 +66,13 @@ export class Card {
     setAttribute(this.button, "title", oneLine(said, 300));
     this.showProgress(state, facts);
     this.offer(
-      this.node.members ? null : state === "waiting" ? "approve" : state === "failed" && picture.run.run ? "retry" : null,
+      this.node.members
+        ? null
+        : state === "waiting"
+          ? "approve"
+          : state === "failed" && picture.run.run
+            ? "retry"
+            : null,
     );
   }
 
@@ -83,7 +89,8 @@ export class Card {
 
   /** What has a number of parts shows them as a ring around its icon's place; other progress as a line below. */
   private showProgress(state: StepState, { done, total }: Facts): void {
-    const isShown = done !== undefined && total !== undefined && total > 0 && state !== "pending" && state !== "skipped";
+    const isShown =
+      done !== undefined && total !== undefined && total > 0 && state !== "pending" && state !== "skipped";
     const share = isShown ? Math.min(1, Math.max(0, done / total)) : 0;
     const isRing = isShown && (this.node.members !== undefined || this.node.map !== undefined);
     this.root.classList.toggle("has-ring", isRing && share < 1);

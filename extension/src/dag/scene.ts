@@ -1,21 +1,13 @@
 // The drawing area: nodes and edges, selection and the way between nodes by keyboard.
-import { Camera, FAR, NEAR, type View } from "./camera";
+import { Camera, FAR, NEAR } from "./camera";
 import { Card } from "./card";
 import { html, setAttribute } from "./dom";
 import { stateWord } from "./format";
-import {
-  type Direction,
-  type Geometry,
-  type Point,
-  NODE_HEIGHT,
-  NODE_WIDTH,
-  fittingDirection,
-  measure,
-  placeGraph,
-} from "./geometry";
+import { type Direction, type Geometry, type Point, fittingDirection, measure, placeGraph } from "./geometry";
 import type { Placement } from "./layout";
 import { Marks } from "./marks";
 import { type Action, type Facts, type Graph, type Picture, stateOf } from "./state";
+import { nodeAt, nodesIn } from "./sight";
 import { neighbour } from "./walk";
 import { Wires } from "./wires";
 
@@ -247,7 +239,7 @@ export class Scene {
     if (!this.picture || !this.geometry) return;
     const view = this.camera.view;
     if (!view.width) return;
-    const seen = this.seen(view);
+    const seen = nodesIn(this.geometry.nodes, view);
     if (seen.length > CARDS_SEEN_UP_TO) {
       this.cards.clear();
       this.holder.replaceChildren();
@@ -270,23 +262,17 @@ export class Scene {
     if (!this.cards.has(this.roving) && seen.length) this.rove(seen[0]!);
   }
 
-  private seen({ x, y, zoom, width, height }: View): number[] {
-    const [left, top, right, bottom] = [-x / zoom, -y / zoom, (width - x) / zoom, (height - y) / zoom];
-    const found: number[] = [];
-    this.geometry!.nodes.forEach((point, node) => {
-      if (point.x < right && point.y < bottom && point.x + NODE_WIDTH > left && point.y + NODE_HEIGHT > top)
-        found.push(node);
-    });
-    return found;
-  }
-
   private paint(): void {
     if (!this.picture || !this.geometry) return;
     const { view } = this.camera;
     this.marks.paint(this.picture, this.geometry.nodes, view, this.found, this.selected);
     const { counts, states } = this.picture.run;
     const said = Object.entries(counts).map(([state, count]) => `${count} ${stateWord(state)}`);
-    setAttribute(this.marks.node, "aria-label", `${states.length} steps: ${said.join(", ")}. Press Enter to walk them.`);
+    setAttribute(
+      this.marks.node,
+      "aria-label",
+      `${states.length} steps: ${said.join(", ")}. Press Enter to walk them.`,
+    );
   }
 
   private light(): void {
@@ -332,17 +318,8 @@ export class Scene {
   /** The node at a point of the page, where nodes are marks. */
   private markAt(event: MouseEvent): number {
     if (this.marks.node.hidden) return -1;
-    const { x, y, zoom } = this.camera.view;
     const box = this.node.getBoundingClientRect();
-    const at = { x: (event.clientX - box.left - x) / zoom, y: (event.clientY - box.top - y) / zoom };
-    const slack = 2 / zoom;
-    return this.geometry!.nodes.findIndex(
-      (point) =>
-        at.x >= point.x - slack &&
-        at.x <= point.x + NODE_WIDTH + slack &&
-        at.y >= point.y - slack &&
-        at.y <= point.y + NODE_HEIGHT + slack,
-    );
+    return nodeAt(this.geometry!.nodes, this.camera.view, event.clientX - box.left, event.clientY - box.top);
   }
 
   private listen(): void {
