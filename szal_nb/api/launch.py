@@ -25,10 +25,10 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
+from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
 from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
-from szal_nb.store.values import main_module
 
 # How many bodies that do not await may be on threads at once, whatever the flow says.
 MAX_THREADS = 32
