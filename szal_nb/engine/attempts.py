@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from szal_nb.engine.digest import Digest, digest
-from szal_nb.engine.sharing import memory_owner
+from szal_nb.engine.sharing import last_array
 from szal_nb.errors import NoCleanStart
 
 
@@ -61,13 +61,11 @@ def _copy_views(digest: Digest, memo: dict[int, Any]) -> None:
     """Copies arrays together with what owns their memory: `deepcopy` would make them independent of each other."""
     numpy: Any = sys.modules.get("numpy")
     for array, is_frame in digest.arrays:
-        owner = memory_owner(array)
+        owner = last_array(array)
         if owner is array or is_frame or type(array) is not numpy.ndarray or id(array) in memo:
             continue
-        if type(owner) is not numpy.ndarray:
-            continue
         if id(owner) not in memo:
-            memo[id(owner)] = owner.copy(order="K")
+            memo[id(owner)] = numpy.array(owner, copy=True, order="K")
         twin = memo[id(owner)]
         offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         memo[id(array)] = numpy.ndarray(

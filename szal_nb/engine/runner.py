@@ -271,7 +271,7 @@ class Runner:
         besides = self.watch.finish(attempt.step, attempt.number, given)
         if not given and not besides:
             return AttemptCompleted(at, attempt.step, attempt.number)
-        refs = self._table.keep(attempt.step, attempt.number, {**given, **besides})
+        refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
         if not attempt.context.is_closed:
             self._table.put(attempt.step, given, refs)
             self.watch.kept(attempt.step, refs)

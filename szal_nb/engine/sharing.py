@@ -52,6 +52,10 @@ class SharedParts:
             else:
                 self._arrays.pop(root, None)
 
+    def digest(self, key: Hashable) -> Digest:
+        """What is inside the value."""
+        return self._digests[key]
+
     def closure(self, keys: Iterable[Hashable]) -> set[Hashable]:
         """These values and all that share something with one of them, at any remove."""
         found: set[Hashable] = set()
@@ -82,6 +86,14 @@ def memory_owner(array: Any) -> Any:
         if base is None:
             return array
         array = base
+
+
+def last_array(array: Any) -> Any:
+    """The array at the end of the bases: all that share memory through views of it have it in common."""
+    numpy: Any = sys.modules["numpy"]
+    while isinstance(getattr(array, "base", None), numpy.ndarray):
+        array = array.base
+    return array
 
 
 def _may_write(is_frame: bool, other_is_frame: bool) -> bool:

@@ -17,6 +17,8 @@ from szal_nb.engine.body import DISPLAY
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.shared_values import NAME as SHARED
+from szal_nb.engine.shared_values import SharedValues, newest, with_keys
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
@@ -56,6 +58,9 @@ class Watch:
             bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
             for node in graph.nodes
         ]
+        # Sharing matters where something is changed, and where values are read again from a record.
+        self._has_sharing = bool(self.usage.changers) or load is not None
+        self._tracked: set[Key] = set()
         self._lock = threading.RLock()
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
@@ -66,6 +71,7 @@ class Watch:
         self._shared = SharedParts()
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
+        self._values_now: dict[Key, Any] = {}
         self._busy = 0
         self._entered: dict[int, int] = {}
         self._now = 0
@@ -77,7 +83,7 @@ class Watch:
         if self._busy:
             return False
         return not self.usage.changed[i] and all(
-            key in self._baseline or not self._is_watched(key, self._value(key)) for key in self.usage.taken[i]
+            key in self._tracked or not self._is_watched(key, self._value(key)) for key in self.usage.taken[i]
         )
 
     def _has_nothing_to_watch(self, i: int) -> bool:
@@ -126,9 +132,21 @@ class Watch:
         self._leave(i, has_failed=False)
         with self._held():
             for name, value in given.items():
+                self._tracked.discard((i, name))
                 if name != DISPLAY:
+                    self._values_now[i, name] = value
                     self._track((i, name), value)
-        return generator_states(self._states[i])
+            besides = generator_states(self._states[i])
+            shared = self._shared_with(i, given) if self._load is not None else None
+            self._values_now.clear()
+        return besides if shared is None else {**besides, SHARED: shared}
+
+    def titled(self, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
+        """The references to record; the one to shared values says which they are."""
+        shared = besides.get(SHARED)
+        if not isinstance(shared, SharedValues):
+            return refs
+        return tuple(with_keys(ref, shared.values) if ref.name == SHARED else ref for ref in refs)
 
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
@@ -200,9 +218,47 @@ class Watch:
         for name, state in found[1].items():
             set_generator(name.strip("<>"), state)
 
+    def resume(self, completion: Mapping[int, float]) -> None:
+        """Reads again what was recorded together, before anything runs. `completion`: when each step completed."""
+        if self._load is None:
+            return
+        index = {name: i for i, name in enumerate(self.usage.names)}
+        kept = {(i, name): ref for (i, name), ref in self.refs.items() if i is not None}
+        with self._held():
+            for i, keys in newest(kept, completion, index).items():
+                shared: Any = self._load(kept[i, SHARED])
+                for key in keys:
+                    self._put(key, shared.values["" if key[0] is None else self.usage.names[key[0]], key[1]])
+
+    def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
+        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
+        found: dict[Key, Any] = {}
+        for start in [*((i, name) for name in given if name != DISPLAY), *self.usage.changed[i]]:
+            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]  # type: ignore[misc]
+            size = sum(self._shared.digest(key).size for key in group)
+            if len(group) > 1 and (size <= LARGE_BYTES or self._matters(i, group)):
+                found.update((key, self._value(key)) for key in group)
+        if not found:
+            return None
+        names = self.usage.names
+        return SharedValues(
+            {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
+            [array for key in found for array, _ in self._shared.digest(key).arrays],
+        )
+
+    def _matters(self, i: int, keys: list[Key]) -> bool:
+        """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
+        changed = set(self.usage.changed[i])
+        if any(key in changed or self.usage.changers.get(key) for key in keys):
+            return True
+        users = [user for key in keys for user in self.usage.users(key)]
+        return len(users) > len(set(users))
+
     # Contents
 
     def _value(self, key: Key) -> Any:
+        if key in self._values_now:
+            return self._values_now[key]
         return self._inputs.get(key[1]) if key[0] is None else self._values.get((key[0], key[1]))
 
     def _put(self, key: Key, value: Any) -> None:
@@ -212,22 +268,23 @@ class Watch:
             self._values[key[0], key[1]] = value
 
     def _is_watched(self, key: Key, value: Any) -> bool:
-        if is_immutable(value) or not self.usage.users(key):
+        if is_immutable(value):
             return False
-        return self._guard is not Guard.OFF or bool(self.usage.changers)
+        return self._has_sharing or (self._guard is not Guard.OFF and bool(self.usage.users(key)))
 
     def _track(self, key: Key, value: Any) -> None:
         """Looks at a value for the first time."""
-        if key in self._baseline or not self._is_watched(key, value):
+        if key in self._tracked or not self._is_watched(key, value):
             return
+        self._tracked.add(key)
         found: Digest | None = None
-        if self._guard is not Guard.OFF:
+        if self._guard is not Guard.OFF and self.usage.users(key):
             try:
                 found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
                 self._baseline[key] = (found, self._now)
             except TooLargeError:
                 pass
-        if self.usage.changers:
+        if self._has_sharing:
             found = found or digest(value, is_hashing=False)
             for other in self._shared.add(key, found):
                 self._refuse_sharing(key, other)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ import numpy as np
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.run import RunHandle, values_of
 from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.engine.sharing import memory_owner
 from szal_nb.model.event import Event, StepFailed, StepSkipped
 from szal_nb.model.graph import FlowGraph
 from szal_nb.store.runs import RunStore
@@ -156,6 +157,7 @@ def _is_data(name: str, value: object) -> bool:
 def shape_of(value: Any) -> object:
     """Plain data that says what is inside `value` and which of the objects inside are one."""
     seen: dict[int, int] = {}
+    owners: dict[int, int] = {}
     kept: list[Any] = []
 
     def shape(item: Any) -> object:
@@ -174,9 +176,7 @@ def shape_of(value: Any) -> object:
         if isinstance(item, set):
             return ("set", number, *sorted(map(repr, item)))
         if isinstance(item, np.ndarray):
-            owner = item if item.base is None else item.base
-            kept.append(owner)
-            memory = seen.setdefault(id(owner), len(seen))
+            memory = owners.setdefault(id(memory_owner(item)), len(owners))
             return ("array", number, memory, item.dtype.str, item.shape, item.tolist())
         if callable(item):
             return ("callable", getattr(item, "__name__", ""))
