@@ -25,6 +25,7 @@ const shared = {
 };
 
 await build({ ...shared, entryPoints: ["src/widget.ts"], outfile: "../szal_nb/widget/static/dag.js" });
+await build({ ...shared, entryPoints: ["src/runs.ts"], outfile: "../szal_nb/widget/static/runs.js" });
 await build({
   ...shared,
   format: "iife",

@@ -22,7 +22,7 @@ from szal_nb.analysis.tables import (
     TABLE_CHANGING,
     UNCHANGING,
 )
-from szal_nb.analysis.values import FRESH, Value
+from szal_nb.analysis.values import FRESH, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -81,6 +81,16 @@ class Calls(Applying):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
+        methods, is_only = self.surface.methods(name, owner.kind)
+        results = [self.call_method(call, method, owner, is_certain=is_only) for method in methods]
+        if is_only:
+            return self.one_of(results)
+        if results:
+            return either(self.one_of(results), self._known_method(call, name, owner))
+        return self._known_method(call, name, owner)
+
+    def _known_method(self, call: Call, name: str, owner: Value) -> Value:
+        node = call.node
         if owner.kind in IMMUTABLE:
             return Value(kind=owner.kind if owner.kind == "str" else "")
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
@@ -167,7 +177,12 @@ class Calls(Applying):
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
         if target.kind == "class":
-            return self.fresh(call.node, held, f"class {call.callee}")
+            made = self.fresh(call.node, held, f"class {call.callee}")
+            makers, is_only = self.surface.methods("__init__", made.kind)
+            if is_only:
+                for maker in makers:
+                    self.call_method(call, maker, made, is_certain=True)
+            return made
         if call.is_discarded:
             self._maybe_change(call)
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False)

@@ -107,6 +107,7 @@ class Definitions(Expressions):
         inner.record = self.record
         inner.run(node.body)
         self.bind(node.name, Value(kind="class"), node.lineno)
+        self.surface.add_class(node)
         if self.is_class:
             self.methods += inner.methods
             return

@@ -29,6 +29,34 @@ class Surface:
         self.classes = dict(context.classes)
         self.kinds = dict(context.kinds)
         self._callables: dict[str, Callable | None] = {}
+        self._methods: dict[str, list[tuple[str, Callable]]] | None = None
+        self._bodies = context.bodies
+
+    def add_class(self, node: ast.ClassDef) -> None:
+        """A class that the code itself defines: its methods are known from here on."""
+        known = self._known_methods()
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = Callable(inner, f"{node.name}.{inner.name}", is_external=True)
+                known.setdefault(inner.name, []).append((node.name, found))
+
+    def methods(self, name: str, kind: str) -> tuple[list[Callable], bool]:
+        """The functions that a method of this name may be on an object of this kind; whether it is the only one."""
+        if kind and not kind.startswith("class "):
+            return [], False
+        found = self._known_methods().get(name, ())
+        owners = kind.removeprefix("class ")
+        own = [function for owner, function in found if owner == owners]
+        return (own, True) if own else ([function for _, function in found], False)
+
+    def _known_methods(self) -> dict[str, list[tuple[str, Callable]]]:
+        if self._methods is None:
+            self._methods = {}
+            for _, source in self._bodies:
+                for node in ast.parse(source).body:
+                    if isinstance(node, ast.ClassDef):
+                        self.add_class(node)
+        return self._methods
 
     def knows(self, name: str) -> bool:
         """Whether the context says something of this name."""

@@ -134,9 +134,11 @@ class Context:
 
     `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can
     be looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values: `Given`.
+    `bodies`: (name, source) of the notebook's classes with a method that the cell may call.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
     functions: tuple[tuple[str, str], ...] = ()
     classes: tuple[tuple[str, str], ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
+    bodies: tuple[tuple[str, str], ...] = ()

@@ -48,6 +48,7 @@ class Resolver:
                 self.givers.setdefault(name, []).append(step.name)
             for one in self.glances[step.name].imports:
                 self.imported.setdefault(one.name, one)
+            known.classes += self.glances[step.name].classes
         self.helpers = Helpers(known)
 
     def resolve(self, order: Sequence[Step]) -> list[Resolved]:
@@ -62,7 +63,7 @@ class Resolver:
         return found
 
     def _resolve_step(self, step: Step, glance: Glance) -> Resolved:
-        context = self.helpers.context(glance.mentioned | set(step.reads) | set(step.changes))
+        context = self.helpers.context(glance.mentioned | set(step.reads) | set(step.changes), glance.attributes)
         names = analyze_cell(glance.source, context)
         found = Resolved(step, names)
         needs = self._needs(step)

@@ -348,7 +348,7 @@ def _taker_of(kind: type) -> Taker:
         return exact
     if issubclass(kind, type):
         return _class
-    from szal_nb.engine.tabular import array_taker  # it builds on this module
+    from szal_nb.engine.tabular import array_taker  # late: it builds on this module
 
     taker = array_taker(kind)
     if taker is not None:

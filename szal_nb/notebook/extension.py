@@ -47,6 +47,9 @@ def load_ipython_extension(shell: Any) -> None:
     shell.input_transformers_post.append(waiting_transformer(session.waits))
     shell.Completer.custom_matchers.append(matcher(session.definitions.step_names))
     _record_shutdown(shell.kernel, runs)
+    offer = runs.offer()
+    if offer is not None:
+        display(offer)
 
 
 def _record_shutdown(kernel: Any, runs: Runs) -> None:

@@ -151,6 +151,11 @@ export class Scene {
     if (!this.marks.node.hidden) this.paint();
   }
 
+  markDifferent(names: ReadonlySet<string>): void {
+    for (const [node, card] of this.cards)
+      card.root.classList.toggle("is-different", names.has(this.graph!.nodes[node]!.name));
+  }
+
   fit(): void {
     if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height);
   }
@@ -352,6 +357,7 @@ export class Scene {
       const node = nodeOf(event);
       if (node === this.hovered) return;
       this.hovered = node;
+      this.cards.get(node)?.describe();
       this.light();
     });
     on(this.node, "pointerleave", () => {

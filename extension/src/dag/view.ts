@@ -50,6 +50,7 @@ export class DagView {
   private lead = 0;
   private frozenAt: number | null = null;
   private grouping: Grouping | null = null;
+  private different: ReadonlySet<string> = new Set();
   private width = 0;
   private readonly pending: PendingCommands;
   private readonly stops: (() => void)[] = [];
@@ -136,6 +137,17 @@ export class DagView {
 
   setDetails(details: Details): void {
     this.panel.setDetails(details);
+  }
+
+  /** What is shown, once something is. */
+  get graph(): Graph | null {
+    return this.latest?.graph ?? null;
+  }
+
+  /** Marks the steps that are not as they are in the run beside it. */
+  markDifferent(names: ReadonlySet<string>): void {
+    this.different = names;
+    if (this.picture) this.scene.markDifferent(names);
   }
 
   setLog(step: string, pieces: readonly LogPiece[]): void {
@@ -225,6 +237,7 @@ export class DagView {
     const graph = this.picture!.graph;
     this.grouping = tags.length ? group(graph, new Set(tags)) : null;
     this.scene.setGraph(this.grouping?.graph ?? graph);
+    this.scene.markDifferent(this.different);
     this.header.allow("group", groupTags(graph).length > 0);
     this.header.press("group", this.grouping !== null);
     this.find(this.header.search.value);
