@@ -90,6 +90,12 @@ class StepView:
         return self._snapshot.error
 
     @property
+    def progress(self) -> SimpleNamespace | None:
+        """How far the newest attempt has said it is: `done`, `total` and `note`; None if it has not."""
+        step = self._snapshot
+        return None if step.done is None else SimpleNamespace(done=step.done, total=step.total, note=step.note)
+
+    @property
     def duration_s(self) -> float | None:
         """Seconds that the newest attempt took; None before its end."""
         return self._snapshot.duration_s

@@ -54,6 +54,10 @@ class Executors:
         else:
             self.on_a_thread(partial(self._run_in_thread, attempt))
 
+    def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
+        """The attempt gave this; its owner is told on the loop when that is kept."""
+        self._ended(attempt, self._surroundings.copy(), given)
+
     def on_a_thread(self, job: Callable[[], None]) -> None:
         """Runs `job`, which must not raise, on a worker thread, in a context of its own."""
         self._pool.submit(partial(self._surroundings.copy().run, job))

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
@@ -23,6 +25,7 @@ from szal_nb.engine.executors import Executors
 from szal_nb.engine.hidden import is_generator_state
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.mapping import MapRun
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
@@ -67,6 +70,9 @@ CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
+# How many elements of a mapped step run at once where nothing says so.
+_MAP_COROUTINES = 100
+_MAP_THREADS = 16
 
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
@@ -237,7 +243,29 @@ class Runner:
 
     def _start(self, i: int, number: int) -> None:
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
-        self.begin(attempt, self.machine.steps[i].timeout_s)
+        step = self.machine.steps[i]
+        if step.map:
+            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
+        else:
+            self.begin(attempt, step.timeout_s)
+
+    def _map_room(self, i: int) -> int:
+        """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
+        asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
+        return asked or (_MAP_COROUTINES if self._bodies[i].is_async else _MAP_THREADS)
+
+    def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
+        """All elements of a mapped step have ended; their tries are over too."""
+        if isinstance(error, ErrorInfo):
+            failed = AttemptFailed(self._clock(), attempt.step, attempt.number, error, is_final=True)
+            self.end(attempt, failed)
+        elif error is not None:
+            signal = self.fail(attempt, error)
+            self.end(
+                attempt, msgspec.structs.replace(signal, is_final=True) if isinstance(signal, AttemptFailed) else signal
+            )
+        else:
+            self._executors.complete(attempt, given)
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -112,3 +112,23 @@ def test_options_of_a_flow_are_checked():
     with pytest.raises(InvalidFlow, match="not of failure, cancel, timeout"):
         szal.Flow("f", rollback_on="sunday")
     assert szal.Flow("f", limits={"api": "10/s", "db": 2}).definition().limits == (("api", "10/s"), ("db", "2"))
+
+
+def test_a_mapped_step_gives_its_results_in_order():
+    flow = szal.Flow("f")
+
+    @flow.step
+    def numbers(count):
+        return list(range(count))
+
+    @flow.step(map="numbers", max_parallel=4, retries=1, delay=0)
+    def square(numbers, offset):
+        return numbers * numbers + offset
+
+    @flow.step
+    def total(square):
+        return sum(square)
+
+    run = szal.run(flow, {"count": 5, "offset": 1}, store=":memory:")
+    assert (run.values.square, run.values.total) == ([1, 2, 5, 10, 17], 35)
+    assert (run["square"].progress.done, run["square"].progress.total) == (5, 5)
