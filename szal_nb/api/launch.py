@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from szal_nb.analysis.condition import compile_condition
-from szal_nb.api.run import Recorded, RunHandle
+from szal_nb.api.handle import RunHandle
+from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
@@ -198,7 +199,11 @@ def _launch(
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if kept:
-                ends = {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()} if snapshot else {}
+                ends = (
+                    {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
+                    if snapshot
+                    else {}
+                )
                 await asyncio.to_thread(runner.watch.resume, ends)
             await runner.run()
         finally:
