@@ -6,6 +6,7 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -90,7 +91,7 @@ def start_run(
                 interactive=surround.interactive,
             )
         )
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
     taken = {name: inputs[name] for name in graph.inputs}
     return _launch(machine, bodies, taken, surround, journal, run_id=run_id)
 
@@ -133,7 +134,7 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
-    machine = RunMachine(graph, limits=_thread_limit(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, limits=_room(graph, bodies), seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
     kept = {
         (machine.index[name], ref.name): ref
@@ -254,13 +255,18 @@ class _Classes:
         return found if isinstance(found, type) else class_in(main_module())(name)
 
 
-def _thread_limit(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
-    threaded = [
-        i
-        for i, node in enumerate(graph.nodes)
-        if not bodies[node.step.name].is_async and node.step.executor is Executor.THREAD
-    ]
-    return [(MAX_THREADS, threaded)] if len(threaded) > MAX_THREADS else []
+def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
+    """What this process can bear at once, whatever the flow says: threads, and processes beside it."""
+    found = []
+    for executor, size in ((Executor.THREAD, MAX_THREADS), (Executor.PROCESS, os.cpu_count() or 1)):
+        members = [
+            i
+            for i, node in enumerate(graph.nodes)
+            if not bodies[node.step.name].is_async and node.step.executor is executor
+        ]
+        if len(members) > size:
+            found.append((size, members))
+    return found
 
 
 def _condition_holds(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:

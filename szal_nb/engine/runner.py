@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -252,7 +253,11 @@ class Runner:
     def _map_room(self, i: int) -> int:
         """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
         asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
-        return asked or (_MAP_COROUTINES if self._bodies[i].is_async else _MAP_THREADS)
+        if asked is not None:
+            return asked
+        if self._bodies[i].is_async:
+            return _MAP_COROUTINES
+        return (os.cpu_count() or 1) if self._where[i] is Executor.PROCESS else _MAP_THREADS
 
     def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
         """All elements of a mapped step have ended; their tries are over too."""
