@@ -133,6 +133,7 @@ class Runner:
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
+        self._is_turning = False
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -150,7 +151,7 @@ class Runner:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
-        self._ended = self._loop.create_future()
+        self._ended, self._inbox = self._loop.create_future(), []
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -174,13 +175,20 @@ class Runner:
         """Takes in a signal, on the loop's thread."""
         if self._ended.done():
             return
-        if self._journal is None:
-            turn = self.machine.handle((signal,))
-            self._act(turn)
-            self._show(SECRETS.masked_events(turn.events))
-        else:
-            self._inbox.append(signal)
+        self._inbox.append(signal)
+        if self._journal is not None:
             self._news.set()
+        elif not self._is_turning:
+            # What is told while a turn is carried out belongs to the next one.
+            self._is_turning = True
+            try:
+                while self._inbox:
+                    signals, self._inbox = self._inbox, []
+                    turn = self.machine.handle(signals)
+                    self._act(turn)
+                    self._show(SECRETS.masked_events(turn.events))
+            finally:
+                self._is_turning = False
 
     async def _pump(self, journal: Journal) -> None:
         while not self._ended.done():
