@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
 from szal_nb.engine.body import Body
@@ -23,6 +26,7 @@ from szal_nb.engine.executors import Executors
 from szal_nb.engine.hidden import is_generator_state
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.mapping import MapRun
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
@@ -67,6 +71,9 @@ CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
+# How many elements of a mapped step run at once where nothing says so.
+_MAP_COROUTINES = 100
+_MAP_THREADS = 16
 
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
@@ -126,6 +133,7 @@ class Runner:
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
+        self._is_turning = False
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -143,7 +151,7 @@ class Runner:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
-        self._ended = self._loop.create_future()
+        self._ended, self._inbox = self._loop.create_future(), []
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -167,13 +175,20 @@ class Runner:
         """Takes in a signal, on the loop's thread."""
         if self._ended.done():
             return
-        if self._journal is None:
-            turn = self.machine.handle((signal,))
-            self._act(turn)
-            self._show(SECRETS.masked_events(turn.events))
-        else:
-            self._inbox.append(signal)
+        self._inbox.append(signal)
+        if self._journal is not None:
             self._news.set()
+        elif not self._is_turning:
+            # What is told while a turn is carried out belongs to the next one.
+            self._is_turning = True
+            try:
+                while self._inbox:
+                    signals, self._inbox = self._inbox, []
+                    turn = self.machine.handle(signals)
+                    self._act(turn)
+                    self._show(SECRETS.masked_events(turn.events))
+            finally:
+                self._is_turning = False
 
     async def _pump(self, journal: Journal) -> None:
         while not self._ended.done():
@@ -237,7 +252,33 @@ class Runner:
 
     def _start(self, i: int, number: int) -> None:
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
-        self.begin(attempt, self.machine.steps[i].timeout_s)
+        step = self.machine.steps[i]
+        if step.map:
+            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
+        else:
+            self.begin(attempt, step.timeout_s)
+
+    def _map_room(self, i: int) -> int:
+        """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
+        asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
+        if asked is not None:
+            return asked
+        if self._bodies[i].is_async:
+            return _MAP_COROUTINES
+        return (os.cpu_count() or 1) if self._where[i] is Executor.PROCESS else _MAP_THREADS
+
+    def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
+        """All elements of a mapped step have ended; their tries are over too."""
+        if isinstance(error, ErrorInfo):
+            failed = AttemptFailed(self._clock(), attempt.step, attempt.number, error, is_final=True)
+            self.end(attempt, failed)
+        elif error is not None:
+            signal = self.fail(attempt, error)
+            self.end(
+                attempt, msgspec.structs.replace(signal, is_final=True) if isinstance(signal, AttemptFailed) else signal
+            )
+        else:
+            self._executors.complete(attempt, given)
 
     def now(self) -> float:
         """Seconds since the epoch."""
