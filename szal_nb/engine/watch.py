@@ -51,7 +51,7 @@ class Watch:
         self._is_ended = is_ended
         self.usage = Usage(graph)
         # What the record holds of versions, also of those that an earlier process gave.
-        self.refs: dict[Key, ValueRef] = dict(refs)
+        self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}  # noqa: C416
         self.superseded = table.superseded
         self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
         self._can_repeat = [
@@ -233,10 +233,12 @@ class Watch:
     def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
         """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
         found: dict[Key, Any] = {}
-        for start in [*((i, name) for name in given if name != DISPLAY), *self.usage.changed[i]]:
-            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]  # type: ignore[misc]
+        changed = set(self.usage.changed[i])
+        for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
+            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]
             size = sum(self._shared.digest(key).size for key in group)
-            if len(group) > 1 and (size <= LARGE_BYTES or self._matters(i, group)):
+            # What shares something with a changed value is not any more what its own record says.
+            if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
                 found.update((key, self._value(key)) for key in group)
         if not found:
             return None
@@ -246,10 +248,9 @@ class Watch:
             [array for key in found for array, _ in self._shared.digest(key).arrays],
         )
 
-    def _matters(self, i: int, keys: list[Key]) -> bool:
+    def _matters(self, keys: list[Key]) -> bool:
         """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
-        changed = set(self.usage.changed[i])
-        if any(key in changed or self.usage.changers.get(key) for key in keys):
+        if any(self.usage.changers.get(key) for key in keys):
             return True
         users = [user for key in keys for user in self.usage.users(key)]
         return len(users) > len(set(users))
@@ -287,13 +288,13 @@ class Watch:
         if self._has_sharing:
             found = found or digest(value, is_hashing=False)
             for other in self._shared.add(key, found):
-                self._refuse_sharing(key, other)  # type: ignore[arg-type]
+                self._refuse_sharing(key, other)
 
     def _reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change: the versions that it says, and all that share something with them."""
         if not self.usage.changed[i]:
             return set()
-        return {*self.usage.changed[i], *self._shared.closure(self.usage.changed[i])}  # type: ignore[list-item]
+        return self._shared.closure(self.usage.changed[i]) | set(self.usage.changed[i])
 
     def _look_again(self, key: Key) -> None:
         """The value was changed by a step that says so: later ones are compared with what it is now."""
@@ -390,8 +391,6 @@ class Watch:
             users = {i for i, node in enumerate(self._graph.nodes) if state in node.states} | self._drew[state]
         else:
             users = set(range(len(names)))
-        others = sorted(
-            {user for user in users for i in window if user != i and not self.usage.are_ordered(user, i)}
-        )
+        others = sorted({user for user in users for i in window if user != i and not self.usage.are_ordered(user, i)})
         if others:
             raise HiddenStateUsed(state, tuple(names[i] for i in window), tuple(names[i] for i in others))

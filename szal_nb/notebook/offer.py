@@ -13,6 +13,9 @@ from szal_nb.model.state import StepState, fold
 from szal_nb.notebook.report import Report
 from szal_nb.store.runs import RunStore
 
+# Among so many of the newest runs a notebook's own is looked for.
+_LOOKED_AT = 100
+
 
 @dataclass(frozen=True)
 class CrashedRun:
@@ -38,13 +41,13 @@ class CrashedRun:
 def crashed_run(store: Path, *, flow: str | None = None, notebook: Path | None = None) -> CrashedRun | None:
     """The newest run (of `flow`, or of `notebook`) if it crashed. A store that is not there or cannot be read has none.
 
-    An offer that nobody asked for must never stand in the way, so what is wrong with a store is left to those who use it.
+    An offer that nobody asked for must never stand in the way: what is wrong with a store is left to those who use it.
     """
     if not store.is_file():
         return None
     try:
         with RunStore.open(store, read_only=True) as record:
-            runs = record.runs(flow=flow, limit=1 if notebook is None else None)
+            runs = record.runs(flow=flow, limit=1 if notebook is None else _LOOKED_AT)
             run = next((run for run in runs if notebook is None or run.notebook_path == str(notebook)), None)
             if run is None or not run.is_crashed:
                 return None

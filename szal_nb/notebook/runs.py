@@ -24,7 +24,7 @@ from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import InvalidLine, ParsedRun
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
-from szal_nb.notebook.offer import crashed_run
+from szal_nb.notebook.offer import CrashedRun, crashed_run
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
@@ -135,7 +135,7 @@ class Runs:
         graph = self._session.graph(flow)
         picture = self._picture(graph)
         name = graph.flow.name
-        if all(run.flow != name for run in self._runs) and (crashed := crashed_run(self._place(None), flow=name)):
+        if all(run.flow != name for run in self._runs) and (crashed := self._crashed(flow=name)):
             picture.recall(crashed.run_id, crashed.graph, crashed.events, crashed.store)
         picture.display()
         return picture
@@ -145,8 +145,13 @@ class Runs:
         path = self._session.path
         if path is None or self._session.waits():
             return None
-        crashed = crashed_run(self._place(None), notebook=path)
+        crashed = self._crashed(notebook=path)
         return crashed.told() if crashed is not None else None
+
+    def _crashed(self, *, flow: str | None = None, notebook: Path | None = None) -> CrashedRun | None:
+        with suppress(StoreError):
+            return crashed_run(self._place(None), flow=flow, notebook=notebook)
+        return None
 
     def show_runs(self, store: RunStore, list_runs: Callable[[], list[StoredRun]]) -> None:
         """The table of a store's runs, under the cell, live; headless, where nobody can touch it, as it is."""

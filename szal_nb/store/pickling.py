@@ -50,9 +50,10 @@ def _owner(array: Any) -> Any:
     return None if owner is array else owner
 
 
-def _view(owner: Any, dtype: Any, shape: Any, strides: Any, offset: int, is_writeable: bool) -> Any:  # noqa: FBT001 called by pickle
+def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     import numpy as np  # late: heavy
 
+    strides, offset, is_writeable = place
     memory = np.asarray(owner)
     memory = memory.reshape(-1) if memory.flags.c_contiguous else memory.T.reshape(-1)
     view = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
@@ -115,9 +116,9 @@ class _Unpickler(pickle.Unpickler):
 def dump(value: object, *, limit: int | None = None) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
     file = _Limited(limit)
-    _Pickler(
-        file, is_class=isinstance(value, type), shared_memory=getattr(value, "shared_memory", None) or ()
-    ).dump(value)
+    _Pickler(file, is_class=isinstance(value, type), shared_memory=getattr(value, "shared_memory", None) or ()).dump(
+        value
+    )
     return file.getvalue()
 
 

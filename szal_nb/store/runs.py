@@ -40,6 +40,7 @@ from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_aliv
 from szal_nb.store.pickling import ResolveClass, class_in
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.snapshots import content_id, graph_from
+from szal_nb.store.times import iso
 from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Job, Writer, file_owner_is_us
 
@@ -167,7 +168,7 @@ class RunStore:
         def take(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
                 "UPDATE runs SET epoch = ?, owner = ?, launcher = ?, lease_until = ? WHERE id = ? AND epoch = ?",
-                (epoch, owner, owner_text(launcher), projection.iso(self._now() + LEASE_S), run.id, run.epoch),
+                (epoch, owner, owner_text(launcher), iso(self._now() + LEASE_S), run.id, run.epoch),
             )
             return cursor.rowcount == 1
 
@@ -342,7 +343,7 @@ class RunStore:
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
             owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
-        lease = projection.iso(self._now() + LEASE_S)
+        lease = iso(self._now() + LEASE_S)
         connection.executemany(
             "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",
             [(lease, run_id, epoch) for run_id, epoch in owned],

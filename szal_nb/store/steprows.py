@@ -92,9 +92,7 @@ class StepRows:
                     before = step.attempts[known - 1]
                     ended.append((*_attempt_columns(before), run_id, name, before.number))
                 for attempt in step.attempts[known:]:
-                    begun.append(
-                        (*_attempt_columns(attempt), iso(attempt.started_at), run_id, name, attempt.number)
-                    )
+                    begun.append((*_attempt_columns(attempt), iso(attempt.started_at), run_id, name, attempt.number))
             self._written[name] = now
         for sql, rows in ((_MOVE_STEP, moved), (_SET_STEP, changed), (_SET_ATTEMPT, ended), (_PUT_ATTEMPT, begun)):
             if rows and connection.executemany(sql, rows).rowcount != len(rows):

@@ -162,8 +162,7 @@ def run_cell(page: Page, index: int, *, wait: bool = True, timeout_ms: int = 60_
 def wait_cell(page: Page, index: int, timeout_ms: int = 60_000) -> None:
     """Returns when the cell has been executed."""
     page.wait_for_function(
-        f"(i) => {{ const m = {_CELLS}[i].model;"
-        " return m.executionState === 'idle' && m.executionCount !== null; }",
+        f"(i) => {{ const m = {_CELLS}[i].model; return m.executionState === 'idle' && m.executionCount !== null; }}",
         arg=index,
         timeout=timeout_ms,
     )
