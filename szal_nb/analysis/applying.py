@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from szal_nb.analysis import files
 from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Change
-from szal_nb.analysis.values import FRESH, Callable, Summary, Tokens, Value, either
+from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +127,21 @@ class Applying(Frame):
         substitution = _Substitution(function.name, meant, self.fresh(node).tokens)
         for holder, held in found.holds.items():
             self.hold(substitution.of({holder}), self.reach(substitution.of(held)))
+        for holder, held in found.below.items():
+            self.hold(substitution.of({holder}), self.reach(substitution.of(held)))
+        for holder, held in found.learns.items():
+            self.learn(substitution.of({holder}), substitution.of(held))
         self._apply_changes(
             node, function, found, substitution, is_called=is_called, is_certain=is_called and is_certain
         )
-        self._apply_uses(node, function, found)
+        self._apply_uses(node, function, found, {token: value.path for token, value in meant.items()})
         if is_called:
             for name, value in found.gives.items():
                 given = Value(substitution.of(value.tokens), value.kind)
                 self.bind_global(name, given, _line(node), is_sure=name in found.surely_given)
         returned = found.returns
         tokens = substitution.of(returned.tokens)
+        returned = replace(returned, direct=NOTHING, within=NOTHING)
         return replace(returned, tokens=self.reach(tokens) if returned.is_part else tokens)
 
     def _globals_of(self, node: ast.AST, function: Callable, found: Summary, *, is_called: bool) -> dict[str, Value]:
@@ -175,10 +181,13 @@ class Applying(Frame):
                     )
                     self.record.changes.append((concrete, known))
 
-    def _apply_uses(self, node: ast.AST, function: Callable, found: Summary) -> None:
+    def _apply_uses(self, node: ast.AST, function: Callable, found: Summary, paths: Mapping[str, str]) -> None:
         record = self.record
         line = _line(node)
-        record.states += [replace(use, line=line) if function.is_external else use for use in found.states]
+        for use in found.states:
+            state = files.substituted(use.state, paths)
+            if state:
+                record.states.append(replace(use, state=state, line=line if function.is_external else use.line))
         record.dynamic += [replace(read, line=line) for read in found.dynamic]
         record.has_calls = record.has_calls or found.has_calls
 

@@ -47,7 +47,8 @@ class Definitions(Expressions):
         record.kwarg = args.kwarg.arg if args.kwarg else ""
         for name in (*record.parameters, record.vararg, record.kwarg):
             if name:
-                frame.bind(name, Value(frozenset({f"@{function.name}.{name}"})), node.lineno)
+                token = f"@{function.name}.{name}"
+                frame.bind(name, Value(frozenset({token}), path=f"{{{token}}}"), node.lineno)
         frame.run(scope.body_of(node))
         for name in record.gives:
             if frame.state is not None and name in frame.state.sure:

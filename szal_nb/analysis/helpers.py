@@ -70,6 +70,7 @@ class _Found:
     classes: list[tuple[str, str]] = field(default_factory=list)
     kinds: list[tuple[str, str]] = field(default_factory=list)
     bodies: list[tuple[str, str]] = field(default_factory=list)
+    paths: list[tuple[str, str]] = field(default_factory=list)
 
     def context(self) -> Context:
         """The context, equal for equal names whatever their order."""
@@ -79,6 +80,7 @@ class _Found:
             tuple(sorted(self.classes)),
             tuple(sorted(self.kinds)),
             tuple(sorted(self.bodies)),
+            tuple(sorted(self.paths)),
         )
 
 
@@ -150,6 +152,8 @@ class Helpers:
                 found.functions.append((name, version.function))
             else:
                 found.kinds.append((name, version.kind))
+            if version.path:
+                found.paths.append((name, version.path))
             return version.function
         known = self._known_names.around.get(name)
         if known is None:

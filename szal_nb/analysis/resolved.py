@@ -29,6 +29,7 @@ class Version:
     line: int = 0
     is_doubtful: bool = False
     what: str = ""
+    path: str = ""
     fallback: Version | None = None
 
 

@@ -304,7 +304,7 @@ class Runner:
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
-        return self._table.must_keep(given) or not all(map(is_immutable, given.values()))
+        return self._table.must_keep(given) or (self.watch.is_on and not all(map(is_immutable, given.values())))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""

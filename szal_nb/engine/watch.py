@@ -63,6 +63,7 @@ class Watch:
         self._tracked: set[Key] = set()
         self._lock = threading.RLock()
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
+        self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
         self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
         self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
         self._hidden = HiddenStates()

@@ -72,6 +72,11 @@ class RunRecord:
         # Whether what is committed ends the run: then this process owns it no longer.
         self.is_final = False
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the next write needs nothing from the store first."""
+        return self._new is None and self._snapshot is not None
+
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         """Writes events and all that follows from them; gives how many events the run then has."""
         encoded = [projection.encode_event(event) for event in events]

@@ -83,7 +83,14 @@ class RunStore:
         self._writer = None
         if lock is not None:
             self._writer = Writer(
-                path, lock, durability, journal_mode=journal_mode, heartbeat=self._beat, beat_s=HEARTBEAT_S
+                path,
+                lock,
+                durability,
+                journal_mode=journal_mode,
+                heartbeat=self._beat,
+                beat_s=HEARTBEAT_S,
+                # Runs side by side gain more from sharing a transaction.
+                may_write_here=lambda: len(self._owned) == 1,
             )
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self.contents = Contents(self.reader, self.files)

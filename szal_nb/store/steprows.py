@@ -70,33 +70,55 @@ class StepRows:
 
     def update(self, connection: sqlite3.Connection, steps: Iterable[StepSnapshot]) -> None:
         """Writes what differs from the last time."""
-        moved: list[_Row] = []
-        changed: list[_Row] = []
-        begun: list[_Row] = []
-        ended: list[_Row] = []
-        run_id = self._run_id
+        changes = _Changes(self._run_id)
         for step in steps:
-            name = step.name
-            written = self._written[name]
             now = _told_by(step)
-            if now.resting != written.resting:
-                changed.append((*now.moving, *now.resting, run_id, name))
-            elif now.moving != written.moving:
-                moved.append((*now.moving, run_id, name))
-            known = written.attempts
-            if known and now.attempts == known:
-                if now.attempt != written.attempt:
-                    ended.append((*now.attempt, run_id, name, step.attempts[-1].number))  # type: ignore[misc]
-            elif now.attempts:
-                if known:
-                    before = step.attempts[known - 1]
-                    ended.append((*_attempt_columns(before), run_id, name, before.number))
-                for attempt in step.attempts[known:]:
-                    begun.append((*_attempt_columns(attempt), iso(attempt.started_at), run_id, name, attempt.number))
-            self._written[name] = now
-        for sql, rows in ((_MOVE_STEP, moved), (_SET_STEP, changed), (_SET_ATTEMPT, ended), (_PUT_ATTEMPT, begun)):
+            changes.add(step, self._written[step.name], now)
+            self._written[step.name] = now
+        for sql, rows in changes.statements():
             if rows and connection.executemany(sql, rows).rowcount != len(rows):
-                raise StoreDamaged(self._path, f"rows of the steps of run {run_id} are missing")
+                raise StoreDamaged(self._path, f"rows of the steps of run {self._run_id} are missing")
+
+
+class _Changes:
+    """The rows that one write changes, by statement."""
+
+    __slots__ = ("_begun", "_changed", "_ended", "_moved", "_run_id")
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._moved: list[_Row] = []
+        self._changed: list[_Row] = []
+        self._ended: list[_Row] = []
+        self._begun: list[_Row] = []
+
+    def statements(self) -> tuple[tuple[str, list[_Row]], ...]:
+        """Each statement with the rows it is for."""
+        return (
+            (_MOVE_STEP, self._moved),
+            (_SET_STEP, self._changed),
+            (_SET_ATTEMPT, self._ended),
+            (_PUT_ATTEMPT, self._begun),
+        )
+
+    def add(self, step: StepSnapshot, before: _Written, now: _Written) -> None:
+        """Takes in how one step differs from what was written of it."""
+        run_id, name = self._run_id, step.name
+        if now.resting != before.resting:
+            self._changed.append((*now.moving, *now.resting, run_id, name))
+        elif now.moving != before.moving:
+            self._moved.append((*now.moving, run_id, name))
+        known = before.attempts
+        if known:
+            last = step.attempts[known - 1]
+            columns = now.attempt if now.attempts == known else _attempt_columns(last)
+            if columns != before.attempt:
+                self._ended.append((*columns, run_id, name, last.number))  # type: ignore[misc]
+        if now.attempts > known:
+            self._begun += [
+                (*_attempt_columns(attempt), iso(attempt.started_at), run_id, name, attempt.number)
+                for attempt in step.attempts[known:]
+            ]
 
 
 def _told_by(step: StepSnapshot) -> _Written:

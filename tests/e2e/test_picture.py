@@ -17,11 +17,15 @@ def hold(name):
         time.sleep(0.01)
 """
 SALES = [
-    "%%szal_step load --retries 2\nimport pandas as pd\n"
-    "orders = pd.DataFrame({'region': ['North', 'South', 'East'] * 4000, 'cups': range(12000)})\n"
-    "print(f'{len(orders):,} orders')",
-    "%%szal_step clean\nsold = orders[orders.cups > 100]\n"
-    "for part in range(30):\n    print(f'\\x1b[32mpart {part}\\x1b[0m: {len(sold):,} rows kept')",
+    (
+        "%%szal_step load --retries 2\nimport pandas as pd\n"
+        "orders = pd.DataFrame({'region': ['North', 'South', 'East'] * 4000, 'cups': range(12000)})\n"
+        "print(f'{len(orders):,} orders')"
+    ),
+    (
+        "%%szal_step clean\nsold = orders[orders.cups > 100]\n"
+        "for part in range(30):\n    print(f'\\x1b[32mpart {part}\\x1b[0m: {len(sold):,} rows kept')"
+    ),
     "%%szal_step by_region\nregions = sold.groupby('region').cups.sum()\nregions",
     "%%szal_step by_size\nhold('sizes')\nsizes = sold.cups.describe()",
     "%%szal_step forecast\nhold('forecast')\noutlook = sold.cups.mean() * 1.1",
@@ -66,8 +70,6 @@ def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot
     screenshot(page, "picture-running")
 
     at(page, '[data-step="load"] .szal-card').focus()
-    page.keyboard.press("End")
-    page.keyboard.press("Home")
     forward = "ArrowRight" if at(page, ".szal-scene").get_attribute("data-direction") == "LR" else "ArrowDown"
     page.keyboard.press(forward)
     page.keyboard.press("Enter")
@@ -82,7 +84,6 @@ def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot
     in_view(page, 7)
     screenshot(page, "picture-log")
     page.keyboard.press("Escape")
-    page.keyboard.press("Escape")
 
     run_cell(page, 8)
     wait_run(page, "completed")
@@ -92,22 +93,26 @@ def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot
     in_view(page, 7)
     screenshot(page, "picture-timeline")
     at(page, ".szal-range").focus()
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("ArrowLeft")
     wait_state(page, "forecast", "running")
     in_view(page, 7)
     screenshot(page, "picture-time-travel")
     assert at(page, '[data-step="report"]').get_attribute("data-state") == "pending"
-    command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-    page.wait_for_selector('.szal-dag[data-theme="dark"]')
     page.keyboard.press("End")
     wait_state(page, "report", "completed")
+    _photograph_in_the_dark(page, screenshot)
+    assert page.problems == []
+
+
+def _photograph_in_the_dark(page, screenshot):
+    command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+    page.wait_for_selector('.szal-dag[data-theme="dark"]')
     at(page, '[data-step="by_region"] .szal-card').click()
     page.wait_for_selector(".szal-panel >> text=Reads")
     in_view(page, 7)
     screenshot(page, "picture-dark")
     command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
-    assert page.problems == []
 
 
 def test_a_failed_run_goes_on_in_its_picture_and_the_table_shows_both_ends(lab, page, screenshot):
@@ -116,8 +121,10 @@ def test_a_failed_run_goes_on_in_its_picture_and_the_table_shows_both_ends(lab, 
         [
             "%load_ext szal_nb\nfrom pathlib import Path\nseed = 1",
             "%%szal_step load\nnumbers = list(range(seed, 40))",
-            "%%szal_step divide\nif not Path('ready').exists():\n    raise FileNotFoundError('ready is not there yet')\n"
-            "half = [number / 2 for number in numbers]",
+            (
+                "%%szal_step divide\nif not Path('ready').exists():\n    raise FileNotFoundError('ready is not there yet')\n"
+                "half = [number / 2 for number in numbers]"
+            ),
             "%%szal_step other\nsquares = [number ** 2 for number in numbers]",
             "%%szal_step report\nsummary = sum(half)",
             "run = %szal_run",
@@ -214,7 +221,6 @@ def test_a_button_answers_while_the_kernel_is_blocked_and_a_restart_leaves_the_p
 
 
 HOSTILE = """
-from IPython.display import HTML, display
 evil = "<img src=x onerror=\\"document.title='taken'\\"><script>document.title='taken'</script>\\u202e"
 class Odd:
     def __repr__(self): return evil * 3
@@ -227,7 +233,7 @@ def test_hostile_texts_run_nothing_and_break_nothing(lab, page, screenshot):
         [
             "%load_ext szal_nb" + HOSTILE,
             "%szal_flow 'my </style><script>document.title=1</script> flow'",
-            "%%szal_step bad --tag '<b>tag</b>'\nprint(evil); print('x' * 1_000_000); display(HTML(evil)); odd = Odd()\nodd",
+            "%%szal_step bad --tag '<b>tag</b>'\nprint(evil); print('x' * 1_000_000); odd = Odd()\nodd",
             "%%szal_step worse\nodd\nraise ValueError(evil)",
             "run = %szal_run",
             "%szal_runs",
@@ -255,7 +261,7 @@ def test_hostile_texts_run_nothing_and_break_nothing(lab, page, screenshot):
 WIDE = """
 import szal_nb as szal
 def make(number):
-    reads = [f"v{n}" for n in sorted({number - 8 + number % 3, number - 9}) if n >= 0]
+    reads = [f"v{n}" for n in sorted({number - 25 + number % 3, number - 26}) if n >= 0]
     space = {}
     exec(f"def v{number}({', '.join(reads)}):\\n    return {number}", space)
     szal.step(name=f"v{number}", tags=("stage " + str(number // 40),))(space[f"v{number}"])

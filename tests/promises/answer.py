@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
-from szal_nb.api.run import RunHandle, values_of
+from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.sharing import memory_owner
 from szal_nb.model.event import Event, StepFailed, StepSkipped

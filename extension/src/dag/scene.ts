@@ -39,6 +39,7 @@ export class Scene {
   private readonly cards = new Map<number, Card>();
   private found: ReadonlySet<number> | null = null;
   private chosen: Direction | null = null;
+  private isTurned = false;
   private isFar = false;
   private selected = -1;
   private hovered = -1;
@@ -76,13 +77,15 @@ export class Scene {
     return geometry.height * Math.min(1, width / geometry.width);
   }
 
-  setGraph(graph: Graph): void {
+  /** `isOther`: the graph is not one that grew, but another way to see it. */
+  setGraph(graph: Graph, { isOther = false } = {}): void {
     const places = new Map(this.graph?.nodes.map((node, number) => [node.name, this.geometry?.nodes[number]]) ?? []);
     const selected = this.graph?.nodes[this.selected]?.name;
     this.graph = graph;
     this.picture = null;
     this.found = null;
     this.placement = placeGraph(graph);
+    if (isOther && !this.isTurned) this.chosen = null;
     this.layOut();
     this.keepInPlace(places);
     this.ticking.clear();
@@ -101,6 +104,7 @@ export class Scene {
 
   turn(): Direction {
     this.chosen = this.direction === "LR" ? "TB" : "LR";
+    this.isTurned = true;
     this.layOut();
     this.placeAll();
     this.light();

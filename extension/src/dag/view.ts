@@ -235,8 +235,9 @@ export class DagView {
   /** One node for each of these tags, from now on. */
   private groupBy(tags: readonly string[]): void {
     const graph = this.picture!.graph;
+    const isOther = tags.length > 0 || this.grouping !== null;
     this.grouping = tags.length ? group(graph, new Set(tags)) : null;
-    this.scene.setGraph(this.grouping?.graph ?? graph);
+    this.scene.setGraph(this.grouping?.graph ?? graph, { isOther });
     this.scene.markDifferent(this.different);
     this.header.allow("group", groupTags(graph).length > 0);
     this.header.press("group", this.grouping !== null);
