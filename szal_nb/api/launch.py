@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from szal_nb.analysis.condition import compile_condition
+from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.api.fork import Fork
+from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded, RunHandle
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
-from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.runner import Earlier, Runner, Sink
+from szal_nb.engine.signal import Given
 from szal_nb.errors import InvalidParameter, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -57,10 +61,12 @@ def start_run(
     *,
     run_id: str | None = None,
     skipped: Mapping[str, str] | None = None,
-    given: Mapping[str, tuple[str, tuple[ValueRef, ...]]] | None = None,
+    take: Reuse | Fork | None = None,
+    on_plan: Callable[[ReusePlan], None] | None = None,
 ) -> RunHandle:
     """A new run of `graph`, begun. `skipped` maps steps that are not wanted to the reason.
 
+    `take` says what it takes from earlier runs; `on_plan` is told so before anything runs.
     Raises InvalidParameter if an input of the flow is missing.
     """
     missing = [name for name in graph.inputs if name not in inputs]
@@ -82,9 +88,33 @@ def start_run(
                 interactive=surround.interactive,
             )
         )
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
     taken = {name: inputs[name] for name in graph.inputs}
-    return _launch(machine, bodies, taken, surround, journal, run_id=run_id)
+    input_refs: tuple[ValueRef, ...] = ()
+    plan = None
+    given: dict[str, Given] = {}
+    if take is not None and journal is not None:
+        # What is taken depends on what the inputs are, so they are kept before the run begins.
+        input_refs = journal.keep("", 0, taken, tuple(taken))
+        by_name = {ref.name: ref for ref in input_refs}
+        plan = take.plan(graph, by_name, skipped or {})
+        given = take.given(graph, by_name, plan)
+        if on_plan is not None:
+            on_plan(plan)
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    kept = {
+        (machine.index[name], ref.name): ref for name, one in given.items() for ref in one.values if ref.live is None
+    }
+    earlier = None
+    if surround.store is not None and journal is not None:
+        finder = Finder(graph, surround.store)
+        if take is not None:
+            finder = Finder(graph, surround.store, take.pasts, plan, take.must_run)
+        earlier = finder if finder.is_needed else None
+    handle = _launch(
+        machine, bodies, taken, surround, journal, run_id=run_id, input_refs=input_refs, kept=kept, earlier=earlier
+    )
+    handle.plan = plan
+    return handle
 
 
 def resume_run(
@@ -132,7 +162,20 @@ def resume_run(
         for ref in snapshot.steps[name].values
         if ref.live is None
     }
-    return _launch(machine, bodies, taken, surround, journal, run_id=run_id, snapshot=snapshot, kept=kept, shown=events)
+    finder = Finder(graph, store)
+    return _launch(
+        machine,
+        bodies,
+        taken,
+        surround,
+        journal,
+        run_id=run_id,
+        snapshot=snapshot,
+        input_refs=snapshot.inputs,
+        kept=kept,
+        shown=events,
+        earlier=finder if finder.is_needed else None,
+    )
 
 
 def _launch(
@@ -144,6 +187,8 @@ def _launch(
     *,
     run_id: str,
     snapshot: RunSnapshot | None = None,
+    input_refs: tuple[ValueRef, ...] = (),
+    earlier: Earlier | None = None,
     kept: Mapping[tuple[int, str], ValueRef] | None = None,
     shown: Sequence[Event] = (),
 ) -> RunHandle:
@@ -156,14 +201,17 @@ def _launch(
         snapshot=snapshot,
         kept=kept,
         journal=journal,
+        earlier=earlier,
         evaluate=_condition_holds,
         presenter=surround.presenter,
         sinks=surround.sinks,
     )
 
+    runner.input_refs = input_refs
+
     async def main() -> None:
         try:
-            if journal is not None and snapshot is None and inputs:
+            if journal is not None and snapshot is None and inputs and not runner.input_refs:
                 runner.input_refs = await asyncio.to_thread(partial(journal.keep, "", 0, inputs, tuple(inputs)))
             await runner.run()
         finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.engine.body import DISPLAY
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
@@ -113,7 +114,7 @@ class StepView:
     def values(self) -> SimpleNamespace:
         """The values that the step gave, by name."""
         node = self._run.graph.node(self.name)
-        names = [name for name in (*node.gives, *node.step.out) if self._run.has(self.name, name)]
+        names = [name for name in (*node.puts, *node.step.out) if self._run.has(self.name, name)]
         return SimpleNamespace(**{name: self._run.value(self.name, name) for name in names})
 
     @property
@@ -208,13 +209,15 @@ class Run:
     def giver(self, name: str) -> str | None:
         """The last completed step in document order that gave `name`."""
         for node in reversed(self.graph.nodes):
-            if name in node.gives and self.has(node.step.name, name):
+            if name in node.puts and self.has(node.step.name, name):
                 return node.step.name
         return None
 
     def names(self) -> list[str]:
         """All names that completed steps gave."""
-        return [name for node in self.graph.nodes for name in node.gives if self.has(node.step.name, name)]
+        return list(
+            dict.fromkeys(name for node in self.graph.nodes for name in node.puts if self.has(node.step.name, name))
+        )
 
     def value(self, step: str, name: str) -> Any:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
@@ -278,8 +281,11 @@ class RunHandle(Run):
     """A run that this process is running. Every control may be called on any thread, and returns at once.
 
     `await handle` waits for the end and gives the finished run, or raises RunFailed; `await handle.wait()` never
-    raises for a run that failed. Cancelling what awaits does not cancel the run.
+    raises for a run that failed. Cancelling what awaits does not cancel the run. `plan` says what it was to take from
+    earlier runs, if it was asked to.
     """
+
+    plan: ReusePlan | None = None
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class CellBody:
         return self._given(namespace)
 
     def _given(self, namespace: dict[str, Any]) -> dict[str, Any]:
-        given = {name: namespace[name] for name in self.node.gives if name in namespace}
+        given = {name: namespace[name] for name in self.node.puts if name in namespace}
         result = namespace.get(_RESULT)
         if result is not None and not self._is_quiet:
             context = CURRENT.get()
@@ -109,13 +109,15 @@ class FunctionBody:
             read = {name: value for name, value in inputs.items() if name not in kwargs}
             function = rebuilt(function, {**function.__globals__, **read}, force=True)
         result = function(*args, **kwargs)
+        # What it changes in place it gives again.
+        changed = {name: inputs[name] for name in self.node.changes if name in inputs}
         if self.is_async:
-            return self._await(result)
-        return self._given(result)
+            return self._await(result, changed)
+        return {**changed, **self._given(result)}
 
-    async def _await(self, coroutine: Awaitable[Any]) -> dict[str, Any]:
+    async def _await(self, coroutine: Awaitable[Any], changed: dict[str, Any]) -> dict[str, Any]:
         __tracebackhide__ = True
-        return self._given(await coroutine)
+        return {**changed, **self._given(await coroutine)}
 
     def _given(self, result: Any) -> dict[str, Any]:
         names = self._names

@@ -26,6 +26,7 @@ from szal_nb.engine.signal import (
     ConditionEvaluated,
     EndRun,
     EvaluateCondition,
+    Given,
     Interrupt,
     Pause,
     RetryDue,
@@ -107,7 +108,7 @@ class Limit:
 class RunMachine:
     """Decides for one run. `handle` is the only way in.
 
-    `given` maps steps to the origin and values that they complete with, without running; `skipped` maps steps that
+    `given` maps steps to what they complete with, without running; `skipped` maps steps that
     were not selected to the reason. `limits` are pairs of a size and the indices of the steps that share it.
     """
 
@@ -115,7 +116,7 @@ class RunMachine:
         self,
         graph: FlowGraph,
         *,
-        given: Mapping[str, tuple[str, tuple[ValueRef, ...]]] | None = None,
+        given: Mapping[str, Given] | None = None,
         skipped: Mapping[str, str] | None = None,
         limits: Iterable[tuple[int, Iterable[int]]] = (),
         seed: str = "",
@@ -246,9 +247,19 @@ class RunMachine:
         for i, outcome in enumerate(self._outcome):
             if outcome is _IS_COMPLETED:
                 self._settle(i, _IS_COMPLETED, at)
-        for i, (origin, values) in self._given.items():
+        for i, given in self._given.items():
             self.state[i] = _COMPLETED
-            self._events.append(StepCompleted(at=at, step=self.names[i], attempt=0, origin=origin, values=values))
+            self._events.append(
+                StepCompleted(
+                    at=at,
+                    step=self.names[i],
+                    attempt=0,
+                    origin=given.origin,
+                    values=given.values,
+                    fingerprint=given.fingerprint,
+                    taken_from=given.taken_from,
+                )
+            )
             self._settle(i, _IS_COMPLETED, at)
         for i, reason in self._skipped.items():
             if self._outcome[i] is _IS_OPEN:
@@ -262,7 +273,17 @@ class RunMachine:
         if self.state[i] is not _RUNNING or self._attempt[i] != attempt:
             return
         self.state[i] = _COMPLETED
-        self._events.append(StepCompleted(at=signal.at, step=self.names[i], attempt=attempt, values=signal.values))
+        self._events.append(
+            StepCompleted(
+                at=signal.at,
+                step=self.names[i],
+                attempt=attempt,
+                origin=signal.origin,
+                values=signal.values,
+                fingerprint=signal.fingerprint,
+                taken_from=signal.taken_from,
+            )
+        )
         self._release(i)
         self._settle(i, _IS_COMPLETED, signal.at)
 

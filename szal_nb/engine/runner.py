@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
 from szal_nb.engine.body import Body
@@ -31,6 +31,7 @@ from szal_nb.engine.signal import (
     ConditionEvaluated,
     EndRun,
     EvaluateCondition,
+    Given,
     RetryDue,
     SetTimer,
     Signal,
@@ -61,6 +62,21 @@ def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
+class Earlier(Protocol):
+    """What earlier runs have given."""
+
+    def may_have(self, step: str) -> bool:
+        """Whether it is worth a look for this step."""
+        ...
+
+    def find(self, step: str, fingerprint: str, read: Mapping[str, ValueRef]) -> Given | None:
+        """What stands for an attempt of the step that would read this; None if it must run.
+
+        Called in a worker thread.
+        """
+        ...
+
+
 class Runner:
     """One run on the current event loop. `bodies` are in the order of the graph's nodes.
 
@@ -79,6 +95,7 @@ class Runner:
         snapshot: RunSnapshot | None = None,
         kept: Mapping[tuple[int, str], ValueRef] | None = None,
         journal: Journal | None = None,
+        earlier: Earlier | None = None,
         evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
         presenter: Presenter | None = None,
         sinks: Sequence[Sink] = (),
@@ -90,11 +107,11 @@ class Runner:
         # The steps are there before the record is: who has just started a run may ask for one at once.
         self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
         self.sinks: list[Sink] = list(sinks)
-        self.input_refs: tuple[ValueRef, ...] = ()
         self._bodies = bodies
         self._epoch = epoch
         self._journal = journal
         self._table = ValueTable(machine.graph, inputs, kept or {}, journal)
+        self._earlier = earlier
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._clock = clock
@@ -106,6 +123,15 @@ class Runner:
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def input_refs(self) -> tuple[ValueRef, ...]:
+        """What the record says of the run's inputs."""
+        return self._table.input_refs
+
+    @input_refs.setter
+    def input_refs(self, refs: tuple[ValueRef, ...]) -> None:
+        self._table.input_refs = refs
 
     @property
     def values(self) -> dict[tuple[int, str], Any]:
@@ -186,9 +212,36 @@ class Runner:
         step = self.machine.steps[i]
         context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
-        self._executors.begin(attempt, self._where[i])
+        if self._earlier is not None and self._earlier.may_have(step.name):
+            self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
+        else:
+            self._executors.begin(attempt, self._where[i])
         if step.timeout_s is not None:
             attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+
+    def _look(self, earlier: Earlier, attempt: Attempt) -> None:
+        """Looks for what stands for the attempt, on a worker thread."""
+        found = None
+        try:
+            fingerprint = self._table.fingerprint(attempt.step)
+            if fingerprint:
+                found = earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
+        except Exception:
+            log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
+        self._executors.on_loop(self._looked, attempt, found)
+
+    def _looked(self, attempt: Attempt, found: Given | None) -> None:
+        if self._attempts.get(attempt.step) is not attempt:
+            return
+        if found is None or attempt.context.cancelled:
+            self._executors.begin(attempt, self._where[attempt.step])
+            return
+        self._table.take(attempt.step, found.values)
+        at, values = self._clock(), found.values
+        signal = AttemptCompleted(
+            at, attempt.step, attempt.number, values, found.fingerprint, found.origin, found.taken_from
+        )
+        self.end(attempt, signal)
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
@@ -206,11 +259,11 @@ class Runner:
         """As `Owner`."""
         at = self._clock()
         if not given:
-            return AttemptCompleted(at, attempt.step, attempt.number)
+            return AttemptCompleted(at, attempt.step, attempt.number, (), self._table.fingerprint(attempt.step))
         refs = self._table.keep(attempt.step, attempt.number, given)
         if not attempt.context.is_closed:
             self._table.put(attempt.step, given)
-        return AttemptCompleted(at, attempt.step, attempt.number, refs)
+        return AttemptCompleted(at, attempt.step, attempt.number, refs, self._table.fingerprint(attempt.step))
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""

@@ -13,20 +13,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.selection import unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
-from szal_nb.notebook.flags import InvalidLine, ParsedRun
+from szal_nb.notebook.flags import ParsedRun
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.run import NotebookRun
-from szal_nb.notebook.selection import given_inputs, packages, unselected
+from szal_nb.notebook.selection import given_inputs
 from szal_nb.notebook.session import Session
+from szal_nb.notebook.takes import reuse_of, say_plan, selection_of
 from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore
 
@@ -62,8 +65,6 @@ class Runs:
         """A new run of a flow, begun, with its picture under the cell; or the run that this kernel goes on with."""
         if self._headless.resume is not None and self._is_first:
             return self.resume(self._headless.resume, flow=parsed.flow, store=parsed.store)
-        if parsed.reuse is not None:
-            raise InvalidLine("%szal_run", "--reuse cannot be done by this version.")
         graph = self._ready_graph(parsed.flow)
         picture = self._picture(graph)
         run = self._start(graph, parsed)
@@ -73,11 +74,22 @@ class Runs:
     def _start(self, graph: FlowGraph, parsed: ParsedRun) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
-        skipped = unselected(graph, only=parsed.only, from_step=parsed.from_step, until=parsed.until)
+        wish = selection_of(parsed)
+        skipped = unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
+        take = reuse_of(self.store(parsed.store), graph, wish)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
         run_id = self._headless.run_id if self._is_first else None
-        run = start_run(graph, self._session.bodies(graph), given.inputs, surround, run_id=run_id, skipped=skipped)
+        run = start_run(
+            graph,
+            self._session.bodies(graph),
+            given.inputs,
+            surround,
+            run_id=run_id,
+            skipped=skipped,
+            take=take,
+            on_plan=say_plan if wish.reuse is not None else None,
+        )
         return self._adopt(run, outputs)
 
     def resume(
@@ -166,7 +178,7 @@ class Runs:
         )
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
-        names = dict.fromkeys(name for node in run.graph.nodes for name in node.gives)
+        names = dict.fromkeys(name for node in run.graph.nodes for name in node.puts)
         run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
         self._is_first = False
         # Runs hold their values; those that are done with are held by the notebook's own names only.

@@ -32,13 +32,14 @@ _VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity
 INSERT_EVENT = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _PUT_STEP = """
 INSERT INTO steps (state, attempt, origin, reason, started_at, ended_at, duration_s, retry_at, answer, is_approved,
-                   error, error_detail, run_id, name, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   error, error_detail, fingerprint, taken_from, run_id, name, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run_id, name) DO UPDATE SET
     state = excluded.state, attempt = excluded.attempt, origin = excluded.origin, reason = excluded.reason,
     started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s,
     retry_at = excluded.retry_at, answer = excluded.answer, is_approved = excluded.is_approved,
-    error = excluded.error, error_detail = excluded.error_detail
+    error = excluded.error, error_detail = excluded.error_detail, fingerprint = excluded.fingerprint,
+    taken_from = excluded.taken_from
 """
 _PUT_ATTEMPT = """
 INSERT INTO attempts (state, started_at, ended_at, duration_s, error, error_detail, run_id, step, number)
@@ -249,6 +250,8 @@ def _step_row(run_id: str, position: int, step: StepSnapshot) -> tuple[object, .
         step.is_approved,
         error,
         detail,
+        step.fingerprint or None,
+        step.taken_from or None,
         run_id,
         step.name,
         position,
