@@ -1,10 +1,10 @@
 """What a new run may take from an earlier one instead of running it again, and why. Pure.
 
 Rules. A step is taken if its code is what it was and all that it reads has the content that it had; then its values
-are those that running it would give. What is not written down as a value is not taken: a step
-that runs needs all before it that share hidden state with it (a random generator, an option of the process) to run
-too, a step that comes `--after` one that is not taken runs, and so does one that gave a live value. A step that reads what another step of this run has yet
-to give is `open`: it is decided when it is about to start, by the same rules.
+are those that running it would give. What is not written down as a value is not taken: a step that runs needs all
+before it that share hidden state with it (a random generator, an option of the process) to run too, a step that comes
+`--after` one that is not taken runs, and so does one that gave a live value. A step that reads what another step of
+this run has yet to give is `open`: it is decided when it is about to start, by the same rules.
 """
 
 from __future__ import annotations

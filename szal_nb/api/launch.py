@@ -12,8 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from szal_nb.analysis.condition import compile_condition
 from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded, RunHandle
@@ -101,9 +104,7 @@ def start_run(
         if on_plan is not None:
             on_plan(plan)
     machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
-    kept = {
-        (machine.index[name], ref.name): ref for name, one in given.items() for ref in one.values if ref.live is None
-    }
+    kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
     if surround.store is not None and journal is not None:
         finder = Finder(graph, surround.store)
@@ -156,12 +157,7 @@ def resume_run(
     }
     machine = RunMachine(graph, limits=_thread_limit(graph, bodies), seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
-    kept = {
-        (machine.index[name], ref.name): ref
-        for name in plan.kept
-        for ref in snapshot.steps[name].values
-        if ref.live is None
-    }
+    kept = _kept(graph, {name: snapshot.steps[name].values for name in plan.kept})
     finder = Finder(graph, store)
     return _launch(
         machine,
@@ -176,6 +172,19 @@ def resume_run(
         shown=events,
         earlier=finder if finder.is_needed else None,
     )
+
+
+def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tuple[int, str], ValueRef]:
+    """What can be loaded of completed steps, by index and name; of an object that was changed since, as it is now."""
+    index = {node.step.name: i for i, node in enumerate(graph.nodes)}
+    refs = {(step, ref.name): ref for step, values in given.items() for ref in values}
+    newest = newest_versions(graph, given)
+    kept = {}
+    for (step, name), ref in refs.items():
+        now = refs[newest.get((step, name), (step, name))]
+        if ref.live is None and now.live is None:
+            kept[index[step], name] = msgspec.structs.replace(now, name=name)
+    return kept
 
 
 def _launch(
@@ -208,6 +217,7 @@ def _launch(
     )
 
     runner.input_refs = input_refs
+    store = surround.store
 
     async def main() -> None:
         try:
@@ -224,6 +234,7 @@ def _launch(
         store_path=surround.store.path if surround.store is not None else None,
         load=journal.load if journal is not None else None,
         recorded=Recorded(shown),
+        history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
 
 

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.analysis.versions import newest_versions
 from szal_nb.engine.body import DISPLAY
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
 from szal_nb.model.graph import FlowGraph, StepNode
-from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
+from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState, fold
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
 
 
@@ -43,9 +44,33 @@ class Recorded:
             elif isinstance(event, StepStarted):
                 self._by_step.pop(event.step, None)
 
+    def put(self, step: str, outputs: Sequence[Output]) -> None:
+        """The step shows these."""
+        if outputs:
+            self._by_step[step] = list(outputs)
+
     def of(self, step: str) -> tuple[Output, ...]:
         """What the newest attempt of `step` has shown."""
         return tuple(self._by_step.get(step, ()))
+
+
+class StoredValues:
+    """Values of a run as the record has them at one moment."""
+
+    def __init__(self, snapshot: RunSnapshot, load: Callable[[ValueRef], Any]) -> None:
+        self._snapshot = snapshot
+        self._load = load
+
+    def value(self, step: str, name: str) -> Any:
+        """The object; raises ValueUnavailable."""
+        ref = next((ref for ref in self._snapshot.steps[step].values if ref.name == name), None)
+        if ref is None:
+            raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        return self._load(ref)
+
+
+# The events of a run, and what loads its values.
+History = Callable[[], tuple[Sequence[Event], Callable[[ValueRef], Any]]]
 
 
 class StepView:
@@ -147,10 +172,10 @@ class RunValues:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        step = self._run.giver(name)
-        if step is None:
+        place = self._run.place(name)
+        if place is None:
             raise AttributeError(f"No completed step of run {self._run.id} gives {name!r}.")
-        return self._run.value(step, name)
+        return self._run.value(*place)
 
     __getitem__ = __getattr__
 
@@ -167,13 +192,17 @@ class Run:
         source: ValueSource,
         recorded: Recorded,
         store_path: Path | None = None,
+        history: History | None = None,
     ) -> None:
+        self._history = history
         self.id = run_id
         self.graph = graph
         self.store_path = store_path
         self._snapshot = snapshot
         self._source = source
         self._recorded = recorded
+        # Found once for each number of events.
+        self._versions: tuple[int, dict[tuple[str, str], tuple[str, str]]] = (-1, {})
 
     @property
     def snapshot(self) -> RunSnapshot:
@@ -212,6 +241,43 @@ class Run:
             if name in node.puts and self.has(node.step.name, name):
                 return node.step.name
         return None
+
+    def at(self, event: int) -> Run:
+        """The run as it was after its first `event` events; a negative number counts from the end.
+
+        Raises RunError for a run without a record, and for a number that it has no event for.
+        """
+        if self._history is None:
+            raise RunError(f"Run {self.id} has no record to look back in.")
+        events, load = self._history()
+        if not -len(events) <= event <= len(events):
+            raise RunError(f"Run {self.id} has {len(events)} events, not {event}.")
+        past = events[:event]
+        snapshot = fold(past)
+        for name in self.snapshot.steps:
+            snapshot.steps.setdefault(name, StepSnapshot(name=name))
+        return Run(
+            self.id,
+            self.graph,
+            snapshot,
+            source=StoredValues(snapshot, load),
+            recorded=Recorded(past),
+            store_path=self.store_path,
+            history=self._history,
+        )
+
+    def place(self, name: str) -> tuple[str, str] | None:
+        """The step and the name under which to read what `name` holds in the end.
+
+        Mostly the last giver; an object that a later step changed under another name is read there.
+        """
+        giver = self.giver(name)
+        if giver is None:
+            return None
+        if self._versions[0] != self.snapshot.events:
+            given = {step.name: step.values for step in self.snapshot.steps.values() if step.values}
+            self._versions = (self.snapshot.events, newest_versions(self.graph, given))
+        return self._versions[1].get((giver, name), (giver, name))
 
     def names(self) -> list[str]:
         """All names that completed steps gave."""
@@ -295,6 +361,7 @@ class RunHandle(Run):
         store_path: Path | None = None,
         load: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
+        history: History | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         recorded = recorded or Recorded()
@@ -305,6 +372,7 @@ class RunHandle(Run):
             source=_LiveValues(runner, load),
             recorded=recorded,
             store_path=store_path,
+            history=history,
         )
         self._runner = runner
         self._clock = clock
@@ -396,10 +464,10 @@ def values_of(run: Run) -> Mapping[str, Any]:
     """All values of a run that can be given, by name; the last giver wins."""
     found: dict[str, Any] = {}
     for name in dict.fromkeys(run.names()):
-        giver = run.giver(name)
-        if giver is not None:
+        place = run.place(name)
+        if place is not None:
             try:
-                found[name] = run.value(giver, name)
+                found[name] = run.value(*place)
             except ValueUnavailable:
                 continue
     return found

@@ -12,12 +12,19 @@ from szal_nb.model.graph import FlowGraph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What was asked for. `reuse` is a run's id, "" for the newest runs of the flow, None for none."""
+    """What was asked for. `reuse` is a run's id, "" for the newest runs of the flow, None for none.
+
+    `inputs_of` is a run whose inputs are to be taken, but for those that are `changed`; `fork_at` the step from which
+    on another way is gone than that run went.
+    """
 
     only: tuple[str, ...] = ()
     from_step: str | None = None
     until: str | None = None
     reuse: str | None = None
+    inputs_of: str | None = None
+    fork_at: str | None = None
+    changed: tuple[str, ...] = ()
 
     @property
     def takes(self) -> bool:

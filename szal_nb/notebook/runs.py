@@ -15,7 +15,7 @@ from typing import Any
 
 from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
-from szal_nb.api.selection import unselected
+from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.graph import FlowGraph
@@ -29,7 +29,7 @@ from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.notebook.selection import given_inputs
 from szal_nb.notebook.session import Session
-from szal_nb.notebook.takes import reuse_of, say_plan, selection_of
+from szal_nb.notebook.takes import say_plan, selection_of, taken
 from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore
 
@@ -71,24 +71,44 @@ class Runs:
         self._follow(run, picture)
         return run
 
-    def _start(self, graph: FlowGraph, parsed: ParsedRun) -> NotebookRun:
+    def fork(self, run_id: str, from_step: str, parsed: ParsedRun) -> NotebookRun:
+        """A new run that takes the values of an earlier one, but from a step on."""
+        stored = self.store(parsed.store).run(run_id)
+        return self._begin(parsed, stored.flow, Selection(inputs_of=stored.id, fork_at=from_step))
+
+    def verify(self, run_id: str, store: str | None) -> NotebookRun:
+        """A new run with the inputs of an earlier one, in which every body is run again."""
+        record = self.store(store)
+        stored = record.run(run_id)
+        graph = self._ready_graph(stored.flow)
+        _check_unchanged(stored.id, record.graph(stored.id), graph)
+        return self._begin(ParsedRun(store=store), stored.flow, Selection(inputs_of=stored.id))
+
+    def _begin(self, parsed: ParsedRun, flow: str, wish: Selection) -> NotebookRun:
+        graph = self._ready_graph(flow)
+        picture = self._picture(graph)
+        run = self._start(graph, parsed, wish)
+        self._follow(run, picture)
+        return run
+
+    def _start(self, graph: FlowGraph, parsed: ParsedRun, wish: Selection | None = None) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
-        wish = selection_of(parsed)
+        wish = wish or (self._is_first and self._headless.wish) or selection_of(parsed)
         skipped = unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
-        take = reuse_of(self.store(parsed.store), graph, wish)
+        take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
         run_id = self._headless.run_id if self._is_first else None
         run = start_run(
             graph,
             self._session.bodies(graph),
-            given.inputs,
+            inputs,
             surround,
             run_id=run_id,
             skipped=skipped,
             take=take,
-            on_plan=say_plan if wish.reuse is not None else None,
+            on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
         )
         return self._adopt(run, outputs)
 

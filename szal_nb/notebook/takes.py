@@ -12,6 +12,7 @@ from szal_nb.api.reuse import Reuse, reuse_from
 from szal_nb.api.selection import Selection
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.flags import ParsedRun
+from szal_nb.notebook.selection import Inputs
 from szal_nb.store.runs import RunStore
 
 
@@ -20,19 +21,21 @@ def selection_of(parsed: ParsedRun) -> Selection:
     return Selection(only=parsed.only, from_step=parsed.from_step, until=parsed.until, reuse=parsed.reuse)
 
 
-def reuse_of(store: RunStore, graph: FlowGraph, wish: Selection) -> Reuse | None:
-    """What the run takes that is unchanged; None if nothing is to be taken."""
+def taken(
+    store: RunStore, graph: FlowGraph, wish: Selection, given: Inputs, space: Mapping[str, Any]
+) -> tuple[Reuse | Fork | None, Mapping[str, Any]]:
+    """What the run takes from earlier ones, and its inputs. `space` is the notebook's namespace."""
+    inputs = given.inputs
+    if wish.inputs_of is not None:
+        changed = {**{name: space[name] for name in wish.changed if name in space}, **given.params}
+        wanted = {name: value for name, value in changed.items() if name in graph.inputs}
+        inputs = inputs_of(store, wish.inputs_of, graph, changed=wanted, live=space)
+        if wish.fork_at is not None:
+            return fork_of(store, wish.inputs_of, wish.fork_at), inputs
     if not wish.takes:
-        return None
-    return reuse_from(store, graph.flow.name, wish.reuse, must_run=wish.asked(graph), packages=packages())
-
-
-def forked(
-    store: RunStore, graph: FlowGraph, run_id: str, from_step: str, *, changed: Mapping[str, Any], space: Mapping[str, Any]
-) -> tuple[Fork, dict[str, Any]]:
-    """The fork of a stored run, and its inputs: as the run had them, but for those that are changed."""
-    fork = fork_of(store, run_id, from_step)
-    return fork, inputs_of(store, fork.run_id, graph, changed=changed, live=space)
+        return None, inputs
+    reuse = reuse_from(store, graph.flow.name, wish.reuse, must_run=wish.asked(graph), packages=packages())
+    return reuse, inputs
 
 
 def say_plan(plan: ReusePlan) -> None:
