@@ -9,7 +9,7 @@ from typing import Any
 from szal_nb.analysis.graph import Surroundings, build_graph
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
-from szal_nb.api.launch import Surround, start_run
+from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.reuse import reuse_from
 from szal_nb.api.run import RunHandle
 from szal_nb.engine.body import CellBody, compile_cell
@@ -27,6 +27,8 @@ class CellFlow:
 
     def __init__(self, cells: Mapping[str, str], *, notebook: str = "", version: int = 1, name: str = "test") -> None:
         self.deeds: list[str] = []
+        # Steps whose bodies fail instead of doing anything.
+        self.fails: set[str] = set()
         steps = []
         for line, source in cells.items():
             parsed = parse_step_line(line)
@@ -48,6 +50,18 @@ class CellFlow:
     def run(self, store: RunStore, inputs: Mapping[str, Any] | None = None, **options: Any) -> RunHandle:
         """A finished run; `reuse`, `must_run` and `fork=(run, step)` as for people."""
         return asyncio.run(self._run(store, inputs or {}, **options))
+
+    def resume(self, store: RunStore, run_id: str) -> RunHandle:
+        """A run that stopped, gone on with to its end."""
+
+        async def go_on() -> RunHandle:
+            self.deeds.clear()
+            graph = self.graph()
+            handle = resume_run(run_id, graph, self.bodies(graph), self.space, Surround(store=store))
+            await handle.wait()
+            return handle
+
+        return asyncio.run(go_on())
 
     async def _run(
         self,
@@ -80,6 +94,8 @@ class _Watched(CellBody):
         self._name = step.name
 
     def call(self, inputs: dict[str, Any]) -> Any:
+        if self._name in self._flow.fails:
+            raise RuntimeError("made to fail")
         try:
             return super().call(inputs)
         finally:
@@ -87,9 +103,13 @@ class _Watched(CellBody):
 
 
 def everything(run: RunHandle) -> dict[str, Any]:
-    """What each step has put down, and what the names of the run hold in the end."""
+    """What each step has put down, and what the names of the run hold in the end; only what can be compared."""
     recorded = {
-        name: {ref.name: ref.hash for ref in step.values if ref.live is None}
+        name: {ref.name: ref.hash for ref in step.values if ref.live is None and ref.format != "pickle"}
         for name, step in run.snapshot.steps.items()
     }
-    return {"recorded": recorded, "values": {name: run.values[name] for name in run.names()}}
+    values = {name: run.values[name] for name in run.names()}
+    return {
+        "recorded": recorded,
+        "values": {k: v for k, v in values.items() if isinstance(v, str | int | float | list)},
+    }
