@@ -193,7 +193,7 @@ def _name_changes(before: StepNode, after: StepNode) -> tuple[str, ...]:
     found = []
     for verb, then, now in (
         ("reads", {b.name for b in before.bindings}, {b.name for b in after.bindings}),
-        ("gives", set(before.puts), set(after.puts)),
+        ("gives", set(before.values), set(after.values)),
     ):
         found += [f"{verb} {name}" for name in sorted(now - then)]
         found += [f"no longer {verb} {name}" for name in sorted(then - now)]
@@ -398,9 +398,9 @@ def carried_refs(node: StepNode, past: Past, before: str) -> tuple[ValueRef, ...
     """What the step `before` gave, under the names that `node` gives; a single value may have another name now."""
     refs = tuple(past.snapshot.steps[before].values)
     old = past.graph.node(before)
-    if len(old.puts) == 1 and len(node.puts) == 1 and old.puts != node.puts:
+    if len(old.values) == 1 and len(node.values) == 1 and old.values != node.values:
         return tuple(
-            msgspec.structs.replace(ref, name=node.puts[0]) if ref.name == old.puts[0] else ref for ref in refs
+            msgspec.structs.replace(ref, name=node.values[0]) if ref.name == old.values[0] else ref for ref in refs
         )
     return refs
 
@@ -417,13 +417,13 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
                 f"which the run has not. It has {', '.join(known) or 'no values'}."
             )
         result = function(**{name: found[name] if name in found else known[name] for name in wanted})
-        is_named = isinstance(result, Mapping) and (len(node.puts) != 1 or set(result) <= set(node.puts))
-        if not is_named and len(node.puts) != 1:
+        is_named = isinstance(result, Mapping) and (len(node.values) != 1 or set(result) <= set(node.values))
+        if not is_named and len(node.values) != 1:
             raise MigrationError(
-                f"Step {node.step.name!r} gives {', '.join(node.puts) or 'nothing'}: "
+                f"Step {node.step.name!r} gives {', '.join(node.values) or 'nothing'}: "
                 "the function that adapts it must return a dictionary with these names."
             )
-        found |= dict(result) if is_named else {node.puts[0]: result}
+        found |= dict(result) if is_named else {node.values[0]: result}
     lacking = [name for name in node.needed if name not in found]
     if lacking:
         raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")

@@ -139,7 +139,7 @@ class StepView:
     def values(self) -> SimpleNamespace:
         """The values that the step gave, by name."""
         node = self._run.graph.node(self.name)
-        names = [name for name in (*node.puts, *node.step.out) if self._run.has(self.name, name)]
+        names = [name for name in (*node.values, *node.step.out) if self._run.has(self.name, name)]
         return SimpleNamespace(**{name: self._run.value(self.name, name) for name in names})
 
     @property
@@ -238,7 +238,7 @@ class Run:
     def giver(self, name: str) -> str | None:
         """The last completed step in document order that gave `name`."""
         for node in reversed(self.graph.nodes):
-            if name in node.puts and self.has(node.step.name, name):
+            if name in node.values and self.has(node.step.name, name):
                 return node.step.name
         return None
 
@@ -282,7 +282,7 @@ class Run:
     def names(self) -> list[str]:
         """All names that completed steps gave."""
         return list(
-            dict.fromkeys(name for node in self.graph.nodes for name in node.puts if self.has(node.step.name, name))
+            dict.fromkeys(name for node in self.graph.nodes for name in node.values if self.has(node.step.name, name))
         )
 
     def value(self, step: str, name: str) -> Any:

@@ -77,7 +77,7 @@ class CellBody:
         return self._given(namespace)
 
     def _given(self, namespace: dict[str, Any]) -> dict[str, Any]:
-        given = {name: namespace[name] for name in self.node.puts if name in namespace}
+        given = {name: namespace[name] for name in self.node.values if name in namespace}
         result = namespace.get(_RESULT)
         if result is not None and not self._is_quiet:
             context = CURRENT.get()

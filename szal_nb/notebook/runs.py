@@ -198,7 +198,7 @@ class Runs:
         )
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
-        names = dict.fromkeys(name for node in run.graph.nodes for name in node.puts)
+        names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
         self._is_first = False
         # Runs hold their values; those that are done with are held by the notebook's own names only.
