@@ -140,7 +140,7 @@ def compare_arrays(folder: Path) -> list[str]:
 
     def write() -> None:
         with raw_file.open("wb", buffering=0) as file:
-            view = memoryview(array).cast("B")
+            view = array.data.cast("B")
             while view:
                 view = view[file.write(view) :]
         raw_file.unlink()

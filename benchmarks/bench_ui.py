@@ -33,7 +33,7 @@ DRAW = """async () => {
   const answer = async () => {
     const start = performance.now();
     const sent = window.sent.length;
-    document.querySelector('[data-step] .szal-card').click();
+    (document.querySelector('[data-step] .szal-card') ?? document.querySelector('[data-tool="timeline"]')).click();
     while (window.sent.length === sent) await new Promise((done) => setTimeout(done, 0));
     await new Promise((done) => setTimeout(done, 2));
     return performance.now() - start;

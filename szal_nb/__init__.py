@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from szal_nb.analysis.condition import compile_condition
     from szal_nb.api.flow import Flow, resume, run
     from szal_nb.engine.context import current_context as context
+    from szal_nb.engine.context import progress, stop
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
+    from szal_nb.model.secret import Secret, secret
     from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
     from szal_nb.store.runs import open_store
 
@@ -23,6 +25,7 @@ _HOMES = {
     "Flow": "szal_nb.api.flow",
     "RetryAfter": "szal_nb.errors",
     "RunFailed": "szal_nb.errors",
+    "Secret": "szal_nb.model.secret",
     "SzalError": "szal_nb.errors",
     "compile_condition": "szal_nb.analysis.condition",
     "context": "szal_nb.engine.context:current_context",
@@ -30,9 +33,12 @@ _HOMES = {
     "load_ipython_extension": "szal_nb.notebook.extension",
     "migration": "szal_nb.api.migration",
     "open_store": "szal_nb.store.runs",
+    "progress": "szal_nb.engine.context",
     "resume": "szal_nb.api.flow",
     "run": "szal_nb.api.flow",
+    "secret": "szal_nb.model.secret",
     "step": "szal_nb.notebook.extension",
+    "stop": "szal_nb.engine.context",
     "unload_ipython_extension": "szal_nb.notebook.extension",
 }
 
@@ -40,14 +46,18 @@ __all__ = [
     "Flow",
     "RetryAfter",
     "RunFailed",
+    "Secret",
     "SzalError",
     "compile_condition",
     "context",
     "load_ipython_extension",
     "open_store",
+    "progress",
     "resume",
     "run",
+    "secret",
     "step",
+    "stop",
     "unload_ipython_extension",
 ]
 

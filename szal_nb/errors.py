@@ -122,6 +122,17 @@ class RetryAfter(RunError):
         return self.message or f"asked to be tried again after {self.seconds:g} s"
 
 
+class StopRun(RunError):
+    """Raised by `szal.stop`: the step completes, nothing else starts, and the run completes."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason or "stopped by a step"
+
+
 class RunOwned(StoreError):
     """Another live process owns the run."""
 
@@ -170,3 +181,84 @@ class ValueUnavailable(StoreError):
 
     def __str__(self) -> str:
         return f"The value {self.name!r} cannot be loaded: {self.reason}"
+
+
+class AnswerError(RunError):
+    """A step did what would make the answer of the run depend on the order in which steps happened to run."""
+
+
+class ValueChanged(AnswerError):
+    """A value is not what its step gave, and no step said that it changes it."""
+
+    def __init__(self, name: str, giver: str, readers: tuple[str, ...], others: tuple[str, ...]) -> None:
+        super().__init__(name, giver, readers, others)
+        self.name = name
+        self.giver = giver
+        self.readers = readers
+        self.others = others
+
+    def __str__(self) -> str:
+        who = f"Steps that read it since: {', '.join(self.readers)}." if self.readers else "No step has read it since."
+        also = f" Also ran: {', '.join(self.others)}." if self.others else ""
+        return (
+            f"The value {self.name!r} is not any more what {self.giver} gave: a step changed it in place. {who}{also} "
+            f"Write `--changes {self.name}` on the step that does it, or let it work on a copy; "
+            f"`--after` puts a step behind those that need the old value."
+        )
+
+
+class ValuesShared(AnswerError):
+    """Two values share objects or memory, one of them is changed, and nothing orders the change with the other's reader."""
+
+    def __init__(self, changed: str, changer: str, other: str, reader: str) -> None:
+        super().__init__(changed, changer, other, reader)
+        self.changed = changed
+        self.changer = changer
+        self.other = other
+        self.reader = reader
+
+    def __str__(self) -> str:
+        return (
+            f"{self.changed} and {self.other} share objects or memory. Step {self.changer!r} changes the one in place, "
+            f"step {self.reader!r} uses the other, and nothing says which of the two steps comes first. "
+            f"Write `--after` on the later of them, or copy what is shared."
+        )
+
+
+class HiddenStateUsed(AnswerError):
+    """A step used a state of the whole process that its code does not show, and so may others."""
+
+    def __init__(self, state: str, candidates: tuple[str, ...], others: tuple[str, ...]) -> None:
+        super().__init__(state, candidates, others)
+        self.state = state
+        self.candidates = candidates
+        self.others = others
+
+    def __str__(self) -> str:
+        who = (
+            f"Step {self.candidates[0]!r} changed"
+            if len(self.candidates) == 1
+            else f"One of the steps {', '.join(self.candidates)} changed"
+        )
+        return (
+            f"{who} the {self.state} of the process, which its code does not show; "
+            f"{', '.join(self.others)} may depend on it and could run before or after. "
+            f"Write `--changes {self.state.replace(' ', '-')}` on the step that does it, or use a state of its own "
+            f"(a generator made with a seed, a `with` that sets an option back)."
+        )
+
+
+class NoCleanStart(AnswerError):
+    """A step that changes a value in place could not be tried twice: no copy of the value can be made."""
+
+    def __init__(self, step: str, names: str, reason: str) -> None:
+        super().__init__(step, names, reason)
+        self.step = step
+        self.names = names
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step!r} has retries or a timeout and changes {self.names} in place, but no copy can be made to "
+            f"begin again with ({self.reason}). Remove --retries and --timeout, or let the step make a new object."
+        )

@@ -2,7 +2,7 @@
 import type { AnyModel, Initialize, Render } from "@anywidget/types";
 import type { Frame } from "./dag/history";
 import type { TimedAttempt } from "./dag/lanes";
-import type { Action, Details, Facts, Graph, Run } from "./dag/state";
+import type { Action, Details, Facts, Graph, LogPiece, Run } from "./dag/state";
 import { DagView } from "./dag/view";
 
 interface Traits {
@@ -15,7 +15,8 @@ interface Traits {
 type Message =
   | { type: "ack"; id: number; action: string }
   | { type: "refused"; id: number | null; text: string }
-  | { type: "history"; id: number | null; attempts: TimedAttempt[]; frames: Frame[] }
+  | { type: "history"; id: number | null; attempts: TimedAttempt[]; frames: Frame[]; first: number; run: string | null }
+  | { type: "log"; id: number | null; step: string; pieces: LogPiece[] }
   | { type: "details"; id: number | null; step: string; details: Details };
 
 const PING_MS = 3000;
@@ -50,7 +51,8 @@ const render: Render<Traits> = ({ model, el }) => {
     {
       send: (action, step) => send(step === null ? { action } : { action, step }),
       askDetails: (step) => void send({ action: "details", step }),
-      askHistory: () => void send({ action: "history" }),
+      askLog: (step) => void send({ action: "log", step }),
+      askHistory: (since) => void send({ action: "history", value: since }),
     },
     model.get("actions"),
   );
@@ -74,7 +76,9 @@ const render: Render<Traits> = ({ model, el }) => {
     if (message.type === "ack") view.acknowledged(message.id);
     else if (message.type === "refused") view.refused(message.id, message.text);
     else if (message.type === "details") view.setDetails(message.details);
-    else if (message.type === "history") view.setHistory(message.attempts, message.frames);
+    else if (message.type === "log") view.setLog(message.step, message.pieces);
+    else if (message.type === "history" && message.run === model.get("run").run)
+      view.setHistory(message.attempts, message.frames, message.first);
   };
   model.on("change:run", runChanged);
   model.on("change:graph", show);

@@ -34,7 +34,8 @@ beforeEach(() => {
   const host: Host = {
     send: (action, step) => sent.push([action, step]),
     askDetails: (step) => void asked.push(step),
-    askHistory: () => void asked.push("history"),
+    askLog: (step) => void asked.push(`log ${step}`),
+    askHistory: (since) => void asked.push(`history ${since}`),
     openStep: (step) => void opened.push(step),
   };
   view = new DagView(host, ALL);
@@ -144,7 +145,10 @@ describe("the buttons", () => {
 
   it("are only those that the host understands", () => {
     view.dispose();
-    view = new DagView({ send: () => 0, askDetails: () => undefined, askHistory: () => undefined }, ["cancel"]);
+    view = new DagView(
+      { send: () => 0, askDetails: () => undefined, askLog: () => undefined, askHistory: () => undefined },
+      ["cancel"],
+    );
     show(sales("running"));
 
     expect(shownActions()).toEqual(["cancel"]);

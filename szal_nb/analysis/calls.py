@@ -182,7 +182,8 @@ class Calls(Applying):
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
-    if owner.kind.startswith(_TABLES):
+    if owner.kind.startswith(_TABLES) and not (owner.is_part and name in CHANGING):
+        # What is in a cell of a table may be a list.
         return name in TABLE_CHANGING[owner.kind.partition(".")[0]]
     if name in CHANGING or (is_discarded and name in CHANGING_AS_STATEMENT):
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from szal_nb.analysis.fingerprint import difference
-from szal_nb.analysis.reuse import DISPLAY, Past, refs_by_name
+from szal_nb.analysis.reuse import DISPLAY, Past, is_about_the_process, refs_by_name
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import StepSnapshot, StepState
 from szal_nb.model.value import ValueRef
@@ -152,6 +152,8 @@ def value_diffs(before: Mapping[str, ValueRef], after: Mapping[str, ValueRef]) -
     """The values whose content is not the same. What was live in both cannot be compared, and is left out."""
     found = []
     for name in dict.fromkeys((*before, *after)):
+        if is_about_the_process(name):
+            continue
         a, b = before.get(name), after.get(name)
         is_live_in_both = a is not None and b is not None and a.hash is None and b.hash is None
         if not is_live_in_both and (a.hash if a else None) != (b.hash if b else None):

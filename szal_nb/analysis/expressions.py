@@ -15,6 +15,8 @@ from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
 
 _TRUTH = Value(kind="bool")
 _TEXT = Value(kind="str")
+# Kinds whose operators make something new.
+_NUMERIC = ("pandas.", "polars.", "numpy.", "mask", "torch.")
 
 
 class Expressions(Calls):
@@ -75,7 +77,7 @@ class Expressions(Calls):
             self.use_state(hidden.PYPLOT, node, ".plot")
         if node.attr in FACES:
             return Value(owner.tokens, owner.kind, is_part=owner.is_part)
-        return self.part(owner)
+        return replace(self.part(owner), kind=_kind_of_part(owner))
 
     def _subscript(self, node: ast.Subscript) -> Value:
         owner = self.eval(node.value)
@@ -83,8 +85,8 @@ class Expressions(Calls):
         if owner.ref:
             return Value(ref=f"{owner.ref}[]")
         if index.kind == "mask" or self._makes_copy(node.slice):
-            return Value(kind=owner.kind if owner.kind.startswith(("pandas.", "polars.")) else "")
-        return self.part(owner)
+            return Value(kind=_kind_of_part(owner))
+        return replace(self.part(owner), kind=_kind_of_part(owner))
 
     def _makes_copy(self, index: ast.expr) -> bool:
         # Picking by a condition or by a list of labels copies, in numpy, pandas and polars alike.
@@ -122,9 +124,10 @@ class Expressions(Calls):
             return Value(kind=kinds.pop())
         if isinstance(node.op, ast.BitAnd | ast.BitOr) and "mask" in kinds:
             return Value(kind="mask")
-        if "list" in kinds:
-            return self.fresh(node, frozenset().union(*(self.reach(value.tokens) for value in values)), "list")
-        frames = [kind for kind in kinds if kind.startswith(("pandas.", "polars.", "numpy."))]
+        frames = [kind for kind in kinds if kind.startswith(_NUMERIC)]
+        if "list" in kinds or (isinstance(node.op, ast.Add) and not frames and not kinds & IMMUTABLE):
+            # Lists, as far as is known: the sum holds their elements.
+            return self.fresh(node, self.reach(token for value in values for token in value.tokens))
         return Value(kind=frames[0] if frames else "")
 
     def _unary(self, node: ast.UnaryOp) -> Value:
@@ -300,3 +303,8 @@ class Expressions(Calls):
         ast.Yield: _yield,
         ast.YieldFrom: _yield,
     }
+
+
+def _kind_of_part(owner: Value) -> str:
+    """What is taken out of a table or an array is one, too, as far as it matters."""
+    return owner.kind if owner.kind.startswith(("pandas.", "polars.", "numpy.")) else ""

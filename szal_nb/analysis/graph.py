@@ -176,6 +176,7 @@ def _node(one: Resolved, needed: Mapping[str, Mapping[str, None]], main: set[str
         needed=tuple(needed[step.name]),
         imports=tuple(dict.fromkeys(one.imports.values())),
         definitions=tuple(dict.fromkeys(one.definitions)),
+        states=tuple(dict.fromkeys(use.state for use in names.states if use.is_write)),
         is_async=names.is_async,
         is_main_thread=step.name in main,
         is_cacheable=not dynamic,

@@ -28,6 +28,12 @@ PROCESS_WIDE = frozenset(
     {DIRECTORY, ENVIRONMENT, PANDAS_OPTIONS, NUMPY_OPTIONS, WARNINGS, LOCALE, STDOUT, IMPORT_PATH, LOGGING}
 )
 
+# What `--changes` may name besides values, with "-" for a space.
+NAMED = {
+    state.replace(" ", "-"): state
+    for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, SIGNALS)
+}
+
 # Dotted things whose call is a write.
 _WRITING_CALLS: dict[str, str] = {
     "os.chdir": DIRECTORY,

@@ -11,7 +11,8 @@ from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.helpers import Helpers
-from szal_nb.analysis.names import CellNames, Change, ImportedName, Read
+from szal_nb.analysis.hidden import NAMED
+from szal_nb.analysis.names import CellNames, Change, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, Surroundings, module_of
 from szal_nb.errors import InvalidStep
@@ -69,7 +70,11 @@ class Resolver:
             self._bind_needed(found, local, source, name)
         reads = list(names.reads) + [r for r in names.builtins if self._is_given(r.name)]
         reads += [Read(name, 0, via="--reads") for name in step.reads]
-        reads += [Read(name, 0, via="--changes") for name in step.changes]
+        states = {name: NAMED[name] for name in step.changes if name in NAMED and name not in self.versions}
+        if states:
+            uses = tuple(StateUse(state, 0, is_write=True, what=f"--changes {name}") for name, state in states.items())
+            names = found.names = replace(names, states=names.states + uses)
+        reads += [Read(name, 0, via="--changes") for name in step.changes if name not in states]
         reads += [Read(name.partition("=")[0].strip(), 0, via="--map") for name in step.map if name.isidentifier()]
         reads += self._condition_reads(found)
         done: set[str] = set(needs)

@@ -24,6 +24,9 @@ from szal_nb.model.value import ValueRef
 
 DISPLAY = "_"
 PYPLOT = "pyplot"
+# Recorded beside the values of a step, under names that are none of Python: what several values share, and the states
+# of generators.
+SHARED = "<shared>"
 
 
 class Fate(StrEnum):
@@ -132,6 +135,11 @@ def in_reading_order(graph: FlowGraph) -> list[StepNode]:
     return list(found.values())
 
 
+def is_about_the_process(name: str) -> bool:
+    """Whether what is recorded under this name is no value of the step, but the state of its process."""
+    return name.startswith("<")
+
+
 def refs_by_name(step: StepSnapshot) -> dict[str, ValueRef]:
     """What the record says of each value of a step."""
     return {ref.name: ref for ref in step.values}
@@ -178,8 +186,10 @@ def why_not_takeable(node: StepNode, before: StepSnapshot) -> str:
     if before.state is not StepState.COMPLETED:
         return f"it {_was(before.state)}"
     refs = refs_by_name(before)
+    if SHARED in refs:
+        return "its values share memory with others"
     for name, ref in refs.items():
-        if name != DISPLAY and ref.live is not None:
+        if name != DISPLAY and not is_about_the_process(name) and ref.live is not None:
             return f"its value {name} was live: {ref.live}"
     for name in node.needed:
         if name in refs and refs[name].hash is None:
@@ -370,6 +380,8 @@ def carried(
     """
     found = []
     for ref in refs:
+        if is_about_the_process(ref.name):
+            continue
         identity = ref.identity
         if identity is not None:
             identity = same.get(identity) or _foreign(run_id, identity)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast, overload
@@ -15,20 +13,21 @@ from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.options import compensation, function_step, seconds
+from szal_nb.api.options import limits as limits_of
+from szal_nb.api.options import rollback_on as rollback_ends
 from szal_nb.api.picture import flow_bundle
 from szal_nb.api.reuse import reuse_from
 from szal_nb.api.run import RunHandle
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
-from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, StepKind, Trigger
+from szal_nb.model.step import Step
 from szal_nb.store.runs import RunStore, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
-_E = TypeVar("_E", bound=StrEnum)
 
 
 class _Default:
@@ -40,40 +39,6 @@ class _Default:
 
 DEFAULT_STORE = _Default()
 StoreChoice = RunStore | Path | str | None | _Default
-
-
-def function_step(function: Callable[..., Any], name: str | None = None, **options: Any) -> Step:
-    """The step that a function makes; `options` are the step flags of a cell, in Python's spelling.
-
-    Times are seconds or text such as "30s". Raises InvalidStep for an unknown option or value.
-    """
-    step = name or function.__name__
-    if not isinstance(function, FunctionType):
-        raise InvalidStep(step, f"{function!r} is not a plain function.")
-    retry = RetryPolicy(
-        retries=options.pop("retries", 0),
-        delay_s=_seconds(step, "delay", options.pop("delay", 1.0)) or 0.0,
-        backoff=_choice(step, "backoff", Backoff, options.pop("backoff", Backoff.FIXED)),
-        max_delay_s=_seconds(step, "max_delay", options.pop("max_delay", None)),
-        jitter=options.pop("jitter", 0.0),
-        retry_on=_names(options.pop("retry_on", ())),
-        no_retry_on=_names(options.pop("no_retry_on", ())),
-    )
-    fields: dict[str, Any] = {
-        "timeout_s": _seconds(step, "timeout", options.pop("timeout", None)),
-        "trigger": _choice(step, "trigger", Trigger, options.pop("trigger", Trigger.ALL)),
-        "on_error": _choice(step, "on_error", OnError, options.pop("on_error", OnError.FAIL)),
-        "executor": _choice(step, "executor", Executor, options.pop("executor", Executor.THREAD)),
-        "needs": tuple(dict(options.pop("needs", {})).items()),
-    }
-    for field in ("after", "tags", "out", "reads", "changes", "pure"):
-        fields[field] = _names(options.pop(field, ()))
-    for field in ("when", "max_parallel", "approve", "cache", "once", "strict", "parent"):
-        if field in options:
-            fields[field] = options.pop(field)
-    if options:
-        raise InvalidStep(step, f"{next(iter(options))!r} is not an option of a step.")
-    return Step(name=step, kind=StepKind.FUNCTION, source=_source(function), retry=retry, **fields)
 
 
 class Flow:
@@ -90,6 +55,8 @@ class Flow:
         version: int = 1,
         max_parallel: int | None = None,
         timeout: float | str | None = None,
+        limits: Mapping[str, int | str] | None = None,
+        rollback_on: str | Sequence[str] = "failure",
     ) -> None:
         self.name = name
         try:
@@ -98,7 +65,10 @@ class Flow:
             raise InvalidFlow(f"Flow {name!r}: mode {mode!r} is not one of {', '.join(FlowMode)}.") from None
         self.version = version
         self.max_parallel = max_parallel
-        self.timeout_s = _seconds(name, "timeout", timeout)
+        self.timeout_s = seconds(name, "timeout", timeout)
+        self._limits = limits_of(limits)
+        self._rollback_on = rollback_ends(name, rollback_on)
+        self._rollbacks: dict[str, FunctionType] = {}
         self._steps: dict[str, tuple[Step, FunctionType]] = {}
         self._graph: FlowGraph | None = None
         self.definition()
@@ -114,13 +84,35 @@ class Flow:
         return self._add(function, name, options)
 
     def _add(self, function: F, name: str | None, options: dict[str, Any]) -> F:
+        undo = options.pop("rollback", None)
         step = function_step(function, name, **options)
         if step.name in self._steps:
             raise InvalidStep(step.name, f"flow {self.name!r} has a step of this name.", "Give it another: name=….")
         # `function_step` has refused whatever is not a plain function.
         self._steps[step.name] = (step, cast("FunctionType", function))
         self._graph = None
+        if undo is not None:
+            self.rollback(step.name)(undo)
         return function
+
+    def rollback(self, step: str, **options: Any) -> Callable[[F], F]:
+        """Makes a function what undoes `step`; its parameters are the step's inputs and results, by their names.
+
+        `options`: `timeout`, and those of a retry (`retries`, `delay`, …).
+        """
+        if step not in self._steps:
+            raise InvalidStep(step, f"flow {self.name!r} has no such step to undo.", "Define the step first.")
+
+        def add(function: F) -> F:
+            made = compensation(step, function, **options)
+            defined, body = self._steps[step]
+            self._steps[step] = (replace(defined, rollback=made), body)
+            # `compensation` has refused whatever is not a plain function.
+            self._rollbacks[step] = cast("FunctionType", function)
+            self._graph = None
+            return function
+
+        return add
 
     def definition(self) -> FlowDefinition:
         """The flow as plain values."""
@@ -132,6 +124,8 @@ class Flow:
             ordered=self.mode is FlowMode.SEQUENTIAL,
             max_parallel=self.max_parallel,
             timeout_s=self.timeout_s,
+            limits=self._limits,
+            rollback_on=self._rollback_on,
         )
 
     def graph(self) -> FlowGraph:
@@ -176,7 +170,9 @@ class Flow:
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         named = ("" if reuse else None) if isinstance(reuse, bool) else reuse
-        wish = Selection(only=_names(only), from_step=from_step, until=until, reuse=named)
+        wish = Selection(
+            only=(only,) if isinstance(only, str) else tuple(only), from_step=from_step, until=until, reuse=named
+        )
         skipped = unselected(graph, only=wish.only, from_step=from_step, until=until)
         take = None
         if wish.takes and (surround.store is not None or wish.reuse is not None):
@@ -222,7 +218,9 @@ class Flow:
         return inputs
 
     def _surround(self, store: StoreChoice) -> Surround:
-        return Surround(store=opened_store(store))
+        graph = self.graph()
+        undo = {name: FunctionBody(graph.node(name), function) for name, function in self._rollbacks.items()}
+        return Surround(store=opened_store(store), rollbacks=undo)
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
@@ -287,36 +285,3 @@ def _to_the_end(begin: Callable[[], RunHandle], instead: str) -> RunHandle:
             raise
 
     return asyncio.run(main())
-
-
-def _source(function: FunctionType) -> str:
-    """The function's text, or as much of it as can be known without a file: its signature."""
-    try:
-        return textwrap.dedent(inspect.getsource(function))
-    except (OSError, TypeError):
-        return f"def {function.__name__}{inspect.signature(function)}: ..."
-
-
-def _seconds(step: str, option: str, value: float | str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise InvalidStep(step, f"{option}={value!r}: {error}.") from None
-
-
-def _choice(step: str, option: str, kind: type[_E], value: Any) -> _E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidStep(step, f"{option}={value!r} is not one of {', '.join(kind)}.") from None
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    """A tuple of names from a name, a comma-separated text, a class, or several of these."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    if isinstance(value, type):
-        return (value.__name__,)
-    return tuple(name for part in value for name in _names(part))

@@ -26,13 +26,16 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
 from szal_nb.engine.runner import Earlier, Runner, Sink
 from szal_nb.engine.signal import Given
-from szal_nb.errors import InvalidParameter, RunError
+from szal_nb.errors import InvalidParameter, InvalidStep, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
+from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
+from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
 
 # How many bodies that do not await may be on threads at once, whatever the flow says.
@@ -53,7 +56,10 @@ class Surround:
     packages: Mapping[str, str] = field(default_factory=dict)
     launcher: Owner | None = None
     interactive: bool = False
+    # What the notebook defines, for values that are instances of its classes; "__main__" is looked at besides.
+    definitions: Mapping[str, Any] = field(default_factory=dict)
     handle: type[RunHandle] = RunHandle
+    rollbacks: Mapping[str, Body] = field(default_factory=dict)
 
 
 def start_run(
@@ -75,6 +81,7 @@ def start_run(
     missing = [name for name in graph.inputs if name not in inputs]
     if missing:
         raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
+    _refuse_secrets_in_code(graph)
     run_id = run_id or new_run_id()
     journal = None
     if surround.store is not None:
@@ -82,10 +89,10 @@ def start_run(
             NewRun(
                 run_id=run_id,
                 graph=graph,
-                notebook=surround.notebook,
+                notebook=None if surround.notebook is None else SECRETS.masked(surround.notebook),
                 notebook_path=None if surround.notebook_path is None else str(surround.notebook_path),
                 output_path=None if surround.output_path is None else str(surround.output_path),
-                params=dict(surround.params),
+                params=SECRETS.masked_data(dict(surround.params)),
                 packages=dict(surround.packages),
                 launcher=surround.launcher,
                 interactive=surround.interactive,
@@ -150,6 +157,7 @@ def resume_run(
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
+    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
         for name in graph.inputs
@@ -187,6 +195,16 @@ def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tup
     return kept
 
 
+def _refuse_secrets_in_code(graph: FlowGraph) -> None:
+    """The code of the steps is recorded as it is: masking it would make it other code."""
+    for node in graph.nodes:
+        step = node.step
+        if any(SECRETS.masked(text) != text for text in (step.raw, step.source, step.when or "")):
+            raise InvalidStep(
+                step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code."
+            )
+
+
 def _launch(
     machine: RunMachine,
     bodies: Mapping[str, Body],
@@ -201,6 +219,8 @@ def _launch(
     kept: Mapping[tuple[int, str], ValueRef] | None = None,
     shown: Sequence[Event] = (),
 ) -> RunHandle:
+    if journal is not None:
+        journal.keeper.forbidden = SECRETS
     runner = Runner(
         machine,
         [bodies[name] for name in machine.names],
@@ -209,6 +229,7 @@ def _launch(
         epoch=journal.epoch if journal is not None else 1,
         snapshot=snapshot,
         kept=kept,
+        rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
         journal=journal,
         earlier=earlier,
         evaluate=_condition_holds,
@@ -218,24 +239,76 @@ def _launch(
 
     runner.input_refs = input_refs
     store = surround.store
+    kept_by = journal
 
-    async def main() -> None:
+    async def main(again: int | None = None) -> None:
+        nonlocal kept_by
         try:
-            if journal is not None and snapshot is None and inputs and not runner.input_refs:
-                runner.input_refs = await asyncio.to_thread(partial(journal.keep, "", 0, inputs, tuple(inputs)))
+            if again is not None and surround.store is not None:
+                kept_by = await asyncio.to_thread(surround.store.take_over, run_id)
+            if again is not None:
+                await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
+                return
+            if kept_by is not None and snapshot is None and not runner.input_refs:
+                taken = {**inputs, **runner.watch.generators()}
+                if taken:
+                    runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
+            runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
+            if kept and snapshot is not None:
+                ends = (
+                    {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
+                    if snapshot
+                    else {}
+                )
+                await asyncio.to_thread(runner.watch.resume, ends)
             await runner.run()
         finally:
-            if journal is not None:
-                await asyncio.to_thread(journal.close)
+            if kept_by is not None:
+                await asyncio.to_thread(kept_by.close)
+
+    def load(ref: ValueRef) -> Any:
+        # Another journal serves the run after a retry.
+        return kept_by.load(ref) if kept_by is not None else None
 
     return surround.handle(
         runner,
         main,
         store_path=surround.store.path if surround.store is not None else None,
-        load=journal.load if journal is not None else None,
+        load=load if kept_by is not None else None,
+        load_fresh=journal.load_fresh if journal is not None else None,
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
+
+
+class _Classes:
+    """Finds the classes of a resumed run by name: those that its steps gave, else those that the notebook defines."""
+
+    def __init__(
+        self, graph: FlowGraph, journal: RunJournal, definitions: Mapping[str, Any], snapshot: RunSnapshot
+    ) -> None:
+        self._journal = journal
+        self._definitions = definitions
+        # The last giver of a name wins; its reference says what kind of thing it gave.
+        self._given = {
+            ref.name: ref
+            for node in graph.nodes
+            for ref in snapshot.steps[node.step.name].values
+            if ref.hash is not None
+        }
+
+    def __call__(self, name: str) -> type | None:
+        """The class of this qualified name; None if there is none."""
+        first, *rest = name.split(".")
+        found: object = None
+        ref = self._given.get(first)
+        if ref is not None:
+            found = self._journal.load(ref)
+        if not isinstance(found, type):
+            found = self._definitions.get(first)
+        for part in rest:
+            found = getattr(found, part, None)
+        return found if isinstance(found, type) else class_in(main_module())(name)
 
 
 def _thread_limit(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:

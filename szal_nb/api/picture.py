@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from szal_nb.api.run import Run, RunHandle, StepView
 from szal_nb.errors import RunError
+from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
+from szal_nb.store.runs import RunStore
 from szal_nb.widget.view import details_view
 
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 # The buttons that `obey` understands.
-ACTIONS = ("pause", "resume", "cancel", "approve", "reject")
+ACTIONS = ("pause", "resume", "cancel", "retry", "approve", "reject")
 
 
 def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
@@ -27,12 +30,22 @@ def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
             run.pause("asked for by a button")
         case "resume":
             run.resume()
+        case "retry":
+            run.retry(command["step"])
         case "approve":
             run.approve(command["step"], command.get("value"))
         case "reject":
             run.reject(command["step"], command.get("value"))
         case action:
             raise RunError(f"A run cannot be asked to {action!r}.")
+
+
+def recorded_events(store: Path | None, run_id: str) -> Sequence[Event]:
+    """All events of a run so far, from its record; none where no record is kept."""
+    if store is None:
+        return ()
+    with RunStore.open(store, read_only=True) as record:
+        return record.events(run_id)
 
 
 def flow_bundle(graph: FlowGraph) -> Bundle:
@@ -49,6 +62,9 @@ def run_bundle(run: Run) -> Bundle:
     def details(step: str) -> dict[str, Any]:
         return details_view(run.graph, run.snapshot, step, run.outputs(step))
 
+    def history() -> Sequence[Event]:
+        return recorded_events(run.store_path, run.id)
+
     loop = _running_loop()
     if isinstance(run, RunHandle) and run.is_active and loop is not None:
         widget = DagWidget(
@@ -57,12 +73,13 @@ def run_bundle(run: Run) -> Bundle:
             snapshot=run.snapshot,
             on_command=lambda command: obey(run, command),
             details=details,
+            history=history,
             loop=loop,
             actions=ACTIONS,
         )
         run.subscribe(lambda _: widget.show(run.snapshot))
     else:
-        widget = DagWidget(run.graph, run_id=run.id, snapshot=run.snapshot, details=details, loop=loop)
+        widget = DagWidget(run.graph, run_id=run.id, snapshot=run.snapshot, details=details, history=history, loop=loop)
     return widget._repr_mimebundle_()
 
 

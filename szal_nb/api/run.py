@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -328,9 +328,12 @@ class Run:
 class _LiveValues:
     """Values of a run of this process: the objects themselves, else from the record."""
 
-    def __init__(self, runner: Runner, stored: Callable[[ValueRef], Any] | None) -> None:
+    def __init__(
+        self, runner: Runner, stored: Callable[[ValueRef], Any] | None, afresh: Callable[[ValueRef], Any] | None
+    ) -> None:
         self._runner = runner
         self._stored = stored
+        self._afresh = afresh
 
     def value(self, step: str, name: str) -> Any:
         index = self._runner.machine.index[step]
@@ -339,6 +342,9 @@ class _LiveValues:
         ref = next((ref for ref in self._runner.snapshot.steps[step].values if ref.name == name), None)
         if ref is None or self._stored is None:
             raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        if self._afresh is not None and (index, name) in self._runner.watch.superseded:
+            # A later step changes the object itself; what this step gave is in the record only.
+            return self._afresh(ref)
         value = self._runner.values[index, name] = self._stored(ref)
         return value
 
@@ -356,10 +362,11 @@ class RunHandle(Run):
     def __init__(
         self,
         runner: Runner,
-        main: Callable[[], Any],
+        main: Callable[[int | None], Coroutine[Any, Any, None]],
         *,
         store_path: Path | None = None,
         load: Callable[[ValueRef], Any] | None = None,
+        load_fresh: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
         history: History | None = None,
         clock: Callable[[], float] = time.time,
@@ -369,7 +376,7 @@ class RunHandle(Run):
             runner.run_id,
             runner.machine.graph,
             runner.snapshot,
-            source=_LiveValues(runner, load),
+            source=_LiveValues(runner, load, load_fresh),
             recorded=recorded,
             store_path=store_path,
             history=history,
@@ -378,9 +385,14 @@ class RunHandle(Run):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         runner.sinks.insert(0, recorded.take)
-        self._task: asyncio.Task[None] = self._loop.create_task(main(), name=f"szal run {runner.run_id}")
+        self._main = main
+        self._task = self._begin(None)
+
+    def _begin(self, again: int | None) -> asyncio.Task[None]:
+        task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
         # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
 
     def has(self, step: str, name: str) -> bool:
         """Whether `step` has completed and given `name`."""
@@ -436,6 +448,29 @@ class RunHandle(Run):
         """Lets a paused run go on."""
         self._send(Unpause)
 
+    def retry(self, step: str) -> None:
+        """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
+
+        Raises RunError while the run is going on, if it completed or was undone, and for a step that completed.
+        """
+        index = self._index_of(step)
+        if self.is_active:
+            raise RunError(f"Run {self.id} is still going on; a step can be retried when it has ended.")
+        if self.state not in (RunState.FAILED, RunState.CANCELLED):
+            raise RunError(
+                f"Run {self.id} is {self.state}; only a run that failed or was cancelled has steps to retry."
+            )
+        if self[step].state == StepState.COMPLETED:
+            raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
+        if _is_running(self._loop):
+            self._begin_again(index)
+        else:
+            self._loop.call_soon_threadsafe(self._begin_again, index)
+
+    def _begin_again(self, index: int) -> None:
+        if not self.is_active:
+            self._task = self._begin(index)
+
     def interrupt(self, reason: str) -> None:
         """Records that the process is going away."""
         self._send(lambda at: Interrupt(at, reason))
@@ -449,15 +484,27 @@ class RunHandle(Run):
         self._answer(step, approved=False, value=value)
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
+        index = self._index_of(step)
+        text = None if value is None else json.dumps(value)
+        self._send(lambda at: Answer(at, index, approved, text))
+
+    def _index_of(self, step: str) -> int:
         index = self._runner.machine.index.get(step)
         if index is None:
             raise RunError(f"Run {self.id} has no step {step!r}; it has {', '.join(self.snapshot.steps)}.")
-        text = None if value is None else json.dumps(value)
-        self._send(lambda at: Answer(at, index, approved, text))
+        return index
 
     def _send(self, make: Callable[[float], Signal]) -> None:
         signal = make(self._clock())
         self._loop.call_soon_threadsafe(self._runner.post, signal)
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller is on this loop's thread."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def values_of(run: Run) -> Mapping[str, Any]:

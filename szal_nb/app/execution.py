@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,14 @@ from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import Follower
 from szal_nb.app.record import state_exit
-from szal_nb.errors import DefinitionError, RunError, RunFailed, StepTimeout, StoreError
+from szal_nb.errors import DefinitionError, InvalidStep, RunError, RunFailed, StepTimeout, StoreError
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.notebook.affected import affected_names
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given, give, read_parameters, read_values, read_values_file, retype
-from szal_nb.notebook.reader import needs_run_cell
+from szal_nb.notebook.reader import needs_run_cell, step_names
 from szal_nb.store.locate import find_store
 from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore, StoredRun, new_run_id
@@ -49,10 +50,12 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     run.add_argument("-r", "--raw", **pairs, help="a parameter, taken as text")
     run.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="parameters in a YAML file")
     run.add_argument("-y", "--yaml", action="append", default=[], metavar="YAML", help="parameters as YAML text")
+    run.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="STEP", help="these steps, and those that they need"
+    )
+    run.add_argument("--from", dest="from_step", metavar="STEP", help="this step and all that follow from it")
+    run.add_argument("--until", metavar="STEP", help="this step and all that it needs")
     run.add_argument("-k", "--kernel", metavar="NAME", help="the kernel to use instead of the notebook's")
-    run.add_argument("--only", metavar="STEP", nargs="+", action="extend", default=[], help="run only these steps")
-    run.add_argument("--from", dest="from_step", metavar="STEP", help="run this step and all that depends on it")
-    run.add_argument("--until", metavar="STEP", help="run no further than this step")
     run.add_argument(
         "--reuse", nargs="?", const="", metavar="RUN", help="take unchanged steps from RUN, or from the newest runs"
     )
@@ -100,13 +103,15 @@ def run_command(arguments: argparse.Namespace) -> ExitCode:
     given = give(notebook, texts=arguments.parameters, raw=arguments.raw, values=values, environment=os.environ)
     # Reads all cells, so that what is wrong with a step is said before a kernel starts.
     needs_run_cell(notebook)
+    only = tuple(name for text in arguments.only for name in text.replace(",", " ").split())
+    _check_steps(notebook, [*only, *filter(None, (arguments.from_step, arguments.until))])
     path = Path(arguments.notebook).absolute()
     store = Path(arguments.store or find_store(path)).absolute()
     run_id = new_run_id()
     work = Work(
         notebook=notebook,
         given=given,
-        headless=Headless(store=store, run_id=run_id, notebook=path, wish=_wish_of(arguments)),
+        headless=Headless(store=store, run_id=run_id, notebook=path, wish=_wish_of(arguments, only)),
         output=arguments.output or store.parent / "runs" / f"{run_id}.ipynb",
         cwd=path.parent,
         kernel=arguments.kernel,
@@ -114,10 +119,8 @@ def run_command(arguments: argparse.Namespace) -> ExitCode:
     return execute(arguments, work, Follower(store, is_launched_here))
 
 
-def _wish_of(arguments: argparse.Namespace) -> Selection | None:
-    wish = Selection(
-        only=tuple(arguments.only), from_step=arguments.from_step, until=arguments.until, reuse=arguments.reuse
-    )
+def _wish_of(arguments: argparse.Namespace, only: Sequence[str]) -> Selection | None:
+    wish = Selection(only=tuple(only), from_step=arguments.from_step, until=arguments.until, reuse=arguments.reuse)
     return None if wish == Selection() else wish
 
 
@@ -164,6 +167,16 @@ def again(
         output=output or path.parent / "runs" / f"{new_id}.ipynb",
         cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
     )
+
+
+def _check_steps(notebook: Notebook, chosen: Sequence[str]) -> None:
+    """Refuses steps that the notebook does not have, before a kernel starts."""
+    known = step_names(notebook) if chosen else ()
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            advice = f"Did you mean {near[0]}?" if near else f"It has: {', '.join(known) or 'no steps'}."
+            raise InvalidStep(name, f"{notebook.label} has no such step.", advice)
 
 
 def resume_command(arguments: argparse.Namespace) -> ExitCode:

@@ -7,15 +7,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from szal_nb.model.secret import SECRETS
+
 
 def print_json(document: object) -> None:
     """Prints one JSON document; what JSON does not know is shown as text."""
-    print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+    print(json.dumps(SECRETS.masked_data(document), indent=2, default=str, ensure_ascii=False))
 
 
 def say(message: str) -> None:
     """Prints a message for people, which is not the command's answer."""
-    print(message, file=sys.stderr, flush=True)
+    print(SECRETS.masked(message), file=sys.stderr, flush=True)
 
 
 def as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -23,6 +23,7 @@ from szal_nb.model.event import (
     StepStarted,
     StepWaiting,
 )
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepState
 from szal_nb.store.runs import RunStore, StoredRun
 
@@ -68,6 +69,7 @@ class Progress:
             self._bar = None
 
     def _print(self, line: str) -> None:
+        line = SECRETS.masked(line)
         if self._bar is not None:
             self._bar.write(line, file=self._stream)
         else:

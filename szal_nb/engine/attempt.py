@@ -35,6 +35,10 @@ class Owner(Protocol):
         """What follows from an exception of the body. Called on its thread."""
         ...
 
+    def is_current(self, attempt: Attempt) -> bool:
+        """Whether the attempt is still waited for. Called on the loop."""
+        ...
+
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """The attempt is over. Called on the loop."""
 
@@ -42,7 +46,18 @@ class Owner(Protocol):
 class Attempt:
     """One call of a body. `stop` ends it from outside where that is possible (a process)."""
 
-    __slots__ = ("body", "context", "is_timed_out", "number", "owner", "step", "stop", "task", "timer")
+    __slots__ = (
+        "body",
+        "context",
+        "is_overdue",
+        "is_timed_out",
+        "number",
+        "owner",
+        "step",
+        "stop",
+        "task",
+        "timer",
+    )
 
     def __init__(self, owner: Owner, step: int, number: int, body: Body, context: StepContext) -> None:
         self.owner = owner
@@ -53,6 +68,8 @@ class Attempt:
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_timed_out = False
+        # The step as a whole took too long, not this attempt alone: there is no next one.
+        self.is_overdue = False
         self.stop: Callable[[], None] | None = None
 
     def tell_to_end(self) -> None:

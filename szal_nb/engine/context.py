@@ -11,8 +11,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
+from szal_nb.engine.terminal import overwritten
+from szal_nb.errors import StopRun
+from szal_nb.model.secret import SECRETS, StreamMask
 from szal_nb.model.value import Output
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ class PlainPresenter:
     def finish(self, context: StepContext) -> None:
         """Nothing is left to show."""
 
-    def traceback(self, context: StepContext, error: BaseException) -> str:
+    def traceback(self, context: StepContext, error: BaseException) -> str:  # noqa: ARG002 as `Presenter`
         """Python's own text, from the body's first frame on."""
         return "".join(traceback.format_exception(type(error), error, body_traceback(error)))
 
@@ -57,7 +60,20 @@ def body_traceback(error: BaseException) -> Any:
 class StepContext:
     """One attempt, seen from inside. `outputs` are what it has shown so far."""
 
-    __slots__ = ("_on_output", "attempt", "cancelled", "is_closed", "outputs", "presenter", "run_id", "step", "taken")
+    __slots__ = (
+        "_masks",
+        "_on_output",
+        "_room",
+        "attempt",
+        "cancelled",
+        "is_closed",
+        "outputs",
+        "presenter",
+        "progress",
+        "run_id",
+        "step",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -76,7 +92,11 @@ class StepContext:
         self.is_closed = False
         # Whether the attempt has been asked to end; long bodies look at it and return.
         self.cancelled = False
+        # How far the body is (done, total, note), until that is recorded.
+        self.progress: tuple[float, float | None, str] | None = None
         self._on_output = on_output
+        self._room = MOST_SHOWN
+        self._masks: dict[str, StreamMask] | None = None
 
     def cancel(self) -> None:
         """Asks the attempt to end."""
@@ -89,31 +109,73 @@ class StepContext:
         with _LOCK:
             if self.is_closed:
                 return
+            if SECRETS:
+                text = self._masked(name, text)
             is_first = len(self.outputs) == self.taken
-            last = None if is_first else self.outputs[-1]
-            if last is not None and last.type == "stream" and last.name == name and len(last.text) < _JOIN_BELOW:
-                self.outputs[-1] = Output(type="stream", name=name, text=last.text + text)
-            else:
-                self.outputs.append(Output(type="stream", name=name, text=text))
-        if is_first:
+            is_added = bool(text) and self._add_text(name, text)
+        if is_first and is_added:
             self._on_output(self)
+
+    def _masked(self, name: str, piece: str) -> str:
+        if self._masks is None:
+            self._masks = {}
+        return self._masks.setdefault(name, StreamMask()).feed(piece)
+
+    def _add_text(self, name: str, text: str) -> bool:
+        """Whether there was room for the text, or for the note that there is none."""
+        last = None if len(self.outputs) == self.taken else self.outputs[-1]
+        joins = last is not None and last.type == "stream" and last.name == name and len(last.text) < _JOIN_BELOW
+        before = last.text if last is not None and joins else ""
+        text = overwritten(before + text) if "\r" in text else before + text
+        if not self._has_room(len(text) - len(before)):
+            return False
+        output = Output(type="stream", name=name, text=text)
+        if joins:
+            self.outputs[-1] = output
+        else:
+            self.outputs.append(output)
+        return True
+
+    def _has_room(self, size: int) -> bool:
+        """Takes the room for something to show; the first time that there is none, a note is shown instead."""
+        if self._room < 0:
+            return False
+        self._room -= size
+        if self._room >= 0:
+            return True
+        text = f"\n[szal: this attempt has shown over {MOST_SHOWN:,} characters; the rest is dropped]\n"
+        self.outputs.append(Output(type="stream", name="stderr", text=text))
+        self._on_output(self)
+        return False
 
     def emit(self, output: Output) -> None:
         """Adds one output; after the attempt's end it is dropped."""
         with _LOCK:
-            if self.is_closed:
+            if self.is_closed or not self._has_room(_size_of(output)):
                 return
             is_first = len(self.outputs) == self.taken
             self.outputs.append(output)
         if is_first:
             self._on_output(self)
 
+    def report(self, done: float, total: float | None, note: str) -> None:
+        """Says how far the body is; what comes faster than it can be recorded is left out, but never the last."""
+        is_first = self.progress is None
+        self.progress = (done, total, note)
+        if is_first and not self.is_closed:
+            self._on_output(self)
+
     def take(self, *, close: bool = False) -> tuple[Output, ...]:
         """The outputs since the last call."""
-        if not self.outputs:
+        if not self.outputs and self._masks is None:
             self.is_closed = self.is_closed or close
             return ()
         with _LOCK:
+            if close and self._masks is not None:
+                for name, mask in self._masks.items():
+                    rest = mask.close()
+                    if rest:
+                        self._add_text(name, rest)
             news = tuple(self.outputs[self.taken :])
             self.taken = len(self.outputs)
             self.is_closed = self.is_closed or close
@@ -126,6 +188,14 @@ class StepContext:
         except Exception:
             log.exception("What step %r showed last could not be caught.", self.step)
 
+
+def _size_of(output: Output) -> int:
+    """About how many characters the output has."""
+    return sum(len(part) if isinstance(part, str) else 100 for part in output.data.values())
+
+
+# A body that shows more than this goes on, but what it shows is dropped: a record must not fill the disk.
+MOST_SHOWN = 20_000_000
 
 # Pieces of a stream are joined up to this length, in characters, to keep many small prints cheap.
 _JOIN_BELOW = 4096
@@ -140,3 +210,15 @@ CURRENT: ContextVar[StepContext | None] = ContextVar("szal_step", default=None)
 def current_context() -> StepContext | None:
     """The attempt that the caller runs in; None outside of a step."""
     return CURRENT.get()
+
+
+def progress(done: float, total: float | None = None, note: str = "") -> None:
+    """Shows how far the running step is: `done` of `total`, with a word on it. Outside of a step nothing happens."""
+    context = CURRENT.get()
+    if context is not None:
+        context.report(done, total, note)
+
+
+def stop(reason: str = "") -> NoReturn:
+    """Ends the run here, with success: this step completes, and what has not begun is skipped with the reason."""
+    raise StopRun(reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from szal_nb.engine.machine import RunMachine
 from szal_nb.errors import ReplayError
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunSnapshot, StepState
+from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.model.value import ValueRef
 
 
@@ -41,6 +41,9 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
             f"The flow has other steps than the run: {', '.join(changed)}. "
             "Resume from the run's own snapshot, or start a new run with --reuse."
         )
+    if snapshot.state is RunState.ROLLING_BACK:
+        # It goes on being undone: nothing of it is run again.
+        return ResumePlan(kept=tuple(names), reset=())
     kept = {name for name in names if snapshot.steps[name].state is StepState.COMPLETED}
     rebuilt: set[str] = set()
     open_steps = [name for name in names if name not in kept]
@@ -82,10 +85,13 @@ def given_ref(snapshot: RunSnapshot, step: str, name: str) -> ValueRef | None:
 
 def put_where_record_ends(machine: RunMachine, snapshot: RunSnapshot, plan: ResumePlan) -> None:
     """Puts a fresh `machine` of the same graph where the record ends."""
+    rank = {machine.names[i]: position for position, i in enumerate(machine.wiring.order)}
+    kept = sorted(plan.kept, key=lambda name: (snapshot.steps[name].ended_at or 0.0, rank[name]))
     machine.resume_from(
-        {name: snapshot.steps[name].values for name in plan.kept},
+        {name: snapshot.steps[name].values for name in kept if snapshot.steps[name].state is StepState.COMPLETED},
         {name: step.attempt for name, step in snapshot.steps.items()},
         reset=plan.reset,
         rebuilt=plan.rebuilt,
         approved=[name for name, step in snapshot.steps.items() if step.is_approved],
+        is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
     )

@@ -20,29 +20,41 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.executors import Executors
+from szal_nb.engine.hidden import is_generator_state
+from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
     AttemptFailed,
     AttemptOutput,
+    AttemptProgress,
     Begin,
     CancelAttempt,
     ConditionEvaluated,
     EndRun,
     EvaluateCondition,
     Given,
+    Overdue,
+    Reopen,
     RetryDue,
+    SetDeadline,
     SetTimer,
     Signal,
     StartAttempt,
+    StartRollback,
     TimedOut,
     Turn,
+    Wake,
+    WakeAfter,
 )
+from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.values import Journal, ValueTable
+from szal_nb.engine.watch import Watch
 from szal_nb.engine.worker import WorkerPool
-from szal_nb.errors import RetryAfter, RunError, StepTimeout
+from szal_nb.errors import AnswerError, RetryAfter, RunError, StepTimeout, StopRun
 from szal_nb.model.event import Event
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
@@ -58,7 +70,7 @@ _TIMEOUT_GRACE_S = 5.0
 _OUTPUT_EVERY_S = 0.15
 
 
-def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:
+def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
@@ -94,6 +106,7 @@ class Runner:
         epoch: int = 1,
         snapshot: RunSnapshot | None = None,
         kept: Mapping[tuple[int, str], ValueRef] | None = None,
+        rollbacks: Mapping[int, Body] | None = None,
         journal: Journal | None = None,
         earlier: Earlier | None = None,
         evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
@@ -108,9 +121,18 @@ class Runner:
         self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
         self.sinks: list[Sink] = list(sinks)
         self._bodies = bodies
-        self._epoch = epoch
+        self.epoch = epoch
         self._journal = journal
-        self._table = ValueTable(machine.graph, inputs, kept or {}, journal)
+        kept = kept or {}
+        values = {key: ref for key, ref in kept.items() if not is_generator_state(key[1])}
+        self._table = ValueTable(machine.graph, inputs, values, journal)
+        self.watch = Watch(
+            machine.graph,
+            self._table,
+            refs=kept,
+            load=None if journal is None else journal.load_fresh,
+            is_ended=lambda i: machine.state[i].is_final,
+        )
         self._earlier = earlier
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
@@ -119,6 +141,7 @@ class Runner:
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
         self._attempts: dict[int, Attempt] = {}
+        self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
@@ -140,13 +163,23 @@ class Runner:
 
     async def run(self) -> None:
         """Runs to the end. Raises only what kept the record from being written; nothing runs on then."""
+        await self._run(Begin(self._clock(), self.input_refs, self.epoch))
+
+    async def run_again(self, step: int, journal: Journal | None, epoch: int) -> None:
+        """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
+        self.epoch, self._journal = epoch, journal
+        self._table.use(journal)
+        self._ended = self._loop.create_future()
+        await self._run(Reopen(self._clock(), step, epoch))
+
+    async def _run(self, first: Signal) -> None:
         timeout_s = self.machine.graph.flow.timeout_s
         timer = None
         if timeout_s is not None:
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
         with captured_streams():
             try:
-                self.post(Begin(self._clock(), self.input_refs, self._epoch))
+                self.post(first)
                 if self._journal is None:
                     await self._ended
                 else:
@@ -163,7 +196,7 @@ class Runner:
         if self._journal is None:
             turn = self.machine.handle((signal,))
             self._act(turn)
-            self._show(turn.events)
+            self._show(SECRETS.masked_events(turn.events))
         else:
             self._inbox.append(signal)
             self._news.set()
@@ -174,10 +207,11 @@ class Runner:
             self._news.clear()
             signals, self._inbox = self._inbox, []
             turn = self.machine.handle(signals)
-            if turn.events:
-                await journal.append(turn.events)
+            events = SECRETS.masked_events(turn.events)
+            if events:
+                await journal.append(events)
             self._act(turn)
-            self._show(turn.events)
+            self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
         apply = self.snapshot.apply
@@ -200,24 +234,39 @@ class Runner:
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
                     self._executors.on_a_thread(partial(self._judge, action.step))
+                case SetDeadline():
+                    self._loop.call_later(action.delay_s, self._overdue, action)
+                case WakeAfter():
+                    self._loop.call_later(action.delay_s, self._wake)
+                case StartRollback():
+                    self._undoing.start(action.step, action.attempt)
                 case EndRun():
                     self._ended.set_result(None)
 
     def _retry_due(self, timer: SetTimer) -> None:
         self.post(RetryDue(self._clock(), timer.step, timer.attempt))
 
+    def _wake(self) -> None:
+        self.post(Wake(self._clock()))
+
+    def _overdue(self, deadline: SetDeadline) -> None:
+        attempt = self._attempts.get(deadline.step)
+        if attempt is not None:
+            attempt.is_overdue = True
+            self._time_out(attempt, deadline.delay_s)
+        else:
+            error = StepTimeout(self.machine.names[deadline.step], deadline.delay_s)
+            info = ErrorInfo(type="StepTimeout", message=str(error), names=names_of(error))
+            self.post(Overdue(self._clock(), deadline.step, info))
+
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        step = self.machine.steps[i]
-        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
-        if self._earlier is not None and self._earlier.may_have(step.name):
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
+        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
             self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
         else:
-            self._executors.begin(attempt, self._where[i])
-        if step.timeout_s is not None:
-            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+            self.begin(attempt, self.machine.steps[i].timeout_s)
 
     def _look(self, earlier: Earlier, attempt: Attempt) -> None:
         """Looks for what stands for the attempt, on a worker thread."""
@@ -234,47 +283,76 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         if found is None or attempt.context.cancelled:
-            self._executors.begin(attempt, self._where[attempt.step])
+            self.begin(attempt, self.machine.steps[attempt.step].timeout_s)
             return
         self._table.take(attempt.step, found.values)
-        at, values = self._clock(), found.values
+        self.watch.kept(attempt.step, found.values)
         signal = AttemptCompleted(
-            at, attempt.step, attempt.number, values, found.fingerprint, found.origin, found.taken_from
+            self._clock(),
+            attempt.step,
+            attempt.number,
+            found.values,
+            fingerprint=found.fingerprint,
+            origin=found.origin,
+            taken_from=found.taken_from,
         )
         self.end(attempt, signal)
 
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
+    def context_of(self, i: int, number: int) -> StepContext:
+        """What attempt `number` of step `i` knows of itself."""
+        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+
+    def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
+        """Begins an attempt where its step belongs, and looks at the clock for it."""
+        self._executors.begin(attempt, self._where[attempt.step])
+        if timeout_s is not None:
+            attempt.timer = self._loop.call_later(timeout_s, self._time_out, attempt, timeout_s)
+
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
-        return self._table.must_load(attempt.step)
+        return self._table.must_load(attempt.step) or not self.watch.is_light(attempt.step)
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
-        return self._table.gather(attempt.step)
+        return self.watch.begin(attempt.step, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
-        return self._table.must_keep(given)
+        return self._table.must_keep(given) or not all(map(is_immutable, given.values()))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""
         at = self._clock()
-        if not given:
-            return AttemptCompleted(at, attempt.step, attempt.number, (), self._table.fingerprint(attempt.step))
-        refs = self._table.keep(attempt.step, attempt.number, given)
+        besides = self.watch.finish(attempt.step, attempt.number, given)
+        if not given and not besides:
+            return AttemptCompleted(at, attempt.step, attempt.number, fingerprint=self._table.fingerprint(attempt.step))
+        refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
         if not attempt.context.is_closed:
-            self._table.put(attempt.step, given)
-        return AttemptCompleted(at, attempt.step, attempt.number, refs, self._table.fingerprint(attempt.step))
+            self._table.put(attempt.step, given, refs)
+            self.watch.kept(attempt.step, refs)
+        fingerprint = self._table.fingerprint(attempt.step)
+        return AttemptCompleted(at, attempt.step, attempt.number, refs, fingerprint=fingerprint)
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""
         at = self._clock()
         step = self.machine.steps[attempt.step]
+        error = self.watch.fail(attempt.step, attempt.number, error)
         if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
             return AttemptCancelled(at, attempt.step, attempt.number)
-        if attempt.is_timed_out and step.timeout_s is not None:
-            error = StepTimeout(step.name, step.timeout_s)
+        if isinstance(error, StopRun):
+            return AttemptCompleted(at, attempt.step, attempt.number, stop=error.reason)
+        limit_s = step.timeout_total_s if attempt.is_overdue else step.timeout_s
+        if attempt.is_timed_out and limit_s is not None:
+            error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
-        return AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context), retry_after_s)
+        info = describe(error, attempt.context)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError)
+        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)
 
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """As `Owner`."""
@@ -283,14 +361,17 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
-        shown = attempt.context.take(close=True)
+        context = attempt.context
+        shown, progress = context.take(close=True), context.progress
+        if shown:
+            self.post(AttemptOutput(self._clock(), attempt.step, attempt.number, shown))
+        if progress is not None:
+            self.post(AttemptProgress(self._clock(), attempt.step, attempt.number, *progress))
         if signal is not None:
-            if shown:
-                self.post(AttemptOutput(signal.at, attempt.step, attempt.number, shown))
             self.post(signal)
 
     def _time_out(self, attempt: Attempt, timeout_s: float) -> None:
-        if self._attempts.get(attempt.step) is not attempt:
+        if not attempt.owner.is_current(attempt):
             return
         attempt.is_timed_out = True
         attempt.tell_to_end()
@@ -298,6 +379,10 @@ class Runner:
             self._loop.call_later(_TIMEOUT_GRACE_S, self._abandon, attempt, timeout_s)
         else:
             self._abandon(attempt, timeout_s)
+
+    def is_current(self, attempt: Attempt) -> bool:
+        """As `Owner`."""
+        return self._attempts.get(attempt.step) is attempt
 
     def _cancel(self, i: int, number: int) -> None:
         attempt = self._attempts.get(i)
@@ -308,17 +393,16 @@ class Runner:
 
     def _abandon(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Waits no longer for a body that does not end; what it still does reaches nobody."""
-        if self._attempts.get(attempt.step) is not attempt:
+        if not attempt.owner.is_current(attempt):
             return
-        at = self._clock()
-        signal: Signal = AttemptCancelled(at, attempt.step, attempt.number)
-        if timeout_s is not None:
-            error = StepTimeout(attempt.context.step, timeout_s)
-            signal = AttemptFailed(at, attempt.step, attempt.number, describe(error, attempt.context))
-        self.end(attempt, signal)
+        self.watch.abandon(attempt.step)
+        error: BaseException = (
+            asyncio.CancelledError() if timeout_s is None else StepTimeout(attempt.context.step, timeout_s)
+        )
+        attempt.owner.end(attempt, attempt.owner.fail(attempt, error))
 
     def _abandon_all(self) -> None:
-        for attempt in self._attempts.values():
+        for attempt in (*self._attempts.values(), *self._undoing.under_way()):
             attempt.context.take(close=True)
             if attempt.timer is not None:
                 attempt.timer.cancel()
@@ -350,9 +434,13 @@ class Runner:
     def _flush(self, context: StepContext) -> None:
         self._flushing.discard(context)
         if not context.is_closed:
-            shown = context.take()
+            step = self.machine.index[context.step]
+            shown, progress = context.take(), context.progress
+            context.progress = None
             if shown:
-                self.post(AttemptOutput(self._clock(), self.machine.index[context.step], context.attempt, shown))
+                self.post(AttemptOutput(self._clock(), step, context.attempt, shown))
+            if progress is not None:
+                self.post(AttemptProgress(self._clock(), step, context.attempt, *progress))
 
 
 def _nothing_yet(machine: RunMachine) -> RunSnapshot:

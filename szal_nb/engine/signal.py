@@ -30,12 +30,16 @@ class Begin(_Message, frozen=True):
 
 
 class AttemptCompleted(_Message, frozen=True):
-    """The body ended and what it gave is kept; or, of another `origin`, an earlier run has given it already."""
+    """The body ended and what it gave is kept; or, of another `origin`, an earlier run has given it already.
+
+    `stop`: the body asked for the run to end here, with this reason.
+    """
 
     at: float
     step: int
     attempt: int
     values: tuple[ValueRef, ...] = ()
+    stop: str | None = None
     fingerprint: str = ""
     origin: str = "ran"
     taken_from: str = ""
@@ -67,6 +71,17 @@ class AttemptOutput(_Message, frozen=True):
     step: int
     attempt: int
     items: tuple[Output, ...]
+
+
+class AttemptProgress(_Message, frozen=True):
+    """The body said how far it is."""
+
+    at: float
+    step: int
+    attempt: int
+    done: float
+    total: float | None = None
+    note: str = ""
 
 
 class RetryDue(_Message, frozen=True):
@@ -122,6 +137,37 @@ class Answer(_Message, frozen=True):
     value: str | None = None
 
 
+class Overdue(_Message, frozen=True):
+    """The step took longer in all than it may, while it waited for its next attempt."""
+
+    at: float
+    step: int
+    error: ErrorInfo
+
+
+class Wake(_Message, frozen=True):
+    """A rate limit may have room again."""
+
+    at: float
+
+
+class RollbackEnded(_Message, frozen=True):
+    """An attempt of a step's compensation is over, with this error if it failed."""
+
+    at: float
+    step: int
+    attempt: int
+    error: ErrorInfo | None = None
+
+
+class Reopen(_Message, frozen=True):
+    """Somebody wants a step of a run that has ended, and what was skipped because of it, to be run again."""
+
+    at: float
+    step: int
+    epoch: int = 1
+
+
 class TimedOut(_Message, frozen=True):
     """The whole run took longer than its flow allows."""
 
@@ -135,6 +181,7 @@ Signal = (
     | AttemptFailed
     | AttemptCancelled
     | AttemptOutput
+    | AttemptProgress
     | RetryDue
     | ConditionEvaluated
     | Cancel
@@ -142,6 +189,10 @@ Signal = (
     | Unpause
     | Interrupt
     | Answer
+    | Overdue
+    | Wake
+    | RollbackEnded
+    | Reopen
     | TimedOut
 )
 
@@ -168,6 +219,26 @@ class SetTimer(_Message, frozen=True):
     delay_s: float
 
 
+class SetDeadline(_Message, frozen=True):
+    """The step's first attempt begins now; in all it may take this long."""
+
+    step: int
+    delay_s: float
+
+
+class WakeAfter(_Message, frozen=True):
+    """Send `Wake` after `delay_s` seconds."""
+
+    delay_s: float
+
+
+class StartRollback(_Message, frozen=True):
+    """Begin this attempt of this step's compensation."""
+
+    step: int
+    attempt: int
+
+
 class EvaluateCondition(_Message, frozen=True):
     """Evaluate the step's `--when` and send `ConditionEvaluated`."""
 
@@ -178,7 +249,7 @@ class EndRun(_Message, frozen=True):
     """Nothing more will be asked for."""
 
 
-Action = StartAttempt | CancelAttempt | SetTimer | EvaluateCondition | EndRun
+Action = StartAttempt | CancelAttempt | SetTimer | SetDeadline | WakeAfter | StartRollback | EvaluateCondition | EndRun
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -27,6 +27,10 @@ class Journal(Protocol):
         """The value that was kept. Called in a worker thread."""
         ...
 
+    def load_fresh(self, ref: ValueRef) -> object:
+        """The value that was kept, in an object that nobody else has. Called in a worker thread."""
+        ...
+
 
 class ValueTable:
     """Values by step index and name. `objects` are those of this process; `kept` are on record and can be loaded."""
@@ -40,6 +44,8 @@ class ValueTable:
     ) -> None:
         self.objects: dict[tuple[int, str], Any] = {}
         self.inputs = dict(inputs)
+        # What a later step has begun to change in place: only the record knows what it was.
+        self.superseded: set[tuple[int | None, str]] = set()
         self._kept = dict(kept)
         self._journal = journal
         self.input_refs: tuple[ValueRef, ...] = ()
@@ -59,12 +65,20 @@ class ValueTable:
             for node in graph.nodes
         ]
 
+    def use(self, journal: Journal | None) -> None:
+        """The run goes on with another journal."""
+        self._journal = journal
+
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
         return bool(self._kept) and any(
             source is not None and (source, name) not in self.objects and (source, name) in self._kept
             for _, source, name, _ in self._bindings[i]
         )
+
+    def is_recorded(self, i: int) -> bool:
+        """Whether an earlier process kept what step `i` read or gave."""
+        return bool(self._kept) and (self.must_load(i) or any(step == i for step, _ in self._kept))
 
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
@@ -84,7 +98,8 @@ class ValueTable:
         """What step `i` gave under `name`; KeyError if it did not."""
         key = (i, name)
         if key not in self.objects and self._journal is not None:
-            self.objects[key] = self._journal.load(self._kept[key])
+            load = self._journal.load_fresh if key in self.superseded else self._journal.load
+            self.objects[key] = load(self._kept[key])
         return self.objects[key]
 
     def given_names(self, i: int) -> list[str]:
@@ -125,7 +140,11 @@ class ValueTable:
             return ""
         return fingerprint_of(node, self.read(i))
 
-    def put(self, i: int, given: Mapping[str, Any]) -> None:
-        """Step `i` has given these values."""
+    def put(self, i: int, given: Mapping[str, Any], refs: Sequence[ValueRef]) -> None:
+        """Step `i` has given these values, which are on record as `refs` say."""
         for name, value in given.items():
             self.objects[i, name] = value
+            self.superseded.discard((i, name))
+        for ref in refs:
+            if ref.name in given and ref.live is None:
+                self._kept[i, ref.name] = ref

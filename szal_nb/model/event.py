@@ -84,6 +84,19 @@ class RunCancelled(_Fact, frozen=True, tag="run.cancelled"):
     reason: str = ""
 
 
+class RollbackStarted(_Fact, frozen=True, tag="run.rollback_started"):
+    """What the run completed is being undone: `steps`, in this order. `reason` is why the run came to this."""
+
+    steps: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class RunRolledBack(_Fact, frozen=True, tag="run.rolled_back"):
+    """All that was to be undone is undone."""
+
+    reason: str = ""
+
+
 class StepStarted(_Fact, frozen=True, tag="step.started"):
     """Attempt number `attempt` (1-based, counted over resumes) begins."""
 
@@ -161,6 +174,32 @@ class StepCancelled(_Fact, frozen=True, tag="step.cancelled"):
     reason: str = ""
 
 
+class StepProgress(_Fact, frozen=True, tag="step.progress"):
+    """How far a running attempt is, by its own account; for a mapped step the elements that have ended."""
+
+    step: str
+    attempt: int
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class StepRolledBack(_Fact, frozen=True, tag="step.rolled_back"):
+    """Attempt number `attempt` of the step's compensation has undone it."""
+
+    step: str
+    attempt: int
+
+
+class StepRollbackFailed(_Fact, frozen=True, tag="step.rollback_failed"):
+    """An attempt of the step's compensation failed; the next begins after `delay_s`, or there is none (None)."""
+
+    step: str
+    attempt: int
+    error: ErrorInfo
+    delay_s: float | None = None
+
+
 RunEvent = (
     RunCreated
     | RunStarted
@@ -172,6 +211,8 @@ RunEvent = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | RollbackStarted
+    | RunRolledBack
 )
 StepEvent = (
     StepStarted
@@ -183,6 +224,9 @@ StepEvent = (
     | StepFailed
     | StepSkipped
     | StepCancelled
+    | StepProgress
+    | StepRolledBack
+    | StepRollbackFailed
 )
 Event = RunEvent | StepEvent
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from szal_nb.errors import InvalidFlow
+from szal_nb.model.limit import parse_limit
 from szal_nb.model.step import Step
 
 
@@ -26,12 +27,21 @@ class Guard(StrEnum):
     OFF = "off"
 
 
+class RollbackOn(StrEnum):
+    """Which ends of a run have what it completed undone, where its steps have compensations."""
+
+    FAILURE = "failure"
+    CANCEL = "cancel"
+    TIMEOUT = "timeout"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowDefinition:
     """A flow as defined: what a run keeps a snapshot of.
 
     `ordered` says that the order of `steps` is the order of a document, so that a read comes from the nearest step
-    above; without it (flows made in Python) any step may give a name, and only one may.
+    above; without it (flows made in Python) any step may give a name, and only one may. `limits` are pairs of a tag
+    and a limit as `model.limit` reads it, for the steps with this tag together.
     """
 
     name: str
@@ -42,6 +52,8 @@ class FlowDefinition:
     max_parallel: int | None = None
     timeout_s: float | None = None
     guard: Guard = Guard.FULL
+    rollback_on: tuple[RollbackOn, ...] = (RollbackOn.FAILURE,)
+    limits: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -50,6 +62,11 @@ class FlowDefinition:
             raise InvalidFlow(f"Flow {self.name!r}: --version {self.version} is refused; versions count from 1.")
         if self.max_parallel is not None and self.max_parallel < 1:
             raise InvalidFlow(f"Flow {self.name!r}: --max-parallel {self.max_parallel} is refused; use 1 or more.")
+        for tag, text in self.limits:
+            try:
+                parse_limit(text)
+            except ValueError as error:
+                raise InvalidFlow(f"Flow {self.name!r}: --limit {tag}={text}: {error}.") from None
         seen: set[str] = set()
         for step in self.steps:
             if step.name in seen:

@@ -63,8 +63,9 @@ class StepNode:
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
-    that a later step reads or `--out` names. `notes` are sentences for the chip. `parts` are what the fingerprint of
-    the code is made of (`analysis.fingerprint`), pairs of a name and a hash; empty in a graph that is not run.
+    that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
+    sentences for the chip. `parts` are what the fingerprint of the code is made of (`analysis.fingerprint`), pairs of
+    a name and a hash; empty in a graph that is not run.
     """
 
     step: Step
@@ -74,6 +75,7 @@ class StepNode:
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
     is_async: bool = False
     is_main_thread: bool = False
     is_cacheable: bool = True
@@ -81,9 +83,9 @@ class StepNode:
     parts: tuple[tuple[str, str], ...] = ()
 
     @property
-    def puts(self) -> tuple[str, ...]:
-        """The names whose values are recorded of the step: those that it binds, and those whose value it changes."""
-        return (*self.gives, *(name for name in self.changes if name not in self.gives)) if self.changes else self.gives
+    def values(self) -> tuple[str, ...]:
+        """The names whose values the step leaves to others: those it gives, then those it changed in place."""
+        return tuple(dict.fromkeys((*self.gives, *self.changes)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from szal_nb.errors import IllegalTransition
 from szal_nb.model.event import (
     CancelRequested,
     Event,
+    RollbackStarted,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -22,6 +23,7 @@ from szal_nb.model.event import (
     RunInterrupted,
     RunPaused,
     RunResumed,
+    RunRolledBack,
     RunStarted,
     RunUnpaused,
     StepAnswered,
@@ -30,7 +32,10 @@ from szal_nb.model.event import (
     StepEvent,
     StepFailed,
     StepOutput,
+    StepProgress,
     StepRetrying,
+    StepRollbackFailed,
+    StepRolledBack,
     StepSkipped,
     StepStarted,
     StepWaiting,
@@ -92,6 +97,13 @@ RUN_TRANSITIONS: dict[tuple[RunState, type], RunState] = {
     (_R.PAUSED, RunCompleted): _R.COMPLETED,
     (_R.RUNNING, RunCancelled): _R.CANCELLED,
     (_R.PAUSED, RunCancelled): _R.CANCELLED,
+    (_R.RUNNING, RollbackStarted): _R.ROLLING_BACK,
+    (_R.PAUSED, RollbackStarted): _R.ROLLING_BACK,
+    (_R.ROLLING_BACK, RunRolledBack): _R.ROLLED_BACK,
+    # A compensation failed: what the others undid is undone, but the run as a whole is not.
+    (_R.ROLLING_BACK, RunFailed): _R.FAILED,
+    (_R.ROLLING_BACK, RunInterrupted): _R.ROLLING_BACK,
+    (_R.ROLLING_BACK, RunResumed): _R.ROLLING_BACK,
     # Going away or being asked to end changes no state by itself.
     (_R.RUNNING, CancelRequested): _R.RUNNING,
     (_R.PAUSED, CancelRequested): _R.PAUSED,
@@ -122,6 +134,14 @@ STEP_TRANSITIONS: dict[tuple[StepState, type], StepState] = {
     (_S.PENDING, StepCancelled): _S.CANCELLED,
     (_S.PENDING, StepSkipped): _S.SKIPPED,
     (_S.PENDING, StepFailed): _S.FAILED,
+    (_S.RETRYING, StepFailed): _S.FAILED,
+    (_S.RETRYING, StepSkipped): _S.SKIPPED,
+    (_S.WAITING, StepSkipped): _S.SKIPPED,
+    (_S.RUNNING, StepProgress): _S.RUNNING,
+    # Undoing leaves the one final state that can be undone; what a compensation shows is shown with its step.
+    (_S.COMPLETED, StepRolledBack): _S.ROLLED_BACK,
+    (_S.COMPLETED, StepRollbackFailed): _S.COMPLETED,
+    (_S.COMPLETED, StepOutput): _S.COMPLETED,
     # A value that another run or a person gave: no attempt of this run made it.
     (_S.PENDING, StepCompleted): _S.COMPLETED,
 }
@@ -158,6 +178,11 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     answer: str | None = None
     is_approved: bool = False
     retry_at: float | None = None
+    done: float | None = None
+    total: float | None = None
+    note: str = ""
+    rollback_attempts: int = 0
+    rollback_error: ErrorInfo | None = None
 
     @property
     def attempt(self) -> int:
@@ -238,9 +263,14 @@ def _run_started(run: RunSnapshot, event: RunStarted) -> None:
     run.started_at = event.at
 
 
-def _run_ended(run: RunSnapshot, event: RunCompleted | RunFailed | RunCancelled) -> None:
+def _run_ended(run: RunSnapshot, event: RunCompleted | RunFailed | RunCancelled | RunRolledBack) -> None:
     _move_run(run, event)
     run.ended_at, run.reason, run.is_cancelling = event.at, event.reason, False
+
+
+def _rollback_started(run: RunSnapshot, event: RollbackStarted) -> None:
+    _move_run(run, event)
+    run.reason, run.is_cancelling = event.reason, False
 
 
 def _run_interrupted(run: RunSnapshot, event: RunInterrupted) -> None:
@@ -269,7 +299,8 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
         if step.attempts and step.attempts[-1].ended_at is None:
             step.attempts[-1].state, step.attempts[-1].ended_at = "lost", event.at
         step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
-        step.values, step.retry_at = (), None
+        step.values, step.retry_at, step.done, step.total, step.note = (), None, None, None, ""
+        step.rollback_attempts, step.rollback_error = 0, None
         step.fingerprint = step.taken_from = ""
 
 
@@ -288,11 +319,26 @@ def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
 def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     step = _move_step(run, event)
     step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
-    step.retry_at = None
+    step.retry_at = step.done = step.total = None
 
 
 def _step_output(run: RunSnapshot, event: StepOutput) -> None:
     _move_step(run, event)
+
+
+def _step_progress(run: RunSnapshot, event: StepProgress) -> None:
+    step = _move_step(run, event)
+    step.done, step.total, step.note = event.done, event.total, event.note
+
+
+def _step_rolled_back(run: RunSnapshot, event: StepRolledBack) -> None:
+    step = _move_step(run, event)
+    step.rollback_attempts, step.rollback_error = event.attempt, None
+
+
+def _step_rollback_failed(run: RunSnapshot, event: StepRollbackFailed) -> None:
+    step = _move_step(run, event)
+    step.rollback_attempts, step.rollback_error = event.attempt, event.error
 
 
 def _end_attempt(step: StepSnapshot, state: str, at: float, error: ErrorInfo | None = None) -> None:
@@ -352,6 +398,8 @@ _APPLY: dict[type, Callable[[RunSnapshot, Any], None]] = {
     RunCompleted: _run_ended,
     RunFailed: _run_ended,
     RunCancelled: _run_ended,
+    RollbackStarted: _rollback_started,
+    RunRolledBack: _run_ended,
     StepStarted: _step_started,
     StepOutput: _step_output,
     StepRetrying: _step_retrying,
@@ -361,4 +409,7 @@ _APPLY: dict[type, Callable[[RunSnapshot, Any], None]] = {
     StepFailed: _step_failed,
     StepSkipped: _step_skipped,
     StepCancelled: _step_cancelled,
+    StepProgress: _step_progress,
+    StepRolledBack: _step_rolled_back,
+    StepRollbackFailed: _step_rollback_failed,
 }

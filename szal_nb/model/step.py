@@ -42,6 +42,21 @@ class OnError(StrEnum):
     CONTINUE = "continue"
 
 
+class OnConditionError(StrEnum):
+    """What an error in a step's `--when` does to the step."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+    RUN = "run"
+
+
+class MapMode(StrEnum):
+    """How the elements of several mapped names are put together."""
+
+    ZIP = "zip"
+    PRODUCT = "product"
+
+
 class StepKind(StrEnum):
     """What a step's source is."""
 
@@ -99,6 +114,17 @@ _LONGEST_WAIT_S = 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compensation:
+    """What undoes a step: a cell (`source`) or a function, which sees the step's inputs and what it gave."""
+
+    source: str = ""
+    raw: str = ""
+    cell_id: str | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One unit of work of a flow, as its author wrote it.
 
@@ -113,9 +139,13 @@ class Step:
     cell_id: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout_s: float | None = None
+    timeout_total_s: float | None = None
     when: str | None = None
+    on_condition_error: OnConditionError = OnConditionError.FAIL
     trigger: Trigger = Trigger.ALL
     map: tuple[str, ...] = ()
+    map_mode: MapMode = MapMode.ZIP
+    map_errors: str = "fail"
     max_parallel: int | None = None
     on_error: OnError = OnError.FAIL
     approve: str | None = None
@@ -131,6 +161,9 @@ class Step:
     reads: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     pure: tuple[str, ...] = ()
+    priority: int = 0
+    requires: tuple[str, ...] = ()
+    rollback: Compensation | None = None
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.replace("-", "_").isidentifier():
@@ -146,7 +179,14 @@ class Step:
         ):
             if value is not None and (not math.isfinite(value) or value < least):
                 raise InvalidStep(self.name, f"{flag} {value} is refused.", f"It must be at least {least}.")
-        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
-            raise InvalidStep(self.name, f"--timeout {self.timeout_s} is refused.", "It must be more than 0.")
+        for flag, timeout_s in (("--timeout", self.timeout_s), ("--timeout-total", self.timeout_total_s)):
+            if timeout_s is not None and not 0 < timeout_s < math.inf:
+                raise InvalidStep(self.name, f"{flag} {timeout_s} is refused.", "It must be more than 0.")
+        if self.map_errors not in ("fail", "collect") and not self.map_errors.isdecimal():
+            raise InvalidStep(
+                self.name,
+                f"--map-errors {self.map_errors} is refused.",
+                "Write fail, collect, or how many elements must complete at least.",
+            )
         if not 0 <= retry.jitter <= 1:
             raise InvalidStep(self.name, f"--jitter {retry.jitter} is refused.", "It must be between 0 and 1.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from szal_nb.model.duration import parse_duration
-from szal_nb.model.flow import FlowMode, Guard
-from szal_nb.model.step import Backoff, Executor, OnError, Trigger
+from szal_nb.model.flow import FlowMode, Guard, RollbackOn
+from szal_nb.model.step import Backoff, Executor, MapMode, OnConditionError, OnError, Trigger
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,18 @@ def _source(text: str) -> tuple[str, str]:
     return name, source
 
 
+def _limit(text: str) -> tuple[str, str]:
+    tag, separator, limit = text.partition("=")
+    if not separator or not tag:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TAG=LIMIT")
+    return tag, limit
+
+
 def _many(flag: str, metavar: str, text: str, **more: Any) -> Argument:
     return _argument(flag, nargs="+", action="extend", default=[], metavar=metavar, help=text, **more)
 
 
-def _choices(options: type[Backoff | Executor | FlowMode | Guard | OnError | Trigger]) -> list[str]:
+def _choices(options: type[StrEnum]) -> list[str]:
     return [option.value for option in options]
 
 
@@ -56,9 +64,17 @@ STEP_ARGUMENTS = (
     _many("--retry-on", "ERROR", "retry only these exceptions"),
     _many("--no-retry-on", "ERROR", "never retry these exceptions"),
     _argument("--timeout", type=_duration, metavar="TIME", help="longest time of one attempt, such as 30s"),
+    _argument("--timeout-total", type=_duration, metavar="TIME", help="longest time of all attempts and waits"),
     _argument("--when", metavar="EXPR", help="run the step only if this condition holds, else skip it"),
+    _argument(
+        "--on-condition-error", choices=_choices(OnConditionError), help="what an error in --when does to the step"
+    ),
     _argument("--trigger", choices=_choices(Trigger), help="which outcomes of its dependencies start the step"),
     _many("--map", "NAME", "run the step once for each element of these values"),
+    _argument("--map-mode", choices=_choices(MapMode), help="how the elements of several mapped names are joined"),
+    _argument(
+        "--map-errors", metavar="POLICY", help="fail at the first, collect, or how many elements must complete at least"
+    ),
     _argument("--max-parallel", type=int, metavar="N", help="most attempts of a mapped step at a time"),
     _argument("--on-error", choices=_choices(OnError), help="what a failure of the step does to the run"),
     _argument("--approve", metavar="MESSAGE", help="wait for a person's approval before the step starts"),
@@ -67,7 +83,9 @@ STEP_ARGUMENTS = (
     _argument("--strict", action="store_true", help="fail if a needed value cannot be stored"),
     _argument("--executor", choices=_choices(Executor), help="where the body runs"),
     _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
-    _many("--tag", "TAG", "words to find the step by"),
+    _many("--tag", "TAG", "words to find the step by, and to limit steps together"),
+    _argument("--priority", type=int, metavar="N", help="among ready steps the highest goes first; 0 by default"),
+    _many("--requires", "WHAT", "gpu:1, network, command:git, env:TOKEN or package:torch>=2, checked before the start"),
     _many("--after", "STEP", "steps that must end first, without data"),
     _many("--needs", "NAME=STEP.NAME", "where a name comes from, instead of the nearest step above", type=_source),
     _many("--out", "NAME", "the names that the step gives"),
@@ -83,6 +101,8 @@ FLOW_ARGUMENTS = (
     _argument("--mode", choices=_choices(FlowMode), help="how the order of the steps is found"),
     _argument("--max-parallel", type=int, metavar="N", help="most steps that run at a time"),
     _argument("--timeout", type=_duration, metavar="TIME", help="longest time of a run"),
+    _many("--limit", "TAG=LIMIT", "most steps with this tag at once (api=3) or in a time (api=10/s)", type=_limit),
+    _many("--rollback-on", "END", "which ends of a run are undone", choices=_choices(RollbackOn)),
     _argument("--guard", choices=_choices(Guard), help="which values are checked for unseen changes"),
 )
 

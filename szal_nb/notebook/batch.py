@@ -5,6 +5,7 @@ Both execute the same way, so that the record and the saved notebook are the sam
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -75,6 +76,8 @@ def run_notebook(
     from szal_nb.notebook.client import Stop, Stopped  # late: heavy
     from szal_nb.notebook.papermill_engine import SzalEngine, inject  # late: heavy
 
+    # What nbclient logs of a kernel that died is in the result; printed besides, it would stand anywhere in the lines.
+    logging.getLogger("papermill").addHandler(logging.NullHandler())
     nb = _node_of(notebook)
     if given.values or given.secrets:
         inject(nb, notebook, given)

@@ -19,23 +19,22 @@ from szal_nb.notebook.flags import step_comment, step_magic
 
 # Magics that start or continue a run, and so may wait for it.
 WAITING_MAGICS = frozenset({"szal_run", "szal_resume", "szal_fork"})
+STEP_MAGIC = "szal_step"
 AWAITED = "--awaited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCell:
-    """A cell that spells a step. `source` is the body as Python; it begins below `above` lines of `raw`."""
+    """A cell that spells a step. `source` is the body as Python, with the line numbers of the cell.
+
+    The body begins below `above` lines of `raw`; in `source` these are blank.
+    """
 
     line: str
     body: str
     source: str
     raw: str
     above: int = 1
-
-    @property
-    def text(self) -> str:
-        """`source` with the cell's line numbers."""
-        return "\n" * self.above + self.source
 
     @property
     def is_quiet(self) -> bool:
@@ -55,7 +54,7 @@ def read_step_cell(raw: str, *, line: str | None = None, body: str | None = None
         spelled = line, body
     line, body = spelled
     above = raw.count("\n") - body.count("\n") if body else raw.count("\n") + 1
-    return StepCell(line=line, body=body, source=transform_body(body), raw=raw, above=above)
+    return StepCell(line=line, body=body, source="\n" * above + transform_body(body), raw=raw, above=above)
 
 
 def transform_body(body: str) -> str:
@@ -80,7 +79,7 @@ def register_source(shell: Any, cell: StepCell) -> str:
     """The file name of the cell, under which tracebacks now find the text of the step."""
     lines = cell.raw.split("\n")[: cell.above]
     head = "".join(f"# {line}\n" if not line.startswith("#") else f"{line}\n" for line in lines)
-    text = head + cell.source
+    text = head + cell.source[cell.above :]
     # IPython has just numbered this cell; older and newer ones count it before and after that.
     name = shell.compile.get_code_name(cell.raw, text, shell.execution_count)
     number = getattr(shell.compile, "_filename_map", {}).get(name, shell.execution_count)
@@ -89,7 +88,7 @@ def register_source(shell: Any, cell: StepCell) -> str:
 
 def compile_step(shell: Any, cell: StepCell) -> CodeType:
     """The step's code; `SyntaxError` points at the cell's line."""
-    return compile_cell(cell.text, register_source(shell, cell))
+    return compile_cell(cell.source, register_source(shell, cell))
 
 
 def spell_as_magic(lines: list[str]) -> list[str]:
@@ -101,13 +100,13 @@ def spell_as_magic(lines: list[str]) -> list[str]:
 def waiting_transformer(waits: Callable[[], bool]) -> Callable[[list[str]], list[str]]:
     """An input transformer: a `%szal_run` at the cell's top level is awaited if `waits()` or if it says `--wait`.
 
-    A magic cannot await, so the call that IPython made of it is put into an `await`. What stands inside of functions
-    stays: there the magic itself refuses to wait.
+    So is a step that its cell executes at once. A magic cannot await, so the call that IPython made of it is put into
+    an `await`. What stands inside of functions stays: there the magic itself refuses to wait.
     """
 
     def transform(lines: list[str]) -> list[str]:
         source = "".join(lines)
-        if not any(magic in source for magic in WAITING_MAGICS):
+        if not any(magic in source for magic in (*WAITING_MAGICS, STEP_MAGIC)):
             return lines
         try:
             tree = ast.parse(source)
@@ -119,18 +118,25 @@ def waiting_transformer(waits: Callable[[], bool]) -> Callable[[list[str]], list
 
 
 def await_magics(source: str, tree: ast.Module, *, all_of_them: bool) -> str:
-    """`source` with its top-level calls of waiting magics awaited: all, or those that say `--wait`."""
-    calls = [call for call in _top_level_calls(tree) if all_of_them or "--wait" in call.args[1].value.split()]
+    """`source` with its top-level calls of waiting magics awaited: all, or those that say `--wait`.
+
+    A step that says `--execute` is always waited for, as any cell that executes something.
+    """
     data = source.encode()
     starts = [0]
     for text in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(text.encode()))
-    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
+    for call in sorted(_top_level_calls(tree), key=lambda call: (call.lineno, call.col_offset), reverse=True):
         begin = starts[call.lineno - 1] + call.col_offset
         end = starts[(call.end_lineno or call.lineno) - 1] + (call.end_col_offset or 0)
-        magic, line = (argument.value for argument in call.args[:2])
-        awaited = f"(await get_ipython().run_line_magic({magic!r}, {f'{line} {AWAITED}'.strip()!r}))"
-        data = data[:begin] + awaited.encode() + data[end:]
+        magic, line, *body = (argument.value for argument in call.args)
+        if magic == STEP_MAGIC:
+            is_awaited = not {"-x", "--execute"}.isdisjoint(line.split())
+        else:
+            is_awaited = all_of_them or "--wait" in line.split()
+        if is_awaited:
+            arguments = ", ".join(map(repr, (magic, f"{line} {AWAITED}".strip(), *body)))
+            data = data[:begin] + f"(await get_ipython().{call.func.attr}({arguments}))".encode() + data[end:]
     return data.decode()
 
 
@@ -148,11 +154,11 @@ def _top_level_calls(tree: ast.AST) -> Iterator[Any]:
 
 
 def _is_waiting_magic(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "run_line_magic"
-        and len(node.args) >= 2
-        and all(isinstance(argument, ast.Constant) and isinstance(argument.value, str) for argument in node.args[:2])
-        and node.args[0].value in WAITING_MAGICS  # type: ignore[attr-defined]
-    )
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or len(node.args) < 2:
+        return False
+    if not all(isinstance(argument, ast.Constant) and isinstance(argument.value, str) for argument in node.args):
+        return False
+    magic = node.args[0].value  # type: ignore[attr-defined]
+    if node.func.attr == "run_cell_magic":
+        return bool(magic == STEP_MAGIC)
+    return node.func.attr == "run_line_magic" and magic in WAITING_MAGICS

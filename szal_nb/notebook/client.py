@@ -20,6 +20,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from papermill.clientwrap import PapermillNotebookClient
 
+from szal_nb.engine.terminal import overwritten
+from szal_nb.model.secret import SECRETS
+
 # A kernel that has been interrupted gets this long to end its cell, before it is shut down.
 INTERRUPT_GRACE_S = 15.0
 # What the kernel still had to say when its last cell was done comes within this time, or is lost.
@@ -183,11 +186,13 @@ class SzalClient(PapermillNotebookClient):
             outs[:] = []
             self.clear_display_id_mapping(cell_index)
         count = len(outs)
+        msg["content"] = SECRETS.masked_data(msg["content"])
         added = super().output(outs, msg, display_id, cell_index)
         if added is not None and len(outs) == count + 1 and count:
             last = outs[-2]
             if added["output_type"] == last["output_type"] == "stream" and added["name"] == last["name"]:
-                last["text"] += added["text"]
+                # A secret may come in two messages, and a progress bar in thousands.
+                last["text"] = overwritten(SECRETS.masked(last["text"] + added["text"]))
                 outs.pop()
         return added
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -11,10 +12,11 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from szal_nb.errors import RunError, SzalError
+from szal_nb.model.secret import SECRETS
 from szal_nb.notebook.cells import spell_as_magic, waiting_transformer
 from szal_nb.notebook.completion import matcher
 from szal_nb.notebook.magics import SzalMagics
-from szal_nb.notebook.presenter import catch_displays
+from szal_nb.notebook.presenter import catch_displays, mask_messages
 from szal_nb.notebook.refusal import shorten
 from szal_nb.notebook.runs import LAST_WORDS_S, Runs
 from szal_nb.notebook.session import Session
@@ -35,6 +37,8 @@ def load_ipython_extension(shell: Any) -> None:
     runs = Runs(session)
     shell.register_magics(SzalMagics(shell, session, runs))
     catch_displays(shell)
+    SECRETS.add_environment(os.environ)
+    mask_messages(shell.kernel)
     session.read_past()
     shell.events.register("pre_run_cell", runs.before_cell)
     shell.events.register("pre_run_cell", session.before_cell)

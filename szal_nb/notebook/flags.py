@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.duration import parse_duration
-from szal_nb.model.flow import FlowMode, Guard
-from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, Trigger
+from szal_nb.model.flow import FlowMode, Guard, RollbackOn
+from szal_nb.model.step import Backoff, Executor, MapMode, OnConditionError, OnError, RetryPolicy, Step, Trigger
 from szal_nb.notebook.arguments import AWAITED, COMMANDS
 
 
@@ -125,7 +125,8 @@ def parse_step_line(line: str) -> ParsedStep:
     """
     found = vars(parse_line("%%szal_step", line))
     name, is_executed = found.pop("name"), found.pop("execute")
-    options = {key: value for key, value in found.items() if value not in (None, False, [])}
+    # Not by equality: 0 equals False.
+    options = {key: value for key, value in found.items() if value is not None and value is not False and value != []}
     return ParsedStep(name=name, fields=step_fields(options), is_executed=is_executed)
 
 
@@ -154,7 +155,9 @@ def parse_flow_line(line: str) -> ParsedFlow:
     ParsedFlow(name='sales', fields={'version': 2, 'max_parallel': 4})
     """
     found = vars(parse_line("%szal_flow", line))
-    fields = {_FLOW_FIELDS[key][0]: _FLOW_FIELDS[key][1](found[key]) for key in _FLOW_FIELDS if found[key] is not None}
+    fields = {
+        _FLOW_FIELDS[key][0]: _FLOW_FIELDS[key][1](found[key]) for key in _FLOW_FIELDS if found[key] not in (None, [])
+    }
     if not found["name"].strip():
         raise InvalidFlow("A flow needs a name: %szal_flow NAME.")
     return ParsedFlow(name=found["name"], fields=fields)
@@ -242,6 +245,12 @@ _RETRY_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 _STEP_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "timeout": ("timeout_s", parse_duration),
     "when": ("when", str),
+    "timeout_total": ("timeout_total_s", parse_duration),
+    "on_condition_error": ("on_condition_error", OnConditionError),
+    "map_mode": ("map_mode", MapMode),
+    "map_errors": ("map_errors", str),
+    "priority": ("priority", int),
+    "requires": ("requires", _words),
     "trigger": ("trigger", Trigger),
     "map": ("map", _words),
     "max_parallel": ("max_parallel", int),
@@ -267,4 +276,6 @@ _FLOW_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "max_parallel": ("max_parallel", int),
     "timeout": ("timeout_s", float),
     "guard": ("guard", Guard),
+    "limit": ("limits", tuple),
+    "rollback_on": ("rollback_on", lambda given: tuple(RollbackOn(name) for name in given)),
 }

@@ -13,6 +13,7 @@ from IPython.display import display
 from szal_nb.api.past import diff
 from szal_nb.errors import RunError, SzalError
 from szal_nb.notebook.arguments import COMMANDS
+from szal_nb.notebook.cells import AWAITED
 from szal_nb.notebook.flags import ParsedRun, parse_flow_line, parse_line, parse_run_line
 from szal_nb.notebook.past import as_report, explain_step, replayed
 from szal_nb.notebook.refusal import shorten
@@ -48,6 +49,11 @@ def command(name: str) -> Callable[[F], F]:
     return decorate
 
 
+async def _ended(run: NotebookRun) -> None:
+    """Waits for the run; what it gives is bound, and nothing of it is shown."""
+    await run
+
+
 @magics_class
 class SzalMagics(Magics):
     """`%%szal_step` and the line magics of one kernel."""
@@ -58,13 +64,16 @@ class SzalMagics(Magics):
         self.runs = runs
 
     @command("%%szal_step")
-    def szal_step(self, line: str, body: str) -> None:
+    def szal_step(self, line: str, body: str) -> Any:
         """Define this cell as a step of the flow; `%szal_run` runs it."""
-        chip, is_executed = self.session.define_cell(line, body)
+        is_awaited = line.endswith(AWAITED)
+        chip, is_executed = self.session.define_cell(line.removesuffix(AWAITED).rstrip(), body)
         display(chip)
-        # Headless the flow is run as a whole, so one step of it need not be run before.
-        if is_executed and not self.session.waits():
-            self.runs.run_step(chip.name)
+        if not is_executed:
+            return None
+        self._refuse_to_wait_in_a_function(is_asked=False, is_awaited=is_awaited)
+        run = self.runs.run_step(chip.name)
+        return _ended(run) if is_awaited else None
 
     @command("%szal_flow")
     def szal_flow(self, line: str) -> None:

@@ -41,7 +41,9 @@ class StepOutputs:
     """A sink of one run: publishes what its steps show.
 
     `homes` are the steps' cells. `shown` are the steps whose cell shows what an earlier run put there; it is kept up
-    to date. `waiting` is the request of the cell that waits for the run, or that began it.
+    to date. `waiting` is the request of the cell that waits for the run, or that began it. `is_attended` says that a
+    person is at the front end; elsewhere an error that a step shows would be taken for that of its cell, and a notebook
+    that deals with it would count as failed.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class StepOutputs:
         homes: Mapping[str, Home],
         shown: set[str],
         waiting: Parent,
+        *,
+        is_attended: bool = True,
     ) -> None:
         self._publish = publish
         self._steps = {step.name: step for step in steps}
         self._homes = homes
         self._shown = shown
         self.waiting = waiting
+        self._is_attended = is_attended
         self._last: str | None = None
         self._begun: set[str] = set()
 
@@ -89,7 +94,7 @@ class StepOutputs:
             self._publish("display_data", {**home.chip, "transient": {}}, home.parent)
 
     def _show_error(self, step: str, error: ErrorInfo) -> None:
-        if self._steps[step].on_error is OnError.CONTINUE:
+        if self._steps[step].on_error is OnError.CONTINUE or not self._is_attended:
             self._show(step, "stream", {"name": "stderr", "text": f"{error.traceback or error}\n"})
             return
         traceback = error.traceback.split("\n") if error.traceback else [str(error)]

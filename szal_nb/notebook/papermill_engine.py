@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
 from szal_nb.errors import RunError
+from szal_nb.model.secret import PREFIX, SECRETS
 from szal_nb.notebook.client import Stop, Stopped, SzalClient
 from szal_nb.notebook.document import Notebook, parse_notebook
 from szal_nb.notebook.headless import Headless, read_headless
@@ -112,6 +114,7 @@ class SzalEngine(NBClientEngine):
         **kwargs: Any,
     ) -> Any:
         """The notebook, executed with these parameters; raises `Stopped` if a signal ended it."""
+        register_secrets(source, given)
         if needs_run_cell(source):
             nb.cells.append(_run_cell())
         manager = RecordedNotebook(
@@ -159,6 +162,19 @@ class SzalEngine(NBClientEngine):
             log=logger,
         )
         return SzalClient(nb_man, **options).execute(**start)
+
+
+_SECRET_CALL = re.compile(r"""\bsecret\(\s*(?:name\s*=\s*)?["'](\w+)["']""")
+
+
+def register_secrets(source: Notebook, given: Given) -> None:
+    """What the kernel will know as secrets is masked in this process too, which shows and saves what it says."""
+    SECRETS.add_environment(given.environment)
+    for cell in source.code:
+        for name in _SECRET_CALL.findall(cell.source):
+            text = os.environ.get(name) or os.environ.get(PREFIX + name.upper())
+            if text:
+                SECRETS.add(text)
 
 
 def _source_of(nb: NotebookNode) -> Notebook:

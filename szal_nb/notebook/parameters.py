@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from szal_nb.errors import InvalidParameter
+from szal_nb.model.secret import PREFIX
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_python, python_of
 from szal_nb.notebook.parameter_type import Kind, ParameterType, json_schema, type_of_annotation, type_of_default
 from szal_nb.notebook.parameter_value import Misfit, from_text, from_value, python_text
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"
-SECRET_PREFIX = "SZAL_SECRET_"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Given:
     @property
     def environment(self) -> dict[str, str]:
         """What the kernel's environment has to hold for the secrets."""
-        return {SECRET_PREFIX + name.upper(): secret for name, secret in self.secrets.items()}
+        return {PREFIX + name.upper(): secret for name, secret in self.secrets.items()}
 
 
 def read_parameters(notebook: Notebook) -> tuple[Parameter, ...]:
@@ -148,7 +148,7 @@ def injected_source(notebook: Notebook, given: Given) -> str:
     for name in given.secrets:
         # `szal.Secret` in the annotation says by which name the notebook knows this package.
         package = types[name].type.written.rpartition(".")[0] or "__import__('szal_nb')"
-        lines.append(f'{name} = {package}.secret("{SECRET_PREFIX}{name.upper()}")')
+        lines.append(f'{name} = {package}.secret("{PREFIX}{name.upper()}")')
     return "\n".join(lines) + "\n"
 
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from szal_nb.api.picture import ACTIONS, obey
+from szal_nb.api.picture import ACTIONS, obey, recorded_events
 from szal_nb.api.run import Recorded, RunHandle
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunSnapshot
+from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.widget.view import details_view
-
-_ACTIONS = ("run", *ACTIONS)
 
 Publish = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 
 
+class Starter(Protocol):
+    """Who begins runs for the buttons of a picture, and has the picture follow them."""
+
+    def run_in(self, picture: Picture) -> None:
+        """Begins a new run of the flow that the picture shows, as its cells are now."""
+
+    def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
+        """Goes on with a run that had stopped."""
+
+
 class Picture:
-    """A DAG in the output of one cell; `start` begins a run of its flow when the button is pressed."""
+    """A DAG in the output of one cell, whose buttons act on the run that it follows."""
 
     def __init__(
         self,
@@ -29,21 +39,30 @@ class Picture:
         publish: Publish,
         parent: Mapping[str, Any],
         display_id: str,
-        start: Callable[[Picture], None],
+        starter: Starter,
     ) -> None:
         from szal_nb.widget.dag import DagWidget  # late: heavy
 
         self.graph = graph
         # The front end keeps the widget for as long as the kernel lives; an ended run and its values it must not keep.
         self._active: RunHandle | None = None
+        self._ended: Callable[[], RunHandle | None] = _nothing
         self._snapshot: RunSnapshot | None = None
         self._recorded = Recorded()
         self._run_id: str | None = None
-        self._start = start
+        self._store: Path | None = None
+        self._starter = starter
         self._publish = publish
         self._parent = parent
         self._display_id = display_id
-        self.widget = DagWidget(graph, on_command=self.obey, details=self._details, loop=loop, actions=_ACTIONS)
+        self.widget = DagWidget(
+            graph,
+            on_command=self.obey,
+            details=self._details,
+            history=self._history,
+            loop=loop,
+            actions=("run", *ACTIONS),
+        )
 
     def display(self) -> None:
         """Shows the picture in the cell."""
@@ -51,15 +70,31 @@ class Picture:
 
     def follow(self, run: RunHandle) -> None:
         """From now on the picture is that of `run`."""
-        self._active, self._snapshot, self._run_id = run, run.snapshot, run.id
+        self._draw(run.graph)
+        self._active, self._snapshot, self._run_id, self._store = run, run.snapshot, run.id, run.store_path
+        self._ended = _nothing
         # What it showed may outlive the run, its values may not.
         self._recorded = run.recorded
         self.widget.show(run.snapshot, run_id=run.id)
         run.subscribe(self._take)
 
+    def recall(self, run_id: str, graph: FlowGraph, events: Sequence[Event], store: Path) -> None:
+        """The picture is that of a run whose process died, as the store has it; its button goes on with it."""
+        self._draw(graph)
+        self._snapshot, self._run_id, self._store = fold(events), run_id, store
+        self._recorded = Recorded(events)
+        self.widget.show(self._snapshot, run_id=run_id, is_crashed=True)
+
+    def _draw(self, graph: FlowGraph) -> None:
+        if graph != self.graph:
+            self.graph = graph
+            self.widget.draw(graph)
+
     def _take(self, events: Sequence[Event]) -> None:  # noqa: ARG002 - the snapshot has them all
         self.widget.show(self._snapshot, run_id=self._run_id)
         if self._snapshot is not None and self._snapshot.state.is_final:
+            if self._active is not None:
+                self._ended = weakref.ref(self._active)
             self._active = None
             # The image and the text that a saved notebook keeps are those of the end.
             self._send("update_display_data")
@@ -71,12 +106,25 @@ class Picture:
 
     def obey(self, command: Mapping[str, Any]) -> None:
         """Does what a button asks for, on the loop."""
-        if command["action"] == "run":
-            self._start(self)
-        elif self._active is None:
-            raise RunError("There is no run going on.")
-        else:
-            obey(self._active, command)
+        match command["action"]:
+            case "run":
+                self._starter.run_in(self)
+            case "retry" if self._active is None and (run := self._ended()) is not None:
+                obey(run, command)
+                self._active = run
+            case "resume" | "retry" if self._active is None and self._run_id is not None:
+                self._starter.resume_in(self, self._run_id, self._store)
+            case _ if self._active is None:
+                raise RunError("There is no run going on.")
+            case _:
+                obey(self._active, command)
 
     def _details(self, step: str) -> dict[str, Any]:
         return details_view(self.graph, self._snapshot, step, self._recorded.of(step))
+
+    def _history(self) -> Sequence[Event]:
+        return recorded_events(self._store, self._run_id) if self._run_id is not None else ()
+
+
+def _nothing() -> None:
+    """The run of a picture that has none."""

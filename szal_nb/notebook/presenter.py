@@ -12,6 +12,7 @@ from typing import Any
 from ipykernel.jsonutil import encode_images, json_clean
 
 from szal_nb.engine.context import StepContext, body_traceback, current_context
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.value import Output
 from szal_nb.notebook.figures import separate_figures, show_figures
 
@@ -67,6 +68,26 @@ def catch_displays(shell: Any) -> None:
             clear_output(wait)
 
     publisher.publish, publisher.clear_output = publish_or_catch, clear_or_keep
+
+
+def mask_messages(kernel: Any) -> None:
+    """From now on no secret leaves the kernel in what a cell shows."""
+    session = kernel.session
+    send = session.send
+
+    def send_masked(stream: Any, msg_or_type: Any, content: Any = None, *rest: Any, **options: Any) -> Any:
+        if SECRETS and isinstance(msg_or_type, dict):
+            if msg_or_type.get("msg_type") in _SHOWING:
+                msg_or_type = {**msg_or_type, "content": SECRETS.masked_data(msg_or_type["content"])}
+        elif SECRETS and msg_or_type in _SHOWING:
+            content = SECRETS.masked_data(content)
+        return send(stream, msg_or_type, content, *rest, **options)
+
+    session.send = send_masked
+
+
+# Messages that put text below a cell.
+_SHOWING = frozenset({"stream", "display_data", "update_display_data", "execute_result", "error", "execute_reply"})
 
 
 def _plain(bundle: Mapping[str, Any]) -> dict[str, object]:

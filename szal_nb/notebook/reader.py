@@ -67,6 +67,11 @@ def needs_run_cell(notebook: Notebook) -> bool:
     return _read(notebook).is_never_run
 
 
+def step_names(notebook: Notebook) -> tuple[str, ...]:
+    """The steps of all flows of the notebook, in their order."""
+    return tuple(_read(notebook).cells)
+
+
 class _Reading:
     """One pass over the cells: what has been found so far."""
 
@@ -75,7 +80,7 @@ class _Reading:
         self._flows: dict[str, ParsedFlow] = {}
         self._current = DEFAULT_FLOW
         self._steps: dict[str, list[Step]] = {}
-        self._cells: dict[str, NotebookCell] = {}
+        self.cells: dict[str, NotebookCell] = {}
         self._names: dict[str, NotebookName] = {}
         self._run: set[str] = set()
 
@@ -107,7 +112,7 @@ class _Reading:
             notebook=self._notebook,
             definition=FlowDefinition(name=name, steps=steps, **(parsed.fields if parsed is not None else {})),
             surroundings=Surroundings(names=self._names),
-            cells={step.name: self._cells[step.name] for step in steps},
+            cells={step.name: self.cells[step.name] for step in steps},
             is_run=name in self._run,
         )
 
@@ -115,17 +120,17 @@ class _Reading:
         read = read_step_cell(cell.source)
         parsed = parse_step_line(read.line)
         try:
-            parse_python(read.text)
+            parse_python(read.source)
         except (SyntaxError, ValueError) as error:
             raise _not_python(error, cell, step=parsed.name) from None
         self._add(cell, parsed.step(source=read.source, raw=cell.source, cell_id=cell.id))
 
     def _add(self, cell: NotebookCell, step: Step) -> None:
-        other = self._cells.get(step.name)
+        other = self.cells.get(step.name)
         if other is not None:
             place = "twice in one cell" if other is cell else f"also defined by {other.where()}"
             raise InvalidStep(step.name, f"a step of this name is {place}.", "Rename one of them.")
-        self._cells[step.name] = cell
+        self.cells[step.name] = cell
         self._steps.setdefault(self._current, []).append(step)
 
     def _read_notebook_code(self, cell: NotebookCell) -> None:
@@ -185,8 +190,16 @@ class _Reading:
         name = str(options.pop("name", None) or function.name)
         first = min(decorator.lineno for decorator in function.decorator_list)
         text = "\n".join(source.splitlines()[first - 1 : function.end_lineno]) + "\n"
-        fields = step_fields(options)
-        self._add(cell, Step(name=name, kind=StepKind.FUNCTION, source=text, raw=text, cell_id=cell.id, **fields))
+        # Blank lines above it give it the line numbers of its cell.
+        step = Step(
+            name=name,
+            kind=StepKind.FUNCTION,
+            source="\n" * (first - 1) + text,
+            raw=text,
+            cell_id=cell.id,
+            **step_fields(options),
+        )
+        self._add(cell, step)
 
 
 def _functions_of(statement: ast.stmt) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

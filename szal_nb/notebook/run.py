@@ -15,6 +15,8 @@ from szal_nb.notebook.output import StepOutputs
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.refusal import shorten
 
+# If an interrupt was the beginning of a shutdown, the request for that comes within this time, in seconds.
+_SHUTDOWN_FOLLOWS_S = 0.2
 # How long a cell that was interrupted waits for its run to end, in seconds.
 _CANCEL_S = 2.0
 
@@ -45,7 +47,8 @@ class NotebookRun(RunHandle):
         try:
             await super().wait()
         except asyncio.CancelledError:
-            # A kernel that shuts down also cancels its cell; its run was interrupted, and can be resumed.
+            # Front ends interrupt a kernel before they shut it down or restart it: its run can then be resumed.
+            await asyncio.wait([self._task], timeout=_SHUTDOWN_FOLLOWS_S)
             if self.is_active and not self.snapshot.is_interrupted:
                 self.cancel("interrupted")
                 # The cell ends after the record: a headless run ends the kernel next.

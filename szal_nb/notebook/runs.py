@@ -22,6 +22,7 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
+from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
@@ -37,6 +38,7 @@ from szal_nb.store.runs import RunStore
 TICK_S = 0.1
 # How long a kernel that shuts down waits for its runs to record it, in seconds.
 LAST_WORDS_S = 2.0
+_NOTHING_TOLD = Headless()
 
 
 class Runs:
@@ -54,7 +56,8 @@ class Runs:
         self._stores: dict[Path, RunStore] = {}
         self._numbers = itertools.count(1)
         self._ticker: asyncio.Task[None] | None = None
-        self._is_first = True
+        # For the first run of a flow as a whole: what a cell executes at once on the way is not that.
+        self._told = session.headless
 
     def before_cell(self, _info: Any) -> None:
         """A cell is about to be executed: what has ended since gives its values now."""
@@ -63,11 +66,12 @@ class Runs:
 
     def start(self, parsed: ParsedRun) -> NotebookRun:
         """A new run of a flow, begun, with its picture under the cell; or the run that this kernel goes on with."""
-        if self._headless.resume is not None and self._is_first:
-            return self.resume(self._headless.resume, flow=parsed.flow, store=parsed.store)
+        told, self._told = self._told, _NOTHING_TOLD
+        if told.resume is not None:
+            return self.resume(told.resume, flow=parsed.flow, store=parsed.store)
         graph = self._ready_graph(parsed.flow)
         picture = self._picture(graph)
-        run = self._start(graph, parsed)
+        run = self._start(graph, parsed, told)
         self._follow(run, picture)
         return run
 
@@ -87,25 +91,29 @@ class Runs:
     def _begin(self, parsed: ParsedRun, flow: str, wish: Selection) -> NotebookRun:
         graph = self._ready_graph(flow)
         picture = self._picture(graph)
-        run = self._start(graph, parsed, wish)
+        run = self._start(graph, parsed, wish=wish)
         self._follow(run, picture)
         return run
 
-    def _start(self, graph: FlowGraph, parsed: ParsedRun, wish: Selection | None = None) -> NotebookRun:
+    def _start(
+        self, graph: FlowGraph, parsed: ParsedRun, told: Headless = _NOTHING_TOLD, wish: Selection | None = None
+    ) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
-        wish = wish or (self._is_first and self._headless.wish) or selection_of(parsed)
-        skipped = unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
+        chosen = selection_of(parsed)
+        # What the command line chose holds together with what the cell itself chooses.
+        skipped = unselected(graph, only=chosen.only, from_step=chosen.from_step, until=chosen.until)
+        wish = wish or told.wish or chosen
+        skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
         take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
-        run_id = self._headless.run_id if self._is_first else None
         run = start_run(
             graph,
             self._session.bodies(graph),
             inputs,
             surround,
-            run_id=run_id,
+            run_id=told.run_id,
             skipped=skipped,
             take=take,
             on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
@@ -113,7 +121,13 @@ class Runs:
         return self._adopt(run, outputs)
 
     def resume(
-        self, run_id: str | None, *, flow: str | None = None, store: str | None = None, force: bool = False
+        self,
+        run_id: str | None,
+        *,
+        flow: str | None = None,
+        store: str | None = None,
+        force: bool = False,
+        picture: Picture | None = None,
     ) -> NotebookRun:
         """A run that had stopped, going on in this kernel with exactly the steps that are missing."""
         record = self.store(store)
@@ -124,7 +138,6 @@ class Runs:
         )
         graph = self._ready_graph(flow or stored.flow)
         _check_unchanged(stored.id, record.graph(stored.id), graph)
-        picture = self._picture(graph)
         outputs = self._outputs(graph)
         live = {name: self._space[name] for name in graph.inputs if name in self._space}
         run = resume_run(
@@ -136,7 +149,8 @@ class Runs:
             force=force,
             on_plan=_say_plan,
         )
-        self._follow(self._adopt(run, outputs), picture)
+        shown = picture or self._picture(graph)
+        self._follow(self._adopt(run, outputs), shown, is_displayed=picture is not None)
         return self._runs[-1]
 
     def run_step(self, step: str) -> NotebookRun:
@@ -179,7 +193,14 @@ class Runs:
     def _outputs(self, graph: FlowGraph) -> StepOutputs:
         session = self._session
         steps = [node.step for node in graph.nodes]
-        return StepOutputs(self._publish, steps, session.homes(graph), session.shown, session.request())
+        return StepOutputs(
+            self._publish,
+            steps,
+            session.homes(graph),
+            session.shown,
+            session.request(),
+            is_attended=not session.waits(),
+        )
 
     def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:
         headless, saved = self._headless, self._session.saved()
@@ -200,7 +221,6 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
-        self._is_first = False
         # Runs hold their values; those that are done with are held by the notebook's own names only.
         self._runs = [*(other for other in self._runs if not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
@@ -218,13 +238,18 @@ class Runs:
             publish=self._publish,
             parent=dict(self._session.request()),
             display_id=f"szal-picture-{next(self._numbers)}",
-            start=self._start_again,
+            starter=self,
         )
 
-    def _start_again(self, picture: Picture) -> None:
+    def run_in(self, picture: Picture) -> None:
         """The button: a new run of the flow that the picture shows, as its cells are now."""
         run = self._start(self._ready_graph(picture.graph.flow.name), ParsedRun())
         self._follow(run, picture, is_displayed=True)
+
+    def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
+        """The button: the run that the picture shows goes on, with the steps as they are now."""
+        flow = picture.graph.flow.name
+        self.resume(run_id, flow=flow, store=str(store) if store is not None else None, picture=picture)
 
     def _follow(self, run: NotebookRun, picture: Picture, *, is_displayed: bool = False) -> None:
         run.picture = picture

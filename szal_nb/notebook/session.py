@@ -5,6 +5,7 @@ Made once, when the extension is loaded. Everything here runs on the kernel's ma
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 from szal_nb.analysis.graph import build_graph
 from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.api.fingerprints import fingerprinted
-from szal_nb.api.flow import function_step
+from szal_nb.api.options import function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.graph import FlowGraph, StepNode
@@ -116,7 +117,8 @@ class Session:
         """The step that a function makes, defined."""
         cell = self._cell()
         step = function_step(function, name, **options)
-        step = replace(step, raw=step.source, cell_id=cell.key if cell.has_id else None)
+        above = "\n" * (inspect.unwrap(function).__code__.co_firstlineno - 1)
+        step = replace(step, raw=step.source, source=above + step.source, cell_id=cell.key if cell.has_id else None)
         self.functions[step.name] = function
         return self._define(step, cell, lambda node, _: FunctionBody(node, function))  # type: ignore[arg-type]
 

@@ -108,6 +108,7 @@ class StepShell:
                 caught.presenter.show(caught, value)
         finally:
             CURRENT.reset(token)
+            caught.take(close=True)
         if args.output:
             self.user_ns[args.output] = _as_captured(caught)
 

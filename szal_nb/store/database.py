@@ -18,8 +18,8 @@ from szal_nb.store.schema import VERSION, check_connection, check_header, migrat
 
 _BUSY_TIMEOUT_MS = 30_000
 _WAL_LIMIT_BYTES = 64 * 2**20
-# Every small commit writes half a dozen pages, mostly the same ones: seldom is cheaper, and 32 MB of WAL stay.
-_CHECKPOINT_PAGES = 8000
+# Every small commit writes half a dozen pages, mostly the same ones: seldom is cheaper, and the WAL stays at 16 MB.
+_CHECKPOINT_PAGES = 4000
 
 
 class Durability(StrEnum):

@@ -100,9 +100,9 @@ class ValueFiles:
         try:
             for chunk in _chunks(parts):
                 digest.update(chunk)
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(fd, view) :]
+                rest = chunk
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
             if self._is_synced:
                 os.fsync(fd)
         finally:
@@ -119,12 +119,17 @@ def _is_touched(path: Path) -> bool:
     return True
 
 
-def _chunks(parts: Iterable[Buffer]) -> Iterator[bytes]:
-    # Copied piece by piece: a body that goes on changing an array cannot make hash and content disagree.
+def _chunks(parts: Iterable[Buffer]) -> Iterator[memoryview]:
+    """The parts piece by piece, each valid until the next is asked for."""
+    # Copied, so that a body that goes on changing an array cannot make hash and content disagree; always into the
+    # same memory, because fresh memory for each piece costs as much as the hash.
+    copy = memoryview(bytearray(_CHUNK))
     for part in parts:
         view = memoryview(part).cast("B")
         for start in range(0, len(view), _CHUNK):
-            yield bytes(view[start : start + _CHUNK])
+            piece = view[start : start + _CHUNK]
+            copy[: len(piece)] = piece
+            yield copy[: len(piece)]
 
 
 def make_private_folder(folder: Path) -> bool:

@@ -44,8 +44,8 @@ class Identities:
 
     def object_of(self, token: str) -> object | None:
         """The living object of this token; None if there is none."""
-        with self._lock:
-            return next((alive() for alive, known in self._by_id.values() if known == token), None)
+        # A copy, because the garbage collector may take entries out at any moment.
+        return next((alive() for alive, known in list(self._by_id.values()) if known == token), None)
 
     def clear(self) -> None:
         """Forgets all, and lets the objects go."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -38,6 +39,28 @@ def notebook_class(name: str) -> NoReturn:
     raise UnknownClassError(name)
 
 
+def _owner(array: Any) -> Any:
+    """The array whose memory this one looks into; None for all else, and for arrays with memory of their own."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(array) is not numpy.ndarray or array.dtype.hasobject:
+        return None
+    owner = array
+    while isinstance(owner.base, numpy.ndarray):
+        owner = owner.base
+    return None if owner is array else owner
+
+
+def _view(owner: Any, dtype: Any, shape: Any, strides: Any, offset: int, is_writeable: bool) -> Any:  # noqa: FBT001 called by pickle
+    import numpy as np  # late: heavy
+
+    memory = np.asarray(owner)
+    memory = memory.reshape(-1) if memory.flags.c_contiguous else memory.T.reshape(-1)
+    view = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
+    if not is_writeable:
+        view.flags.writeable = False
+    return view
+
+
 class _Limited(io.BytesIO):
     def __init__(self, limit: int | None) -> None:
         super().__init__()
@@ -50,14 +73,18 @@ class _Limited(io.BytesIO):
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, *, is_class: bool) -> None:
+    def __init__(self, file: io.BytesIO, *, is_class: bool, shared_memory: Collection[int] = ()) -> None:
         super().__init__(file, protocol=5)
+        self._shared_memory = shared_memory
         self._is_class = is_class
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):
             if not self._is_class and obj.__module__ == _NOTEBOOK and "<locals>" not in obj.__qualname__:
                 return notebook_class, (obj.__qualname__,)
+        elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
+            offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+            return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
         elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
             # cloudpickle would read the file and store its text.
             raise pickle.PicklingError("it holds an open file")
@@ -88,7 +115,9 @@ class _Unpickler(pickle.Unpickler):
 def dump(value: object, *, limit: int | None = None) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
     file = _Limited(limit)
-    _Pickler(file, is_class=isinstance(value, type)).dump(value)
+    _Pickler(file, is_class=isinstance(value, type), shared_memory=getattr(value, "shared_memory", None) or ()).dump(
+        value
+    )
     return file.getvalue()
 
 

@@ -54,7 +54,7 @@ class Keeper:
         self._codecs = codecs
         self._files = files
         self._identities = identities
-        # Whether bytes hold a secret; may be set at any time.
+        # Whether bytes hold a secret; may be set at any time. It may be false while there are no secrets.
         self.forbidden = forbidden
         self._lock = threading.Lock()
         self._parked: dict[_Place, dict[str, Parked]] = {}
@@ -147,7 +147,7 @@ class Keeper:
 
     def _holds_secret(self, encoded: Encoded) -> bool:
         forbidden = self.forbidden
-        if forbidden is None:
+        if not forbidden:
             return False
         return any(forbidden(piece) for part in (*encoded.parts, encoded.text) for piece in _pieces(part))
 

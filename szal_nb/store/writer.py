@@ -120,8 +120,8 @@ class Writer:
         durability: Durability,
         *,
         journal_mode: str = "WAL",
-        heartbeat: Callable[[sqlite3.Connection], None] | None = None,
-        beat_s: float = 12.0,
+        heartbeat: Callable[[sqlite3.Connection], None],
+        beat_s: float,
     ) -> None:
         self._path = path
         self._lock = lock
@@ -181,6 +181,7 @@ class Writer:
                 self._thread.start()
 
     def _run(self) -> None:
+        beat: Job[object] = Job(self._heartbeat)
         next_beat = time.monotonic() + self._beat_s
         is_open = True
         while is_open:
@@ -198,9 +199,8 @@ class Writer:
                 pass
             if entries:
                 self._settle(self._commit(entries))
-            if self._heartbeat is not None and time.monotonic() >= next_beat:
+            if time.monotonic() >= next_beat:
                 # A beat that fails is not an error of anybody: the next one may pass, and the lease is long.
-                beat: Job[object] = Job(self._heartbeat)
                 self._commit([(beat, _InThread(Future()))])
                 next_beat = time.monotonic() + self._beat_s
             del entries

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from szal_nb.errors import RunError
 
 ACTIONS = ("run", "pause", "resume", "cancel", "retry", "approve", "reject", "fork")
-QUESTIONS = ("details", "history", "sync", "ping")
-NEEDS_STEP = frozenset({"retry", "approve", "reject", "fork", "details"})
+QUESTIONS = ("details", "log", "history", "sync", "ping")
+NEEDS_STEP = frozenset({"retry", "approve", "reject", "fork", "details", "log"})
 
 _VALUE_CHARS = 65_536
 _ID_LIMIT = 2**53

@@ -16,9 +16,9 @@ import traitlets
 
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunSnapshot
+from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.widget.command import ACTIONS, Command, CommandRefused, parse_command
-from szal_nb.widget.history import history_view, timeline_view
+from szal_nb.widget.history import Frames, log_view, timeline_view
 from szal_nb.widget.svg import render_svg, render_text
 from szal_nb.widget.view import JsonObject, details_view, graph_view, run_view, states_text, states_view, step_facts
 
@@ -38,6 +38,11 @@ class Loop(Protocol):
 
     def call_soon_threadsafe(self, callback: Callable[..., object], /, *args: Any) -> object:
         """Calls back on the loop soon; from any thread."""
+
+
+def _mark_of(step: StepSnapshot) -> tuple[object, ...]:
+    """What changes whenever the facts of a step do."""
+    return (step.state, len(step.attempts), step.retry_at, step.reason, step.done, step.total, step.note)
 
 
 class DagWidget(anywidget.AnyWidget):
@@ -76,6 +81,7 @@ class DagWidget(anywidget.AnyWidget):
         self._on_command = on_command
         self._details = details
         self._history = history
+        self._frames = Frames(graph)
         self._loop = loop
         self._clock = clock
         self._is_crashed = is_crashed
@@ -105,13 +111,24 @@ class DagWidget(anywidget.AnyWidget):
         )
         return {"graph": graph_view(self._flow_graph), "run": run}
 
+    def draw(self, graph: FlowGraph) -> None:
+        """Draws another flow from now on, or this one as it has become; `show` what there is of a run of it."""
+        self._flow_graph = graph
+        self._snapshot, self._run_id, self._watched = None, None, None
+        self._marks = [None] * len(graph.nodes)
+        self._frames = Frames(graph)
+        self.facts["steps"].clear()
+        self.graph = graph_view(graph)
+        self._flush()
+
     def show(self, snapshot: RunSnapshot | None, *, run_id: str | None = None, is_crashed: bool = False) -> None:
         """Draws `snapshot`, which may go on changing: what it says when the frame is sent is shown.
 
         On the loop. At most 20 messages a second go out; the state that ends a run is sent at once.
         """
         self._snapshot = snapshot
-        self._run_id = run_id or self._run_id
+        if run_id is not None and run_id != self._run_id:
+            self._run_id, self._frames = run_id, Frames(self._flow_graph)
         self._is_crashed = is_crashed
         if self._loop is None or (snapshot is not None and snapshot.state.is_final):
             self._flush()
@@ -148,7 +165,7 @@ class DagWidget(anywidget.AnyWidget):
         kept = self.facts["steps"]
         for number, node in enumerate(self._flow_graph.nodes):
             step = steps.get(node.step.name)
-            mark = None if step is None else (step.state, len(step.attempts), step.retry_at, step.reason)
+            mark = None if step is None else _mark_of(step)
             if mark != self._marks[number]:
                 self._marks[number] = mark
                 facts = step_facts(step) if step is not None else {}
@@ -179,16 +196,24 @@ class DagWidget(anywidget.AnyWidget):
                     self._watched = command.step
                     self._send_details(str(command.step), command.message_id)
                 case "history":
-                    self._send_history(command.message_id)
+                    self._send_history(command)
+                case "log":
+                    pieces = log_view(self._history() if self._history else (), str(command.step))
+                    self.send({"type": "log", "id": command.message_id, "step": command.step, "pieces": pieces})
                 case _ if self._on_command is not None:
                     self._on_command(command.as_dict())
         except Exception as error:  # noqa: BLE001 - whatever the owner says to it belongs at the button
             self.send({"type": "refused", "id": command.message_id, "text": str(error) or type(error).__name__})
 
-    def _send_history(self, message_id: int | None) -> None:
+    def _send_history(self, command: Command) -> None:
+        """All attempts, and the frames from number `value` on: a front end that follows a run asks for the new ones."""
+        if self._history is not None:
+            self._frames.take(self._history())
+        frames = self._frames.frames
+        first = command.value if isinstance(command.value, int) and 0 <= command.value <= len(frames) else 0
         attempts = timeline_view(self._flow_graph, self._snapshot)
-        frames = history_view(self._flow_graph, self._history())["frames"] if self._history else []
-        self.send({"type": "history", "id": message_id, "attempts": attempts, "frames": frames})
+        content = {"type": "history", "id": command.message_id, "run": self._run_id, "first": first}
+        self.send({**content, "attempts": attempts, "frames": frames[first:]})
 
     def _send_details(self, step: str, message_id: int | None) -> None:
         if self._loop is not None:

@@ -12,10 +12,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from szal_nb.model.event import Event
+from szal_nb.model.event import Event, StepOutput
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
-from szal_nb.widget.history import history_view, outputs_of, timeline_view
+from szal_nb.widget.history import history_view, log_view, timeline_view
 from szal_nb.widget.svg import render_svg, render_text
 from szal_nb.widget.view import JsonObject, details_view, view_state
 
@@ -63,11 +63,16 @@ def render_report(
 
 def _data(graph: FlowGraph, events: Sequence[Event], view: JsonObject) -> JsonObject:
     snapshot = fold(events)
-    outputs = outputs_of(events)
+    shown: dict[str, list[Event]] = {}
+    for event in events:
+        if isinstance(event, StepOutput):
+            shown.setdefault(event.step, []).append(event)
+    logs = {name: log_view(found, name) for name, found in shown.items()}
     details = {}
     for node, drawn in zip(graph.nodes, view["graph"]["nodes"], strict=True):
         name = node.step.name
-        details[name] = details_view(graph, snapshot, name, outputs.get(name, ()))
+        # What it showed is in `logs`, with the moments.
+        details[name] = details_view(graph, snapshot, name)
         if drawn["source"] == details[name]["source"]:
             del details[name]["source"]
     return {
@@ -75,6 +80,7 @@ def _data(graph: FlowGraph, events: Sequence[Event], view: JsonObject) -> JsonOb
         **history_view(graph, events),
         "timeline": timeline_view(graph, snapshot),
         "details": details,
+        "logs": logs,
     }
 
 

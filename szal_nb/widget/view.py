@@ -35,7 +35,7 @@ _SOURCE_CHARS = 20_000
 _ALL_SOURCES_CHARS = 1_000_000
 _LINE_CHARS = 300
 _VALUES_SHOWN = 8
-_LOG_CHARS = 200_000
+LOG_CHARS = 200_000
 
 
 def view_state(
@@ -166,6 +166,9 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "retry_at": _ms(step.retry_at),
         "values": [value_view(value) for value in _shown_values(step.values)],
         "more_values": max(0, len(step.values) - _VALUES_SHOWN),
+        "done": step.done,
+        "total": step.total,
+        "note": _cut(step.note, _LINE_CHARS),
         "rebuilds": any(value.live and value.needed for value in step.values),
     }
     facts.update({key: value for key, value in optional.items() if value})
@@ -344,7 +347,7 @@ def _error_view(error: ErrorInfo) -> JsonObject:
     return {
         "type": _cut(error.type, 200),
         "message": _cut(error.message, _SOURCE_CHARS),
-        "traceback": error.traceback[-_LOG_CHARS:],
+        "traceback": error.traceback[-LOG_CHARS:],
         "line": error.line,
     }
 
@@ -355,12 +358,17 @@ def _outputs_view(outputs: Sequence[Output]) -> list[JsonObject]:
     for output in outputs:
         if output.type == "stream":
             if views and views[-1]["type"] == "stream" and views[-1]["name"] == output.name:
-                views[-1]["text"] = (views[-1]["text"] + output.text)[-_LOG_CHARS:]
-            else:
-                views.append({"type": "stream", "name": output.name, "text": output.text[-_LOG_CHARS:]})
-        else:
-            views.append({"type": output.type, "data": dict(output.data)})
+                views[-1]["text"] = (views[-1]["text"] + output.text)[-LOG_CHARS:]
+                continue
+        views.append(output_view(output))
     return views
+
+
+def output_view(output: Output) -> JsonObject:
+    """One thing that a step showed: text of a stream, or a mimebundle."""
+    if output.type == "stream":
+        return {"type": "stream", "name": output.name, "text": output.text[-LOG_CHARS:]}
+    return {"type": output.type, "data": dict(output.data)}
 
 
 def _shown_values(values: Sequence[ValueRef]) -> list[ValueRef]:

@@ -81,6 +81,10 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
         return f"{said[0]} · {one_line(facts['error'], 80)}"
     if facts.get("attempts", 0) > 1:
         said.append(f"try {facts['attempts']}")
+    if state == "running" and "done" in facts:
+        said.append(f"{int(facts['done']):,}" + (f" of {int(facts['total']):,}" if "total" in facts else ""))
+    if state == "running" and "note" in facts:
+        said.append(one_line(facts["note"], 60))
     values = facts.get("values", ())
     shaped = [value["shape"] for value in values if value.get("shape")]
     size = sum(value["size"] for value in values)

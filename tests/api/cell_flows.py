@@ -105,7 +105,11 @@ class _Watched(CellBody):
 def everything(run: RunHandle) -> dict[str, Any]:
     """What each step has put down, and what the names of the run hold in the end; only what can be compared."""
     recorded = {
-        name: {ref.name: ref.hash for ref in step.values if ref.live is None and ref.format != "pickle"}
+        name: {
+            ref.name: ref.hash
+            for ref in step.values
+            if ref.live is None and ref.format != "pickle" and not ref.name.startswith("<")
+        }
         for name, step in run.snapshot.steps.items()
     }
     values = {name: run.values[name] for name in run.names()}

@@ -133,7 +133,8 @@ def test_names_that_were_one_object_stay_one_object(store):
     assert again.values.x is again.values.y
 
     untouched = flow.run(store, reuse=fresh.id)
-    assert (flow.deeds, untouched.values.y) == ([], [1, 3])
+    assert everything(untouched) == everything(fresh)
+    assert untouched.values.x is untouched.values.y
 
 
 def test_code_that_uses_names_that_cannot_be_known_is_never_reused(store):
@@ -289,7 +290,7 @@ def programs(draw):
 NOTEBOOK = "import random\nk = {k}\ndef helper(n):\n    return n + {h}\n"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(programs(), st.data())
 def test_reuse_never_changes_the_answer(cells, data):
     """What a run that reuses gives is what running all of it gives, after any edits."""

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from szal_nb.model.duration import format_duration
+from szal_nb.model.event import StepOutput
 from szal_nb.model.state import StepState, fold
+from szal_nb.model.value import Output
 from szal_nb.widget.command import ACTIONS, QUESTIONS
-from szal_nb.widget.history import history_view, timeline_view
+from szal_nb.widget.history import history_view, log_view, timeline_view
 from szal_nb.widget.layout import place
 from szal_nb.widget.svg import ICONS
 from szal_nb.widget.view import STATE_CODES, details_view, view_state
@@ -52,6 +54,9 @@ FACTS = (
     ("skipped", {"reason": "load failed"}),
     ("cancelled", {"attempts": 1, "started": T0, "ended": T0 + 2}),
     ("rolled_back", {}),
+    ("running", {"started": T0, "done": 417.9, "total": 1000, "note": "reading"}),
+    ("running", {"started": T0, "done": 3}),
+    ("completed", {"started": T0, "ended": T0 + 1, "done": 1000, "total": 1000}),
 )
 LINES = (
     "plain",
@@ -109,6 +114,12 @@ def sales_details() -> object:
     return {node.step.name: details_view(sales(), sales_run(), node.step.name, OUTPUTS) for node in sales().nodes}
 
 
+def sales_log() -> object:
+    first = StepOutput(at=T0 + 1, step="load", attempt=1, items=(Output(type="stream", name="stdout", text="old\n"),))
+    said = [StepOutput(at=T0 + 3 + n / 10, step="load", attempt=2, items=(item,)) for n, item in enumerate(OUTPUTS)]
+    return log_view((*SALES_EVENTS[:3], first, *SALES_EVENTS[3:5], *said, *SALES_EVENTS[5:]), "load")
+
+
 def sales_history() -> object:
     graph = sales()
     ends = (0, 1, 4, 5, 10, len(SALES_EVENTS))
@@ -134,6 +145,7 @@ CONTRACTS = {
     "sales_crashed": lambda: view_state(sales(), sales_run(10), run_id=RUN_ID, is_crashed=True, now=NOW),
     "sales_details": sales_details,
     "sales_history": sales_history,
+    "sales_log": sales_log,
 }
 
 

@@ -21,10 +21,14 @@ from szal_nb.engine.signal import (
     EvaluateCondition,
     Pause,
     RetryDue,
+    RollbackEnded,
     SetTimer,
     Signal,
     StartAttempt,
+    StartRollback,
     Unpause,
+    Wake,
+    WakeAfter,
 )
 from szal_nb.model.event import Event
 from szal_nb.model.flow import FlowDefinition
@@ -65,6 +69,8 @@ class Simulation:
     timers: list[tuple[float, SetTimer]] = field(default_factory=list)
     conditions: list[int] = field(default_factory=list)
     told_to_end: set[int] = field(default_factory=set)
+    undoing: list[tuple[int, int]] = field(default_factory=list)
+    wakes: list[float] = field(default_factory=list)
     is_ended: bool = False
     most_at_once: int = 0
 
@@ -83,6 +89,10 @@ class Simulation:
                     self.told_to_end.add(action.step)
                 case EvaluateCondition():
                     self.conditions.append(action.step)
+                case StartRollback():
+                    self.undoing.append((action.step, action.attempt))
+                case WakeAfter():
+                    self.wakes.append(self.at + action.delay_s)
                 case EndRun():
                     self.is_ended = True
         self.most_at_once = max(self.most_at_once, len(self.running))
@@ -109,6 +119,16 @@ class Simulation:
     def end_cancelled(self, name: str) -> None:
         step, attempt = self._take(name)
         self.tell(lambda at: AttemptCancelled(at, step, attempt))
+
+    def undo(self, *, fails: bool = False) -> None:
+        step, attempt = self.undoing.pop(0)
+        self.tell(lambda at: RollbackEnded(at, step, attempt, BOOM if fails else None))
+
+    def wake(self) -> None:
+        due = min(self.wakes)
+        self.wakes.remove(due)
+        self.at = max(self.at, due - 1)
+        self.tell(Wake)
 
     def answer_condition(self, name: str, *, holds: bool = True, error: ErrorInfo | None = None) -> None:
         index = self.machine.index[name]
@@ -169,6 +189,10 @@ def simulate(graph: FlowGraph, *, fails: Iterable[str] = (), seed: int = 0, **ma
         elif run.running:
             name = run.machine.names[chance.choice(run.running)[0]]
             (run.fail if name in broken else run.complete)(name)
+        elif run.undoing:
+            run.undo()
+        elif run.wakes:
+            run.wake()
         else:
             run.fire_timer()
     return run

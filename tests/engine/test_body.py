@@ -142,3 +142,22 @@ def test_sys_exit_leaves_the_body_as_an_exception():
     with pytest.raises(SystemExit):
         cell("import sys; sys.exit(3)").call({})
     assert sys.modules
+
+
+def test_a_name_changed_in_place_is_given_again():
+    node = StepNode(step=Step(name="s"), gives=("n",), changes=("xs",))
+    body = CellBody(node, compile_cell("xs.append(2)\nn = len(xs)", "<cell>"), {}, {})
+    xs = [1]
+
+    given = body.call({"xs": xs})
+    assert (given["n"], given["xs"]) == (2, [1, 2])
+    assert given["xs"] is xs
+
+
+def test_a_function_that_changes_its_argument_gives_it_again():
+    def extend(xs):
+        xs.append(2)
+
+    body = FunctionBody(StepNode(step=Step(name="extend"), gives=("extend",), changes=("xs",)), extend)
+
+    assert body.call({"xs": [1]}) == {"xs": [1, 2], "extend": None}

@@ -59,6 +59,8 @@ class FakeJournal:
     def load(self, ref):
         raise AssertionError("nothing was kept")
 
+    load_fresh = load
+
 
 def runner_of(graph, functions, **more):
     loop = asyncio.get_running_loop()

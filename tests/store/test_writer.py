@@ -27,7 +27,7 @@ def writer(tmp_path):
     path = tmp_path / "runs.db"
     lock = FileLock(lock_path(path))
     prepare(path, lock)
-    writer = Writer(path, lock, Durability.FAST)
+    writer = Writer(path, lock, Durability.FAST, heartbeat=lambda _: None, beat_s=60)
     writer.write_sync(Job(lambda connection: connection.execute("CREATE TABLE t (x INTEGER UNIQUE)") and None))
     yield writer
     writer.close()
@@ -46,6 +46,27 @@ def contents(writer):
 def test_a_write_gives_its_result_after_the_commit(writer):
     assert writer.write_sync(insert(1)) == 1
     assert contents(writer) == [1]
+
+
+def test_the_heart_beats_while_nothing_is_written_and_survives_a_beat_that_fails(tmp_path):
+    path = tmp_path / "runs.db"
+    lock = FileLock(lock_path(path))
+    prepare(path, lock)
+    beats, enough = [], threading.Event()
+
+    def beat(connection):
+        beats.append(threading.current_thread().name)
+        if len(beats) == 3:
+            enough.set()
+        connection.execute("SELECT * FROM nothing" if len(beats) == 1 else "SELECT 1")
+
+    writer = Writer(path, lock, Durability.FAST, heartbeat=beat, beat_s=0.005)
+    writer.write_sync(Job(lambda _: None))
+
+    assert enough.wait(30)
+    writer.close()
+    lock.close()
+    assert set(beats) == {"szal-store-writer"}
 
 
 async def test_what_waits_is_joined_into_one_transaction(writer):

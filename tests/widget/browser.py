@@ -41,7 +41,8 @@ const answer = (message) => {
   emit("msg:custom", { type: "ack", id: message.id, action: message.action });
   const details = data.details[message.step];
   if (message.action === "details" && details) emit("msg:custom", { type: "details", id: message.id, step: message.step, details });
-  if (message.action === "history") emit("msg:custom", { type: "history", id: message.id, attempts: data.timeline, frames: data.frames });
+  if (message.action === "history") emit("msg:custom", { type: "history", id: message.id, run: traits.run.run, first: 0, attempts: data.timeline, frames: data.frames });
+  if (message.action === "log") emit("msg:custom", { type: "log", id: message.id, step: message.step, pieces: data.logs?.[message.step] ?? [] });
 };
 window.sent = [];
 window.isDead = false;

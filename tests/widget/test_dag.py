@@ -223,6 +223,22 @@ def test_details_are_sent_when_asked_for_and_again_while_their_step_runs(loop):
     assert asked == ["load", "load"]
 
 
+def test_the_timeline_is_sent_when_asked_for_and_frames_where_there_is_a_record(loop):
+    def asked_of(widget):
+        widget.show(sales_run())
+        widget._handle_custom_msg({"action": "history", "id": 4}, [])
+        loop.run_calls()
+        return custom(widget)[-1]
+
+    with_record = asked_of(SpiedWidget(sales(), loop=loop, history=lambda: SALES_EVENTS))
+    without = asked_of(SpiedWidget(sales(), loop=loop))
+
+    assert (with_record["type"], with_record["id"]) == ("history", 4)
+    assert len(with_record["frames"]) == len(SALES_EVENTS)
+    assert len(with_record["attempts"]) == len(without["attempts"]) == 6
+    assert without["frames"] == []
+
+
 def test_without_somebody_to_obey_there_are_no_buttons(loop):
     assert DagWidget(sales(), loop=loop).actions == []
 

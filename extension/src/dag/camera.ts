@@ -10,6 +10,15 @@ const MOST_ZOOM = 2;
 const READING_ZOOM = 0.9;
 const PAD = 16;
 
+/** What the window shows: a point of the drawing is at `x + zoom * its x` in it. */
+export interface View {
+  x: number;
+  y: number;
+  zoom: number;
+  width: number;
+  height: number;
+}
+
 export class Camera {
   /** What lies over the right side of the window, in pixels. */
   covered = 0;
@@ -22,9 +31,14 @@ export class Camera {
   constructor(
     private readonly window: HTMLElement,
     private readonly world: HTMLElement,
-    private readonly zoomed: (zoom: number) => void,
+    private readonly moved: (zoom: number) => void,
   ) {
     this.listen();
+  }
+
+  get view(): View {
+    const { clientWidth: width, clientHeight: height } = this.window;
+    return { x: this.x, y: this.y, zoom: this.zoom, width, height };
   }
 
   fit(wide: number, high: number): void {
@@ -85,7 +99,7 @@ export class Camera {
 
   private apply(): void {
     this.world.style.transform = `translate(${this.x.toFixed(2)}px,${this.y.toFixed(2)}px) scale(${this.zoom.toFixed(4)})`;
-    this.zoomed(this.zoom);
+    this.moved(this.zoom);
   }
 
   private listen(): void {

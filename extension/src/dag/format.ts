@@ -85,6 +85,9 @@ export function factLine(state: StepState, facts: Facts): string {
   const said = [state === "completed" && facts.origin ? facts.origin : stateWord(state)];
   if (state === "failed" && facts.error) return `${said[0]} · ${oneLine(facts.error, 80)}`;
   if ((facts.attempts ?? 0) > 1) said.push(`try ${facts.attempts}`);
+  if (state === "running" && facts.done !== undefined)
+    said.push(count(facts.done) + (facts.total === undefined ? "" : ` of ${count(facts.total)}`));
+  if (state === "running" && facts.note) said.push(oneLine(facts.note, 60));
   const values = facts.values ?? [];
   const shaped = values.find((value) => value.shape?.length);
   const size = values.reduce((sum, value) => sum + value.size, 0);
@@ -93,3 +96,5 @@ export function factLine(state: StepState, facts: Facts): string {
   if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
   return said.join(" · ");
 }
+
+const count = (amount: number): string => Math.floor(amount).toLocaleString("en-US");

@@ -12,7 +12,7 @@ const RUN_ACTIONS: readonly { action: Action; label: string }[] = [
   { action: "cancel", label: "Cancel" },
 ];
 
-export type Tool = "search" | "timeline" | "zoom_out" | "zoom_in" | "fit" | "turn";
+export type Tool = "search" | "group" | "timeline" | "zoom_out" | "zoom_in" | "fit" | "turn";
 
 export interface HeaderEvents {
   act(action: Action): void;
@@ -57,6 +57,7 @@ export class Header {
       ["zoom_out", "Zoom out (-)"],
       ["zoom_in", "Zoom in (+)"],
       ["fit", "Show all (0)"],
+      ["group", "Group steps by their tags (g)"],
       ["turn", "Turn: left to right, or top to bottom (t)"],
       ["timeline", "Timeline (l)"],
     ];
@@ -112,6 +113,12 @@ export class Header {
   press(tool: Tool, isPressed: boolean): void {
     const button = this.node.querySelector(`[data-tool="${tool}"]`);
     if (button) setAttribute(button, "aria-pressed", String(isPressed));
+  }
+
+  /** Shows a view's button only where it has something to do. */
+  allow(tool: Tool, isAllowed: boolean): void {
+    const button = this.node.querySelector<HTMLElement>(`[data-tool="${tool}"]`);
+    if (button) button.hidden = !isAllowed;
   }
 
   button(action: Action): HTMLButtonElement | undefined {

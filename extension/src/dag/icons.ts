@@ -32,6 +32,7 @@ export const TOOL_ICONS = {
   turn: "M3 5.5h9.5M9.5 2.5l3 3l-3 3M8 13.5v-3M5.5 11l2.5 2.5l2.5-2.5",
   search: "M7 2.8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 1 0 0-8.4M10.2 10.2L13.5 13.5",
   close: STATE_ICONS.failed,
+  group: "M2.5 6.5h8v7h-8ZM5.5 6.5v-3.5h8v7h-3",
   timeline: "M2.5 4h6M5.5 8h7M9.5 12h4",
 };
 

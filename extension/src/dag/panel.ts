@@ -3,13 +3,17 @@ import { ansiText } from "./ansi";
 import { html, setAttribute, setText } from "./dom";
 import { factLine, formatDuration, formatValue, oneLine, stateWord, timeSpent } from "./format";
 import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
+import { Log, outputsAt } from "./log";
 import { richOutput } from "./output";
 import { pythonCode } from "./python";
 import {
   type Action,
+  type Attempt,
   type Details,
   type Graph,
   type GraphEdge,
+  type LogPiece,
+  type Output,
   type Picture,
   type StepState,
   stateOf,
@@ -40,10 +44,12 @@ export class Panel {
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private readonly tabs = new Map<Tab, HTMLButtonElement>();
   private readonly body = html("div", { class: "szal-panel-body", role: "tabpanel", tabindex: 0 });
-  /** In the past only what frames tell is true; details are those of the present. */
-  isPast = false;
+  /** The moment that is shown, if it is not the present: what details tell of later is not shown. */
+  past: number | null = null;
+  private readonly log = new Log();
+  private pieces: readonly LogPiece[] | null = null;
   private tab: Tab = "Result";
-  private step = -1;
+  step = -1;
   private picture: Picture | null = null;
   private newest: Details | null = null;
   private shown: unknown[] = [];
@@ -97,10 +103,14 @@ export class Panel {
     return this.step >= 0;
   }
 
+  get lacksLog(): boolean {
+    return this.pieces === null;
+  }
+
   open(step: number, picture: Picture, now: number): void {
     const isOther = step !== this.step;
     this.step = step;
-    if (isOther) this.newest = null;
+    if (isOther) this.forget();
     this.node.hidden = false;
     this.shown = [];
     this.update(picture, now);
@@ -109,14 +119,26 @@ export class Panel {
 
   close(): void {
     this.step = -1;
-    this.newest = null;
+    this.forget();
     this.node.hidden = true;
+  }
+
+  private forget(): void {
+    this.newest = this.pieces = null;
+    this.log.restart();
   }
 
   setDetails(details: Details): void {
     const node = this.picture?.graph.nodes[this.step];
     if (node?.name !== details.step) return;
     this.newest = details;
+    this.fill();
+  }
+
+  /** All that the step showed with the moments of it, for the past. */
+  setLog(step: string, pieces: readonly LogPiece[]): void {
+    if (this.picture?.graph.nodes[this.step]?.name !== step) return;
+    this.pieces = pieces;
     this.fill();
   }
 
@@ -141,8 +163,26 @@ export class Panel {
     setText(this.fact, [factLine(state, facts), timeSpent(state, facts, now)].filter(Boolean).join(" · "));
   }
 
+  /** What is known of the present; null in the past. */
   private get details(): Details | null {
-    return this.isPast ? null : this.newest;
+    return this.past === null ? this.newest : null;
+  }
+
+  private get outputs(): readonly Output[] | null {
+    if (this.past === null) return this.newest?.outputs ?? null;
+    return this.pieces && outputsAt(this.pieces, this.past);
+  }
+
+  private get tries(): readonly Attempt[] | null {
+    const { past } = this;
+    if (past === null || !this.newest) return this.newest?.attempts ?? null;
+    return this.newest.attempts
+      .filter((attempt) => attempt.started <= past)
+      .map((attempt) =>
+        attempt.ended !== null && attempt.ended <= past
+          ? attempt
+          : { ...attempt, state: "running", ended: null, error: null },
+      );
   }
 
   button(action: Action): HTMLButtonElement | undefined {
@@ -174,12 +214,22 @@ export class Panel {
     }
     // Rebuilding what did not change would take the reader's selection and place away.
     const state = stateOf(picture.run, this.step);
-    const shown = [this.tab, this.step, state, picture.facts[this.step], this.details, picture.graph];
+    const shown = [
+      this.tab,
+      this.step,
+      state,
+      picture.facts[this.step],
+      this.newest,
+      this.pieces,
+      this.past,
+      picture.graph,
+    ];
     if (shown.every((part, at) => part === this.shown[at]) && shown.length === this.shown.length) return;
     this.shown = shown;
-    const isAtEnd = this.body.scrollHeight - this.body.scrollTop - this.body.clientHeight < 24;
-    this.body.replaceChildren(...this.content(picture, state));
-    if (this.tab === "Log" && isAtEnd) this.body.scrollTop = this.body.scrollHeight;
+    const parts = this.content(picture, state);
+    if (parts.length === 1 && parts[0] === this.body.firstChild) return;
+    this.body.replaceChildren(...parts);
+    if (this.tab === "Log") this.log.shown();
   }
 
   private content(picture: Picture, state: StepState): Node[] {
@@ -189,13 +239,13 @@ export class Panel {
       case "Code":
         return [
           pythonCode(
-            this.details?.source ?? picture.graph.nodes[this.step]!.source ?? "",
+            this.newest?.source ?? picture.graph.nodes[this.step]!.source ?? "",
             this.details?.error?.line ?? null,
           ),
           ...this.flags(picture.graph),
         ];
       case "Log":
-        return this.log();
+        return this.logged();
       case "Attempts":
         return this.attempts();
       case "Why":
@@ -221,7 +271,7 @@ export class Panel {
         ),
       );
     else if (facts.error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, facts.error));
-    const rich = (this.details?.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
+    const rich = (this.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
     parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
     const values = this.details?.values ?? facts.values ?? [];
     if (values.length) {
@@ -261,42 +311,27 @@ export class Panel {
       : [];
   }
 
-  private log(): Node[] {
-    const streams = (this.details?.outputs ?? []).filter((output) => output.type === "stream");
-    if (!streams.length)
-      return [html("p", { class: "szal-quiet" }, this.details ? "Nothing was printed." : this.missing("The log"))];
-    return [
-      html(
-        "div",
-        { class: "szal-log" },
-        ...streams.map((output) =>
-          html("pre", { class: output.name === "stderr" ? "is-stderr" : "" }, ansiText(output.text)),
-        ),
-      ),
-    ];
+  private logged(): Node[] {
+    const { outputs } = this;
+    if (!outputs?.some((output) => output.type === "stream"))
+      return [html("p", { class: "szal-quiet" }, outputs ? "Nothing was printed." : "The log comes from the kernel.")];
+    this.log.update(outputs);
+    return [this.log.node];
   }
 
   private attempts(): Node[] {
-    const attempts = this.details?.attempts ?? [];
-    if (!attempts.length)
-      return [
-        html("p", { class: "szal-quiet" }, this.details ? "No attempt yet." : this.missing("The list of attempts")),
-      ];
+    const { tries } = this;
+    if (!tries?.length)
+      return [html("p", { class: "szal-quiet" }, tries ? "No attempt yet." : "The attempts come from the kernel.")];
     return [
       table(
-        attempts.map((attempt) => [
+        tries.map((attempt) => [
           `${attempt.number}`,
           `${stateWord(attempt.state)}${attempt.ended === null ? "" : ` · ${formatDuration(attempt.ended - attempt.started)}`}`,
           attempt.error ?? new Date(attempt.started * 1000).toLocaleTimeString(),
         ]),
       ),
     ];
-  }
-
-  private missing(what: string): string {
-    return this.isPast
-      ? `${what} is that of the end of the run: move the slider there.`
-      : `${what} comes from the kernel.`;
   }
 
   private why(graph: Graph): Node[] {

@@ -1,24 +1,21 @@
 // The drawing area: nodes and edges, selection and the way between nodes by keyboard.
 import { Camera, FAR, NEAR } from "./camera";
-import { html, setAttribute, setText } from "./dom";
-import { factLine, oneLine, stateWord, timeSpent } from "./format";
-import { type Direction, type Geometry, fittingDirection, measure, placeGraph } from "./geometry";
-import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
+import { Card } from "./card";
+import { html, setAttribute } from "./dom";
+import { stateWord } from "./format";
+import { type Direction, type Geometry, type Point, fittingDirection, measure, placeGraph } from "./geometry";
 import type { Placement } from "./layout";
-import {
-  type Action,
-  type EdgeKind,
-  type Facts,
-  type Graph,
-  type Picture,
-  type StepState,
-  isOver,
-  stateOf,
-} from "./state";
+import { Marks } from "./marks";
+import { type Action, type Facts, type Graph, type Picture, stateOf } from "./state";
+import { nodeAt, nodesIn } from "./sight";
 import { neighbour } from "./walk";
 import { Wires } from "./wires";
 
 const DOUBLE_CLICK_MS = 300;
+// Up to this number every node has a card; past it only those that are seen, and none where these are too many.
+const ALL_CARDS_UP_TO = 2500;
+const CARDS_SEEN_UP_TO = 900;
+const STILL_PX = 4;
 const NONE: Facts = Object.freeze({});
 
 export interface SceneEvents {
@@ -27,33 +24,26 @@ export interface SceneEvents {
   act(action: Action, node: number): void;
 }
 
-interface Drawn {
-  root: HTMLElement;
-  button: HTMLButtonElement;
-  icon: SVGSVGElement;
-  name: HTMLElement;
-  fact: HTMLElement;
-  time: HTMLElement;
-  quick: HTMLButtonElement | null;
-  state: StepState | null;
-  facts: Facts | null;
-}
-
 export class Scene {
   readonly node: HTMLElement;
   readonly camera: Camera;
   geometry: Geometry | null = null;
   private readonly world: HTMLElement;
   private readonly wires = new Wires();
-  private readonly cards: HTMLElement;
+  private readonly holder: HTMLElement;
+  private readonly marks: Marks;
   private graph: Graph | null = null;
   private placement: Placement | null = null;
-  private drawn: Drawn[] = [];
+  private picture: Picture | null = null;
+  private now = 0;
+  private readonly cards = new Map<number, Card>();
+  private found: ReadonlySet<number> | null = null;
   private chosen: Direction | null = null;
   private isFar = false;
   private selected = -1;
   private hovered = -1;
   private roving = 0;
+  private frame = 0;
   private revealing: ReturnType<typeof setTimeout> | undefined;
   private readonly ticking = new Set<number>();
   private readonly stops: (() => void)[] = [];
@@ -62,14 +52,16 @@ export class Scene {
     private readonly events: SceneEvents,
     private readonly actions: ReadonlySet<Action>,
   ) {
-    this.cards = html("div", {
+    this.holder = html("div", {
       class: "szal-cards",
       role: "group",
       "aria-label": "Steps; arrow keys follow the edges",
     });
-    this.world = html("div", { class: "szal-world" }, this.wires.node, this.cards);
+    this.world = html("div", { class: "szal-world" }, this.wires.node, this.holder);
     this.node = html("div", { class: "szal-scene" }, this.world);
-    this.camera = new Camera(this.node, this.world, (zoom) => this.zoomed(zoom));
+    this.marks = new Marks(this.node);
+    this.node.append(this.marks.node);
+    this.camera = new Camera(this.node, this.world, (zoom) => this.moved(zoom));
     this.listen();
   }
 
@@ -88,10 +80,21 @@ export class Scene {
     const places = new Map(this.graph?.nodes.map((node, number) => [node.name, this.geometry?.nodes[number]]) ?? []);
     const selected = this.graph?.nodes[this.selected]?.name;
     this.graph = graph;
+    this.picture = null;
+    this.found = null;
     this.placement = placeGraph(graph);
     this.layOut();
     this.keepInPlace(places);
-    this.build();
+    this.ticking.clear();
+    this.hovered = -1;
+    this.roving = 0;
+    this.cards.clear();
+    this.holder.replaceChildren();
+    this.marks.hide();
+    this.node.toggleAttribute("tabindex", false);
+    if (!this.isSparse) this.addCards(graph.nodes.keys());
+    this.placeAll();
+    this.light();
     this.selected = selected === undefined ? -1 : graph.nodes.findIndex((node) => node.name === selected);
     this.markSelected();
   }
@@ -106,22 +109,23 @@ export class Scene {
   }
 
   update(picture: Picture, now: number): void {
-    for (let node = 0; node < this.drawn.length; node++) {
+    const isFirst = this.picture === null;
+    this.picture = picture;
+    this.now = now;
+    for (const [node, card] of this.cards) {
       const state = stateOf(picture.run, node);
       const facts = picture.facts[node] ?? NONE;
-      const drawn = this.drawn[node]!;
-      if (drawn.state === state && drawn.facts === facts) continue;
-      this.draw(drawn, node, state, facts, now, picture);
+      if (card.state !== state || card.facts !== facts || isFirst) this.show(card, node);
     }
+    if (!this.isSparse) return;
+    if (isFirst || this.marks.node.hidden) this.look();
+    else this.paint();
   }
 
-  /** Redraws the durations of what is going on; false when nothing is. */
-  tick(now: number): boolean {
-    for (const node of this.ticking) {
-      const drawn = this.drawn[node]!;
-      setText(drawn.time, timeSpent(drawn.state!, drawn.facts!, now));
-    }
-    return this.ticking.size > 0;
+  /** Redraws the durations of what is going on. */
+  tick(now: number): void {
+    this.now = now;
+    for (const node of this.ticking) this.cards.get(node)?.tick(now);
   }
 
   select(node: number, { reveal = true } = {}): void {
@@ -134,14 +138,17 @@ export class Scene {
   }
 
   focus(node: number): void {
-    this.rove(node);
-    this.drawn[node]?.button.focus({ preventScroll: true });
     this.reveal(node);
+    if (this.isSparse) this.look();
+    this.rove(node);
+    this.cards.get(node)?.button.focus({ preventScroll: true });
   }
 
   /** Dims the nodes that are not in `found`; null shows all alike. */
   mark(found: ReadonlySet<number> | null): void {
-    this.drawn.forEach((drawn, node) => drawn.root.classList.toggle("is-dim", found !== null && !found.has(node)));
+    this.found = found;
+    for (const [node, card] of this.cards) card.root.classList.toggle("is-dim", found !== null && !found.has(node));
+    if (!this.marks.node.hidden) this.paint();
   }
 
   fit(): void {
@@ -150,18 +157,25 @@ export class Scene {
 
   resized(): void {
     if (this.camera.isFitted) this.fit();
+    else if (this.isSparse) this.look();
   }
 
   quickButton(node: number, action: Action): HTMLButtonElement | undefined {
-    const quick = this.drawn[node]?.quick;
+    const quick = this.cards.get(node)?.quick;
     return quick?.dataset["action"] === action ? quick : undefined;
   }
 
   dispose(): void {
     for (const stop of this.stops) stop();
     this.camera.dispose();
+    cancelAnimationFrame(this.frame);
     clearTimeout(this.revealing);
     this.ticking.clear();
+  }
+
+  /** Whether only the nodes that are seen have cards. */
+  private get isSparse(): boolean {
+    return (this.graph?.nodes.length ?? 0) > ALL_CARDS_UP_TO;
   }
 
   private layOut(): void {
@@ -172,7 +186,7 @@ export class Scene {
   }
 
   /** A graph that grew is drawn where its old nodes were: the view moves by what they moved. */
-  private keepInPlace(places: ReadonlyMap<string, { x: number; y: number } | undefined>): void {
+  private keepInPlace(places: ReadonlyMap<string, Point | undefined>): void {
     if (this.camera.isFitted) return;
     let count = 0;
     let dx = 0;
@@ -189,92 +203,76 @@ export class Scene {
     this.camera.follow(dx / count, dy / count);
   }
 
-  private build(): void {
-    this.ticking.clear();
-    this.hovered = -1;
-    this.roving = 0;
-    this.drawn = this.graph!.nodes.map((node, number) => {
-      const name = html("span", { class: "szal-name" }, oneLine(node.name, 80));
-      const fact = html("span", { class: "szal-fact" });
-      const time = html("span", { class: "szal-time" });
-      const mark = icon(STATE_ICONS.pending);
-      const button = html(
-        "button",
-        { type: "button", class: "szal-card", tabindex: number ? -1 : 0 },
-        mark,
-        name,
-        time,
-        fact,
-      );
-      const root = html("div", { class: "szal-node", "data-step": node.name, "data-node": number }, button);
-      return { root, button, icon: mark, name, fact, time, quick: null, state: null, facts: null };
-    });
-    this.cards.replaceChildren(...this.drawn.map((drawn) => drawn.root));
-    this.placeAll();
-    this.light();
+  private addCards(nodes: Iterable<number>): void {
+    const roots: HTMLElement[] = [];
+    for (const node of nodes) {
+      const card = new Card(this.graph!.nodes[node]!, node, this.actions);
+      card.place(this.geometry!.nodes[node]!);
+      this.cards.set(node, card);
+      if (node === this.roving) card.button.tabIndex = 0;
+      if (node === this.selected) card.root.classList.add("is-selected");
+      if (this.found && !this.found.has(node)) card.root.classList.add("is-dim");
+      if (this.picture) this.show(card, node);
+      roots.push(card.root);
+    }
+    this.holder.append(...roots);
   }
 
   private placeAll(): void {
     const geometry = this.geometry!;
-    geometry.nodes.forEach((point, node) => {
-      this.drawn[node]!.root.style.transform = `translate(${point.x}px,${point.y}px)`;
-    });
+    for (const [node, card] of this.cards) card.place(geometry.nodes[node]!);
     setAttribute(this.node, "data-direction", geometry.direction);
-    this.world.style.width = this.cards.style.width = `${geometry.width}px`;
-    this.world.style.height = this.cards.style.height = `${geometry.height}px`;
+    this.world.style.width = this.holder.style.width = `${geometry.width}px`;
+    this.world.style.height = this.holder.style.height = `${geometry.height}px`;
     this.wires.draw(geometry);
   }
 
-  private draw(drawn: Drawn, node: number, state: StepState, facts: Facts, now: number, picture: Picture): void {
-    const { name, approve } = this.graph!.nodes[node]!;
-    if (drawn.state !== state) {
-      setIcon(drawn.icon, STATE_ICONS[state]);
-      setAttribute(drawn.root, "data-state", state);
-    }
-    drawn.state = state;
-    drawn.facts = facts;
-    const isGoing = !isOver(picture.run.state) && (state === "running" || state === "retrying");
-    if (isGoing) this.ticking.add(node);
+  private show(card: Card, node: number): void {
+    card.show(stateOf(this.picture!.run, node), this.picture!.facts[node] ?? NONE, this.picture!, this.now);
+    if (card.isGoing) this.ticking.add(node);
     else this.ticking.delete(node);
-    const said = picture.run.state === "idle" ? this.idleFact(node) : factLine(state, facts);
-    setText(drawn.fact, said);
-    // How long a step has been running that a dead process left so, nobody knows.
-    setText(drawn.time, isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
-    drawn.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
-    setAttribute(
-      drawn.button,
-      "title",
-      oneLine([name, facts.error, facts.reason, approve].filter(Boolean).join(" · "), 300),
-    );
-    if (this.isFar) this.nameAloud(drawn, node);
-    const quick: Action | null =
-      state === "waiting" ? "approve" : state === "failed" && picture.run.run ? "retry" : null;
-    if (drawn.quick?.dataset["action"] === quick) return;
-    drawn.quick?.remove();
-    drawn.quick = null;
-    if (quick && this.actions.has(quick)) {
-      const label = quick === "approve" ? "Approve" : "Retry";
-      drawn.quick = html(
-        "button",
-        {
-          type: "button",
-          class: "szal-quick",
-          "data-action": quick,
-          "data-for": name,
-          title: label,
-          "aria-label": `${label} ${oneLine(name, 80)}`,
-          tabindex: -1,
-        },
-        icon(ACTION_ICONS[quick]),
-      );
-      drawn.root.append(drawn.quick);
-    }
+    if (this.isFar) card.nameAloud(true);
   }
 
-  private idleFact(node: number): string {
-    const { gives, approve } = this.graph!.nodes[node]!;
-    if (approve) return "asks before it runs";
-    return gives.length ? `gives ${oneLine(gives.join(", "), 60)}` : "gives no names";
+  /** Gives cards to the nodes that are seen, or, where these are too many to be read, paints all as marks. */
+  private look(): void {
+    if (!this.picture || !this.geometry) return;
+    const view = this.camera.view;
+    if (!view.width) return;
+    const seen = nodesIn(this.geometry.nodes, view);
+    if (seen.length > CARDS_SEEN_UP_TO) {
+      this.cards.clear();
+      this.holder.replaceChildren();
+      this.ticking.clear();
+      setAttribute(this.node, "tabindex", "0");
+      this.paint();
+      return;
+    }
+    this.marks.hide();
+    this.node.removeAttribute("tabindex");
+    const wanted = new Set(seen);
+    for (const [node, card] of this.cards) {
+      // What has the focus keeps its card, so that the way on from it is not lost.
+      if (wanted.has(node) || card.button === document.activeElement) continue;
+      card.root.remove();
+      this.cards.delete(node);
+      this.ticking.delete(node);
+    }
+    this.addCards(seen.filter((node) => !this.cards.has(node)));
+    if (!this.cards.has(this.roving) && seen.length) this.rove(seen[0]!);
+  }
+
+  private paint(): void {
+    if (!this.picture || !this.geometry) return;
+    const { view } = this.camera;
+    this.marks.paint(this.picture, this.geometry.nodes, view, this.found, this.selected);
+    const { counts, states } = this.picture.run;
+    const said = Object.entries(counts).map(([state, count]) => `${count} ${stateWord(state)}`);
+    setAttribute(
+      this.marks.node,
+      "aria-label",
+      `${states.length} steps: ${said.join(", ")}. Press Enter to walk them.`,
+    );
   }
 
   private light(): void {
@@ -282,18 +280,19 @@ export class Scene {
   }
 
   private markSelected(): void {
-    this.drawn.forEach((drawn, node) => {
-      if (drawn.root.classList.contains("is-selected") === (node === this.selected)) return;
-      drawn.root.classList.toggle("is-selected", node === this.selected);
-      if (node === this.selected) drawn.button.setAttribute("aria-pressed", "true");
-      else drawn.button.removeAttribute("aria-pressed");
-    });
+    for (const [node, card] of this.cards) {
+      if (card.root.classList.contains("is-selected") === (node === this.selected)) continue;
+      card.root.classList.toggle("is-selected", node === this.selected);
+      if (node === this.selected) card.button.setAttribute("aria-pressed", "true");
+      else card.button.removeAttribute("aria-pressed");
+    }
+    if (!this.marks.node.hidden) this.paint();
   }
 
   private rove(node: number): void {
-    this.drawn[this.roving]?.button.setAttribute("tabindex", "-1");
+    this.cards.get(this.roving)?.button.setAttribute("tabindex", "-1");
     this.roving = node;
-    this.drawn[node]?.button.setAttribute("tabindex", "0");
+    this.cards.get(node)?.button.setAttribute("tabindex", "0");
   }
 
   private reveal(node: number): void {
@@ -301,25 +300,26 @@ export class Scene {
     if (corner) this.camera.reveal(corner);
   }
 
-  private zoomed(zoom: number): void {
+  private moved(zoom: number): void {
     const isFar = zoom < NEAR;
     if (isFar !== this.isFar) {
       this.isFar = isFar;
-      this.drawn.forEach((drawn, node) => this.nameAloud(drawn, node));
+      for (const card of this.cards.values()) card.nameAloud(isFar);
     }
     this.node.classList.toggle("is-far", isFar);
     this.node.classList.toggle("is-very-far", zoom < FAR);
+    if (!this.isSparse) return;
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.look();
+    });
   }
 
-  /** From afar a card shows no text, but those who listen still hear it. */
-  private nameAloud(drawn: Drawn, node: number): void {
-    if (this.isFar)
-      setAttribute(
-        drawn.button,
-        "aria-label",
-        `${oneLine(this.graph!.nodes[node]!.name, 80)}, ${stateWord(drawn.state ?? "pending")}`,
-      );
-    else drawn.button.removeAttribute("aria-label");
+  /** The node at a point of the page, where nodes are marks. */
+  private markAt(event: MouseEvent): number {
+    if (this.marks.node.hidden) return -1;
+    const box = this.node.getBoundingClientRect();
+    return nodeAt(this.geometry!.nodes, this.camera.view, event.clientX - box.left, event.clientY - box.top);
   }
 
   private listen(): void {
@@ -336,7 +336,7 @@ export class Scene {
       const found = event.target instanceof Element ? event.target.closest<HTMLElement>(".szal-node") : null;
       return found ? Number(found.dataset["node"]) : -1;
     };
-    on(this.cards, "click", (event) => {
+    on(this.holder, "click", (event) => {
       const node = nodeOf(event);
       if (node < 0) return;
       this.rove(node);
@@ -344,11 +344,11 @@ export class Scene {
       if (quick) this.events.act(quick.dataset["action"] as Action, node);
       else this.events.select(node);
     });
-    on(this.cards, "dblclick", (event) => {
+    on(this.holder, "dblclick", (event) => {
       const node = nodeOf(event);
       if (node >= 0) this.events.open(node);
     });
-    on(this.cards, "pointerover", (event) => {
+    on(this.holder, "pointerover", (event) => {
       const node = nodeOf(event);
       if (node === this.hovered) return;
       this.hovered = node;
@@ -358,13 +358,27 @@ export class Scene {
       this.hovered = -1;
       this.light();
     });
-    on(this.cards, "keydown", (event) => {
+    let pressedAt: Point | null = null;
+    on(this.node, "pointerdown", (event) => (pressedAt = { x: event.clientX, y: event.clientY }));
+    on(this.node, "click", (event) => {
+      const isStill =
+        pressedAt !== null && Math.hypot(event.clientX - pressedAt.x, event.clientY - pressedAt.y) < STILL_PX;
+      const node = isStill ? this.markAt(event) : -1;
+      if (node >= 0) this.events.select(node);
+    });
+    on(this.node, "keydown", (event) => {
+      if (event.target !== this.node || !(event.key === "Enter" || event.key.startsWith("Arrow"))) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.focus(this.selected >= 0 ? this.selected : this.roving);
+    });
+    on(this.holder, "keydown", (event) => {
       const node = nodeOf(event);
       if (node < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
       let to = -1;
       if (event.key.startsWith("Arrow")) to = neighbour(this.graph!, this.geometry!, node, event.key);
       else if (event.key === "Home") to = 0;
-      else if (event.key === "End") to = this.drawn.length - 1;
+      else if (event.key === "End") to = this.graph!.nodes.length - 1;
       else return;
       event.preventDefault();
       event.stopPropagation();

@@ -4,7 +4,6 @@ import { type StepState, STATE_OF_CODE } from "./state";
 
 const SINGLE_UP_TO = 80;
 const MOST_STITCHES = 250;
-// Of several steps in one stitch the one that a person must not miss gives its look.
 const TOLD_FIRST: readonly StepState[] = [
   "failed",
   "waiting",
@@ -33,13 +32,14 @@ export class Seam {
     for (let number = 0; number < count; number++) {
       const from = Math.floor((number * states.length) / count);
       const to = Math.floor(((number + 1) * states.length) / count);
-      setAttribute(stitch!, "data-state", lookOf(states, from, to));
+      setAttribute(stitch!, "data-state", worstOf(states, from, to));
       stitch = stitch!.nextElementSibling;
     }
   }
 }
 
-function lookOf(states: string, from: number, to: number): StepState {
+/** Of several steps the state that a person must not miss. */
+export function worstOf(states: string, from: number, to: number): StepState {
   let first = TOLD_FIRST.length - 1;
   for (let at = from; at < to; at++) {
     const rank = TOLD_FIRST.indexOf(STATE_OF_CODE[states[at]!] ?? "pending");

@@ -39,6 +39,8 @@ export interface GraphNode {
   approve?: string;
   is_async?: boolean;
   is_main_thread?: boolean;
+  /** Of a node that stands for several: their indexes. Made by `grouping.ts`, never sent. */
+  members?: number[];
 }
 
 export interface GraphEdge {
@@ -84,6 +86,9 @@ export interface Facts {
   values?: Value[];
   more_values?: number;
   rebuilds?: boolean;
+  done?: number;
+  total?: number;
+  note?: string;
 }
 
 /** The run itself: one character of `states` for each node. `seq` and `delta` are those of a live widget. */
@@ -134,6 +139,13 @@ export interface Details {
   attempts: Attempt[];
   error: { type: string; message: string; traceback: string; line: number | null } | null;
   outputs: Output[];
+}
+
+/** What a step showed, and when: from these and its attempts comes the log of any moment. */
+export interface LogPiece {
+  at: number;
+  attempt: number;
+  output: Output;
 }
 
 /** All that a picture shows at one moment. `facts` is keyed by the node's index as text. */

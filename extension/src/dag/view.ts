@@ -2,21 +2,24 @@
 import { html, setAttribute } from "./dom";
 import { stateWord } from "./format";
 import { Header, type Tool } from "./header";
-import { type Frame, History } from "./history";
+import { type Grouping, group, groupTags, grouped } from "./grouping";
+import type { Frame } from "./history";
 import type { TimedAttempt } from "./lanes";
 import { Panel } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
-import { type Action, type Details, type Picture, isOver, stateOf } from "./state";
+import { type Action, type Details, type Graph, type LogPiece, type Picture, isOver, stateOf } from "./state";
 import { css } from "./style";
 import { followTheme } from "./theme";
-import { Timeline } from "./timeline";
+import { Travel } from "./travel";
 
 const TICK_MS = 200;
 const PANEL_WIDTH = 350;
 const LEAST_HEIGHT = 120;
 const LEAST_HEIGHT_WITH_PANEL = 360;
 const MOST_HEIGHT = 520;
+// A flow of more steps than these begins grouped, where its steps have tags.
+const GROUPED_FROM = 150;
 
 /** What carries commands to whoever runs the flow. Without a host the picture only shows. */
 export interface Host {
@@ -24,8 +27,10 @@ export interface Host {
   send(action: Action, step: string | null): number;
   /** Asks for the details of a step; they come by `setDetails`. */
   askDetails(step: string): void;
-  /** Asks for the attempts and, where there is a record, the frames of the run; they come by `setHistory`. */
-  askHistory(): void;
+  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. */
+  askLog(step: string): void;
+  /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
+  askHistory(since: number): void;
   /** Jumps to where the step is written; absent where that is not possible. */
   openStep?(step: string): void;
 }
@@ -35,7 +40,7 @@ export class DagView {
   private readonly header: Header;
   private readonly scene: Scene;
   private readonly panel: Panel;
-  private readonly timeline: Timeline;
+  private readonly travel: Travel;
   private readonly message = html("p", { class: "szal-message", role: "alert", hidden: true });
   private readonly body: HTMLElement;
   private picture: Picture | null = null;
@@ -44,10 +49,7 @@ export class DagView {
   private clock: ReturnType<typeof setInterval> | null = null;
   private lead = 0;
   private frozenAt: number | null = null;
-  private history: History | null = null;
-  private historyOf = "";
-  private attempts: readonly TimedAttempt[] = [];
-  private past: number | null = null;
+  private grouping: Grouping | null = null;
   private width = 0;
   private readonly pending: PendingCommands;
   private readonly stops: (() => void)[] = [];
@@ -63,9 +65,9 @@ export class DagView {
     );
     this.scene = new Scene(
       {
-        select: (node) => this.select(node),
+        select: (node) => this.selectShown(node),
         open: (node) => this.openStep(node),
-        act: (action, node) => this.act(action, node),
+        act: (action, node) => this.act(action, this.stepOf(node)),
       },
       allowed,
     );
@@ -73,12 +75,16 @@ export class DagView {
       { act: (action, node) => this.act(action, node), select: (node) => this.select(node), close: () => this.close() },
       allowed,
     );
-    this.timeline = new Timeline({ select: (node) => this.select(node), moveTo: (position) => this.moveTo(position) });
+    this.travel = new Travel({
+      select: (node) => this.select(node),
+      ask: (since) => this.host?.askHistory(since),
+      moved: () => this.moved(),
+    });
     this.pending = new PendingCommands({
       buttons: (action, node) =>
         (node === null
           ? [this.header.button(action)]
-          : [this.panel.button(action), this.scene.quickButton(node, action)]
+          : [this.panel.button(action), this.scene.quickButton(this.shownOf(node), action)]
         ).filter((button) => button !== undefined),
       stand: (node) => this.stand(node),
       unanswered: () => this.setConnected(false),
@@ -91,7 +97,7 @@ export class DagView {
       this.header.node,
       this.message,
       this.body,
-      this.timeline.node,
+      this.travel.timeline.node,
     );
     const key = (event: KeyboardEvent): void => this.key(event);
     this.node.addEventListener("keydown", key);
@@ -112,8 +118,8 @@ export class DagView {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
       if (!this.latest) return;
-      this.draw(this.past !== null && this.history ? this.history.at(this.past) : this.latest);
-      this.followTimeline();
+      this.travel.follow(this.latest);
+      this.draw(this.travel.at(this.latest));
     });
   }
 
@@ -132,26 +138,18 @@ export class DagView {
     this.panel.setDetails(details);
   }
 
-  /** The attempts and frames of the run so far. `frames` is empty where no record is kept. */
-  setHistory(attempts: readonly TimedAttempt[], frames: readonly Frame[]): void {
-    const graph = this.latest?.graph;
-    if (!graph) return;
-    this.attempts = attempts;
-    this.historyOf = this.standOfRun();
-    this.history = frames.length ? new History(graph, frames, this.latest?.run.run ?? null) : null;
-    this.timeline.update(graph, attempts, this.now);
-    this.timeline.setHistory(this.history);
+  setLog(step: string, pieces: readonly LogPiece[]): void {
+    this.panel.setLog(step, pieces);
+  }
+
+  /** The attempts of the run so far, and its frames from number `first` on; none at all where no record is kept. */
+  setHistory(attempts: readonly TimedAttempt[], frames: readonly Frame[], first = 0): void {
+    this.travel.set(attempts, frames, first, this.now);
   }
 
   showTimeline(isShown: boolean): void {
-    this.timeline.node.hidden = !isShown;
     this.header.press("timeline", isShown);
-    if (!isShown) {
-      this.moveTo(null);
-      return;
-    }
-    this.host?.askHistory();
-    this.timeline.draw();
+    this.travel.open(isShown);
   }
 
   acknowledged(id: number): void {
@@ -188,14 +186,13 @@ export class DagView {
     this.pending.dispose();
     for (const stop of this.stops) stop();
     this.scene.dispose();
-    this.timeline.dispose();
+    this.travel.dispose();
     this.node.remove();
   }
 
   private get now(): number {
     // In the past no time goes by.
-    if (this.past !== null && this.history) return this.history.timeOf(this.past);
-    return this.frozenAt ?? Date.now() / 1000 + this.lead;
+    return this.travel.moment ?? this.frozenAt ?? Date.now() / 1000 + this.lead;
   }
 
   private draw(picture: Picture): void {
@@ -205,14 +202,12 @@ export class DagView {
     setAttribute(this.node, "data-run", run.run ?? "");
     setAttribute(this.node, "data-run-state", run.state);
     setAttribute(this.node, "aria-label", `Flow ${graph.flow}, ${stateWord(run.state)}`);
-    if (isNew) {
-      this.scene.setGraph(graph);
-      this.find(this.header.search.value);
-    }
+    if (isNew) this.groupBy(graph.nodes.length > GROUPED_FROM ? groupTags(graph) : []);
     this.header.update(graph, run, this.now);
-    this.scene.update(picture, this.now);
-    if (this.past !== null) this.scene.tick(this.now);
-    this.panel.isPast = this.past !== null;
+    this.scene.update(this.grouping ? grouped(this.grouping, picture) : picture, this.now);
+    const { moment } = this.travel;
+    if (moment !== null) this.scene.tick(this.now);
+    this.panel.past = moment;
     if (this.panel.isOpen) this.panel.update(picture, this.now);
     if (isNew) {
       this.width = 0;
@@ -225,23 +220,54 @@ export class DagView {
     }
   }
 
-  private standOfRun(): string {
-    const run = this.latest?.run;
-    return `${run?.run}/${run?.state}/${run?.states}`;
+  /** One node for each of these tags, from now on. */
+  private groupBy(tags: readonly string[]): void {
+    const graph = this.picture!.graph;
+    this.grouping = tags.length ? group(graph, new Set(tags)) : null;
+    this.scene.setGraph(this.grouping?.graph ?? graph);
+    this.header.allow("group", groupTags(graph).length > 0);
+    this.header.press("group", this.grouping !== null);
+    this.find(this.header.search.value);
+    this.width = 0;
   }
 
-  /** An open timeline is asked for anew when a state changed since it was drawn. */
-  private followTimeline(): void {
-    if (this.timeline.node.hidden || this.past !== null || this.historyOf === this.standOfRun()) return;
-    this.historyOf = this.standOfRun();
-    this.host?.askHistory();
+  private regroup(tags: readonly string[]): void {
+    if (!this.picture) return;
+    this.groupBy(tags);
+    this.draw(this.picture);
+    this.resized();
+    this.scene.select(this.panel.isOpen ? this.shownOf(this.panel.step) : -1, { reveal: false });
   }
 
-  private moveTo(position: number | null): void {
-    if (this.past === position) return;
-    this.past = position;
-    this.node.classList.toggle("is-past", position !== null);
+  /** The node of the drawing that stands for a step. */
+  private shownOf(step: number): number {
+    return step < 0 ? step : (this.grouping?.shownOf[step] ?? step);
+  }
+
+  private stepOf(shown: number): number {
+    return this.grouping?.stepsOf[shown]?.[0] ?? shown;
+  }
+
+  /** A click on a group shows its steps. */
+  private selectShown(shown: number): void {
+    const opened = this.grouping?.graph.nodes[shown];
+    if (opened?.members) {
+      const left = this.grouping!.graph.nodes.flatMap((node) => (node.members && node !== opened ? [node.name] : []));
+      this.regroup(left);
+      this.scene.focus(this.shownOf(opened.members[0]!));
+    } else this.select(this.stepOf(shown));
+  }
+
+  private moved(): void {
+    const isPast = this.travel.moment !== null;
+    this.node.classList.toggle("is-past", isPast);
+    if (isPast && this.panel.isOpen) this.askPast();
     if (this.latest) this.update(this.latest);
+  }
+
+  private askPast(): void {
+    const name = this.picture?.graph.nodes[this.panel.step]?.name;
+    if (name !== undefined && this.panel.lacksLog) this.host?.askLog(name);
   }
 
   /** Runs the clock while something is going on. */
@@ -256,11 +282,12 @@ export class DagView {
   }
 
   private tick(): void {
-    if (document.hidden || this.past !== null || !this.picture || this.node.classList.contains("is-lost")) return;
+    if (document.hidden || this.travel.moment !== null || !this.picture || this.node.classList.contains("is-lost"))
+      return;
     this.scene.tick(this.now);
     this.header.tick(this.picture.graph, this.picture.run, this.now);
     this.panel.tick(this.now);
-    if (!this.timeline.node.hidden) this.timeline.update(this.picture.graph, this.attempts, this.now);
+    this.travel.tick(this.now);
   }
 
   private resized(): void {
@@ -276,28 +303,29 @@ export class DagView {
     if (width === this.width) return;
     this.width = width;
     this.scene.resized();
-    this.timeline.draw();
+    this.travel.timeline.draw();
   }
 
   private select(node: number): void {
     if (!this.picture) return;
     this.panel.open(node, this.picture, this.now);
     this.host?.askDetails(this.picture.graph.nodes[node]!.name);
+    if (this.travel.moment !== null) this.askPast();
     this.resized();
-    this.scene.select(node);
-    this.timeline.select(node);
+    this.scene.select(this.shownOf(node));
+    this.travel.timeline.select(node);
   }
 
   private close(): void {
     if (!this.panel.isOpen || !this.picture) return;
     this.panel.close();
     this.scene.select(-1);
-    this.timeline.select(-1);
+    this.travel.timeline.select(-1);
     this.resized();
   }
 
-  private openStep(node: number): void {
-    const name = this.picture?.graph.nodes[node]?.name;
+  private openStep(shown: number): void {
+    const name = this.picture?.graph.nodes[this.stepOf(shown)]?.name;
     if (name !== undefined) this.host?.openStep?.(name);
   }
 
@@ -305,7 +333,8 @@ export class DagView {
     if (tool === "zoom_in") this.scene.camera.zoomBy(1.25);
     else if (tool === "zoom_out") this.scene.camera.zoomBy(0.8);
     else if (tool === "fit") this.scene.fit();
-    else if (tool === "timeline") this.showTimeline(Boolean(this.timeline.node.hidden));
+    else if (tool === "timeline") this.showTimeline(Boolean(this.travel.timeline.node.hidden));
+    else if (tool === "group") this.regroup(this.grouping || !this.picture ? [] : groupTags(this.picture.graph));
     else if (tool === "search") this.header.search.focus();
     else {
       this.scene.turn();
@@ -318,10 +347,13 @@ export class DagView {
     const graph = this.picture?.graph;
     if (!graph) return;
     const sought = text.trim().toLowerCase();
-    const found = graph.nodes.flatMap((node, at) =>
+    this.scene.mark(sought ? new Set(this.found(graph, sought).map((step) => this.shownOf(step))) : null);
+  }
+
+  private found(graph: Graph, sought: string): number[] {
+    return graph.nodes.flatMap((node, at) =>
       [node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : [],
     );
-    this.scene.mark(sought ? new Set(found) : null);
   }
 
   private key(event: KeyboardEvent): void {
@@ -342,6 +374,7 @@ export class DagView {
         "-": "zoom_out",
         "0": "fit",
         t: "turn",
+        g: "group",
         l: "timeline",
         "/": "search",
       };
@@ -358,8 +391,9 @@ export class DagView {
   }
 
   private goToFound(): void {
-    const first = this.node.querySelector<HTMLElement>(".szal-node:not(.is-dim)");
-    if (first && this.header.search.value) this.scene.focus(Number(first.dataset["node"]));
+    const sought = this.header.search.value.trim().toLowerCase();
+    const first = sought && this.picture ? this.found(this.picture.graph, sought)[0] : undefined;
+    if (first !== undefined) this.scene.focus(this.shownOf(first));
   }
 
   private act(action: Action, node: number | null): void {

@@ -1,0 +1,134 @@
+// One node of the drawing: a button with its state, name, time and what it says of itself, and what it may be asked at once.
+import { html, setAttribute, setText, svg } from "./dom";
+import { factLine, oneLine, stateWord, timeSpent } from "./format";
+import type { Point } from "./geometry";
+import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
+import { type Action, type Facts, type GraphNode, type Picture, type StepState, isOver } from "./state";
+
+const RING = 2 * Math.PI * 5.5;
+
+// Copied for each node: that is several times faster than making its parts.
+const BLANK = html(
+  "div",
+  { class: "szal-node" },
+  html(
+    "button",
+    { type: "button", class: "szal-card", tabindex: -1 },
+    icon(STATE_ICONS.pending),
+    html("span", { class: "szal-name" }),
+    html("span", { class: "szal-time" }),
+    html("span", { class: "szal-fact" }),
+  ),
+);
+
+export class Card {
+  readonly root = BLANK.cloneNode(true) as HTMLElement;
+  readonly button = this.root.firstElementChild as HTMLButtonElement;
+  quick: HTMLButtonElement | null = null;
+  state: StepState | null = null;
+  facts: Facts | null = null;
+  /** Whether its time goes on. */
+  isGoing = false;
+  private readonly mark = this.button.children[0] as SVGSVGElement;
+  private readonly time = this.button.children[2] as HTMLElement;
+  private readonly fact = this.button.children[3] as HTMLElement;
+  private ring: SVGCircleElement | null = null;
+
+  constructor(
+    private readonly node: GraphNode,
+    number: number,
+    private readonly actions: ReadonlySet<Action>,
+  ) {
+    this.button.children[1]!.textContent = oneLine(node.name, 80);
+    this.root.setAttribute(node.members ? "data-group" : "data-step", node.name);
+    this.root.setAttribute("data-node", String(number));
+    if (node.members) this.root.classList.add("is-group");
+    else if (node.map) this.root.classList.add("is-map");
+  }
+
+  place(point: Point): void {
+    this.root.style.transform = `translate(${point.x}px,${point.y}px)`;
+  }
+
+  show(state: StepState, facts: Facts, picture: Picture, now: number): void {
+    if (this.state !== state) {
+      setIcon(this.mark, STATE_ICONS[state]);
+      setAttribute(this.root, "data-state", state);
+    }
+    this.state = state;
+    this.facts = facts;
+    this.isGoing = !isOver(picture.run.state) && (state === "running" || state === "retrying");
+    setText(this.fact, picture.run.state === "idle" ? this.idleFact() : factLine(state, facts));
+    // How long a step has been running that a dead process left so, nobody knows.
+    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
+    this.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
+    const said = [this.node.name, facts.error, facts.reason, this.node.approve].filter(Boolean).join(" · ");
+    setAttribute(this.button, "title", oneLine(said, 300));
+    this.showProgress(state, facts);
+    this.offer(
+      this.node.members
+        ? null
+        : state === "waiting"
+          ? "approve"
+          : state === "failed" && picture.run.run
+            ? "retry"
+            : null,
+    );
+  }
+
+  tick(now: number): void {
+    setText(this.time, timeSpent(this.state!, this.facts!, now));
+  }
+
+  /** From afar a card shows no text, but those who listen still hear it. */
+  nameAloud(isFar: boolean): void {
+    if (isFar)
+      setAttribute(this.button, "aria-label", `${oneLine(this.node.name, 80)}, ${stateWord(this.state ?? "pending")}`);
+    else this.button.removeAttribute("aria-label");
+  }
+
+  /** What has a number of parts shows them as a ring around its icon's place; other progress as a line below. */
+  private showProgress(state: StepState, { done, total }: Facts): void {
+    const isShown =
+      done !== undefined && total !== undefined && total > 0 && state !== "pending" && state !== "skipped";
+    const share = isShown ? Math.min(1, Math.max(0, done / total)) : 0;
+    const isRing = isShown && (this.node.members !== undefined || this.node.map !== undefined);
+    this.root.classList.toggle("has-ring", isRing && share < 1);
+    this.root.classList.toggle("has-bar", isShown && !isRing && state === "running");
+    this.root.style.setProperty("--share", String(share));
+    if (isRing && !this.ring) {
+      this.ring = svg("circle", { class: "szal-ring", cx: 8, cy: 8, r: 5.5 });
+      this.mark.append(svg("circle", { class: "szal-ring-track", cx: 8, cy: 8, r: 5.5 }), this.ring);
+    }
+    if (this.ring) setAttribute(this.ring, "stroke-dasharray", `${(share * RING).toFixed(2)} ${RING.toFixed(2)}`);
+  }
+
+  private offer(quick: Action | null): void {
+    if ((this.quick?.dataset["action"] ?? null) === quick) return;
+    this.quick?.remove();
+    this.quick = null;
+    if (!quick || !this.actions.has(quick)) return;
+    const label = quick === "approve" ? "Approve" : "Retry";
+    this.quick = html(
+      "button",
+      {
+        type: "button",
+        class: "szal-quick",
+        "data-action": quick,
+        "data-for": this.node.name,
+        title: label,
+        "aria-label": `${label} ${oneLine(this.node.name, 80)}`,
+        tabindex: -1,
+      },
+      icon(ACTION_ICONS[quick]),
+    );
+    this.root.append(this.quick);
+  }
+
+  private idleFact(): string {
+    const { gives, approve, members } = this.node;
+    if (members) return `${members.length} steps`;
+    if (approve) return "asks before it runs";
+    return gives.length ? `gives ${oneLine(gives.join(", "), 60)}` : "gives no names";
+  }
+}

@@ -1,0 +1,116 @@
+"""Walks through what defines: imports, functions, classes; and says what calling a function of the notebook does."""
+
+from __future__ import annotations
+
+import ast
+
+from szal_nb.analysis import scope
+from szal_nb.analysis.expressions import Expressions
+from szal_nb.analysis.frame import Frame, Surface
+from szal_nb.analysis.names import Captured, ImportedName
+from szal_nb.analysis.values import Callable, Summary, Value, either
+
+Names = frozenset[str] | None
+
+
+class Definitions(Expressions):
+    """The part of the walk that looks at definitions, and into bodies of functions when they are used."""
+
+    def __init__(self, surface: Surface, *, outer: Frame | None = None, local: Names = None, prefix: str = "#") -> None:
+        super().__init__(surface, outer=outer, local=local, prefix=prefix)
+        self.methods: list[tuple[Definitions, Callable, ast.FunctionDef | ast.AsyncFunctionDef]] = []
+
+    def summary(self, function: Callable) -> Summary | None:
+        """What calling the function does; None while it is being found out (recursion)."""
+        key = id(function.node)
+        known = self.root.summaries.get(key)
+        if known is not None:
+            return known
+        if key in self.root.in_progress:
+            return None
+        self.root.in_progress.add(key)
+        try:
+            found = self._summarise(function)
+        finally:
+            self.root.in_progress.discard(key)
+        self.root.summaries[key] = found
+        return found
+
+    def _summarise(self, function: Callable) -> Summary:
+        node = function.node
+        outer = function.frame if isinstance(function.frame, Frame) else self.root
+        frame = type(self)(self.surface, outer=outer, local=scope.local_names(node), prefix=f"#{function.name}@")
+        args = node.args
+        record = frame.record
+        record.parameters = tuple(arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
+        record.vararg = args.vararg.arg if args.vararg else ""
+        record.kwarg = args.kwarg.arg if args.kwarg else ""
+        for name in (*record.parameters, record.vararg, record.kwarg):
+            if name:
+                frame.bind(name, Value(frozenset({f"@{function.name}.{name}"})), node.lineno)
+        frame.run(scope.body_of(node))
+        for name in record.gives:
+            if frame.state is not None and name in frame.state.sure:
+                record.surely_given.add(name)
+        if frame.returned:
+            returned = frame.returned[0]
+            for other in frame.returned[1:]:
+                returned = either(returned, other)
+            record.returns = returned
+        return record
+
+    def define_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        """An import statement."""
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            self.mark_dynamic(node, f"from {node.module} import *")
+        for name, statement, dotted in scope.imported_names(node):
+            self.bind(name, Value(kind="import", ref=dotted), node.lineno)
+            if self.is_module:
+                self.imports.setdefault(name, []).append(ImportedName(name, statement, dotted, node.lineno))
+
+    def define_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        """A `def` statement: its body is looked at when it is used; at once, if it stays tied to this namespace."""
+        for decorator in node.decorator_list:
+            self.eval(decorator)
+        for annotation in scope.outside_of(node):
+            if annotation not in node.decorator_list and isinstance(annotation, ast.expr):
+                self.eval(annotation)
+        value = self.function_value(node, node.name)
+        function = value.callable
+        self.bind(node.name, value if function and function.is_plain else Value(value.tokens), node.lineno)
+        if function is not None and self.is_class:
+            self.methods.append((self, function, node))
+        elif function is not None and not function.is_plain:
+            self.use_callable(function, node)
+            self.capture(function, node.name, "decorated function")
+
+    def capture(self, function: Callable, owner: str, what: str) -> None:
+        """A callable that stays tied to this cell's namespace reads globals of it later."""
+        found = self.summary(function)
+        frame: Frame | None = self
+        while frame is not None and frame.is_class:
+            owner, what = frame.class_name, "class"
+            frame = frame.outer
+        if found is None or frame is None or not frame.is_module:
+            return
+        for read in found.reads.values():
+            if read.name != owner:
+                frame.record.captured.append(Captured(read.name, read.line, owner, what))
+
+    def define_class(self, node: ast.ClassDef) -> None:
+        """A `class` statement: its body runs now."""
+        for outside in scope.outside_of(node):
+            self.eval(outside.value if isinstance(outside, ast.keyword) else outside)  # type: ignore[arg-type]
+        inner = type(self)(self.surface, outer=self, prefix=f"#{node.name}@")
+        inner.is_class = True
+        inner.class_name = node.name
+        inner.record = self.record
+        inner.run(node.body)
+        self.bind(node.name, Value(kind="class"), node.lineno)
+        if self.is_class:
+            self.methods += inner.methods
+            return
+        # Methods may name the classes around them: they are looked at when those are bound.
+        for frame, function, definition in inner.methods:
+            frame.use_callable(function, definition)
+            frame.capture(function, definition.name, "method")

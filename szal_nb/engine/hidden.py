@@ -1,0 +1,160 @@
+"""Hidden state of the process, compared around bodies: global generators, working directory, options.
+
+What a step may touch is known from the analysis (`StepNode.states`); what it touches besides is found here. While
+several bodies run side by side, what changed is known when the last of them ends, and all of them are named.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
+GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
+_REMEDY = "write --reads and --after so that these steps run in order, or use a generator of the step's own"
+
+
+def _numpy() -> object:
+    module: Any = sys.modules.get("numpy.random")
+    if module is None:
+        return None
+    state = module.get_state(legacy=False)
+    inner = state["state"]
+    key = inner.get("key")
+    return (state["has_gauss"], state["gauss"], inner.get("pos"), None if key is None else key.tobytes())
+
+
+def _torch() -> object:
+    module: Any = sys.modules.get("torch")
+    return None if module is None else module.get_rng_state().numpy().tobytes()
+
+
+def _pandas_options() -> object:
+    module: Any = sys.modules.get("pandas._config.config")
+    return None if module is None else repr(module._global_config)  # noqa: SLF001  the public way makes a text for people
+
+
+def _directory() -> object:
+    try:
+        return os.getcwd()  # noqa: PTH109  a path object is not needed, and costs more
+    except OSError:
+        return None
+
+
+def _environment() -> object:
+    return dict(getattr(os.environ, "_data", os.environ))
+
+
+_GENERATOR_PROBES: dict[str, Callable[[], object]] = {
+    RANDOM: random.getstate,
+    NUMPY_RANDOM: _numpy,
+    TORCH_RANDOM: _torch,
+}
+# Settings of the process. Importing a module may change them for good reasons, and so may a library for a moment:
+# they are compared only around a body that ran alone and imported nothing new.
+_SETTING_PROBES: dict[str, Callable[[], object]] = {
+    "working directory": _directory,
+    "environment": _environment,
+    "pandas options": _pandas_options,
+    "warnings filters": lambda: tuple(warnings.filters),
+    "locale": lambda: locale.setlocale(locale.LC_ALL),
+}
+
+
+class HiddenStates:
+    """Watches the process between the beginning and the end of bodies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[int] = set()
+        self._window: set[int] = set()
+        self._before: dict[str, object] = {}
+        self._modules = 0
+        self._was_alone = True
+
+    def enter(self, step: int) -> None:
+        """A body begins."""
+        with self._lock:
+            if not self._running:
+                self._window = set()
+                self._was_alone = True
+                self._modules = len(sys.modules)
+                self._before = _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES)
+            else:
+                self._was_alone = False
+            self._running.add(step)
+            self._window.add(step)
+
+    def leave(self, step: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """A body has ended: the states that changed, and the steps any of which may have changed them.
+
+        Nothing is known while others still run; then the last of them gets the answer.
+        """
+        with self._lock:
+            self._running.discard(step)
+            if self._running:
+                return (), ()
+            now = _look(_GENERATOR_PROBES)
+            if self._was_alone and len(sys.modules) == self._modules:
+                now |= _look(_SETTING_PROBES)
+            changed = tuple(
+                name
+                for name, state in now.items()
+                # A generator that was not there before has not been drawn from by the notebook.
+                if self._before.get(name) is not None and state != self._before[name]
+            )
+            return changed, tuple(sorted(self._window))
+
+    def forget(self, step: int) -> None:
+        """The body was abandoned: what it does from now on nobody can tell from what others do."""
+        with self._lock:
+            self._running.discard(step)
+            self._was_alone = False
+
+
+def _look(probes: dict[str, Callable[[], object]]) -> dict[str, object]:
+    return {name: probe() for name, probe in probes.items()}
+
+
+def state_name(state: str) -> str:
+    """The name under which the state of a generator is recorded among a step's values; no name of Python."""
+    return f"<{state}>"
+
+
+def is_generator_state(name: str) -> bool:
+    """Whether a value of this name is the recorded state of a generator."""
+    return name.startswith("<")
+
+
+def generator_states(names: Iterable[str]) -> dict[str, object]:
+    """The states of these global generators by the names under which they are recorded, as plain data."""
+    found: dict[str, object] = {}
+    for name in names:
+        module: Any = sys.modules.get(name.partition(".")[0])
+        if name == RANDOM:
+            found[state_name(name)] = random.getstate()
+        elif name == NUMPY_RANDOM and module is not None:
+            found[state_name(name)] = module.random.get_state(legacy=False)
+        elif name == TORCH_RANDOM and module is not None:
+            found[state_name(name)] = bytes(module.get_rng_state().numpy())
+    return found
+
+
+def set_generator(name: str, state: Any) -> None:
+    """Puts a global generator where `generator_states` found it."""
+    if name == RANDOM:
+        random.setstate(state)
+    elif name == NUMPY_RANDOM:
+        import numpy as np  # late: heavy
+
+        np.random.set_state(state)  # noqa: NPY002  the global generator is what the notebook uses
+    elif name == TORCH_RANDOM:
+        import torch  # type: ignore[import-not-found]  # late: heavy
+
+        torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))

@@ -1,0 +1,49 @@
+"""Which objects cannot change, so that their identity says all about them."""
+
+from __future__ import annotations
+
+import enum
+import re
+from datetime import date, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
+from types import BuiltinFunctionType, CodeType, EllipsisType, ModuleType, NoneType, NotImplementedType
+from uuid import UUID
+
+_EXACT = frozenset(
+    {NoneType, bool, int, float, complex, str, bytes, range, slice, date, time, timedelta, timezone, Decimal, Fraction}
+    | {UUID, re.Pattern, EllipsisType, NotImplementedType, BuiltinFunctionType, CodeType, ModuleType}
+)
+_BASES = (enum.Enum, PurePath, date, tzinfo)
+# Libraries whose values of these names are never changed in place.
+_BY_NAME = frozenset(
+    {"pyarrow.lib.Table", "pyarrow.lib.ChunkedArray", "pyarrow.lib.RecordBatch", "pyarrow.lib.Schema"}
+    | {"pandas._libs.tslibs.timestamps.Timestamp", "pandas._libs.tslibs.timedeltas.Timedelta"}
+    | {"pandas._libs.tslibs.nattype.NaTType", "pandas._libs.missing.NAType", "pandas._libs.tslibs.period.Period"}
+    | {"numpy.dtype", "torch.dtype", "torch.device", "torch.Size"}
+)
+_ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch"})
+_known: dict[type, bool] = dict.fromkeys(_EXACT, True)
+
+
+def is_immutable(value: object) -> bool:
+    """Whether `value`, with all that is inside, stays what it is."""
+    return is_immutable_kind(type(value))
+
+
+def is_immutable_kind(kind: type) -> bool:
+    """Whether values of this very type stay what they are."""
+    known = _known.get(kind)
+    if known is None:
+        known = _known[kind] = _is_found_immutable(kind)
+    return known
+
+
+def _is_found_immutable(kind: type) -> bool:
+    if issubclass(kind, _BASES):
+        return True
+    if kind.__module__.partition(".")[0] not in _ROOTS:
+        return False
+    names = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
+    return not names.isdisjoint(_BY_NAME) or ("numpy.generic" in names and "numpy.void" not in names)

@@ -1,0 +1,231 @@
+"""Where each step of a run is, and the elementary moves: a step starts, fails, is skipped, is settled.
+
+Part of the machine; it decides nothing about the run as a whole. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from szal_nb.engine import signal as told
+from szal_nb.engine.limit import Limit, Starts, limits_of
+from szal_nb.engine.outcome import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    IS_ABSENT,
+    IS_BROKEN,
+    IS_COMPLETED,
+    IS_OPEN,
+    RUNNING,
+    SKIPPED,
+    START,
+    WAITING,
+    Outcome,
+    judge,
+)
+from szal_nb.engine.rollback import Rollback
+from szal_nb.engine.signal import Action, Given
+from szal_nb.engine.wiring import Wiring
+from szal_nb.model import event as happened
+from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunState, StepState
+from szal_nb.model.step import OnError
+from szal_nb.model.value import ErrorInfo, ValueRef
+
+
+class Ledger:
+    """The steps of one run.
+
+    `given` maps steps to the origin and values that they complete with, without running; `skipped` maps steps that
+    were not selected to the reason. `limits` are further ones than the flow's own, each with the indices of the
+    steps that share it; a number stands for so many at once.
+    """
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        *,
+        given: Mapping[str, Given] | None = None,
+        skipped: Mapping[str, str] | None = None,
+        limits: Iterable[tuple[int | Limit, Iterable[int]]] = (),
+        seed: str = "",
+    ) -> None:
+        self.graph = graph
+        self.wiring = wiring = Wiring(graph)
+        self.names = wiring.names
+        self.index = wiring.index
+        self.steps = [node.step for node in graph.nodes]
+        count = len(self.names)
+        self.state = [StepState.PENDING] * count
+        self.run_state = RunState.CREATED
+        self._seed = seed
+        self._given = {self.index[name]: value for name, value in (given or {}).items()}
+        self._skipped = {self.index[name]: reason for name, reason in (skipped or {}).items()}
+        self._blockers = list(wiring.blockers)
+        self._outcome = [Outcome.OPEN] * count
+        self._attempt = [0] * count
+        self._base_attempt = [0] * count
+        self._is_settled_by_condition = [not step.when for step in self.steps]
+        self._is_approved = [step.approve is None for step in self.steps]
+        self._is_triggered = [False] * count
+        self._is_evaluating = [False] * count
+        self._open_count = count
+        self._running = 0
+        self._failures: list[str] = []
+        self._is_cancelling = False
+        self._cancel_reason = ""
+        self._is_timed_out = False
+        self._stop: str | None = None
+        self._resume: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        # What this run itself completed and could undo, the first that completed first.
+        self._undoable: list[int] = []
+        self._can_undo = any(step.rollback is not None for step in self.steps)
+        self._rollback: Rollback | None = None
+        more = [(Limit(size) if isinstance(size, int) else size, members) for size, members in limits]
+        self._starts = Starts(wiring.urgency, [*limits_of(graph), *more])
+        self._events: list[Event] = []
+        self._actions: list[Action] = []
+
+    def resume_from(
+        self,
+        completed: Mapping[str, tuple[ValueRef, ...]],
+        attempts: Mapping[str, int],
+        *,
+        reset: Sequence[str],
+        rebuilt: Sequence[str],
+        approved: Iterable[str] = (),
+        is_rolling_back: bool = False,
+    ) -> None:
+        """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
+
+        `completed` are in the order of their completion. If the run was being undone, that goes on.
+        """
+        self._resume = (tuple(reset), tuple(rebuilt))
+        for name, attempt in attempts.items():
+            self._attempt[self.index[name]] = self._base_attempt[self.index[name]] = attempt
+        for name in approved:
+            self._is_approved[self.index[name]] = True
+        for name in completed:
+            i = self.index[name]
+            self.state[i] = COMPLETED
+            self._outcome[i] = IS_COMPLETED
+        # In the order of their completion, as far as a record tells: `completed` comes in it.
+        self._undoable = [self.index[name] for name in completed if attempts.get(name)]
+        self._given.clear()
+        if is_rolling_back:
+            self.run_state = RunState.ROLLING_BACK
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the run has reached a final state."""
+        return self.run_state.is_final
+
+    def _is_current(self, i: int, attempt: int) -> bool:
+        return self.state[i] is RUNNING and self._attempt[i] == attempt
+
+    def _trigger(self, i: int, at: float) -> None:
+        """The dependencies of step `i` let it start; its condition and a person may still hold it."""
+        self._is_triggered[i] = True
+        if self._is_cancelling:
+            return
+        if not self._is_settled_by_condition[i]:
+            self._is_evaluating[i] = True
+            self._actions.append(told.EvaluateCondition(i))
+        elif not self._is_approved[i]:
+            self.state[i] = WAITING
+            self._events.append(happened.StepWaiting(at=at, step=self.names[i], message=self.steps[i].approve or ""))
+        else:
+            self._starts.add(i)
+
+    def _start_ready(self, at: float) -> None:
+        starts = self._starts
+        while (i := starts.take_next(at)) is not None:
+            if self._outcome[i] is not IS_OPEN:
+                starts.refuse(i)
+                continue
+            attempt = self._attempt[i] = self._attempt[i] + 1
+            self.state[i] = RUNNING
+            self._running += 1
+            self._events.append(happened.StepStarted(at=at, step=self.names[i], attempt=attempt))
+            self._actions.append(told.StartAttempt(i, attempt))
+            total_s = self.steps[i].timeout_total_s
+            if total_s is not None and attempt == self._base_attempt[i] + 1:
+                self._actions.append(told.SetDeadline(i, total_s))
+        delay_s = starts.wake_in_s(at)
+        if delay_s is not None:
+            self._actions.append(told.WakeAfter(delay_s))
+
+    def _release(self, i: int) -> None:
+        self._running -= 1
+        self._starts.give_back(i)
+
+    def _fail(self, i: int, attempt: int, error: ErrorInfo, at: float) -> None:
+        self.state[i] = FAILED
+        self._events.append(happened.StepFailed(at=at, step=self.names[i], attempt=attempt, error=error))
+        if self.steps[i].on_error is OnError.CONTINUE:
+            self._settle(i, IS_ABSENT, at)
+        else:
+            self._failures.append(self.names[i])
+            self._settle(i, IS_BROKEN, at)
+
+    def _cancel_step(self, i: int, at: float) -> None:
+        self.state[i] = CANCELLED
+        attempt = self._attempt[i] if self._attempt[i] > self._base_attempt[i] else 0
+        self._events.append(
+            happened.StepCancelled(
+                at=at, step=self.names[i], attempt=attempt, reason=self._cancel_reason or "cancelled"
+            )
+        )
+        self._settle(i, IS_BROKEN, at)
+
+    def _skip(self, i: int, reason: str, outcome: Outcome, at: float) -> None:
+        self.state[i] = SKIPPED
+        self._events.append(happened.StepSkipped(at=at, step=self.names[i], reason=reason))
+        self._settle(i, outcome, at)
+
+    def _settle(self, i: int, outcome: Outcome, at: float) -> None:
+        """Step `i` has ended: tells all that wait for it, and those that this ends, however long the chain is."""
+        self._outcome[i] = outcome
+        self._open_count -= 1
+        ended = [i]
+        if outcome is IS_COMPLETED and not self._is_cancelling:
+            ended = self._tell_completed(i)
+        while ended:
+            source = ended.pop()
+            for target, is_blocking, is_value_needed in self.wiring.successors[source]:
+                self._blockers[target] -= 1
+                if self._outcome[target] is not IS_OPEN or self._is_cancelling or self._is_triggered[target]:
+                    continue
+                verdict = judge(
+                    self.steps[target].trigger,
+                    self.names[source],
+                    self.state[source],
+                    self._outcome[source],
+                    is_last=self._blockers[target] == 0,
+                    is_blocking=is_blocking,
+                    is_value_needed=is_value_needed,
+                )
+                if verdict == START:
+                    self._trigger(target, at)
+                elif verdict is not None:
+                    reason, outcome = verdict
+                    self.state[target] = SKIPPED
+                    self._events.append(happened.StepSkipped(at=at, step=self.names[target], reason=reason))
+                    self._outcome[target] = outcome
+                    self._open_count -= 1
+                    ended.append(target)
+
+    def _tell_completed(self, i: int) -> list[int]:
+        """The common case of `_settle`, made short: step `i` completed. Returns `i` if some target is unusual."""
+        targets = self.wiring.plain_targets[i]
+        if targets is None:
+            return [i]
+        blockers = self._blockers
+        for target in targets:
+            left = blockers[target] = blockers[target] - 1
+            if not left and self._outcome[target] is IS_OPEN and not self._is_triggered[target]:
+                self._is_triggered[target] = True
+                self._starts.add(target)
+        return []

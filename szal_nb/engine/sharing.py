@@ -1,0 +1,119 @@
+"""Which values share objects or memory, so that a change to one is a change to the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from szal_nb.engine.digest import Digest
+
+
+class SharedParts:
+    """The parts of all values that live, by what they belong to. The digests must be kept as long as they are here."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, set[Hashable]] = {}
+        self._arrays: dict[int, list[tuple[Hashable, Any, bool]]] = {}
+        self._digests: dict[Hashable, Digest] = {}
+
+    def add(self, key: Hashable, digest: Digest) -> set[Hashable]:
+        """Takes in a value, and gives the others that share something with it."""
+        self.remove(key)
+        found: set[Hashable] = set()
+        for part in digest.objects:
+            if part > 0:
+                owners = self._owners.setdefault(part, set())
+                found |= owners
+                owners.add(key)
+        for array, is_frame in digest.arrays:
+            entries = self._arrays.setdefault(id(memory_owner(array)), [])
+            found.update(
+                other for other, known, also in entries if _may_write(is_frame, also) and _overlap(array, known)
+            )
+            entries.append((key, array, is_frame))
+        self._digests[key] = digest
+        return found - {key}
+
+    def remove(self, key: Hashable) -> None:
+        """The value is gone."""
+        digest = self._digests.pop(key, None)
+        if digest is None:
+            return
+        for part in digest.objects:
+            owners = self._owners.get(part)
+            if owners is not None:
+                owners.discard(key)
+                if not owners:
+                    del self._owners[part]
+        for array, _ in digest.arrays:
+            root = id(memory_owner(array))
+            left = [entry for entry in self._arrays.get(root, ()) if entry[0] != key]
+            if left:
+                self._arrays[root] = left
+            else:
+                self._arrays.pop(root, None)
+
+    def digest(self, key: Hashable) -> Digest:
+        """What is inside the value."""
+        return self._digests[key]
+
+    def closure(self, keys: Iterable[Hashable]) -> set[Hashable]:
+        """These values and all that share something with one of them, at any remove."""
+        found: set[Hashable] = set()
+        todo = [key for key in keys if key in self._digests]
+        while todo:
+            key = todo.pop()
+            if key not in found:
+                found.add(key)
+                todo += self._sharing(key) - found
+        return found
+
+    def _sharing(self, key: Hashable) -> set[Hashable]:
+        digest = self._digests[key]
+        found: set[Hashable] = set()
+        for part in digest.objects:
+            found |= self._owners.get(part, set())
+        for array, is_frame in digest.arrays:
+            for other, known, also in self._arrays.get(id(memory_owner(array)), ()):
+                if _may_write(is_frame, also) and _overlap(array, known):
+                    found.add(other)
+        return found
+
+
+def memory_owner(array: Any) -> Any:
+    """What owns the memory of an array: the array at the end of its bases, or what that array was made over."""
+    while True:
+        base = getattr(array, "base", None)
+        if base is None:
+            return array
+        array = base
+
+
+def last_array(array: Any) -> Any:
+    """The array at the end of the bases: all that share memory through views of it have it in common."""
+    numpy: Any = sys.modules["numpy"]
+    while isinstance(getattr(array, "base", None), numpy.ndarray):
+        array = array.base
+    return array
+
+
+def _may_write(is_frame: bool, other_is_frame: bool) -> bool:
+    """Whether a write through one of two overlapping arrays reaches the other.
+
+    Frames of pandas 3 copy before they write to what another frame holds.
+    """
+    if not (is_frame and other_is_frame):
+        return True
+    pandas: Any = sys.modules["pandas"]
+    return int(pandas.__version__.partition(".")[0]) < 3
+
+
+def _overlap(a: Any, b: Any) -> bool:
+    numpy: Any = sys.modules["numpy"]
+    if not numpy.may_share_memory(a, b):
+        return False
+    try:
+        return bool(numpy.shares_memory(a, b, max_work=100_000))
+    except Exception:  # noqa: BLE001  too hard to tell (numpy.exceptions.TooHardError): then they may
+        return True

@@ -1,0 +1,73 @@
+"""Who reads and who changes each version of each name, and which steps are ordered: read off the graph once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from szal_nb.model.graph import FlowGraph
+
+# A version of a name: the index of the step that gave it and the name there; None for an input of the run.
+Key = tuple[int | None, str]
+
+
+class Usage:
+    """`readers` and `changers` of each version, as indices of steps; `taken` and `changed` versions of each step."""
+
+    def __init__(self, graph: FlowGraph) -> None:
+        self.names = [node.step.name for node in graph.nodes]
+        self._graph = graph
+        index = {name: i for i, name in enumerate(self.names)}
+        self._index: Mapping[str, int] = index
+        self.readers: dict[Key, list[int]] = {}
+        self.changers: dict[Key, list[int]] = {}
+        self.taken: list[tuple[Key, ...]] = []
+        self.changed: list[tuple[Key, ...]] = []
+        for i, node in enumerate(graph.nodes):
+            changes = set(node.changes)
+            taken, changed = [], []
+            for binding in node.bindings:
+                key = (None if binding.step is None else index[binding.step], binding.source or binding.name)
+                taken.append(key)
+                if binding.name in changes:
+                    changed.append(key)
+                    self.changers.setdefault(key, []).append(i)
+                else:
+                    self.readers.setdefault(key, []).append(i)
+            self.taken.append(tuple(taken))
+            self.changed.append(tuple(changed))
+        self._before: list[int] | None = None
+
+    def users(self, key: Key) -> list[int]:
+        """All steps that take this version."""
+        return [*self.readers.get(key, ()), *self.changers.get(key, ())]
+
+    def giver(self, key: Key) -> str:
+        """Who gave it, for messages."""
+        return "the notebook" if key[0] is None else f"step {self.names[key[0]]!r}"
+
+    def are_ordered(self, a: int, b: int) -> bool:
+        """Whether one of the two steps always ends before the other begins."""
+        before = self._before
+        if before is None:
+            before = self._before = self._ancestors()
+        return a == b or bool(before[a] >> b & 1 or before[b] >> a & 1)
+
+    def _ancestors(self) -> list[int]:
+        """For each step the set of those before it, as the bits of a number."""
+        found: list[int | None] = [None] * len(self.names)
+        dependencies = self._graph.dependencies
+        for start in range(len(self.names)):
+            stack = [start]
+            while stack:
+                i = stack[-1]
+                sources = [self._index[name] for name in dependencies[self.names[i]]]
+                todo = [source for source in sources if found[source] is None]
+                if todo:
+                    stack += todo
+                    continue
+                bits = 0
+                for source in sources:
+                    bits |= (found[source] or 0) | 1 << source
+                found[i] = bits
+                stack.pop()
+        return [bits or 0 for bits in found]

@@ -1,0 +1,395 @@
+"""Watches over one run that its answer is that of running from the top, for what no analysis of code can know.
+
+It is told when attempts begin, give values and end. It compares values after their last reader, finds sharing that
+matters, lets attempts begin clean and compares the hidden state of the process. What it finds it raises; the attempt
+that found it fails. All of it may be called on any thread; the long parts are kept off the event loop by the runner.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from szal_nb.engine.attempts import Pristine
+from szal_nb.engine.body import DISPLAY
+from szal_nb.engine.digest import Digest, TooLargeError, digest
+from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.shared_values import NAME as SHARED
+from szal_nb.engine.shared_values import SharedValues, newest, with_keys
+from szal_nb.engine.sharing import SharedParts
+from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.values import ValueTable
+from szal_nb.errors import AnswerError, HiddenStateUsed, ValueChanged, ValuesShared
+from szal_nb.model.flow import Guard
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.value import ValueRef
+
+# Values of more bytes than this are not compared under `--guard large-off`.
+LARGE_BYTES = 64 * 2**20
+
+
+class Watch:
+    """See the module. `table` has the run's values, `refs` what is on record of them; `load` reads one afresh."""
+
+    def __init__(
+        self,
+        graph: FlowGraph,
+        table: ValueTable,
+        *,
+        refs: Mapping[tuple[int, str], ValueRef],
+        load: Callable[[ValueRef], Any] | None = None,
+        is_ended: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        self._graph = graph
+        self._guard = graph.flow.guard
+        self._values = table.objects
+        self._inputs = table.inputs
+        self._load = load
+        self._is_ended = is_ended
+        self.usage = Usage(graph)
+        # What the record holds of versions, also of those that an earlier process gave.
+        self.refs: dict[Key, ValueRef] = dict(refs)
+        self.superseded = table.superseded
+        self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
+        self._can_repeat = [
+            bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
+            for node in graph.nodes
+        ]
+        # Sharing matters where something is changed, and where values are read again from a record.
+        self._has_sharing = bool(self.usage.changers) or load is not None
+        self._tracked: set[Key] = set()
+        self._lock = threading.RLock()
+        # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
+        self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
+        self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
+        self._hidden = HiddenStates()
+        self._drew: dict[str, set[int]] = {}
+        self._baseline: dict[Key, tuple[Digest, int]] = {}
+        self._shared = SharedParts()
+        self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
+        self._is_dirty: set[int] = set()
+        self._values_now: dict[Key, Any] = {}
+        self._busy = 0
+        self._entered: dict[int, int] = {}
+        self._now = 0
+        self._spans: dict[int, tuple[int, int | None]] = {}
+        self._verified: dict[Key, int] = {}
+
+    def is_light(self, i: int) -> bool:
+        """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
+        if self._busy:
+            return False
+        return not self.usage.changed[i] and all(
+            key in self._tracked or not self._is_watched(key, self._value(key)) for key in self.usage.taken[i]
+        )
+
+    def _has_nothing_to_watch(self, i: int) -> bool:
+        usage, node = self.usage, self._graph.nodes[i]
+        is_used = any(usage.users((i, name)) for name in node.values)
+        return not (self._is_hidden_watched or usage.taken[i] or usage.changed[i] or node.states or is_used)
+
+    def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
+        """The inputs of an attempt of step `i`, which begins now."""
+        if self._has_nothing[i] and not self._is_dirty:
+            return gather(i)
+        with self._held():
+            for step in (*self._is_dirty, *((i,) if i in self._pristine else ())):
+                self._restore(step)
+            inputs = gather(i)
+            for key in self.usage.taken[i]:
+                self._track(key, self._value(key))
+            for key in self._reach(i):
+                self._compare(key, starting=i)
+            if self._can_repeat[i] and i not in self._pristine:
+                self._pristine[i] = (self._clean_start(i), generator_states(self._states[i]))
+            self._supersede(i)
+            self._set_generators(i)
+            self._now += 1
+            self._spans[i] = (self._now, None)
+        self._entered[i] = attempt
+        if self._is_hidden_watched:
+            self._hidden.enter(i)
+        return inputs
+
+    def take_inputs(self, refs: Iterable[ValueRef]) -> None:
+        """What the record holds of the run's inputs."""
+        self.refs.update({(None, ref.name): ref for ref in refs})
+
+    def generators(self) -> dict[str, object]:
+        """The states that the run's global generators begin with, to record with its inputs."""
+        return generator_states({state for states in self._states for state in states})
+
+    def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> dict[str, object]:
+        """The body of step `i` gave these. Gives what to record besides: states of generators that it used.
+
+        Raises AnswerError for what it, or a step beside it, must not have done.
+        """
+        if self._entered.get(i) != attempt:
+            return {}
+        self._leave(i, has_failed=False)
+        with self._held():
+            for name, value in given.items():
+                self._tracked.discard((i, name))
+                if name != DISPLAY:
+                    self._values_now[i, name] = value
+                    self._track((i, name), value)
+            besides = generator_states(self._states[i])
+            shared = self._shared_with(i, given) if self._load is not None else None
+            self._values_now.clear()
+        return besides if shared is None else {**besides, SHARED: shared}
+
+    def titled(self, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
+        """The references to record; the one to shared values says which they are."""
+        shared = besides.get(SHARED)
+        if not isinstance(shared, SharedValues):
+            return refs
+        return tuple(with_keys(ref, shared.values) if ref.name == SHARED else ref for ref in refs)
+
+    def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
+        """What step `i` gave is recorded, and is the version to use from now on."""
+        self._is_dirty.discard(i)
+        self._pristine.pop(i, None)
+        self.refs.update({(i, ref.name): ref for ref in refs})
+
+    def fail(self, i: int, attempt: int, error: BaseException) -> BaseException:
+        """The body of step `i` raised. Gives what is wrong: `error`, or what the step must not have done besides."""
+        if self._entered.get(i) != attempt:
+            return error
+        try:
+            self._leave(i, has_failed=True)
+        except AnswerError as found:
+            found.__cause__ = error
+            return found
+        return error
+
+    def abandon(self, i: int) -> None:
+        """Nobody waits for the attempt any more; what it works on belongs to it alone from now on. Never blocks."""
+        if self._entered.pop(i, None) is not None:
+            self._hidden.forget(i)
+        if i in self._pristine:
+            self._is_dirty.add(i)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        self._busy += 1
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._busy -= 1
+
+    def _leave(self, i: int, *, has_failed: bool) -> None:
+        del self._entered[i]
+        changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
+        with self._held():
+            self._now += 1
+            self._spans[i] = (self._spans[i][0], self._now)
+            if has_failed and i in self._pristine:
+                self._is_dirty.add(i)
+            for key in self._reach(i):
+                self._look_again(key)
+            for state in changed:
+                self._used(state, window)
+            can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
+            changes = set(self.usage.changed[i])
+            for key in self.usage.taken[i]:
+                if key in changes:
+                    continue
+                others = (reader for reader in self.usage.readers.get(key, ()) if reader != i)
+                is_last = all(map(self._is_ended, others))
+                if is_last or can_retry:
+                    self._compare(key)
+                if is_last and not has_failed and not self.usage.changers.get(key):
+                    self._baseline.pop(key, None)
+
+    def _restore(self, i: int) -> None:
+        """What an earlier attempt of step `i` changed is as it was before, in new objects."""
+        self._is_dirty.discard(i)
+        found = self._pristine.get(i)
+        if found is None:
+            return
+        for key, value in found[0].fresh().items():
+            self._put(key, value)
+            self.superseded.discard(key)
+            self._look_again(key)
+        for name, state in found[1].items():
+            set_generator(name.strip("<>"), state)
+
+    def resume(self, completion: Mapping[int, float]) -> None:
+        """Reads again what was recorded together, before anything runs. `completion`: when each step completed."""
+        if self._load is None:
+            return
+        index = {name: i for i, name in enumerate(self.usage.names)}
+        kept = {(i, name): ref for (i, name), ref in self.refs.items() if i is not None}
+        with self._held():
+            for i, keys in newest(kept, completion, index).items():
+                shared: Any = self._load(kept[i, SHARED])
+                for key in keys:
+                    self._put(key, shared.values["" if key[0] is None else self.usage.names[key[0]], key[1]])
+
+    def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
+        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
+        found: dict[Key, Any] = {}
+        for start in [*((i, name) for name in given if name != DISPLAY), *self.usage.changed[i]]:
+            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]  # type: ignore[misc]
+            size = sum(self._shared.digest(key).size for key in group)
+            if len(group) > 1 and (size <= LARGE_BYTES or self._matters(i, group)):
+                found.update((key, self._value(key)) for key in group)
+        if not found:
+            return None
+        names = self.usage.names
+        return SharedValues(
+            {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
+            [array for key in found for array, _ in self._shared.digest(key).arrays],
+        )
+
+    def _matters(self, i: int, keys: list[Key]) -> bool:
+        """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
+        changed = set(self.usage.changed[i])
+        if any(key in changed or self.usage.changers.get(key) for key in keys):
+            return True
+        users = [user for key in keys for user in self.usage.users(key)]
+        return len(users) > len(set(users))
+
+    # Contents
+
+    def _value(self, key: Key) -> Any:
+        if key in self._values_now:
+            return self._values_now[key]
+        return self._inputs.get(key[1]) if key[0] is None else self._values.get((key[0], key[1]))
+
+    def _put(self, key: Key, value: Any) -> None:
+        if key[0] is None:
+            self._inputs[key[1]] = value
+        else:
+            self._values[key[0], key[1]] = value
+
+    def _is_watched(self, key: Key, value: Any) -> bool:
+        if is_immutable(value):
+            return False
+        return self._has_sharing or (self._guard is not Guard.OFF and bool(self.usage.users(key)))
+
+    def _track(self, key: Key, value: Any) -> None:
+        """Looks at a value for the first time."""
+        if key in self._tracked or not self._is_watched(key, value):
+            return
+        self._tracked.add(key)
+        found: Digest | None = None
+        if self._guard is not Guard.OFF and self.usage.users(key):
+            try:
+                found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
+                self._baseline[key] = (found, self._now)
+            except TooLargeError:
+                pass
+        if self._has_sharing:
+            found = found or digest(value, is_hashing=False)
+            for other in self._shared.add(key, found):
+                self._refuse_sharing(key, other)  # type: ignore[arg-type]
+
+    def _reach(self, i: int) -> set[Key]:
+        """What a change by step `i` may change: the versions that it says, and all that share something with them."""
+        if not self.usage.changed[i]:
+            return set()
+        return {*self.usage.changed[i], *self._shared.closure(self.usage.changed[i])}  # type: ignore[list-item]
+
+    def _look_again(self, key: Key) -> None:
+        """The value was changed by a step that says so: later ones are compared with what it is now."""
+        if key in self.superseded or key not in self._baseline:
+            return
+        found = digest(self._value(key))
+        self._baseline[key] = (found, self._now)
+        self._shared.add(key, found)
+
+    def _compare(self, key: Key, *, starting: int | None = None) -> None:
+        """The value must be what its giver gave."""
+        known = self._baseline.get(key)
+        if known is None or key in self.superseded or self._verified.get(key) == self._now:
+            return
+        before, since = known
+        try:
+            is_same = digest(self._value(key)) == before
+        except RuntimeError:  # it is being changed this moment
+            is_same = False
+        if not is_same:
+            raise self._changed(key, since, starting)
+        self._verified[key] = self._now
+
+    def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
+        ran = [
+            i
+            for i, (_, end) in sorted(self._spans.items())
+            if i not in (key[0], starting) and (end is None or end > since)
+        ]
+        readers = self.usage.users(key)
+        names = self.usage.names
+        return ValueChanged(
+            key[1],
+            self.usage.giver(key),
+            tuple(names[i] for i in ran if i in readers),
+            tuple(names[i] for i in ran if i not in readers),
+        )
+
+    def _refuse_sharing(self, a: Key, b: Key) -> None:
+        for changed, other in ((a, b), (b, a)):
+            for changer in self.usage.changers.get(changed, ()):
+                for user in self.usage.users(other):
+                    if not self.usage.are_ordered(changer, user):
+                        names = self.usage.names
+                        raise ValuesShared(self._title(changed), names[changer], self._title(other), names[user])
+
+    def _title(self, key: Key) -> str:
+        return f"{key[1]!r} of {self.usage.giver(key)}"
+
+    # Attempts
+
+    def _clean_start(self, i: int) -> Pristine:
+        values: dict[Any, Any] = {key: self._value(key) for key in self._reach(i)}
+        stored = None
+        ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
+        if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:
+            load = self._load
+            stored = lambda: load(ref)  # noqa: E731
+        digests = {key: digest(value, is_hashing=False) for key, value in values.items()}
+        return Pristine(self.usage.names[i], values, digests, stored)
+
+    def _supersede(self, i: int) -> None:
+        """What the step is about to change is its own from now on; others ask the record."""
+        if self._load is None:
+            return
+        for key in self.usage.changed[i]:
+            ref = self.refs.get(key)
+            if key[0] is None or ref is None or ref.hash is None:
+                continue
+            value = self._values.pop((key[0], key[1]), None)
+            self.superseded.add(key)
+            shown = (key[0], DISPLAY)
+            if value is not None and self._values.get(shown) is value:
+                del self._values[shown]
+                self.superseded.add(shown)
+
+    # Hidden state
+
+    def _set_generators(self, i: int) -> None:
+        """A step that draws goes on where the step before it stopped, also if that was in another process."""
+        for state in self._states[i]:
+            before = [j for j in range(i) if state in self._states[j]]
+            last = before[-1] if before else None
+            ref = self.refs.get((last, state_name(state)))
+            if ref is not None and self._load is not None and last not in self._spans and i not in self._spans:
+                set_generator(state, self._load(ref))
+
+    def _used(self, state: str, window: tuple[int, ...]) -> None:
+        if any(state in self._graph.nodes[i].states for i in window):
+            return
+        names = self.usage.names
+        self._drew.setdefault(state, set()).update(window)
+        if state in GENERATORS:
+            users = {i for i, node in enumerate(self._graph.nodes) if state in node.states} | self._drew[state]
+        else:
+            users = set(range(len(names)))
+        others = sorted({user for user in users for i in window if user != i and not self.usage.are_ordered(user, i)})
+        if others:
+            raise HiddenStateUsed(state, tuple(names[i] for i in window), tuple(names[i] for i in others))

@@ -1,0 +1,90 @@
+"""A flow's graph as the machine walks it: small integers, counters and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from szal_nb.model.graph import EdgeKind, FlowGraph
+from szal_nb.model.step import Trigger
+
+
+class Wiring:
+    """Who waits for whom. Steps are named by their index in the graph.
+
+    `successors` hold (target, is it stopped by a failure, does it need the value); `blockers` count dependencies;
+    `urgency` is smallest for the step that goes first; `order` puts each step after all that it waits for;
+    `plain_targets` are the successors where all of them are usual steps, else None.
+    """
+
+    def __init__(self, graph: FlowGraph) -> None:
+        names = [node.step.name for node in graph.nodes]
+        index = {name: i for i, name in enumerate(names)}
+        count = len(names)
+        self.names = names
+        self.index = index
+        self.successors: list[list[tuple[int, bool, bool]]] = [[] for _ in range(count)]
+        self.sources: list[list[int]] = [[] for _ in range(count)]
+        value_needed = {
+            (index[binding.step], i)
+            for i, node in enumerate(graph.nodes)
+            for binding in node.bindings
+            if binding.step is not None and not binding.is_optional
+        }
+        # What belongs to a parent is not run without it, as if it needed a value.
+        value_needed |= {(index[e.source], index[e.target]) for e in graph.edges if e.kind is EdgeKind.PARENT}
+        blocking = {(index[edge.source], index[edge.target]) for edge in graph.edges if edge.is_blocking}
+        for target, sources in graph.dependencies.items():
+            i = index[target]
+            for source in sources:
+                pair = (index[source], i)
+                self.sources[i].append(pair[0])
+                self.successors[pair[0]].append((i, pair in blocking or pair in value_needed, pair in value_needed))
+        self.blockers = [len(sources) for sources in self.sources]
+        self.order = self._topological()
+        longest = self._remaining_path()
+        # A heap gives the smallest first: the highest priority, then the longest path behind the step.
+        self.urgency = [-(node.step.priority * (count + 1) + longest[i]) for i, node in enumerate(graph.nodes)]
+        # The usual step: starts when all its dependencies completed, with nothing else to hold it.
+        self.is_plain = [
+            node.step.trigger in (Trigger.ALL, Trigger.NONE_FAILED)
+            and node.step.when is None
+            and node.step.approve is None
+            for node in graph.nodes
+        ]
+        self.plain_targets = [
+            [target for target, _, _ in targets] if all(self.is_plain[target] for target, _, _ in targets) else None
+            for targets in self.successors
+        ]
+
+    def downstream(self, i: int) -> set[int]:
+        """Step `i` and all that wait for it, directly or not."""
+        found, left = {i}, [i]
+        while left:
+            for target, _, _ in self.successors[left.pop()]:
+                if target not in found:
+                    found.add(target)
+                    left.append(target)
+        return found
+
+    def in_order(self, steps: Sequence[int]) -> list[int]:
+        """These steps, each after all that it waits for."""
+        rank = {i: position for position, i in enumerate(self.order)}
+        return sorted(steps, key=rank.__getitem__)
+
+    def _topological(self) -> list[int]:
+        waiting = list(self.blockers)
+        order = [i for i, count in enumerate(waiting) if not count]
+        for i in order:
+            for target, _, _ in self.successors[i]:
+                waiting[target] -= 1
+                if not waiting[target]:
+                    order.append(target)
+        return order
+
+    def _remaining_path(self) -> list[int]:
+        longest = [1] * len(self.blockers)
+        for i in reversed(self.order):
+            for target, _, _ in self.successors[i]:
+                if longest[target] >= longest[i]:
+                    longest[i] = longest[target] + 1
+        return longest

@@ -1,0 +1,224 @@
+"""The digest sees every change and no reading; it says what it could not look into."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import random
+import threading
+from collections import Counter, OrderedDict, defaultdict, deque
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from szal_nb.engine.digest import TooLargeError, digest, register_digest
+
+
+class Plain:
+    def __init__(self, **parts):
+        self.__dict__.update(parts)
+
+    @functools.cached_property
+    def heavy(self):
+        return [1, 2]
+
+
+class Slotted:
+    __slots__ = ("x",)
+
+    def __init__(self):
+        self.x = [1]
+
+
+class Bag(list):
+    pass
+
+
+@dataclasses.dataclass
+class Point:
+    x: list
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+for _kind in (Plain, Slotted, Bag):
+    _kind.__module__ = "__main__"
+
+
+def closure():
+    count = [0]
+
+    def read():
+        return count[0]
+
+    read.count = count
+    return read
+
+
+def looped():
+    xs = [1]
+    xs.append(xs)
+    return xs
+
+
+def deep():
+    inner = [1]
+    outer = inner
+    for _ in range(50_000):
+        outer = [outer]
+    outer.append(inner)
+    return outer
+
+
+def table():
+    return pd.DataFrame(
+        {"n": [3, 1, 2], "f": [0.5, np.nan, 1], "s": ["a", None, "c"], "c": pd.Categorical(["x", "y", "x"])},
+        index=pd.Index([5, 6, 7], name="id"),
+    )
+
+
+CHANGES = {
+    "list append": (lambda: [1, 2], lambda v: v.append(3)),
+    "list order": (lambda: [2, 1], lambda v: v.sort()),
+    "nested list": (lambda: [[1], [2]], lambda v: v[1].append(3)),
+    "deep list": (deep, lambda v: v[1].append(2)),
+    "list that holds itself": (looped, lambda v: v.append(1)),
+    "tuple of lists": (lambda: ([1], 2), lambda v: v[0].append(1)),
+    "one list twice becomes two": (lambda: [[1]] * 2, lambda v: v.__setitem__(1, [1])),
+    "dict item": (lambda: {"a": 1}, lambda v: v.__setitem__("a", 2)),
+    "dict order": (lambda: {"a": 1, "b": 2}, lambda v: v.__setitem__("a", v.pop("a"))),
+    "dict of dicts": (lambda: {"a": {"b": 1}}, lambda v: v["a"].clear()),
+    "set": (lambda: {1, 2}, lambda v: v.add(3)),
+    "bytearray": (lambda: bytearray(b"ab"), lambda v: v.extend(b"c")),
+    "deque": (lambda: deque([1]), lambda v: v.append(2)),
+    "counter": (lambda: Counter("ab"), lambda v: v.update("a")),
+    "ordered dict": (lambda: OrderedDict(a=1, b=2), lambda v: v.move_to_end("a")),
+    "default dict": (lambda: defaultdict(list), lambda v: v["new"]),
+    "subclass of list": (lambda: Bag([1]), lambda v: v.append(1)),
+    "attribute of a subclass": (lambda: Bag([1]), lambda v: setattr(v, "note", 1)),
+    "instance": (lambda: Plain(a=1), lambda v: setattr(v, "a", 2)),
+    "instance, nested": (lambda: Plain(a=[1]), lambda v: v.a.append(2)),
+    "slots": (Slotted, lambda v: v.x.append(1)),
+    "dataclass": (lambda: Point([1]), lambda v: v.x.append(1)),
+    "namespace": (lambda: SimpleNamespace(a=1), lambda v: setattr(v, "b", 1)),
+    "closure": (closure, lambda v: v.count.append(1)),
+    "default argument": (lambda: (lambda x=[]: x), lambda v: v().append(1)),
+    "class attribute": (lambda: type("C", (), {"__module__": "__main__", "n": 0}), lambda v: setattr(v, "n", 1)),
+    "random generator": (lambda: random.Random(1), lambda v: v.random()),
+    "numpy generator": (lambda: np.random.default_rng(1), lambda v: v.random()),
+    "array": (lambda: np.arange(5.0), lambda v: v.__setitem__(0, 9)),
+    "array, other order": (lambda: np.zeros((3, 4)).T, lambda v: v.__setitem__((0, 1), 9)),
+    "array, strided": (lambda: np.zeros((6, 6))[::2, ::3], lambda v: v.__setitem__((2, 1), 9)),
+    "array of objects": (lambda: np.array([[1], None], dtype=object), lambda v: v[0].append(1)),
+    "array's shape": (lambda: np.arange(6), lambda v: setattr(v, "shape", (2, 3))),
+    "array, read-only": (lambda: np.arange(6), lambda v: v.setflags(write=False)),
+    "masked array": (lambda: np.ma.array([1, 2], mask=[0, 1]), lambda v: v.mask.__setitem__(0, True)),
+    "record": (lambda: np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), lambda v: v["b"].__setitem__(1, 2)),
+    "frame, cell": (table, lambda v: v.loc.__setitem__((5, "n"), 8)),
+    "frame, text": (table, lambda v: v.loc.__setitem__((5, "s"), "zz")),
+    "frame, category": (table, lambda v: v.loc.__setitem__((5, "c"), "y")),
+    "frame, new column": (table, lambda v: v.__setitem__("new", 1)),
+    "frame, dropped column": (table, lambda v: v.__delitem__("n")),
+    "frame, dtype": (table, lambda v: v.__setitem__("n", v["n"].astype("int32"))),
+    "frame, labels": (table, lambda v: setattr(v, "columns", list("mfsc"))),
+    "frame, more rows": (table, lambda v: v.loc.__setitem__(99, [1, 2.0, "z", "x"])),
+    "frame, index": (table, lambda v: setattr(v, "index", [1, 2, 3])),
+    "frame, attrs": (table, lambda v: v.attrs.update(a=1)),
+    "series": (table()["f"].copy, lambda v: v.__setitem__(5, 9)),
+    "series, name": (table()["f"].copy, lambda v: setattr(v, "name", "g")),
+    "frame of lists": (lambda: pd.DataFrame({"a": [[1], [2]]}), lambda v: v["a"][0].append(1)),
+    "polars": (lambda: pl.DataFrame({"a": [1, 2], "s": ["x", None]}), lambda v: v.insert_column(0, pl.Series("b", [1, 2]))),
+    "polars, cell": (lambda: pl.DataFrame({"a": [1, 2]}), lambda v: v.__setitem__((0, "a"), 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "change"), CHANGES.values(), ids=CHANGES)
+def test_a_change_is_seen(make, change):
+    value = make()
+    before = digest(value)
+    change(value)
+
+    assert before.unchecked == ()
+    assert digest(value) != before
+
+
+@pytest.mark.parametrize("make", [make for make, _ in CHANGES.values()], ids=CHANGES)
+def test_two_looks_at_one_value_are_equal(make):
+    value = make()
+
+    assert digest(value) == digest(value)
+
+
+def test_reading_a_frame_is_no_change():
+    frame = table()
+    frame["late"] = 1.5  # its own block, until something consolidates
+    before = digest(frame)
+
+    frame.describe(include="all")
+    frame.groupby("c", observed=True)["n"].mean()
+    frame["n"].sort_values()
+    frame[["n", "f"]].to_numpy()
+    frame.to_csv()
+    frame.merge(frame, on="n")
+    frame.query("n > 1 and f > 0")
+    frame.index.is_unique  # noqa: B018
+    frame.loc[5]
+    frame.iloc[0:2].assign(z=1)
+    frame._consolidate_inplace()
+    repr(frame)
+
+    assert digest(frame) == before
+
+
+def test_reading_an_instance_is_no_change():
+    value = Plain(a=1)
+    before = digest(value)
+
+    assert value.heavy == [1, 2]
+    assert digest(value) == before
+
+
+def test_what_cannot_be_looked_into_is_listed():
+    value = {"lock": threading.Lock(), "n": [1]}
+
+    assert digest(value).unchecked == ("_thread.lock",)
+    assert digest(value) == digest(value)
+
+
+def test_a_library_says_how_its_values_are_compared():
+    class Engine:
+        __module__ = "somewhere"
+
+        def __init__(self):
+            self.tree = [1]
+
+    engine = Engine()
+    assert digest(engine).unchecked == (f"somewhere.{Engine.__qualname__}",)
+
+    register_digest(Engine, lambda value: {"tree": value.tree})
+    before = digest(engine)
+    engine.tree.append(2)
+
+    assert before.unchecked == ()
+    assert digest(engine) != before
+
+
+def test_a_value_past_the_limit_is_left_alone():
+    with pytest.raises(TooLargeError):
+        digest({"a": np.zeros(1000)}, limit=1000)
+
+
+def test_objects_that_can_be_shared_are_known_and_others_are_not():
+    inner = [1]
+    point = Point(inner)
+
+    found = digest((point, "text", 7, Colour.RED))
+
+    assert set(found.objects) >= {id(inner), id(point)}
+    assert id(Colour.RED) not in found.objects

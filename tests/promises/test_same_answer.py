@@ -1,0 +1,247 @@
+"""A parallel run gives what running the notebook from the top gives, or is refused; also if it is cut and resumed."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from szal_nb.analysis.graph import build_graph
+from szal_nb.errors import DefinitionError
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.store.runs import RunStore
+from tests.analysis.cells import step, surroundings
+from tests.promises.answer import Answer, as_flow, from_the_top
+
+HELPERS = '''
+import copy
+import random
+import numpy as np
+
+class Box:
+    total = 0
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def put(self, item):
+        self.value.append(item)
+
+    def read(self):
+        return self.value
+
+def last(x):
+    return x[-1] if x and isinstance(x[-1], list) else x
+
+def grow(x):
+    x.append(9)
+
+def grown(x, n=1):
+    for _ in range(n):
+        grow(x)
+    return x
+
+def inner(x):
+    for part in x:
+        if isinstance(part, list):
+            part.append(3)
+
+def each(function, *items):
+    return [function(item) for item in items]
+
+def total():
+    return len(str(a)) + len(str(b))
+
+def counter(start):
+    count = [start]
+
+    def step(by=1):
+        count[0] += by
+        return count[0]
+
+    return step
+
+double = lambda x: x + x
+'''
+NAMES = "abcd"
+STATEMENTS = """
+{x} = [1]
+{x} = [[1], [2]]
+{x} = {y}
+{x} = [{y}]
+{x} = [{y}, {z}]
+{x} = [*{y}]
+{x} = {y} + {z}
+{x} = {y}[:]
+{x} = copy.deepcopy({y})
+{x} = last({y})
+{x} = grown({y})
+{x} = double({y})
+{x} = each(last, {y}, {z})
+{x} = [p for p in {y} if isinstance(p, list)]
+{x} = {y} if len({z}) > 2 else [0]
+{x} = {y} and {z}
+{x} = {{'k': {y}}}['k']
+{x}, {y} = {y}, {x}
+{x}.append(7)
+{x}.append([8])
+{x}.append({y})
+{x} += [5]
+{x} += {y}
+{x}[:1] = [[4]]
+{x}.insert(0, {x}[-1] if {x} else 1)
+del {x}[:1]
+del {x}; {x} = [0]
+{x}.sort(key=str)
+{x}.reverse()
+grow({x})
+inner({x})
+inner([{x}, {y}])
+for p in {x}:|    if isinstance(p, list):|        p.append(6)
+for {x} in [[1], {y}]:|    {x}.append(2)
+while len({x}) < 3:|    {x}.append({y})
+if len({x}) > 2:|    {y} = [0]
+if len({x}) > 1:|    {y}.append(0)|else:|    {y} = {z}
+try:|    {x}.append({y}[0][0])|except (IndexError, TypeError) as error:|    {x} = [str(error)]
+try:|    {x}.remove(99)|except ValueError:|    {y}.append(99)|finally:|    {z}.append(1)
+def helper():|    return {x}|{y} = helper()
+def helper():|    {x}.append(4)|helper()
+def changer():|    global {x}|    {x} = [*{y}]|changer()
+{x} = total() and [total()]
+tick = counter(len({x}))|{y} = [tick()]
+(lambda q: q.append(1))({x})
+list(map(grow, [{x}]))
+[q.append(5) for q in [{x}]]
+(n := {x}).append(3)
+match {x}:|    case [first, *rest]:|        {y} = rest|    case _:|        {y} = []
+random.seed(len({x}))
+{x} = [random.random()]
+random.shuffle({x})
+{x} = [round(float(np.random.rand()), 6)]
+np.random.seed(3)
+first, *others = [{x}, {y}]|others[0].append(1)
+pairs = list(zip([{x}], [{y}]))|pairs[0][1].append(1)
+store = [{x}]
+store = {{'k': {x}}}
+store.append({x}) if isinstance(store, list) else store.update(k={x})
+{x} = store[0] if isinstance(store, list) else store['k']
+box = Box({x})
+box.put(4) if isinstance(box.value, list) else None
+box.value = {x}
+{x} = box.read() or []
+Box.total += 1
+arr = np.arange(6.0)
+arr[0] += len({x})
+view = arr[1:4]
+view[:] = 7
+arr = arr + 1
+arr *= 2
+{x} = arr[:2].tolist()
+assert len({x}) < 9, 'too long'
+{x}.append({y}[5])
+print({x}, {y})
+print(arr.sum(), view.tolist(), {x} is {y}, store)
+print(isinstance(box, Box), box.value is {x})
+""".strip().splitlines()
+
+CI_PROGRAMS = 500
+PROGRAMS = int(os.environ.get("SZAL_TORTURE", CI_PROGRAMS))
+
+
+@st.composite
+def notebooks(draw):
+    """Sources of cells. The first binds every name; each of the others ends with a print of what it sees."""
+    cells = ["a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"]
+    for _ in range(draw(st.integers(2, 5))):
+        lines = []
+        for _ in range(draw(st.integers(1, 3))):
+            statement = draw(st.sampled_from(STATEMENTS)).replace("|", "\n")
+            x, y, z = (draw(st.sampled_from(NAMES)) for _ in range(3))
+            lines.append(statement.format(x=x, y=y, z=z))
+        seen = draw(st.sets(st.sampled_from(NAMES), max_size=2))
+        lines.append(f"print({', '.join(sorted(seen))})")
+        cells.append("\n".join(lines))
+    return cells
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    shared = Path("/dev/shm")
+    folder = shared if shared.is_dir() and os.access(shared, os.W_OK) else tmp_path_factory.mktemp("store")
+    path = folder / f"szal-answer-{os.getpid()}" / "runs.db"
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    with RunStore.open(path, durability="fast") as opened:
+        yield opened
+    sys.setswitchinterval(interval)
+    for file in sorted(path.parent.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    path.parent.rmdir()
+
+
+def allowed_order(graph, pick):
+    """One order that the edges allow, by the taste of `pick`."""
+    done: list[str] = []
+    names = [node.step.name for node in graph.nodes]
+    while len(done) < len(names):
+        done.append(pick([n for n in names if n not in done and set(graph.dependencies[n]) <= set(done)]))
+    return done
+
+
+# Errors by which the engine itself refuses, as against those of bodies.
+REFUSED = {"ValueChanged", "ValuesShared", "HiddenStateUsed", "NoCleanStart"}
+
+
+def difference(expected: Answer, found: Answer) -> str:
+    """What differs, in words; "" if nothing does, "refused" if the run itself said that it could not be the same."""
+    if found.error is not None and found.error[1] in REFUSED:
+        return "refused"
+    if expected.error != found.error:
+        return f"the error is {found.error}, not {expected.error}"
+    if expected.error is not None:
+        before = [name for name in expected.printed if name != expected.error[0]]
+    else:
+        before = list(expected.printed)
+    for name in before:
+        if found.printed.get(name) != expected.printed[name]:
+            return f"{name} printed {found.printed.get(name)!r}, not {expected.printed[name]!r}"
+    if expected.error is None and expected.shape() != found.shape():
+        one, two = expected.shape(), found.shape()
+        return "\n".join(f"{n}: {two.get(n)} instead of {one.get(n)}" for n in {*one, *two} if one.get(n) != two.get(n))
+    return ""
+
+
+def check(cells, seed, store, *, cuts=True):
+    """"same", "refused"; AssertionError with what differs."""
+    pick = random.Random(seed)
+    names = [f"s{n}" for n in range(len(cells))]
+    try:
+        flow = FlowDefinition(name="f", steps=tuple(map(step, names, cells)))
+        graph = build_graph(flow, surroundings([HELPERS]))
+    except DefinitionError:
+        return "refused"
+    expected = from_the_top(cells, HELPERS, names)
+    orders = [allowed_order(graph, lambda ready: ready[-1]), allowed_order(graph, pick.choice)]
+    plans = [{}, *({"order": order} for order in orders)]
+    if cuts:
+        plans += [{"order": orders[-1], "cut_after": n} for n in range(1, len(cells))]
+    outcome = "same"
+    for plan in plans:
+        found = difference(expected, as_flow(graph, HELPERS, store, **plan))
+        assert found in ("", "refused"), f"{plan}\n{found}\n" + "\n# %%\n".join(cells)
+        outcome = found or outcome
+    return outcome
+
+
+@settings(
+    max_examples=PROGRAMS, deadline=None, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(cells=notebooks(), seed=st.integers(0, 1000))
+def test_a_generated_notebook_has_one_answer(cells, seed, store):
+    check(cells, seed, store)
