@@ -3,8 +3,9 @@
     fingerprint(node: StepNode, surroundings: Surroundings) -> str        32 hexadecimal digits
     parts(node, surroundings) -> dict[str, str]                           what it is made of, by name
     difference(before, after) -> tuple[str, ...]                          the names of the parts that differ
+    fingerprint_of(node, read: Mapping[str, ValueRef]) -> str             with the content of all that it read
 
-Values are no part of it: they have hashes of their own. Nor are flags that say how often or where a step runs.
+Values are no part of the first: they have hashes of their own. Nor are flags that say how often or where a step runs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from szal_nb.analysis.surroundings import Surroundings
-from szal_nb.model.graph import StepNode
+from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import StepKind
+from szal_nb.model.value import ValueRef
 
 # Changes with the rules below, so that old fingerprints are not taken for new ones.
 _SCHEME = "1"
@@ -55,6 +58,33 @@ def parts(node: StepNode, surroundings: Surroundings) -> dict[str, str]:
     }
     found.update((name, text) for name, text in flags.items() if text)
     return found
+
+
+def with_parts(graph: FlowGraph, surroundings: Surroundings) -> FlowGraph:
+    """The graph, each of its nodes with the parts of its fingerprint."""
+    nodes = tuple(replace(node, parts=tuple(sorted(parts(node, surroundings).items()))) for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def fingerprint_of(node: StepNode, read: Mapping[str, ValueRef]) -> str:
+    """The fingerprint of a step's code and of what it reads; "" where the content of that is not known.
+
+    `read` has what the record says of each value, by the name that the step reads it under. A step whose code uses
+    names that cannot be known, and one that reads a live value, have none.
+    """
+    if not node.is_cacheable or not node.parts:
+        return ""
+    texts = [_SCHEME]
+    for name, digest in node.parts:
+        texts += (name, digest)
+    for binding in sorted(node.bindings, key=lambda binding: binding.name):
+        ref = read.get(binding.name)
+        if ref is None and not binding.is_optional:
+            return ""
+        if ref is not None and ref.hash is None:
+            return ""
+        texts += ("reads", binding.name, "" if ref is None or ref.hash is None else ref.hash)
+    return _digest("\0".join(texts))
 
 
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:

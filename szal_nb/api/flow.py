@@ -10,12 +10,23 @@ from types import FunctionType
 from typing import Any, TypeVar, cast, overload
 
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+<<<<<<< HEAD
 from szal_nb.api.handle import RunHandle
+=======
+from szal_nb.api.fingerprints import fingerprinted
+from szal_nb.api.fork import fork_of, inputs_of
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.options import compensation, function_step, seconds
 from szal_nb.api.options import limits as limits_of
 from szal_nb.api.options import rollback_on as rollback_ends
 from szal_nb.api.picture import flow_bundle
+<<<<<<< HEAD
+=======
+from szal_nb.api.reuse import reuse_from
+from szal_nb.api.run import RunHandle
+from szal_nb.api.selection import Selection, unselected
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode
@@ -138,19 +149,69 @@ class Flow:
             )
         return self._graph
 
-    def start(self, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE) -> RunHandle:
+    def _ready_graph(self, surround: Surround) -> FlowGraph:
+        """The graph as it is recorded. What the functions use may have changed since the last run."""
+        if surround.store is None:
+            return self.graph()
+        functions = {name: function for name, (_, function) in self._steps.items()}
+        return fingerprinted(self.graph(), Surroundings(), functions)
+
+    def start(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        store: StoreChoice = DEFAULT_STORE,
+        reuse: str | bool = False,
+        only: str | Sequence[str] = (),
+        from_step: str | None = None,
+        until: str | None = None,
+    ) -> RunHandle:
         """Begins a run on the running event loop; the result can be awaited.
 
-        `store`: a path, an open store, ":memory:", or None for no record at all. Raises InvalidParameter for
-        inputs that are missing or that no step takes.
+        `store`: a path, an open store, ":memory:", or None for no record at all. `reuse`: take every step that is
+        unchanged from the run of this id, or from the newest runs of the flow if True. `only` steps, or all from
+        `from_step` on, run; what they need is taken too, where it is unchanged. Nothing runs after `until`. The
+        result's `plan` says what is taken and why. Raises InvalidParameter for inputs that are missing or that no
+        step takes.
         """
-        graph = self.graph()
-        return start_run(graph, self._bodies(graph), self._inputs(graph, inputs or {}), self._surround(store))
+        surround = self._surround(store)
+        graph = self._ready_graph(surround)
+        named = ("" if reuse else None) if isinstance(reuse, bool) else reuse
+        wish = Selection(
+            only=(only,) if isinstance(only, str) else tuple(only), from_step=from_step, until=until, reuse=named
+        )
+        skipped = unselected(graph, only=wish.only, from_step=from_step, until=until)
+        take = None
+        if wish.takes and (surround.store is not None or wish.reuse is not None):
+            take = reuse_from(surround.store, self.name, wish.reuse, must_run=wish.asked(graph))
+        return start_run(
+            graph, self._bodies(graph), self._inputs(graph, inputs or {}), surround, skipped=skipped, take=take
+        )
+
+    def fork(
+        self,
+        run_id: str,
+        from_step: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        store: StoreChoice = DEFAULT_STORE,
+    ) -> RunHandle:
+        """Begins a run that takes from the run `run_id` all that does not depend on `from_step`, and its inputs.
+
+        `inputs` are those that are other than they were; steps that read them run too.
+        """
+        surround = self._surround(store)
+        graph = self._ready_graph(surround)
+        take = fork_of(surround.store, run_id, from_step)
+        changed = self._inputs(graph, inputs or {})
+        found = inputs_of(take.store, take.run_id, graph, changed=changed, live={})
+        return start_run(graph, self._bodies(graph), found, surround, take=take)
 
     def resume(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
         """Goes on with a run of this flow that crashed, failed or was cancelled."""
-        graph = self.graph()
-        return resume_run(run_id, graph, self._bodies(graph), {}, self._surround(store), force=force)
+        surround = self._surround(store)
+        graph = self._ready_graph(surround)
+        return resume_run(run_id, graph, self._bodies(graph), {}, surround, force=force)
 
     def _bodies(self, graph: FlowGraph) -> dict[str, FunctionBody]:
         return {name: FunctionBody(graph.node(name), function) for name, (_, function) in self._steps.items()}
@@ -184,17 +245,32 @@ def opened_store(store: StoreChoice) -> RunStore | None:
     return RunStore.open(store)
 
 
-def run(flow: Flow, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE) -> RunHandle:
+def run(
+    flow: Flow, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE, **options: Any
+) -> RunHandle:
     """Runs a flow to its end, in a script, and gives the finished run, whatever its state.
 
+    `options` are those of `Flow.start`: `reuse`, `only`, `from_step`, `until`.
     Raises RunError inside a running event loop: use `await flow.start(...)` there.
     """
-    return _to_the_end(lambda: flow.start(inputs, store=store), "flow.start(…)")
+    return _to_the_end(lambda: flow.start(inputs, store=store, **options), "flow.start(…)")
 
 
 def resume(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
     """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run."""
     return _to_the_end(lambda: flow.resume(run_id, store=store, force=force), "flow.resume(…)")
+
+
+def fork(
+    flow: Flow,
+    run_id: str,
+    from_step: str,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    store: StoreChoice = DEFAULT_STORE,
+) -> RunHandle:
+    """Runs a fork of an earlier run to its end, in a script, and gives the finished run; see `Flow.fork`."""
+    return _to_the_end(lambda: flow.fork(run_id, from_step, inputs, store=store), "flow.fork(…)")
 
 
 def _to_the_end(begin: Callable[[], RunHandle], instead: str) -> RunHandle:

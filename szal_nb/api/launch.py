@@ -13,14 +13,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from szal_nb.analysis.condition import compile_condition
+<<<<<<< HEAD
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.run import Recorded
+=======
+from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.analysis.versions import newest_versions
+from szal_nb.api.fork import Fork
+from szal_nb.api.reuse import Finder, Reuse
+from szal_nb.api.run import Recorded, RunHandle
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
-from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.runner import Earlier, Runner, Sink
+from szal_nb.engine.signal import Given
 from szal_nb.errors import InvalidParameter, InvalidStep, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -65,10 +76,12 @@ def start_run(
     *,
     run_id: str | None = None,
     skipped: Mapping[str, str] | None = None,
-    given: Mapping[str, tuple[str, tuple[ValueRef, ...]]] | None = None,
+    take: Reuse | Fork | None = None,
+    on_plan: Callable[[ReusePlan], None] | None = None,
 ) -> RunHandle:
     """A new run of `graph`, begun. `skipped` maps steps that are not wanted to the reason.
 
+    `take` says what it takes from earlier runs; `on_plan` is told so before anything runs.
     Raises InvalidParameter if an input of the flow is missing.
     """
     missing = [name for name in graph.inputs if name not in inputs]
@@ -91,9 +104,35 @@ def start_run(
                 interactive=surround.interactive,
             )
         )
+<<<<<<< HEAD
     machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
+=======
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
     taken = {name: inputs[name] for name in graph.inputs}
-    return _launch(machine, bodies, taken, surround, journal, run_id=run_id)
+    input_refs: tuple[ValueRef, ...] = ()
+    plan = None
+    given: dict[str, Given] = {}
+    if take is not None and journal is not None:
+        # What is taken depends on what the inputs are, so they are kept before the run begins.
+        input_refs = journal.keep("", 0, taken, tuple(taken))
+        by_name = {ref.name: ref for ref in input_refs}
+        plan = take.plan(graph, by_name, skipped or {})
+        given = take.given(graph, by_name, plan)
+        if on_plan is not None:
+            on_plan(plan)
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    kept = _kept(graph, {name: one.values for name, one in given.items()})
+    earlier = None
+    if surround.store is not None and journal is not None:
+        finder = Finder(graph, surround.store)
+        if take is not None:
+            finder = Finder(graph, surround.store, take.pasts, plan, take.must_run)
+        earlier = finder if finder.is_needed else None
+    handle = _launch(
+        machine, bodies, taken, surround, journal, run_id=run_id, input_refs=input_refs, kept=kept, earlier=earlier
+    )
+    handle.plan = plan
+    return handle
 
 
 def resume_run(
@@ -136,13 +175,34 @@ def resume_run(
     }
     machine = RunMachine(graph, limits=_room(graph, bodies), seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
-    kept = {
-        (machine.index[name], ref.name): ref
-        for name in plan.kept
-        for ref in snapshot.steps[name].values
-        if ref.live is None
-    }
-    return _launch(machine, bodies, taken, surround, journal, run_id=run_id, snapshot=snapshot, kept=kept, shown=events)
+    kept = _kept(graph, {name: snapshot.steps[name].values for name in plan.kept})
+    finder = Finder(graph, store)
+    return _launch(
+        machine,
+        bodies,
+        taken,
+        surround,
+        journal,
+        run_id=run_id,
+        snapshot=snapshot,
+        input_refs=snapshot.inputs,
+        kept=kept,
+        shown=events,
+        earlier=finder if finder.is_needed else None,
+    )
+
+
+def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tuple[int, str], ValueRef]:
+    """What can be loaded of completed steps, by index and name; of an object that was changed since, as it is now."""
+    index = {node.step.name: i for i, node in enumerate(graph.nodes)}
+    refs = {(step, ref.name): ref for step, values in given.items() for ref in values}
+    newest = newest_versions(graph, given)
+    kept = {}
+    for (step, name), ref in refs.items():
+        now = refs[newest.get((step, name), (step, name))]
+        if ref.live is None and now.live is None:
+            kept[index[step], name] = msgspec.structs.replace(now, name=name)
+    return kept
 
 
 def _refuse_secrets_in_code(graph: FlowGraph) -> None:
@@ -164,6 +224,8 @@ def _launch(
     *,
     run_id: str,
     snapshot: RunSnapshot | None = None,
+    input_refs: tuple[ValueRef, ...] = (),
+    earlier: Earlier | None = None,
     kept: Mapping[tuple[int, str], ValueRef] | None = None,
     shown: Sequence[Event] = (),
 ) -> RunHandle:
@@ -179,11 +241,14 @@ def _launch(
         kept=kept,
         rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
         journal=journal,
+        earlier=earlier,
         evaluate=_condition_holds,
         presenter=surround.presenter,
         sinks=surround.sinks,
     )
 
+    runner.input_refs = input_refs
+    store = surround.store
     kept_by = journal
 
     async def main(again: int | None = None) -> None:
@@ -194,12 +259,16 @@ def _launch(
             if again is not None:
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
                 return
-            if kept_by is not None and snapshot is None:
+            if kept_by is not None and snapshot is None and not runner.input_refs:
                 taken = {**inputs, **runner.watch.generators()}
                 if taken:
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
+<<<<<<< HEAD
             if kept:
+=======
+            if kept and snapshot is not None:
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
                 ends = (
                     {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
                     if snapshot
@@ -222,6 +291,7 @@ def _launch(
         load=load if kept_by is not None else None,
         load_fresh=journal.load_fresh if journal is not None else None,
         recorded=Recorded(shown),
+        history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from szal_nb.api.selection import Selection
 from szal_nb.app.describing import run_json
 from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import print_json, say
@@ -19,6 +20,7 @@ from szal_nb.app.record import state_exit
 from szal_nb.errors import DefinitionError, InvalidStep, RunError, RunFailed, StepTimeout, StoreError
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, RunState, StepState
+from szal_nb.notebook.affected import affected_names
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given, give, read_parameters, read_values, read_values_file, retype
@@ -54,7 +56,17 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     run.add_argument("--from", dest="from_step", metavar="STEP", help="this step and all that follow from it")
     run.add_argument("--until", metavar="STEP", help="this step and all that it needs")
     run.add_argument("-k", "--kernel", metavar="NAME", help="the kernel to use instead of the notebook's")
+    run.add_argument(
+        "--reuse", nargs="?", const="", metavar="RUN", help="take unchanged steps from RUN, or from the newest runs"
+    )
     run.set_defaults(command=run_command)
+
+    fork = commands.add_parser("fork", parents=both, help="a new run that takes the values of RUN, but from a step on")
+    fork.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
+    fork.add_argument("--from", dest="from_step", metavar="STEP", required=True, help="the first step that runs again")
+    fork.add_argument("-p", "--parameter", dest="parameters", **pairs, help="a parameter that is to be another")
+    fork.add_argument("-o", "--output", **output)
+    fork.set_defaults(command=fork_command)
 
     resume = commands.add_parser("resume", parents=both, help="go on with a run that did not complete")
     resume.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
@@ -96,22 +108,65 @@ def run_command(arguments: argparse.Namespace) -> ExitCode:
     path = Path(arguments.notebook).absolute()
     store = Path(arguments.store or find_store(path)).absolute()
     run_id = new_run_id()
-    work = _Work(
+    work = Work(
         notebook=notebook,
         given=given,
-        headless=Headless(
-            store=store,
-            run_id=run_id,
-            notebook=path,
-            only=only,
-            from_step=arguments.from_step,
-            until=arguments.until,
-        ),
+        headless=Headless(store=store, run_id=run_id, notebook=path, wish=_wish_of(arguments, only)),
         output=arguments.output or store.parent / "runs" / f"{run_id}.ipynb",
         cwd=path.parent,
         kernel=arguments.kernel,
     )
-    return _execute(arguments, work, Follower(store, _is_launched_here))
+    return execute(arguments, work, Follower(store, is_launched_here))
+
+
+def _wish_of(arguments: argparse.Namespace, only: Sequence[str]) -> Selection | None:
+    wish = Selection(only=tuple(only), from_step=arguments.from_step, until=arguments.until, reuse=arguments.reuse)
+    return None if wish == Selection() else wish
+
+
+def fork_command(arguments: argparse.Namespace) -> ExitCode:
+    """Runs the notebook of an earlier run again, with the values that it had, but from a step on."""
+    path = Path(arguments.store or find_store()).absolute()
+    work = again(path, arguments.run, arguments.output, parameters=arguments.parameters, fork_at=arguments.from_step)
+    return execute(arguments, work, Follower(path, is_launched_here))
+
+
+def again(
+    path: Path,
+    run_id: str,
+    output: Path | None,
+    *,
+    parameters: Sequence[tuple[str, str]] = (),
+    fork_at: str | None = None,
+) -> Work:
+    """The notebook of a stored run, to be executed as a new run with the inputs that it had.
+
+    Raises RunError if the run was not started from a notebook, or has no step `fork_at`.
+    """
+    with RunStore.open(path, read_only=True) as store:
+        run = store.run(run_id)
+        text = store.notebook(run.id)
+        steps = list(store.snapshot(run.id).steps)
+    if text is None:
+        raise RunError(f"Run {run.id} was not started from a notebook; do it from the script that started it.")
+    if fork_at is not None and fork_at not in steps:
+        raise RunError(f"Run {run.id} has no step {fork_at!r}; it has {', '.join(steps)}.")
+    origin = Path(run.notebook_path) if run.notebook_path else None
+    notebook = parse_notebook(text, path=origin)
+    declared = {parameter.name for parameter in read_parameters(notebook)}
+    params = {name: value for name, value in run.params.items() if not declared or name in declared}
+    given = give(notebook, texts=parameters, raw=(), values=params, environment=os.environ)
+    new_id = new_run_id()
+    wish = Selection(
+        inputs_of=run.id, fork_at=fork_at, changed=affected_names(notebook, [name for name, _ in parameters])
+    )
+    return Work(
+        notebook=notebook,
+        given=given,
+        headless=Headless(store=path, run_id=new_id, notebook=origin, wish=wish),
+        output=output or path.parent / "runs" / f"{new_id}.ipynb",
+        cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
+    )
 
 
 def _check_steps(notebook: Notebook, chosen: Sequence[str]) -> None:
@@ -145,24 +200,25 @@ def resume_command(arguments: argparse.Namespace) -> ExitCode:
         say(f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then.")
     declared = {parameter.name for parameter in read_parameters(notebook)}
     params = {name: value for name, value in run.params.items() if not declared or name in declared}
-    work = _Work(
+    work = Work(
         notebook=notebook,
         given=retype(notebook, params, environment=os.environ),
         headless=Headless(store=path, resume=run.id, notebook=origin),
         output=arguments.output or Path(run.output_path or path.parent / "runs" / f"{run.id}.ipynb"),
         cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
     )
-    follower = Follower(path, _is_launched_here)
+    follower = Follower(path, is_launched_here)
     follower.expect(run.id, events)
-    return _execute(arguments, work, follower)
+    return execute(arguments, work, follower)
 
 
-def _is_launched_here(run: StoredRun) -> bool:
+def is_launched_here(run: StoredRun) -> bool:
+    """Whether this process began the run."""
     return run.launcher is not None and run.launcher.is_same(Owner.here())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class Work:
     """A notebook to execute, with all that it needs."""
 
     notebook: Notebook
@@ -173,12 +229,23 @@ class _Work:
     kernel: str | None = None
 
 
-def _execute(arguments: argparse.Namespace, work: _Work, follower: Follower) -> ExitCode:
+def execute(arguments: argparse.Namespace, work: Work, follower: Follower) -> ExitCode:
+    """Executes the notebook, and says what became of it."""
+    result = carry_out(work, follower)
+    path = work.headless.store
+    if path is None or not path.exists():
+        return _answer(arguments, None, [], result)
+    with RunStore.open(path, read_only=True) as store:
+        return _answer(arguments, store, [store.run(run_id) for run_id in follower.shown], result)
+
+
+def carry_out(work: Work, follower: Follower) -> BatchResult:
+    """Executes the notebook, shown as it goes."""
     _leave_out_slow_import()
     from szal_nb.notebook.batch import run_notebook  # late: heavy
 
     with follower.following():
-        result = run_notebook(
+        return run_notebook(
             work.notebook,
             output=work.output.absolute(),
             given=work.given,
@@ -186,11 +253,6 @@ def _execute(arguments: argparse.Namespace, work: _Work, follower: Follower) -> 
             cwd=work.cwd,
             kernel_name=work.kernel,
         )
-    path = work.headless.store
-    if path is None or not path.exists():
-        return _answer(arguments, None, [], result)
-    with RunStore.open(path, read_only=True) as store:
-        return _answer(arguments, store, [store.run(run_id) for run_id in follower.shown], result)
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""`szal runs`, `show`, `logs`, `why`, `watch` and `cancel`: what the store knows of runs."""
+"""`szal runs`, `show`, `logs`, `watch` and `cancel`: what the store knows of runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from typing import Any
 
 from szal_nb.app.describing import run_json, run_text, runs_table
 from szal_nb.app.exit import ExitCode
-from szal_nb.app.printing import print_json, say, table_line
+from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import LOOK_EVERY_S, Follower
 from szal_nb.errors import RunError
 from szal_nb.model.event import CancelRequested, RunCancelled, RunResumed, StepCancelled, StepOutput
-from szal_nb.model.graph import Edge
 from szal_nb.model.state import RunState
 from szal_nb.store.locate import find_store
 from szal_nb.store.owner import is_alive
@@ -42,11 +41,6 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     _add_run(logs)
     logs.add_argument("step", nargs="?", metavar="STEP", help="only this step")
     logs.set_defaults(command=show_logs)
-
-    why = commands.add_parser("why", parents=both, help="what a step waits for, what waits for it, and why")
-    _add_run(why)
-    why.add_argument("step", metavar="STEP")
-    why.set_defaults(command=show_why)
 
     watch = commands.add_parser("watch", parents=both, help="show a run as it goes, until it ends")
     _add_run(watch)
@@ -137,48 +131,6 @@ def _text(item: Any) -> str:
         return str(item.text)
     plain = item.data.get("text/plain", "")
     return f"{plain}\n" if plain else ""
-
-
-def show_why(arguments: argparse.Namespace) -> ExitCode:
-    """Prints the edges of a step with their reasons, and how it came to its state."""
-    with open_store(arguments) as store:
-        run = store.run(arguments.run)
-        snapshot = store.snapshot(run.id)
-        graph = store.graph(run.id)
-    _check_step(run.id, arguments.step, list(snapshot.steps))
-    step, node = snapshot.steps[arguments.step], graph.node(arguments.step)
-    before = [edge for edge in graph.edges if edge.target == step.name]
-    after = [edge for edge in graph.edges if edge.source == step.name]
-    if arguments.json:
-        document: dict[str, Any] = {"id": run.id, "step": step.name, "state": step.state.value, "reason": step.reason}
-        document |= {"waits_for": [_edge_json(edge) for edge in before], "awaited_by": [_edge_json(e) for e in after]}
-        print_json({**document, "notes": list(node.notes)})
-        return ExitCode.COMPLETED
-    cause = step.reason or (str(step.error) if step.error is not None else "")
-    print(f"{step.name} is {step.state.value}" + (f": {cause}" if cause else ""))
-    for binding in node.bindings:
-        print(f"  reads {binding.name} " + (f"from {binding.step}" if binding.step else "from the notebook"))
-    for edge in (*before, *after):
-        print(f"  {table_line(edge.source, edge.target, _reason(edge))}")
-    for note in node.notes:
-        print(f"  {note}")
-    return ExitCode.COMPLETED
-
-
-def _reason(edge: Edge) -> str:
-    reason = edge.reason or f"it reads {', '.join(edge.names)}"
-    return reason + (f" ({edge.remedy} would free it)" if edge.remedy else "")
-
-
-def _edge_json(edge: Edge) -> dict[str, Any]:
-    return {
-        "source": edge.source,
-        "target": edge.target,
-        "kind": edge.kind.value,
-        "names": list(edge.names),
-        "reason": edge.reason,
-        "remedy": edge.remedy,
-    }
 
 
 def _check_step(run_id: str, step: str | None, steps: list[str]) -> None:

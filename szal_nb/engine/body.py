@@ -114,6 +114,8 @@ class FunctionBody:
             function = rebuilt(function, {**function.__globals__, **read}, force=True)
         changed = {name: inputs[name] for name in self.node.changes if name in inputs}
         result = function(*args, **kwargs)
+        # What it changes in place it gives again.
+        changed = {name: inputs[name] for name in self.node.changes if name in inputs}
         if self.is_async:
             return self._await(result, changed)
         return {**changed, **self._given(result)}

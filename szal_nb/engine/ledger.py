@@ -25,7 +25,7 @@ from szal_nb.engine.outcome import (
     judge,
 )
 from szal_nb.engine.rollback import Rollback
-from szal_nb.engine.signal import Action
+from szal_nb.engine.signal import Action, Given
 from szal_nb.engine.wiring import Wiring
 from szal_nb.model import event as happened
 from szal_nb.model.event import Event
@@ -47,7 +47,7 @@ class Ledger:
         self,
         graph: FlowGraph,
         *,
-        given: Mapping[str, tuple[str, tuple[ValueRef, ...]]] | None = None,
+        given: Mapping[str, Given] | None = None,
         skipped: Mapping[str, str] | None = None,
         limits: Iterable[tuple[int | Limit, Iterable[int]]] = (),
         seed: str = "",

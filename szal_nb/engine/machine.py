@@ -72,10 +72,18 @@ class RunMachine(Ending):
         for i, outcome in enumerate(self._outcome):
             if outcome is IS_COMPLETED:
                 self._settle(i, IS_COMPLETED, at)
-        for i, (origin, values) in self._given.items():
+        for i, given in self._given.items():
             self.state[i] = COMPLETED
             self._events.append(
-                happened.StepCompleted(at=at, step=self.names[i], attempt=0, origin=origin, values=values)
+                happened.StepCompleted(
+                    at=at,
+                    step=self.names[i],
+                    attempt=0,
+                    origin=given.origin,
+                    values=given.values,
+                    fingerprint=given.fingerprint,
+                    taken_from=given.taken_from,
+                )
             )
             self._settle(i, IS_COMPLETED, at)
         for i, reason in self._skipped.items():
@@ -91,7 +99,15 @@ class RunMachine(Ending):
             return
         self.state[i] = COMPLETED
         self._events.append(
-            happened.StepCompleted(at=signal.at, step=self.names[i], attempt=attempt, values=signal.values)
+            happened.StepCompleted(
+                at=signal.at,
+                step=self.names[i],
+                attempt=attempt,
+                origin=signal.origin,
+                values=signal.values,
+                fingerprint=signal.fingerprint,
+                taken_from=signal.taken_from,
+            )
         )
         self._running -= 1
         self._starts.give_back(i)

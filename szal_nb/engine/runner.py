@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -38,6 +38,7 @@ from szal_nb.engine.signal import (
     ConditionEvaluated,
     EndRun,
     EvaluateCondition,
+    Given,
     Overdue,
     Reopen,
     RetryDue,
@@ -80,6 +81,21 @@ def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
+class Earlier(Protocol):
+    """What earlier runs have given."""
+
+    def may_have(self, step: str) -> bool:
+        """Whether it is worth a look for this step."""
+        ...
+
+    def find(self, step: str, fingerprint: str, read: Mapping[str, ValueRef]) -> Given | None:
+        """What stands for an attempt of the step that would read this; None if it must run.
+
+        Called in a worker thread.
+        """
+        ...
+
+
 class Runner:
     """One run on the current event loop. `bodies` are in the order of the graph's nodes.
 
@@ -99,6 +115,7 @@ class Runner:
         kept: Mapping[tuple[int, str], ValueRef] | None = None,
         rollbacks: Mapping[int, Body] | None = None,
         journal: Journal | None = None,
+        earlier: Earlier | None = None,
         evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
         presenter: Presenter | None = None,
         sinks: Sequence[Sink] = (),
@@ -110,7 +127,6 @@ class Runner:
         # The steps are there before the record is: who has just started a run may ask for one at once.
         self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
         self.sinks: list[Sink] = list(sinks)
-        self.input_refs: tuple[ValueRef, ...] = ()
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
@@ -124,6 +140,7 @@ class Runner:
             load=None if journal is None else journal.load_fresh,
             is_ended=lambda i: machine.state[i].is_final,
         )
+        self._earlier = earlier
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._clock = clock
@@ -137,6 +154,15 @@ class Runner:
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def input_refs(self) -> tuple[ValueRef, ...]:
+        """What the record says of the run's inputs."""
+        return self._table.input_refs
+
+    @input_refs.setter
+    def input_refs(self, refs: tuple[ValueRef, ...]) -> None:
+        self._table.input_refs = refs
 
     @property
     def values(self) -> dict[tuple[int, str], Any]:
@@ -252,6 +278,7 @@ class Runner:
 
     def _start(self, i: int, number: int) -> None:
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
+<<<<<<< HEAD
         step = self.machine.steps[i]
         if step.map:
             MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
@@ -279,6 +306,42 @@ class Runner:
             )
         else:
             self._executors.complete(attempt, given)
+=======
+        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
+            self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
+        else:
+            self.begin(attempt, self.machine.steps[i].timeout_s)
+
+    def _look(self, earlier: Earlier, attempt: Attempt) -> None:
+        """Looks for what stands for the attempt, on a worker thread."""
+        found = None
+        try:
+            fingerprint = self._table.fingerprint(attempt.step)
+            if fingerprint:
+                found = earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
+        except Exception:
+            log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
+        self._executors.on_loop(self._looked, attempt, found)
+
+    def _looked(self, attempt: Attempt, found: Given | None) -> None:
+        if self._attempts.get(attempt.step) is not attempt:
+            return
+        if found is None or attempt.context.cancelled:
+            self.begin(attempt, self.machine.steps[attempt.step].timeout_s)
+            return
+        self._table.take(attempt.step, found.values)
+        self.watch.kept(attempt.step, found.values)
+        signal = AttemptCompleted(
+            self._clock(),
+            attempt.step,
+            attempt.number,
+            found.values,
+            fingerprint=found.fingerprint,
+            origin=found.origin,
+            taken_from=found.taken_from,
+        )
+        self.end(attempt, signal)
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -311,12 +374,13 @@ class Runner:
         at = self._clock()
         besides = self.watch.finish(attempt.step, attempt.number, given)
         if not given and not besides:
-            return AttemptCompleted(at, attempt.step, attempt.number)
+            return AttemptCompleted(at, attempt.step, attempt.number, fingerprint=self._table.fingerprint(attempt.step))
         refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
         if not attempt.context.is_closed:
             self._table.put(attempt.step, given, refs)
             self.watch.kept(attempt.step, refs)
-        return AttemptCompleted(at, attempt.step, attempt.number, refs)
+        fingerprint = self._table.fingerprint(attempt.step)
+        return AttemptCompleted(at, attempt.step, attempt.number, refs, fingerprint=fingerprint)
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""

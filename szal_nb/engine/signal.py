@@ -12,6 +12,15 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
     """What all signals and actions have in common: they are cheap and immutable."""
 
 
+class Given(_Message, frozen=True):
+    """What a step completes with, without running: values that the run `taken_from` had."""
+
+    origin: str
+    values: tuple[ValueRef, ...] = ()
+    fingerprint: str = ""
+    taken_from: str = ""
+
+
 class Begin(_Message, frozen=True):
     """The run starts, or goes on under `epoch` if the machine was made from a record."""
 
@@ -21,13 +30,19 @@ class Begin(_Message, frozen=True):
 
 
 class AttemptCompleted(_Message, frozen=True):
-    """The body ended and what it gave is kept. `stop`: the body asked for the run to end here, with this reason."""
+    """The body ended and what it gave is kept; or, of another `origin`, an earlier run has given it already.
+
+    `stop`: the body asked for the run to end here, with this reason.
+    """
 
     at: float
     step: int
     attempt: int
     values: tuple[ValueRef, ...] = ()
     stop: str | None = None
+    fingerprint: str = ""
+    origin: str = "ran"
+    taken_from: str = ""
 
 
 class AttemptFailed(_Message, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from szal_nb.analysis.fingerprint import fingerprint_of
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.value import ValueRef
@@ -47,6 +48,12 @@ class ValueTable:
         self.superseded: set[tuple[int | None, str]] = set()
         self._kept = dict(kept)
         self._journal = journal
+        self.input_refs: tuple[ValueRef, ...] = ()
+        # What the record says of the values that steps have given.
+        self._refs: dict[int, dict[str, ValueRef]] = {}
+        for (i, name), ref in self._kept.items():
+            self._refs.setdefault(i, {})[name] = ref
+        self._nodes = graph.nodes
         self._names = [node.step.name for node in graph.nodes]
         index = {name: i for i, name in enumerate(self._names)}
         self._needed = [node.needed for node in graph.nodes]
@@ -107,7 +114,31 @@ class ValueTable:
         """Writes down what step `i` gave."""
         if self._journal is None or not given:
             return ()
-        return self._journal.keep(self._names[i], attempt, given, self._needed[i])
+        refs = self._journal.keep(self._names[i], attempt, given, self._needed[i])
+        self._refs[i] = {ref.name: ref for ref in refs}
+        return refs
+
+    def take(self, i: int, refs: Sequence[ValueRef]) -> None:
+        """Step `i` has given what another run has on record."""
+        self._refs[i] = {ref.name: ref for ref in refs}
+        self._kept.update({(i, ref.name): ref for ref in refs if ref.live is None})
+
+    def read(self, i: int) -> dict[str, ValueRef]:
+        """What the record says of all that step `i` reads, by its local names."""
+        inputs = {ref.name: ref for ref in self.input_refs}
+        found = {}
+        for local, source, name, _ in self._bindings[i]:
+            ref = inputs.get(name) if source is None else self._refs.get(source, {}).get(name)
+            if ref is not None:
+                found[local] = ref
+        return found
+
+    def fingerprint(self, i: int) -> str:
+        """The fingerprint of step `i` with all that it reads; "" where there is no record, or it cannot be told."""
+        node = self._nodes[i]
+        if self._journal is None or not node.parts:
+            return ""
+        return fingerprint_of(node, self.read(i))
 
     def put(self, i: int, given: Mapping[str, Any], refs: Sequence[ValueRef]) -> None:
         """Step `i` has given these values, which are on record as `refs` say."""

@@ -137,12 +137,18 @@ class StepAnswered(_Fact, frozen=True, tag="step.answered"):
 
 
 class StepCompleted(_Fact, frozen=True, tag="step.completed"):
-    """The step is done and what it gave is kept. `origin`: ran, resumed, cached, replayed or given."""
+    """The step is done and what it gave is kept. `origin`: ran, resumed, cached, replayed or given.
+
+    `fingerprint` covers the step's code and the content of all that it read; "" where that cannot be told.
+    `taken_from` is the run that the values come from, where the step did not run.
+    """
 
     step: str
     attempt: int
     origin: str = "ran"
     values: tuple[ValueRef, ...] = ()
+    fingerprint: str = ""
+    taken_from: str = ""
 
 
 class StepFailed(_Fact, frozen=True, tag="step.failed"):

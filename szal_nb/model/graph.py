@@ -64,7 +64,8 @@ class StepNode:
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
     that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
-    sentences for the chip.
+    sentences for the chip. `parts` are what the fingerprint of the code is made of (`analysis.fingerprint`), pairs of
+    a name and a hash; empty in a graph that is not run.
     """
 
     step: Step
@@ -79,6 +80,7 @@ class StepNode:
     is_main_thread: bool = False
     is_cacheable: bool = True
     notes: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
 
     @property
     def values(self) -> tuple[str, ...]:

@@ -173,6 +173,8 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     reason: str = ""
     error: ErrorInfo | None = None
     values: tuple[ValueRef, ...] = ()
+    fingerprint: str = ""
+    taken_from: str = ""
     answer: str | None = None
     is_approved: bool = False
     retry_at: float | None = None
@@ -299,6 +301,7 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
         step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
         step.values, step.retry_at, step.done, step.total, step.note = (), None, None, None, ""
         step.rollback_attempts, step.rollback_error = 0, None
+        step.fingerprint = step.taken_from = ""
 
 
 def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
@@ -365,6 +368,7 @@ def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
     if attempts and attempts[-1].ended_at is None:
         attempts[-1].state, attempts[-1].ended_at = "completed", event.at
     step.error, step.values, step.origin = None, event.values, event.origin
+    step.fingerprint, step.taken_from = event.fingerprint, event.taken_from
 
 
 def _step_failed(run: RunSnapshot, event: StepFailed) -> None:

@@ -144,7 +144,41 @@ FLOW_NAME_ARGUMENTS = (_argument("name", nargs="?", help="the flow's name; the n
 RUN_ID_ARGUMENTS = (_argument("run", nargs="?", help="the run's id or its beginning; the newest run by default"),)
 SHOW_ARGUMENTS = (*RUN_ID_ARGUMENTS, _STORE)
 CANCEL_ARGUMENTS = (*RUN_ID_ARGUMENTS, _argument("--reason", default="", metavar="TEXT", help="why, for the record"))
-STEP_NAME_ARGUMENTS = (_argument("step", help="the step's name"),)
+WHY_ARGUMENTS = (
+    _argument("step", help="the step's name"),
+    _argument("--run", metavar="RUN", help="in this run instead of the newest of the flow"),
+    _STORE,
+)
+_PARAMETER = _argument(
+    "-p",
+    "--parameter",
+    dest="parameters",
+    nargs=2,
+    action="append",
+    default=[],
+    metavar=("NAME", "VALUE"),
+    help="an input that is to be another than it was; may be repeated",
+)
+FORK_ARGUMENTS = (
+    _argument("run", help="the run's id or its beginning"),
+    _argument("--from", dest="from_step", metavar="STEP", required=True, help="the first step that runs again"),
+    _PARAMETER,
+    _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
+    AWAITED,
+    _STORE,
+)
+REPLAY_ARGUMENTS = (
+    _argument("run", help="the run's id or its beginning"),
+    _argument("--verify", action="store_true", help="run every body again, and name each value that differs"),
+    _argument("--bind", action="store_true", help="give the run's values to the notebook, under their names"),
+    _argument("--trust", action="store_true", help="load values that may run code, of a run that was imported"),
+    _STORE,
+)
+DIFF_ARGUMENTS = (
+    _argument("before", help="a run's id or its beginning"),
+    _argument("after", help="another run's"),
+    _STORE,
+)
 RUNS_ARGUMENTS = (
     _argument("--flow", metavar="NAME", help="only runs of this flow"),
     _argument("--state", metavar="STATE", help="only runs in this state"),
@@ -162,5 +196,8 @@ COMMANDS: Mapping[str, tuple[Argument, ...]] = {
     "%szal_show": SHOW_ARGUMENTS,
     "%szal_resume": RESUME_ARGUMENTS,
     "%szal_cancel": CANCEL_ARGUMENTS,
-    "%szal_why": STEP_NAME_ARGUMENTS,
+    "%szal_why": WHY_ARGUMENTS,
+    "%szal_fork": FORK_ARGUMENTS,
+    "%szal_replay": REPLAY_ARGUMENTS,
+    "%szal_diff": DIFF_ARGUMENTS,
 }

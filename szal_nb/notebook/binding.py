@@ -51,18 +51,18 @@ class Binder:
         """Binds the values of all completed steps; of a name given more than once the last in the document wins."""
         bound, rebound, unavailable = [], [], []
         for name in dict.fromkeys(run.names()):
-            giver = run.giver(name)
-            if giver is None:
+            place = run.place(name)
+            if place is None:
                 continue
             held = self._namespace.get(name, _ABSENT)
-            if held is not _ABSENT and held is self._functions.get(name):
+            if held is not _ABSENT and held is self._functions.get(name, _ABSENT):
                 # The function that is the step stays callable under its name.
                 continue
             if not force and held is not self._before.get(name, _ABSENT):
                 rebound.append(name)
                 continue
             try:
-                self._namespace[name] = self._before[name] = run.value(giver, name)
+                self._namespace[name] = self._before[name] = run.value(*place)
             except ValueUnavailable:
                 unavailable.append(name)
                 continue

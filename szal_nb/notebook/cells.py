@@ -18,7 +18,7 @@ from szal_nb.notebook.document import python_of
 from szal_nb.notebook.flags import step_comment, step_magic
 
 # Magics that start or continue a run, and so may wait for it.
-WAITING_MAGICS = frozenset({"szal_run", "szal_resume"})
+WAITING_MAGICS = frozenset({"szal_run", "szal_resume", "szal_fork"})
 STEP_MAGIC = "szal_step"
 AWAITED = "--awaited"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from szal_nb.api.selection import Selection
 from szal_nb.store.owner import Owner
 
 
@@ -21,8 +22,8 @@ class Headless:
     """How the kernel's runs are to be made and recorded.
 
     `run_id` is for the first run that the notebook starts; `resume` names the run that this kernel goes on with
-    instead; `only`, `from_step` and `until` choose the steps of the first one. `notebook` is the file as its author
-    knows it, `snapshot` holds exactly the cells that are executed.
+    instead; `wish` says which of its steps run, and what it takes from earlier runs. `notebook` is the file as its
+    author knows it, `snapshot` holds exactly the cells that are executed.
     """
 
     store: Path | None = None
@@ -33,9 +34,7 @@ class Headless:
     snapshot: Path | None = None
     output: Path | None = None
     params: Mapping[str, object] | None = None
-    only: tuple[str, ...] = ()
-    from_step: str | None = None
-    until: str | None = None
+    wish: Selection | None = None
 
     def environment(self) -> dict[str, str]:
         """The variables that say this; the kernel then waits for runs, and keeps output in the step's own cell."""
@@ -46,13 +45,12 @@ class Headless:
             "SZAL_OUTPUT": self.output,
             "SZAL_RUN_ID": self.run_id,
             "SZAL_RESUME": self.resume,
-            "SZAL_ONLY": " ".join(self.only) or None,
-            "SZAL_FROM": self.from_step,
-            "SZAL_UNTIL": self.until,
         }
         found = {name: str(text) for name, text in texts.items() if text is not None}
         if self.launcher is not None:
             found["SZAL_LAUNCHER"] = msgspec.json.encode(self.launcher).decode()
+        if self.wish is not None:
+            found["SZAL_WISH"] = msgspec.json.encode(self.wish).decode()
         if self.params is not None:
             found["SZAL_PARAMS"] = json.dumps(self.params, default=str)
         return {"SZAL_WAIT": "1", "SZAL_ROUTING": "1", **found}
@@ -61,6 +59,7 @@ class Headless:
 def read_headless(environment: Mapping[str, str] = os.environ) -> Headless:
     """What the process that started this kernel has said; all absent in a kernel that a person started."""
     launcher, params = environment.get("SZAL_LAUNCHER"), environment.get("SZAL_PARAMS")
+    wish = environment.get("SZAL_WISH")
     return Headless(
         store=_path(environment.get("SZAL_STORE")),
         run_id=environment.get("SZAL_RUN_ID"),
@@ -70,9 +69,7 @@ def read_headless(environment: Mapping[str, str] = os.environ) -> Headless:
         snapshot=_path(environment.get("SZAL_SNAPSHOT")),
         output=_path(environment.get("SZAL_OUTPUT")),
         params=json.loads(params) if params else None,
-        only=tuple(environment.get("SZAL_ONLY", "").split()),
-        from_step=environment.get("SZAL_FROM"),
-        until=environment.get("SZAL_UNTIL"),
+        wish=msgspec.json.decode(wish, type=Selection) if wish else None,
     )
 
 

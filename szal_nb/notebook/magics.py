@@ -6,17 +6,22 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
+from szal_nb.api.past import diff
 from szal_nb.errors import RunError, SzalError
 from szal_nb.notebook.arguments import COMMANDS
 from szal_nb.notebook.cells import AWAITED
-from szal_nb.notebook.flags import parse_flow_line, parse_line, parse_run_line
+from szal_nb.notebook.flags import ParsedRun, parse_flow_line, parse_line, parse_run_line
+from szal_nb.notebook.past import as_report, explain_step, replayed
 from szal_nb.notebook.refusal import shorten
+<<<<<<< HEAD
 from szal_nb.notebook.report import Why, one_run
+=======
+from szal_nb.notebook.report import one_run, run_table
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
@@ -135,9 +140,33 @@ class SzalMagics(Magics):
 
     @command("%szal_why")
     def szal_why(self, line: str) -> None:
-        """Say why a step waits for others, and what would free it."""
-        step = parse_line("%szal_why", line).step
-        graph = self.session.graph()
-        if step not in [node.step.name for node in graph.nodes]:
-            raise UsageError(f"There is no step {step!r}.")
-        display(Why(graph, step))
+        """Say why a step ran or did not, down to the name that changed, and why it waits for others."""
+        found = parse_line("%szal_why", line)
+        display(explain_step(self.session, self.runs, found.step, run=found.run, store=found.store))
+
+    @command("%szal_fork")
+    def szal_fork(self, line: str) -> NotebookRun:
+        """Start a run that takes from an earlier one all that does not depend on a step, also with other inputs."""
+        found = parse_line("%szal_fork", line)
+        self._refuse_to_wait_in_a_function(is_asked=found.wait, is_awaited=found.awaited)
+        parameters = tuple((name, value) for name, value in found.parameters)
+        return self.runs.fork(found.run, found.from_step, ParsedRun(parameters=parameters, store=found.store))
+
+    @command("%szal_replay")
+    def szal_replay(self, line: str) -> Any:
+        """Show a past run as it was: outputs and values from the record, with no step run again."""
+        found = parse_line("%szal_replay", line)
+        if found.verify:
+            return self.runs.verify(found.run, found.store)
+        space = self.session.shell.user_ns
+        run = replayed(self.runs.store(found.store), found.run, space, trust=found.trust)
+        run.show()
+        if found.bind:
+            print(run.bind())  # noqa: T201 - for the reader of the cell
+        return run
+
+    @command("%szal_diff")
+    def szal_diff(self, line: str) -> None:
+        """Show what differs between two runs: code, parameters, values, states and timings."""
+        found = parse_line("%szal_diff", line)
+        display(as_report(diff(self.runs.store(found.store), found.before, found.after)))

@@ -56,19 +56,3 @@ def _moment(at: Any) -> str:
     if isinstance(at, int | float):
         at = datetime.fromtimestamp(at, UTC)
     return at.strftime("%Y-%m-%d %H:%M:%S") if isinstance(at, datetime) else str(at or "")
-
-
-class Why(Report):
-    """Why a step waits for others: one line for each edge, with the flag that frees it."""
-
-    def __init__(self, graph: FlowGraph, step: str) -> None:
-        lines = []
-        for edge in graph.edges:
-            if edge.target == step:
-                names = f" ({', '.join(edge.names)})" if edge.names else ""
-                remedy = f" {edge.remedy}" if edge.remedy else ""
-                lines.append(f"{edge.source}{names}: {edge.reason}{remedy}")
-        lines += graph.node(step).notes
-        head = f"{step} waits for" if lines else f"{step} waits for no other step"
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-        super().__init__("\n  ".join([head, *lines]), f"<b>{html.escape(head)}</b><ul>{items}</ul>")

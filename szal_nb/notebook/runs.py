@@ -13,15 +13,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 from IPython.display import display
 
+=======
+from szal_nb.api.environment import packages
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
-from szal_nb.notebook.flags import InvalidLine, ParsedRun
+from szal_nb.notebook.flags import ParsedRun
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.offer import CrashedRun, crashed_run
@@ -30,9 +35,14 @@ from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.report import Report, run_table
 from szal_nb.notebook.run import NotebookRun
+<<<<<<< HEAD
 from szal_nb.notebook.run_table import RunTable
 from szal_nb.notebook.selection import given_inputs, packages, unselected
+=======
+from szal_nb.notebook.selection import given_inputs
+>>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.notebook.session import Session
+from szal_nb.notebook.takes import say_plan, selection_of, taken
 from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore, StoredRun
 
@@ -71,27 +81,56 @@ class Runs:
         told, self._told = self._told, _NOTHING_TOLD
         if told.resume is not None:
             return self.resume(told.resume, flow=parsed.flow, store=parsed.store)
-        if parsed.reuse is not None:
-            raise InvalidLine("%szal_run", "--reuse cannot be done by this version.")
         graph = self._ready_graph(parsed.flow)
         picture = self._picture(graph)
         run = self._start(graph, parsed, told)
         self._follow(run, picture)
         return run
 
-    def _start(self, graph: FlowGraph, parsed: ParsedRun, told: Headless = _NOTHING_TOLD) -> NotebookRun:
+    def fork(self, run_id: str, from_step: str, parsed: ParsedRun) -> NotebookRun:
+        """A new run that takes the values of an earlier one, but from a step on."""
+        stored = self.store(parsed.store).run(run_id)
+        return self._begin(parsed, stored.flow, Selection(inputs_of=stored.id, fork_at=from_step))
+
+    def verify(self, run_id: str, store: str | None) -> NotebookRun:
+        """A new run with the inputs of an earlier one, in which every body is run again."""
+        record = self.store(store)
+        stored = record.run(run_id)
+        graph = self._ready_graph(stored.flow)
+        _check_unchanged(stored.id, record.graph(stored.id), graph)
+        return self._begin(ParsedRun(store=store), stored.flow, Selection(inputs_of=stored.id))
+
+    def _begin(self, parsed: ParsedRun, flow: str, wish: Selection) -> NotebookRun:
+        graph = self._ready_graph(flow)
+        picture = self._picture(graph)
+        run = self._start(graph, parsed, wish=wish)
+        self._follow(run, picture)
+        return run
+
+    def _start(
+        self, graph: FlowGraph, parsed: ParsedRun, told: Headless = _NOTHING_TOLD, wish: Selection | None = None
+    ) -> NotebookRun:
         separate_figures()
         given = given_inputs(graph, parsed.parameters, self._space)
+        chosen = selection_of(parsed)
         # What the command line chose holds together with what the cell itself chooses.
-        skipped = self._unselected(graph, told) | self._unselected(graph, parsed)
+        skipped = unselected(graph, only=chosen.only, from_step=chosen.from_step, until=chosen.until)
+        wish = wish or told.wish or chosen
+        skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
+        take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, outputs, params=given.params)
-        bodies = self._session.bodies(graph)
-        run = start_run(graph, bodies, given.inputs, surround, run_id=told.run_id, skipped=skipped)
+        run = start_run(
+            graph,
+            self._session.bodies(graph),
+            inputs,
+            surround,
+            run_id=told.run_id,
+            skipped=skipped,
+            take=take,
+            on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
+        )
         return self._adopt(run, outputs)
-
-    def _unselected(self, graph: FlowGraph, chosen: ParsedRun | Headless) -> dict[str, str]:
-        return unselected(graph, only=chosen.only, from_step=chosen.from_step, until=chosen.until)
 
     def resume(
         self,

@@ -1,16 +1,14 @@
-"""What a `%szal_run` line asks of a run: which steps, with which inputs."""
+"""What a `%szal_run` line asks of a run: with which inputs."""
 
 from __future__ import annotations
 
 import ast
 import difflib
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
-from szal_nb.errors import InvalidParameter, InvalidStep
+from szal_nb.errors import InvalidParameter
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.parameter_type import ParameterType, type_of_annotation
 from szal_nb.notebook.parameter_value import Misfit, from_text
@@ -50,46 +48,3 @@ def _type_of(name: str, namespace: Mapping[str, Any]) -> ParameterType:
     else:
         text = str(annotation)
     return type_of_annotation(ast.parse(text, mode="eval").body)
-
-
-def unselected(
-    graph: FlowGraph, *, only: Sequence[str] = (), from_step: str | None = None, until: str | None = None
-) -> dict[str, str]:
-    """The steps that a run leaves out, with the reason. What a chosen step needs is always chosen with it."""
-    names = [node.step.name for node in graph.nodes]
-    for name in filter(None, (*only, from_step, until)):
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            raise InvalidStep(name, "the flow has no such step.", f"Did you mean {near[0]}?" if near else "")
-    chosen = set(names)
-    if only:
-        chosen &= _upstream(graph, only)
-    if until is not None:
-        chosen &= _upstream(graph, (until,))
-    if from_step is not None:
-        chosen &= _upstream(graph, _downstream(graph, from_step) & chosen)
-    return {name: "not selected for this run" for name in names if name not in chosen}
-
-
-def _upstream(graph: FlowGraph, steps: Iterable[str]) -> set[str]:
-    found, left = set(), list(steps)
-    while left:
-        name = left.pop()
-        if name not in found:
-            found.add(name)
-            left += graph.dependencies[name]
-    return found
-
-
-def _downstream(graph: FlowGraph, step: str) -> set[str]:
-    found = {step}
-    for node in graph.nodes:
-        if found & set(graph.dependencies[node.step.name]):
-            found.add(node.step.name)
-    return found
-
-
-@functools.cache
-def packages() -> dict[str, str]:
-    """The version of each installed package, for the record."""
-    return {found.metadata["Name"]: found.version for found in metadata.distributions()}

@@ -14,6 +14,7 @@ from typing import Any
 
 from szal_nb.analysis.graph import build_graph
 from szal_nb.analysis.surroundings import Surroundings
+from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.options import function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
@@ -148,7 +149,9 @@ class Session:
         steps.sort(key=lambda defined: ordered.index(defined.cell.key))
         hidden = {**self.shell.user_ns_hidden, **self.functions}
         names = LiveNames(self.shell.user_ns, hidden, self.history.names)
-        return build_graph(self.definitions.definition(flow, steps), Surroundings(names=names))
+        around = Surroundings(names=names)
+        graph = build_graph(self.definitions.definition(flow, steps), around)
+        return fingerprinted(graph, around) if is_checked else graph
 
     @property
     def path(self) -> Path | None:

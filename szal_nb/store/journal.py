@@ -93,7 +93,6 @@ class RunJournal:
             self.is_closed = True
             self._release(self)
             self.keeper.clear()
-            self.loader.clear()
 
 
 class _Append:

@@ -299,6 +299,13 @@ class RunStore:
             raise ValueUnavailable(name, f"step {step!r} of run {run.id} gave no value of this name; {has}")
         return self.loader(run.id, trust=trust, resolve_class=resolve_class).load(refs[name])
 
+    def runs_with(self, flow: str, step: str, fingerprint: str) -> list[str]:
+        """The newest runs of the flow in which the step completed with this fingerprint; imported ones do not count."""
+        sql = """SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
+                 WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint = ?
+                 ORDER BY runs.created_at DESC LIMIT 5"""
+        return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
+
     def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
         """Loads values of the run, each object once. `trust` allows code-carrying formats of a record not ours."""
         run = self.run(run_id)

@@ -174,7 +174,17 @@ from steps join runs on runs.id = steps.run_id
 where steps.state = 'failed' order by steps.ended_at desc
 """
 
-MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (("2026_11_tables", _tables),)
+
+def _fingerprints(db: Database) -> None:
+    # What a step's code and reads were, and which run its values were taken from.
+    for column in ("fingerprint", "taken_from"):
+        db.execute(f"ALTER TABLE steps ADD COLUMN {column} TEXT")
+
+
+MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
+    ("2026_11_tables", _tables),
+    ("2026_11_fingerprints", _fingerprints),
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
+from szal_nb.engine.signal import Given
 from szal_nb.model.event import StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import Backoff, OnError, RetryPolicy, Trigger
@@ -253,7 +254,7 @@ def test_trigger_all_done_runs_after_failures():
 
 
 def test_steps_not_selected_are_skipped_with_the_reason_and_given_ones_complete_without_running():
-    run = begun(flow_of(*DIAMOND), given={"load": ("cached", ())}, skipped={"right": "not selected"})
+    run = begun(flow_of(*DIAMOND), given={"load": Given("cached")}, skipped={"right": "not selected"})
 
     assert run.under_way == {"left"}
     run.complete("left")

@@ -19,6 +19,9 @@ class FakeRun:
     def giver(self, wanted):
         return next(step for step, name, _ in reversed(self._given) if name == wanted)
 
+    def place(self, wanted):
+        return self.giver(wanted), wanted
+
     def value(self, step, name):
         if name in self._gone:
             raise ValueUnavailable(name, "it was live")

@@ -1,0 +1,402 @@
+"""What a new run may take from an earlier one instead of running it again, and why. Pure.
+
+Rules. A step is taken if its code is what it was and all that it reads has the content that it had; then its values
+are those that running it would give. What is not written down as a value is not taken: a step that runs needs all
+before it that share hidden state with it (a random generator, an option of the process) to run too, a step that comes
+`--after` one that is not taken runs, and so does one that gave a live value. A step that reads what another step of
+this run has yet to give is `open`: it is decided when it is about to start, by the same rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import msgspec
+
+from szal_nb.analysis.fingerprint import difference, fingerprint_of
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
+from szal_nb.model.step import Trigger
+from szal_nb.model.value import ValueRef
+
+DISPLAY = "_"
+PYPLOT = "pyplot"
+# Recorded beside the values of a step, under names that are none of Python: what several values share, and the states
+# of generators.
+SHARED = "<shared>"
+
+
+class Fate(StrEnum):
+    """What a new run does with a step."""
+
+    TAKEN = "taken"
+    RUNS = "runs"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The fate of one step, with the reason in a short sentence.
+
+    `run_id` and `before` name the earlier run and its step that it was compared with; `changed` are the names of what
+    differs.
+    """
+
+    step: str
+    fate: Fate
+    reason: str
+    run_id: str = ""
+    before: str = ""
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A run of the record, as far as it is compared with a new one."""
+
+    run_id: str
+    graph: FlowGraph
+    snapshot: RunSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReusePlan:
+    """What is to become of each step of a new run, in document order."""
+
+    choices: tuple[Choice, ...] = ()
+    warnings: tuple[str, ...] = ()
+    by_step: Mapping[str, Choice] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_step", {choice.step: choice for choice in self.choices})
+
+    def of_fate(self, fate: Fate) -> tuple[str, ...]:
+        """The steps of this fate."""
+        return tuple(choice.step for choice in self.choices if choice.fate is fate)
+
+    def __str__(self) -> str:
+        runs = dict.fromkeys(choice.run_id for choice in self.choices if choice.fate is Fate.TAKEN)
+        taken = self.of_fate(Fate.TAKEN)
+        lines = [
+            f"Taken from run {', '.join(runs)}: {', '.join(taken)}." if taken else "Nothing is taken from earlier runs."
+        ]
+        width = max((len(choice.step) for choice in self.choices), default=0)
+        verbs = {Fate.TAKEN: "taken", Fate.RUNS: "runs", Fate.OPEN: "open"}
+        lines += [f"  {verbs[choice.fate]:<5}  {choice.step:<{width}}  {choice.reason}" for choice in self.choices]
+        return "\n".join([*lines, *self.warnings])
+
+
+def plan_reuse(
+    graph: FlowGraph,
+    inputs: Mapping[str, ValueRef],
+    pasts: Iterable[Past],
+    *,
+    must_run: Collection[str] = (),
+    skipped: Collection[str] = (),
+) -> ReusePlan:
+    """What a new run with these inputs may take from `pasts`, the first that has it.
+
+    `must_run` steps run whatever the record says; `skipped` ones are not part of the new run.
+    """
+    chosen: dict[str, Choice] = {}
+    refs: dict[str, dict[str, ValueRef]] = {}
+    for node in in_reading_order(graph):
+        step = node.step.name
+        if step in skipped:
+            continue
+        if step in must_run:
+            chosen[step] = Choice(step=step, fate=Fate.RUNS, reason="it was asked for")
+        else:
+            chosen[step] = Choice(step=step, fate=Fate.RUNS, reason="there is no earlier run")
+            for number, past in enumerate(pasts):
+                choice = _choose(node, graph, inputs, past, chosen, refs)
+                # The reason is that of the first: it is the newest.
+                if not number or choice.fate is Fate.TAKEN:
+                    chosen[step] = choice
+                if choice.fate is Fate.TAKEN:
+                    refs[step] = refs_by_name(past.snapshot.steps[choice.before])
+                    break
+    settle_shared(graph, chosen)
+    order = [node.step.name for node in graph.nodes if node.step.name in chosen]
+    return ReusePlan(choices=tuple(chosen[name] for name in order))
+
+
+def in_reading_order(graph: FlowGraph) -> list[StepNode]:
+    """The nodes, each after all that it waits for; in document order where that does not say it."""
+    found: dict[str, StepNode] = {}
+    waiting = {node.step.name: node for node in graph.nodes}
+    while waiting:
+        ready = [name for name in waiting if all(source in found for source in graph.dependencies[name])]
+        for name in ready:
+            found[name] = waiting.pop(name)
+    return list(found.values())
+
+
+def is_about_the_process(name: str) -> bool:
+    """Whether what is recorded under this name is no value of the step, but the state of its process."""
+    return name.startswith("<")
+
+
+def refs_by_name(step: StepSnapshot) -> dict[str, ValueRef]:
+    """What the record says of each value of a step."""
+    return {ref.name: ref for ref in step.values}
+
+
+def counterpart(node: StepNode, graph: FlowGraph, past: Past) -> str | None:
+    """The step of the earlier run that `node` is to be compared with: of its name, else a renamed one of its code."""
+    if node.step.name in past.snapshot.steps:
+        return node.step.name
+    now = {other.step.name for other in graph.nodes}
+    for other in past.graph.nodes:
+        if other.step.name not in now and other.parts and other.parts == node.parts and other.gives == node.gives:
+            return other.step.name
+    return None
+
+
+def inputs_read(
+    node: StepNode, inputs: Mapping[str, ValueRef], refs: Mapping[str, Mapping[str, ValueRef]]
+) -> dict[str, ValueRef]:
+    """What a step reads, by its local names, from the run's inputs and from what steps gave."""
+    found = {}
+    for binding in node.bindings:
+        name = binding.source or binding.name
+        ref = inputs.get(name) if binding.step is None else refs.get(binding.step, {}).get(name)
+        if ref is not None:
+            found[binding.name] = ref
+    return found
+
+
+def read_in(past: Past, step: str) -> dict[str, ValueRef]:
+    """What a step of the earlier run has read."""
+    inputs = {ref.name: ref for ref in past.snapshot.inputs}
+    refs = {name: refs_by_name(found) for name, found in past.snapshot.steps.items()}
+    return inputs_read(past.graph.node(step), inputs, refs)
+
+
+def fingerprint_in(past: Past, step: str) -> str:
+    """The fingerprint of a completed step: recorded with it, else made from the record."""
+    return past.snapshot.steps[step].fingerprint or fingerprint_of(past.graph.node(step), read_in(past, step))
+
+
+def why_not_takeable(node: StepNode, before: StepSnapshot) -> str:
+    """Why the values of a completed step cannot stand for a new attempt; "" if they can."""
+    if before.state is not StepState.COMPLETED:
+        return f"it {_was(before.state)}"
+    refs = refs_by_name(before)
+    if SHARED in refs:
+        return "its values share memory with others"
+    for name, ref in refs.items():
+        if name != DISPLAY and not is_about_the_process(name) and ref.live is not None:
+            return f"its value {name} was live: {ref.live}"
+    for name in node.needed:
+        if name in refs and refs[name].hash is None:
+            return f"its value {name} was not kept"
+    return ""
+
+
+def changes_of(node: StepNode, read: Mapping[str, ValueRef], past: Past, before: str) -> tuple[str, ...]:
+    """The names of what differs between a step of a new run and the step `before` of an earlier one."""
+    changed = difference(dict(node.parts), dict(past.graph.node(before).parts))
+    old = read_in(past, before)
+    names = {**dict.fromkeys(read), **dict.fromkeys(old)}
+    differing = tuple(name for name in names if _content(read.get(name)) != _content(old.get(name)))
+    return (*changed, *(f"value {name}" for name in differing))
+
+
+def _content(ref: ValueRef | None) -> str | None:
+    return None if ref is None else ref.hash or ref.live
+
+
+def _choose(  # noqa: C901, PLR0917 one rule after another, in the order in which they are told
+    node: StepNode,
+    graph: FlowGraph,
+    inputs: Mapping[str, ValueRef],
+    past: Past,
+    chosen: Mapping[str, Choice],
+    refs: Mapping[str, Mapping[str, ValueRef]],
+) -> Choice:
+    step = node.step.name
+
+    before = counterpart(node, graph, past) or ""
+
+    def runs(reason: str, changed: tuple[str, ...] = ()) -> Choice:
+        return Choice(
+            step=step,
+            fate=Fate.RUNS,
+            reason=reason,
+            changed=changed,
+            before=before,
+            run_id=past.run_id if before else "",
+        )
+
+    if not before:
+        return runs(f"run {past.run_id} has no such step")
+    if not node.is_cacheable:
+        return runs("its code uses names that cannot be known beforehand")
+    if not node.parts or not past.graph.node(before).parts:
+        return runs("no fingerprint of it was recorded")
+    obstacle = why_not_takeable(node, past.snapshot.steps[before])
+    if obstacle:
+        return runs(f"in run {past.run_id} {obstacle}")
+    code = difference(dict(node.parts), dict(past.graph.node(before).parts))
+    if code:
+        return runs(_changed_text(code), code)
+    for edge in opaque_edges(graph, step):
+        source = chosen.get(edge.source)
+        if source is None or source.fate is not Fate.TAKEN:
+            return runs(f"it comes after {edge.source}, which is not taken: {edge.reason}")
+        if source.run_id != past.run_id:
+            return runs(f"it comes after {edge.source}, which is taken from another run: {edge.reason}")
+    sources = dict.fromkeys(binding.step for binding in node.bindings if binding.step is not None)
+    unsettled = [name for name in sources if name in chosen and chosen[name].fate is not Fate.TAKEN]
+    if unsettled or node.step.when is not None or node.step.trigger is not Trigger.ALL:
+        reason = "taken if its condition holds" if node.step.when else "decided when it starts"
+        if unsettled:
+            reason = f"taken if {', '.join(unsettled)} {'give' if len(unsettled) > 1 else 'gives'} what it gave before"
+        return Choice(step=step, fate=Fate.OPEN, reason=reason, before=before, run_id=past.run_id)
+    read = inputs_read(node, inputs, refs)
+    now = fingerprint_of(node, read)
+    if not now:
+        return runs("it reads a live value")
+    if now != fingerprint_in(past, before):
+        changed = changes_of(node, read, past, before)
+        return runs(_changed_text(changed) or "it is not what it was", changed)
+    name = "" if before == step else f"; it was called {before}"
+    reason = f"its code and what it reads are as in run {past.run_id}{name}"
+    return Choice(step=step, fate=Fate.TAKEN, reason=reason, before=before, run_id=past.run_id)
+
+
+def opaque_edges(graph: FlowGraph, step: str) -> list[Edge]:
+    """The edges to `step` along which something comes that is no value."""
+    return [edge for edge in graph.edges if edge.target == step and is_opaque(edge)]
+
+
+def is_opaque(edge: Edge) -> bool:
+    """Whether something may come along the edge that is not written down as a value."""
+    return edge.kind is EdgeKind.PARENT or edge.rule in ("after", "dynamic-code") or is_shared(edge)
+
+
+def is_shared(edge: Edge) -> bool:
+    """Whether the source leaves something in the process that the target finds there.
+
+    Hidden state, or an object that it changed under another name. Where figures are drawn is not such.
+    """
+    if edge.rule == "hidden-state":
+        return any(name != PYPLOT for name in edge.names)
+    return edge.rule == "shared-object"
+
+
+def settle_shared(graph: FlowGraph, chosen: dict[str, Choice], *, open_as: Fate = Fate.OPEN) -> None:
+    """Who runs must find in the process what the steps before it leave there: they run too.
+
+    Who comes after a step whose code or values are other than they were runs as well; a step that runs only because
+    another needs what it leaves in the process leaves what it left before. What reads a value of a step that runs
+    for this becomes `open_as`.
+    """
+    _Sharing(graph, chosen, open_as).settle()
+
+
+class _Sharing:
+    def __init__(self, graph: FlowGraph, chosen: dict[str, Choice], open_as: Fate) -> None:
+        self._chosen = chosen
+        self._open_as = open_as
+        self._before: dict[str, list[Edge]] = {}
+        self._after: dict[str, list[Edge]] = {}
+        self._readers: dict[str, list[str]] = {}
+        self._todo: list[str] = []
+        self._changed: set[str] = set()
+        for edge in graph.edges:
+            if edge.source in chosen and edge.target in chosen and is_opaque(edge):
+                self._after.setdefault(edge.source, []).append(edge)
+                if is_shared(edge):
+                    self._before.setdefault(edge.target, []).append(edge)
+        for node in graph.nodes:
+            for binding in node.bindings:
+                if binding.step is not None and node.step.name in chosen:
+                    self._readers.setdefault(binding.step, []).append(node.step.name)
+
+    def settle(self) -> None:
+        for step, choice in self._chosen.items():
+            if choice.fate is not Fate.TAKEN:
+                self._changed.add(step)
+                self._todo.append(step)
+        while self._todo:
+            self._spread(self._todo.pop())
+
+    def _spread(self, step: str) -> None:
+        # Whether an open step will run is not known in time for those that share something with it.
+        if self._chosen[step].fate is Fate.OPEN and (step in self._before or step in self._after):
+            self._chosen[step] = replace(self._chosen[step], fate=Fate.RUNS)
+        if self._chosen[step].fate is Fate.RUNS:
+            for edge in self._before.get(step, ()):
+                self._runs(
+                    edge.source, f"{step} runs, and finds {', '.join(edge.names)} as it leaves it", is_changed=False
+                )
+        if step in self._changed:
+            for edge in self._after.get(step, ()):
+                self._runs(edge.target, f"it comes after {step}, which is not taken: {edge.reason}", is_changed=True)
+        for reader in self._readers.get(step, ()):
+            if self._chosen[reader].fate is Fate.TAKEN:
+                fate = self._open_as
+                reason = f"taken if {step} gives what it gave before"
+                self._chosen[reader] = replace(
+                    self._chosen[reader],
+                    fate=fate,
+                    reason=reason if fate is Fate.OPEN else f"it depends on {step}, which runs",
+                )
+                self._changed.add(reader)
+                self._todo.append(reader)
+
+    def _runs(self, step: str, reason: str, *, is_changed: bool) -> None:
+        known = self._chosen[step].fate is Fate.RUNS
+        if known and (not is_changed or step in self._changed):
+            return
+        if not known:
+            self._chosen[step] = replace(self._chosen[step], fate=Fate.RUNS, reason=reason)
+        if is_changed:
+            self._changed.add(step)
+        self._todo.append(step)
+
+
+def _changed_text(changed: Iterable[str]) -> str:
+    names = list(changed)
+    return f"changed: {', '.join(names)}" if names else ""
+
+
+def _was(state: StepState) -> str:
+    return "did not complete" if not state.is_final else f"was {state.value}" if state != "failed" else "failed"
+
+
+def carried(
+    refs: Iterable[ValueRef], run_id: str, needed: Collection[str], same: Mapping[str, str]
+) -> tuple[ValueRef, ...]:
+    """References of an earlier run as a new run has them.
+
+    Tokens of objects count within one run only. `same` maps those of the earlier run to those of the new one, where
+    both stand for the same thing; others are made new ones that no other run has.
+    """
+    found = []
+    for ref in refs:
+        if is_about_the_process(ref.name):
+            continue
+        identity = ref.identity
+        if identity is not None:
+            identity = same.get(identity) or _foreign(run_id, identity)
+        found.append(msgspec.structs.replace(ref, identity=identity, needed=ref.name in needed))
+    return tuple(found)
+
+
+def _foreign(run_id: str, identity: str) -> str:
+    return "t" + hashlib.blake2b(f"{run_id}/{identity}".encode(), digest_size=8).hexdigest()
+
+
+def same_objects(read: Mapping[str, ValueRef], before: Mapping[str, ValueRef]) -> dict[str, str]:
+    """The tokens of what a step read before, to those of what it reads now."""
+    return {
+        old.identity: read[name].identity  # type: ignore[misc]
+        for name, old in before.items()
+        if old.identity is not None and name in read and read[name].identity is not None
+    }

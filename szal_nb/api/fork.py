@@ -1,0 +1,73 @@
+"""Runs that begin from an earlier one: its values up to a step, its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from szal_nb.analysis.forking import plan_fork
+from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.api.reuse import PastRuns, given_by
+from szal_nb.engine.signal import Given
+from szal_nb.errors import InvalidStep, RunError, ValueUnavailable
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.value import ValueRef
+from szal_nb.store.runs import RunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Takes the values of the run `run_id` for all steps that do not depend on `from_step` or on changed inputs."""
+
+    store: RunStore
+    pasts: PastRuns
+    run_id: str
+    from_step: str
+    must_run: frozenset[str] = frozenset()
+
+    def plan(self, graph: FlowGraph, inputs: Mapping[str, ValueRef], skipped: Collection[str]) -> ReusePlan:
+        """The fate of each step."""
+        if self.from_step not in {node.step.name for node in graph.nodes}:
+            names = ", ".join(node.step.name for node in graph.nodes)
+            raise InvalidStep(self.from_step, "the flow has no such step to fork from.", f"It has {names}.")
+        plan = plan_fork(graph, inputs, self.pasts[self.run_id], self.from_step)
+        return ReusePlan(choices=tuple(choice for choice in plan.choices if choice.step not in skipped))
+
+    def given(self, graph: FlowGraph, inputs: Mapping[str, ValueRef], plan: ReusePlan) -> dict[str, Given]:
+        """What the steps that are taken complete with."""
+        return given_by(graph, inputs, plan, self.pasts, origin="given")
+
+
+def fork_of(store: RunStore | None, run_id: str, from_step: str) -> Fork:
+    """The fork of a stored run at a step."""
+    if store is None:
+        raise RunError("Only a run in a store can be forked.")
+    run = store.run(run_id)
+    return Fork(
+        store=store,
+        pasts=PastRuns(store, [run.id]),
+        run_id=run.id,
+        from_step=from_step,
+        must_run=frozenset({from_step}),
+    )
+
+
+def inputs_of(
+    store: RunStore, run_id: str, graph: FlowGraph, *, changed: Mapping[str, Any], live: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The inputs of `graph` as the stored run had them: `changed` ones win, `live` ones serve where none is kept."""
+    run = store.run(run_id)
+    recorded = store.inputs(run.id)
+    loader = store.loader(run.id)
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys((*graph.inputs, *changed)):
+        if name in changed:
+            found[name] = changed[name]
+        elif name in recorded and recorded[name].live is None:
+            found[name] = loader.load(recorded[name])
+        elif name in live:
+            found[name] = live[name]
+        elif name in recorded:
+            raise ValueUnavailable(name, f"this input of run {run.id} was live: {recorded[name].live}")
+    return found

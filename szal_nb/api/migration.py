@@ -1,0 +1,222 @@
+"""Carries runs to another version of their flow: plans it, makes a new run that can be resumed, takes it back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.migration import Carry, Migration, MigrationPlan, adapted_values, carried_refs, plan_migration
+from szal_nb.analysis.reuse import Past, carried, inputs_read
+from szal_nb.api.past import replay
+from szal_nb.api.reuse import past_of
+from szal_nb.errors import MigrationError, ValueUnavailable
+from szal_nb.model.event import (
+    CancelRequested,
+    Event,
+    RunCancelled,
+    RunCreated,
+    RunInterrupted,
+    RunResumed,
+    RunStarted,
+    StepCancelled,
+    StepCompleted,
+    StepStarted,
+)
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunState
+from szal_nb.model.value import ValueRef
+from szal_nb.store.collect import collect
+from szal_nb.store.runs import NewRun, RunStore, StoredRun, new_run_id
+
+_DECLARED: dict[tuple[str, int, int], Migration] = {}
+_REASON = "migrated from run "
+
+
+def migration(
+    flow: str, before: int, after: int
+) -> Callable[[Callable[[Migration], None]], Callable[[Migration], None]]:
+    """Declares how runs of `flow` get from version `before` to version `after`.
+
+    The decorated function is called at once with a `Migration` to fill in: `rename(before, after)`, `keep(step)`,
+    `adapt(step, function)`, `rerun(step)`, `drop(step)`. A second declaration of the same change takes its place.
+    """
+
+    def declare(function: Callable[[Migration], None]) -> Callable[[Migration], None]:
+        found = Migration(flow=flow, before=before, after=after)
+        function(found)
+        _DECLARED[flow, before, after] = found
+        return function
+
+    return declare
+
+
+def declared_migrations() -> list[Migration]:
+    """All that was declared in this process."""
+    return list(_DECLARED.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """The flow that runs are carried to, with what a resume of it needs: its notebook."""
+
+    graph: FlowGraph
+    notebook: str | None = None
+    notebook_path: Path | None = None
+    params: Mapping[str, Any] | None = None
+
+
+def plan(store: RunStore, run_id: str, to: NewVersion) -> MigrationPlan:
+    """What becomes of each step of a run; it is refused for a run that lives, or has completed."""
+    run = store.run(run_id)
+    past = past_of(store, run.id)
+    found = plan_migration(to.graph, past, declared_migrations())
+    refusals = [*_why_not_now(run), *found.refusals]
+    return replace(found, refusals=tuple(refusals))
+
+
+def _why_not_now(run: StoredRun) -> list[str]:
+    if run.state is RunState.COMPLETED:
+        return ["it has completed; start a new run, with --reuse for what is unchanged."]
+    if run.is_owned:
+        return [f"it is being run by {run.owner}; pause or cancel it first."]
+    return []
+
+
+def movable_runs(store: RunStore, flow: str, version: int) -> list[StoredRun]:
+    """The runs of a flow that can still go on, and are of another version."""
+    return [run for run in store.runs(flow=flow) if run.version != version and not _why_not_now(run)]
+
+
+def apply(store: RunStore, run_id: str, to: NewVersion) -> str:
+    """Carries a run over: the id of a new run of the new version, to be resumed. The old one stays as it is.
+
+    All of it is written in one transaction. Raises MigrationError if it is refused, or a function of a declared
+    migration fails.
+    """
+    found = plan(store, run_id, to)
+    if not found.is_safe:
+        raise MigrationError(f"Run {found.run_id} cannot be carried over: {' '.join(found.refusals)}")
+    old = store.end_orphan_of(found.run_id)
+    past = past_of(store, old.id)
+    new_id = new_run_id()
+    journal = store.begin(
+        NewRun(
+            run_id=new_id,
+            graph=to.graph,
+            notebook=to.notebook,
+            notebook_path=str(to.notebook_path) if to.notebook_path else old.notebook_path,
+            params={**old.params, **(to.params or {})},
+            packages=old.packages,
+            interactive=old.interactive,
+        )
+    )
+    try:
+        journal.append_sync(_events(store, past, found, to.graph, journal.keep))
+    finally:
+        journal.close()
+    return new_id
+
+
+def _events(
+    store: RunStore, past: Past, found: MigrationPlan, graph: FlowGraph, keep: Callable[..., tuple[ValueRef, ...]]
+) -> list[Event]:
+    now = time.time()
+    inputs = tuple(
+        ref for ref in carried(past.snapshot.inputs, past.run_id, graph.inputs, {}) if ref.name in graph.inputs
+    )
+    refs: dict[str, dict[str, ValueRef]] = {}
+    given: dict[str, tuple[ValueRef, ...]] = {}
+    known = _known_values(store, past) if any(step.carry is Carry.ADAPT for step in found.steps) else {}
+    for step in found.steps:
+        if step.carry in (Carry.KEEP, Carry.RENAME):
+            node = graph.node(step.step)
+            given[step.step] = carried(carried_refs(node, past, step.before), past.run_id, node.needed, {})
+        elif step.carry is Carry.ADAPT:
+            node = graph.node(step.step)
+            try:
+                values = adapted_values(node, step.functions, known)
+            except MigrationError:
+                raise
+            except Exception as error:
+                text = f"Step {step.step!r}: the function that adapts it failed: {type(error).__name__}: {error}"
+                raise MigrationError(text) from error
+            given[step.step] = keep(step.step, 0, values, node.needed)
+    refs = {step: {ref.name: ref for ref in values} for step, values in given.items()}
+    by_name = {ref.name: ref for ref in inputs}
+    events: list[Event] = [
+        RunCreated(
+            at=now,
+            flow=graph.flow.name,
+            version=graph.flow.version,
+            steps=tuple(node.step.name for node in graph.nodes),
+            inputs=inputs,
+        ),
+        RunStarted(at=now),
+    ]
+    events += [
+        StepCompleted(
+            at=now,
+            step=step,
+            attempt=0,
+            origin="given",
+            values=values,
+            fingerprint=fingerprint_of(graph.node(step), inputs_read(graph.node(step), by_name, refs)),
+            taken_from=past.run_id,
+        )
+        for step, values in given.items()
+    ]
+    versions = f"version {found.versions[0]} to {found.versions[1]}"
+    events.append(RunInterrupted(at=now, reason=f"{_REASON}{past.run_id}, {versions}"))
+    return events
+
+
+def _known_values(store: RunStore, past: Past) -> dict[str, Any]:
+    """All inputs and values of a run that can be loaded, by name; the last giver wins."""
+    run = replay(store, past.run_id)
+    loader = store.loader(past.run_id)
+    found: dict[str, Any] = {}
+    for ref in past.snapshot.inputs:
+        if ref.live is None:
+            found[ref.name] = loader.load(ref)
+    for name in run.names():
+        try:
+            found[name] = run.values[name]
+        except ValueUnavailable:
+            continue
+    return found
+
+
+def undo(store: RunStore, run_id: str) -> str:
+    """Takes a migration back: the run that it made is deleted, and the id of the old run given.
+
+    Raises MigrationError if the run was not made by a migration, or has gone on since.
+    """
+    run = store.run(run_id)
+    events = store.events(run.id)
+    origin = next((e.reason for e in events if isinstance(e, RunInterrupted) and e.reason.startswith(_REASON)), "")
+    if not origin:
+        raise MigrationError(f"Run {run.id} was not made by a migration; there is nothing to undo.")
+    before = origin.removeprefix(_REASON).partition(",")[0]
+    if any(isinstance(event, StepStarted | RunResumed) for event in events):
+        raise MigrationError(
+            f"Run {run.id} has gone on since the migration; it stays. The old run {before} is as it was."
+        )
+    journal = store.take_over(run.id)
+    try:
+        now = time.time()
+        left = [step for step in store.snapshot(run.id).steps.values() if not step.state.is_final]
+        journal.append_sync(
+            [
+                CancelRequested(at=now, reason="migration undone"),
+                *(StepCancelled(at=now, step=step.name) for step in left),
+                RunCancelled(at=now, reason="migration undone"),
+            ]
+        )
+    finally:
+        journal.close()
+    collect(store, [run.id])
+    return before

@@ -1,0 +1,87 @@
+"""Runs as the record has them: replayed, compared, explained. No body of a step is executed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from szal_nb.analysis.comparison import RunDiff, compare_runs, verify_differences
+from szal_nb.analysis.explaining import Explanation, explain
+from szal_nb.analysis.reuse import Past
+from szal_nb.api.reuse import past_of
+from szal_nb.api.run import Recorded, Run, StoredValues
+from szal_nb.errors import RunError
+from szal_nb.model.state import StepState
+from szal_nb.model.value import ValueRef
+from szal_nb.store.runs import RunStore
+
+
+def replay(store: RunStore, run_id: str, *, trust: bool = False) -> Run:
+    """A past run with its outputs and values as they were; values are loaded when they are asked for.
+
+    `trust` allows code-carrying values of a run that was imported. Raises UnknownRun.
+    """
+    run = store.run(run_id)
+    events = store.events(run.id)
+    snapshot = store.snapshot(run.id)
+    load: Callable[[ValueRef], Any] = store.loader(run.id, trust=trust).load
+    recorded = Recorded(events)
+    for step in snapshot.steps.values():
+        if step.taken_from and not recorded.of(step.name):
+            recorded.put(step.name, _outputs_of(store, step.taken_from, step.name))
+    return Run(
+        run.id,
+        store.graph(run.id),
+        snapshot,
+        source=StoredValues(snapshot, load),
+        recorded=recorded,
+        store_path=store.path,
+        history=lambda: (events, load),
+    )
+
+
+def _outputs_of(store: RunStore, run_id: str, step: str) -> Any:
+    """What a step showed in the run that its values were taken from; nothing if that run is gone."""
+    seen = set()
+    while run_id not in seen:
+        seen.add(run_id)
+        try:
+            events = store.events(run_id)
+            found = store.snapshot(run_id).steps.get(step)
+        except Exception:  # noqa: BLE001 the run was collected since, or never was in this store
+            return ()
+        outputs = Recorded(events).of(step)
+        if outputs or found is None or not found.taken_from:
+            return outputs
+        run_id = found.taken_from
+    return ()
+
+
+def diff(store: RunStore, before: str, after: str) -> RunDiff:
+    """What differs between two runs of one store."""
+    a, b = store.run(before), store.run(after)
+    return compare_runs(past_of(store, a.id), past_of(store, b.id), (a.params, b.params))
+
+
+def why(store: RunStore, run_id: str, step: str) -> Explanation:
+    """Why a step of a run ran, was taken, or did neither."""
+    past = past_of(store, run_id)
+    if step not in past.snapshot.steps:
+        raise RunError(f"Run {past.run_id} has no step {step!r}; it has {', '.join(past.snapshot.steps)}.")
+    return explain(past, step, _last_before(store, past, step))
+
+
+def _last_before(store: RunStore, past: Past, step: str) -> Past | None:
+    run = store.run(past.run_id)
+    for other in store.runs(flow=run.flow, limit=50):
+        if other.id == run.id or other.created_at > run.created_at:
+            continue
+        found = past_of(store, other.id)
+        if step in found.snapshot.steps and found.snapshot.steps[step].state is StepState.COMPLETED:
+            return found
+    return None
+
+
+def verified(store: RunStore, record: str, again: str) -> tuple[str, ...]:
+    """What the run `again`, which ran the bodies of the run `record` once more, did not give as that did."""
+    return verify_differences(past_of(store, record), past_of(store, again))

@@ -1,0 +1,238 @@
+"""Migration: "40 pairs of edits x interrupted at each step: same final values as a fresh run of the new version, or
+refused; 0 silently wrong"."""
+
+from __future__ import annotations
+
+import pytest
+import szal_nb as szal
+from szal_nb.api import migration
+from szal_nb.api.migration import NewVersion
+from szal_nb.errors import MigrationError
+from szal_nb.store.runs import RunStore
+
+from tests.api.cell_flows import CellFlow, everything
+
+NOTEBOOK = "import random\nrows = 3\ndef grow(v):\n    return [n + 1 for n in v]\n"
+CELLS = {
+    "load": "random.seed(3)\nx = [random.random() for _ in range(rows)]",
+    "clean": "y = grow(sorted(x))",
+    "split": "left, right = y[:1], y[1:]",
+    "change": "right.append(rows)",
+    "total": "t = sum(left) + sum(right)",
+    "beside": "z = rows * 2",
+}
+
+
+def without(*names):
+    return {name: source for name, source in CELLS.items() if name not in names}
+
+
+def in_place_of(step, cells):
+    found = {}
+    for name, source in CELLS.items():
+        found |= cells if name == step else {name: source}
+    return found
+
+
+EDITS = {
+    "nothing": (CELLS, NOTEBOOK),
+    "a comment": ({**CELLS, "clean": "# why\ny = grow( sorted(x) )"}, NOTEBOOK),
+    "code at the top": ({**CELLS, "load": "random.seed(4)\nx = [random.random() for _ in range(rows)]"}, NOTEBOOK),
+    "code in the middle": ({**CELLS, "clean": "y = grow(sorted(x, reverse=True))"}, NOTEBOOK),
+    "code of a change in place": ({**CELLS, "change": "right.append(rows + 1)"}, NOTEBOOK),
+    "code at the end": ({**CELLS, "total": "t = max(left + right)"}, NOTEBOOK),
+    "a helper": (CELLS, NOTEBOOK.replace("n + 1", "n + 2")),
+    "an input's value": (CELLS, NOTEBOOK.replace("rows = 3", "rows = 4")),
+    "an import": (CELLS, NOTEBOOK + "import math\n"),
+    "a new last step": ({**CELLS, "more": "m = t + z"}, NOTEBOOK),
+    "a new first step": ({"first": "f = 1", **CELLS}, NOTEBOOK),
+    "a new step between": (
+        {**CELLS, "total": "t = sum(left) + sum(right) + e", "beside": CELLS["beside"]} | {},
+        NOTEBOOK + "e = 5\n",
+    ),
+    "a new giver of a name": ({"load": CELLS["load"], "again": "x = x + [1]", **without("load")}, NOTEBOOK),
+    "a removed last step": (without("total"), NOTEBOOK),
+    "a removed change in place": (without("change"), NOTEBOOK),
+    "a removed aside": (without("beside"), NOTEBOOK),
+    "a renamed step": ({("fetch" if name == "load" else name): source for name, source in CELLS.items()}, NOTEBOOK),
+    "two renamed steps": (
+        {{"load": "fetch", "total": "sum-up"}.get(name, name): source for name, source in CELLS.items()},
+        NOTEBOOK,
+    ),
+    "a rename with other code": ({"fetch": "x = [1.0, 2.0]", **without("load")}, NOTEBOOK),
+    "swapped names": ({**CELLS, "total": CELLS["beside"], "beside": CELLS["total"]}, NOTEBOOK),
+    "a renamed name": ({**CELLS, "clean": "yy = grow(sorted(x))", "split": "left, right = yy[:1], yy[1:]"}, NOTEBOOK),
+    "a step split in two": (in_place_of("split", {"split": "left = y[:1]", "rest": "right = y[1:]"}), NOTEBOOK),
+    "two steps joined": ({"load": CELLS["load"] + "\n" + CELLS["clean"], **without("load", "clean")}, NOTEBOOK),
+    "another order of independent steps": ({"beside": CELLS["beside"], **without("beside")}, NOTEBOOK),
+    "an order without data": (
+        {**{k: v for k, v in CELLS.items() if k != "beside"}, "beside --after total": CELLS["beside"]},
+        NOTEBOOK,
+    ),
+    "a condition": ({**without("beside"), "beside --when 'rows > 2'": CELLS["beside"]}, NOTEBOOK),
+    "a false condition": ({**without("beside"), "beside --when 'rows > 9'": CELLS["beside"]}, NOTEBOOK),
+    "a retry": ({**without("total"), "total --retries 2": CELLS["total"]}, NOTEBOOK),
+    "an out": (in_place_of("split", {"split --out right left": CELLS["split"]}), NOTEBOOK),
+    "a new reader of an old name": ({**CELLS, "late": "w = x[:1]"}, NOTEBOOK),
+    "a second change in place": ({**CELLS, "change2": "right.append(100)"}, NOTEBOOK),
+    "a change in place of what others read": ({**CELLS, "change2": "x.append(100)"}, NOTEBOOK),
+    "a constant for an input": ({**CELLS, "beside": "z = 6"}, NOTEBOOK),
+    "a new input": ({**CELLS, "beside": "z = rows * e"}, NOTEBOOK + "e = 7\n"),
+    "a new draw from the generator": ({**CELLS, "draw": "d = random.random()"}, NOTEBOOK),
+    "a draw before": ({"load": CELLS["load"], "draw": "d = random.random()", **without("load")}, NOTEBOOK),
+    "another type": ({**CELLS, "beside": "z = str(rows)"}, NOTEBOOK),
+    "a live value": ({**CELLS, "beside": "z = (n for n in range(rows))"}, NOTEBOOK),
+    "dynamic code": ({**CELLS, "beside": "exec('q = 1')\nz = 1"}, NOTEBOOK),
+    "a class": ({**CELLS, "beside": "class K:\n    n = 1\nz = K.n"}, NOTEBOOK),
+    "nothing is left": ({"other": "o = 1"}, NOTEBOOK),
+}
+
+
+@pytest.fixture
+def store():
+    with RunStore.open(":memory:", durability="fast") as store:
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def nothing_declared():
+    yield
+    migration._DECLARED.clear()
+
+
+def stopped(store, cells=CELLS, notebook=NOTEBOOK, *, at, **options):
+    flow = CellFlow(cells, notebook=notebook, **options)
+    flow.fails = {at}
+    run = flow.run(store)
+    assert run.state == "failed"
+    return run
+
+
+def test_there_are_forty_edits():
+    assert len(EDITS) >= 40
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_migrated_run_ends_as_a_fresh_run_of_the_new_version_or_is_refused(store, edit):
+    cells, notebook = EDITS[edit]
+    for interrupted_at in CELLS:
+        old = stopped(store, at=interrupted_at)
+        new = CellFlow(cells, notebook=notebook, version=2)
+        to = NewVersion(graph=new.graph())
+        if not migration.plan(store, old.id, to).is_safe:
+            continue
+        # Recorded inputs win over the notebook's, as in every resume.
+        recorded = {ref.name: store.loader(old.id).load(ref) for ref in old.snapshot.inputs}
+        fresh = CellFlow(cells, notebook=notebook, version=2).run(store, recorded)
+
+        migrated = new.resume(store, migration.apply(store, old.id, to))
+
+        assert (migrated.state, migrated.snapshot.version) == ("completed", 2)
+        assert everything(migrated) == everything(fresh), interrupted_at
+        assert store.run(old.id).state == "failed", "the old run is kept"
+
+
+def test_the_plan_says_keep_rename_re_run_and_drop_with_the_reason(store):
+    old = stopped(store, at="total")
+    cells = {"fetch": CELLS["load"], "clean": CELLS["clean"], "split": "left, right = y[:2], y[2:]", "new": "n = 1"}
+    plan = migration.plan(store, old.id, NewVersion(graph=CellFlow(cells, notebook=NOTEBOOK, version=2).graph()))
+
+    assert {step.step: step.carry.value for step in plan.steps} == {
+        "fetch": "rename",
+        "clean": "keep",
+        "split": "re-run",
+        "new": "re-run",
+        "change": "drop",
+        "total": "drop",
+        "beside": "drop",
+    }
+    assert "re-run  split   changed: code" in str(plan)
+    assert "it was called load" in str(plan)
+
+
+def test_declared_migrations_are_chained_and_their_functions_make_values(store):
+    old = stopped(store, {"load": "x = [1, 2]", "use": "u = len(x)", "end": "e = u"}, at="end")
+
+    @szal.migration("test", 1, 2)
+    def to_2(m):
+        m.rename("load", "fetch")
+        m.adapt("fetch", lambda x: [n * 10 for n in x])
+
+    @szal.migration("test", 2, 3)
+    def to_3(m):
+        m.rename("fetch", "read")
+        m.adapt("read", lambda x: {"x": [*x, 99]})
+        m.keep("use")
+
+    new = CellFlow({"read": "x = [10, 20, 99]", "use": "u = len(x) - 1", "end": "e = u"}, version=3)
+    to = NewVersion(graph=new.graph())
+    plan = migration.plan(store, old.id, to)
+    run = new.resume(store, migration.apply(store, old.id, to))
+
+    assert {step.step: (step.carry.value, step.before) for step in plan.steps} == {
+        "read": ("adapt", "load"),
+        "use": ("keep", "use"),
+        "end": ("re-run", "end"),
+    }
+    assert (run.values.x, run.values.u, run.values.e, new.deeds) == ([10, 20, 99], 2, 2, ["end"])
+
+
+def test_undo_takes_it_back_until_the_run_has_gone_on(store):
+    old = stopped(store, at="total")
+    new = CellFlow(CELLS, notebook=NOTEBOOK, version=2)
+    to = NewVersion(graph=new.graph())
+    migrated = migration.apply(store, old.id, to)
+
+    assert migration.undo(store, migrated) == old.id
+    assert [run.id for run in store.runs()] == [old.id]
+
+    migrated = migration.apply(store, old.id, to)
+    new.resume(store, migrated)
+    with pytest.raises(MigrationError, match="has gone on since"):
+        migration.undo(store, migrated)
+    with pytest.raises(MigrationError, match="not made by a migration"):
+        migration.undo(store, old.id)
+
+
+def refusal(store, run_id, flow):
+    to = NewVersion(graph=flow.graph())
+    with pytest.raises(MigrationError) as caught:
+        migration.apply(store, run_id, to)
+    assert len(store.runs()) == 1, "nothing was written"
+    return str(caught.value)
+
+
+def test_a_downgrade_is_refused_unless_it_is_declared(store):
+    old = stopped(store, at="total", version=2)
+    new = CellFlow(CELLS, notebook=NOTEBOOK, version=1)
+
+    assert '@szal.migration("test", 2, 1)' in refusal(store, old.id, new)
+
+    szal.migration("test", 2, 1)(lambda m: None)
+    assert new.resume(store, migration.apply(store, old.id, NewVersion(graph=new.graph()))).state == "completed"
+
+
+def test_a_step_that_must_not_run_twice_refuses_the_migration(store):
+    cells = {"pay --once": "paid = 1", "end": "e = paid"}
+    old = stopped(store, cells, at="end")
+    new = CellFlow({"pay --once": "paid = 2", "end": "e = paid"}, version=2)
+
+    assert "'pay' is marked --once and has completed" in refusal(store, old.id, new)
+
+
+def test_a_run_that_has_completed_and_one_of_the_same_version_are_refused(store):
+    done = CellFlow(CELLS, notebook=NOTEBOOK).run(store)
+
+    text = refusal(store, done.id, CellFlow(CELLS, notebook=NOTEBOOK))
+
+    assert "it has completed" in text
+    assert "it is of version 1 already" in text
+
+
+def test_a_function_that_fails_names_the_step_and_writes_nothing(store):
+    old = stopped(store, at="total")
+    szal.migration("test", 1, 2)(lambda m: m.adapt("clean", lambda nothing: nothing))
+
+    text = refusal(store, old.id, CellFlow(CELLS, notebook=NOTEBOOK, version=2))
+
+    assert "Step 'clean': the function that adapts it asks for nothing" in text

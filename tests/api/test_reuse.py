@@ -1,0 +1,313 @@
+"""Reuse: "a new run that takes from an old one exactly the steps whose fingerprint and inputs are unchanged"."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import szal_nb as szal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from szal_nb.store.runs import RunStore
+
+from tests.api.cell_flows import CellFlow, everything
+
+CELLS = {"load": "x = [3, 1, rows]", "clean": "y = sorted(x)", "total": "t = sum(y)", "beside": "z = rows * 2"}
+
+
+@pytest.fixture
+def store():
+    with RunStore.open(":memory:", durability="fast") as store:
+        yield store
+
+
+def origins(run):
+    return {name: step.origin for name, step in run.snapshot.steps.items()}
+
+
+def test_a_run_that_reuses_an_equal_one_runs_nothing(store):
+    flow = CellFlow(CELLS, notebook="rows = 2")
+    first = flow.run(store)
+
+    again = flow.run(store, reuse=first.id)
+
+    assert (flow.deeds, again.state, everything(again)) == ([], "completed", everything(first))
+    assert set(origins(again).values()) == {"cached"}
+    assert {step.taken_from for step in again.snapshot.steps.values()} == {first.id}
+
+
+@pytest.mark.parametrize(
+    ("cells", "notebook", "inputs", "ran", "reason"),
+    [
+        ({**CELLS, "clean": "y = sorted(x, reverse=True)"}, "rows = 2", {}, ["clean", "total"], "changed: code"),
+        ({**CELLS, "clean": "# why\ny = sorted( x )"}, "rows = 2", {}, [], ""),
+        (CELLS, "rows = 2", {"rows": 5}, ["beside", "clean", "load", "total"], "changed: value rows"),
+        ({**CELLS, "more": "m = t + 1"}, "rows = 2", {}, ["more"], "has no such step"),
+        ({**CELLS, "total": "t = sum(y)\nimport json"}, "rows = 2", {}, ["total"], "changed: code"),
+    ],
+    ids=["code", "comment", "input", "new step", "import"],
+)
+def test_exactly_what_is_affected_runs_and_the_plan_says_why(store, cells, notebook, inputs, ran, reason):
+    first = CellFlow(CELLS, notebook="rows = 2").run(store)
+
+    flow = CellFlow(cells, notebook=notebook)
+    again = flow.run(store, inputs, reuse=first.id)
+
+    assert sorted(flow.deeds) == ran
+    assert reason in str(again.plan)
+    fresh = flow.run(store, inputs)
+    assert everything(again) == everything(fresh)
+
+
+def test_what_reads_a_step_that_gives_the_same_again_is_taken_when_it_starts(store):
+    first = CellFlow({"a": "x = 1", "b": "y = x + 1", "c": "z = y"}).run(store)
+
+    flow = CellFlow({"a": "x = 2 - 1", "b": "y = x + 1", "c": "z = y"})
+    again = flow.run(store, reuse=first.id)
+
+    assert flow.deeds == ["a"]
+    assert origins(again) == {"a": "ran", "b": "cached", "c": "cached"}
+    assert "open   b  taken if a gives what it gave before" in str(again.plan)
+
+
+def test_a_renamed_step_is_found_by_its_code(store):
+    first = CellFlow({"a": "x = 1", "b": "y = x + 1"}).run(store)
+
+    flow = CellFlow({"load": "x = 1", "b": "y = x + 1"})
+    again = flow.run(store, reuse=first.id)
+
+    assert (flow.deeds, origins(again)) == ([], {"load": "cached", "b": "cached"})
+    assert "it was called a" in str(again.plan)
+
+
+def test_a_function_of_the_notebook_counts_also_through_another(store):
+    notebook = "def f(v):\n    return g(v)\ndef g(v):\n    return v + 1"
+    cells = {"a": "x = f(1)", "b": "y = 5"}
+    first = CellFlow(cells, notebook=notebook).run(store)
+
+    flow = CellFlow(cells, notebook=notebook.replace("v + 1", "v + 2"))
+    again = flow.run(store, reuse=first.id)
+
+    assert (flow.deeds, again.values.x) == (["a"], 3)
+    assert "changed: function g" in str(again.plan)
+
+
+def test_live_values_are_never_reused(store):
+    cells = {"a": "f = (n for n in range(3))\nk = 7", "b": "s = sum(f)", "c": "m = k"}
+    first = CellFlow(cells).run(store)
+
+    flow = CellFlow(cells)
+    again = flow.run(store, reuse=first.id)
+
+    assert sorted(flow.deeds) == ["a", "b"]
+    assert "its value f was live" in str(again.plan)
+    assert origins(again)["c"] == "cached", "k is what it was"
+
+
+def test_steps_that_share_hidden_state_are_taken_together_or_not_at_all(store):
+    cells = {"seed": "random.seed(1)\na = 1", "draw": "x = random.random()", "beside": "y = 1"}
+    first = CellFlow(cells, notebook="import random").run(store)
+
+    flow = CellFlow({**cells, "seed": "random.seed(2)\na = 1"}, notebook="import random")
+    again = flow.run(store, reuse=first.id)
+    fresh = flow.run(store)
+
+    assert again.values.x == fresh.values.x != first.values.x
+    assert origins(again) == {"seed": "ran", "draw": "ran", "beside": "cached"}
+
+    flow = CellFlow({**cells, "draw": "x = random.random() + 1"}, notebook="import random")
+    again = flow.run(store, reuse=first.id)
+    assert again.values.x == first.values.x + 1
+    assert "draw runs, and finds random as it leaves it" in str(again.plan)
+
+
+def test_names_that_were_one_object_stay_one_object(store):
+    cells = {"a": "x = [1]\ny = x", "b": "x.append(2)", "c": "n = sum(y)"}
+    first = CellFlow(cells).run(store)
+
+    flow = CellFlow({**cells, "b": "x.append(3)"})
+    again = flow.run(store, reuse=first.id)
+    fresh = flow.run(store)
+
+    assert everything(again) == everything(fresh)
+    assert again.values.x is again.values.y
+
+    untouched = flow.run(store, reuse=fresh.id)
+    assert everything(untouched) == everything(fresh)
+    assert untouched.values.x is untouched.values.y
+
+
+def test_code_that_uses_names_that_cannot_be_known_is_never_reused(store):
+    cells = {"a": "exec('x = 1')\ny = 1"}
+    first = CellFlow(cells).run(store)
+
+    flow = CellFlow(cells)
+    again = flow.run(store, reuse=first.id)
+
+    assert (flow.deeds, again["a"].origin) == (["a"], "ran")
+
+
+def test_a_step_that_failed_runs_and_what_it_needs_is_taken(store):
+    first = CellFlow({"a": "x = 1", "b": "y = x / 0"}).run(store)
+
+    flow = CellFlow({"a": "x = 1", "b": "y = x / 1"})
+    again = flow.run(store, reuse="")
+
+    assert (flow.deeds, again.state, first.state) == (["b"], "completed", "failed")
+
+
+def test_a_condition_is_asked_again(store):
+    cells = {"a": "x = limit", "b --when 'x > 1'": "y = x"}
+    first = CellFlow(cells, notebook="limit = 2").run(store)
+
+    flow = CellFlow(cells, notebook="limit = 2")
+    again = flow.run(store, reuse=first.id)
+    lower = flow.run(store, {"limit": 1}, reuse=first.id)
+
+    assert origins(again) == {"a": "cached", "b": "cached"}
+    assert lower["b"].state == "skipped"
+
+
+def test_cache_takes_from_any_run_of_the_flow_without_being_asked(store):
+    cells = {"a": "x = n", "b --cache": "y = x + 1", "c": "z = y"}
+    flow = CellFlow(cells, notebook="n = 1")
+    first = flow.run(store)
+    flow.run(store, {"n": 2})
+
+    again = flow.run(store, {"n": 1})
+
+    assert flow.deeds == ["a", "c"]
+    assert (again["b"].origin, again.snapshot.steps["b"].taken_from) == ("cached", first.id)
+    assert again.values.y == 2
+
+
+def test_the_newest_runs_are_looked_through_one_step_at_a_time(store):
+    cells = {"a": "x = 1", "b": "y = x", "c": "z = x + 1"}
+    flow = CellFlow(cells)
+    flow.run(store, skipped={"c": "not now"})
+    flow.run(store, skipped={"b": "not now"})
+
+    again = flow.run(store, reuse="")
+
+    assert (flow.deeds, again.state) == ([], "completed")
+
+
+def test_flows_in_python_count_what_their_functions_use(tmp_path):
+    factor = {"is": 2}
+
+    def helper(n):
+        return n * factor["is"]
+
+    flow = szal.Flow("py")
+
+    @flow.step
+    def load(rows):
+        return list(range(rows))
+
+    @flow.step
+    def scaled(load):
+        return [helper(n) for n in load]
+
+    path = tmp_path / "runs.db"
+    first = szal.run(flow, {"rows": 3}, store=path)
+    again = szal.run(flow, {"rows": 3}, store=path, reuse=True)
+    assert {name: step.origin for name, step in again.steps.items()} == {"load": "cached", "scaled": "cached"}
+
+    factor["is"] = 3
+    changed = szal.run(flow, {"rows": 3}, store=path, reuse=first.id)
+    assert {name: step.origin for name, step in changed.steps.items()} == {"load": "cached", "scaled": "ran"}
+    assert changed["scaled"].value == [0, 3, 6]
+    assert "changed: data factor" in str(changed.plan)
+
+    only = szal.run(flow, {"rows": 3}, store=path, only="scaled")
+    assert {name: step.origin for name, step in only.steps.items()} == {"load": "cached", "scaled": "ran"}
+
+
+def test_a_module_of_the_users_own_counts_with_its_text(tmp_path, monkeypatch, store):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_rates.py").write_text("RATE = 2\n")
+    cells = {"a": "from own_rates import RATE\nx = RATE * 2"}
+    first = CellFlow(cells).run(store)
+
+    (tmp_path / "own_rates.py").write_text("RATE = 30\n")
+    flow = CellFlow(cells)
+    again = flow.run(store, reuse=first.id)
+
+    assert "changed: module own_rates" in str(again.plan)
+
+
+def test_a_run_that_took_values_is_resumed_like_any_other(store):
+    async def cut(flow, first):
+        from szal_nb.api.launch import Surround, resume_run
+
+        graph = flow.graph()
+        broken = CellFlow({**CELLS, "total": "t = 1 / 0"}, notebook="rows = 2")
+        failed = await broken._run(store, {}, reuse=first.id)
+        assert failed.state == "failed"
+        again = resume_run(failed.id, graph, flow.bodies(graph), {}, Surround(store=store))
+        await again.wait()
+        return again
+
+    flow = CellFlow(CELLS, notebook="rows = 2")
+    first = flow.run(store)
+    flow.deeds.clear()
+    again = asyncio.run(cut(flow, first))
+
+    assert (flow.deeds, again.values.t) == (["total"], first.values.t)
+
+
+NAMES = ("a", "b", "c", "d", "e")
+
+
+@st.composite
+def programs(draw):
+    """Cells that read names given above, change lists in place, and share objects."""
+    cells = {}
+    for number, name in enumerate(NAMES):
+        above = [f"v_{other}" for other in NAMES[:number]]
+        lines = [f"v_{name} = [{draw(st.integers(0, 3))}]"]
+        for _ in range(draw(st.integers(0, 3))):
+            if not above:
+                break
+            other = draw(st.sampled_from(above))
+            lines.append(
+                draw(
+                    st.sampled_from(
+                        [
+                            f"v_{name} = v_{name} + {other}",
+                            f"v_{name} = {other}[:2] + [k]",
+                            f"{other}.append({draw(st.integers(0, 2))})",
+                            f"v_{name} = list(map(helper, {other}))",
+                            f"v_{name}.append(random.randrange(9))",
+                        ]
+                    )
+                )
+            )
+        cells[name] = "\n".join(lines)
+    return cells
+
+
+NOTEBOOK = "import random\nk = {k}\ndef helper(n):\n    return n + {h}\n"
+
+
+@settings(max_examples=40, deadline=None)
+@given(programs(), st.data())
+def test_reuse_never_changes_the_answer(cells, data):
+    """What a run that reuses gives is what running all of it gives, after any edits."""
+    from szal_nb.errors import DefinitionError
+
+    head = "random.seed(4)\n"
+    with RunStore.open(":memory:", durability="fast") as store:
+        try:
+            old = CellFlow({**cells, "a": head + cells["a"]}, notebook=NOTEBOOK.format(k=1, h=1))
+            old.run(store)
+            edited = dict(cells)
+            for name in data.draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
+                edited[name] = data.draw(programs())[name]
+            k, h = data.draw(st.sampled_from([(1, 1), (2, 1), (1, 2)]))
+            new = CellFlow({**edited, "a": head + edited["a"]}, notebook=NOTEBOOK.format(k=k, h=h))
+            again = new.run(store, reuse="")
+            fresh = new.run(store)
+        except DefinitionError:
+            return
+        assert everything(again) == everything(fresh)

@@ -1,0 +1,62 @@
+"""Past runs through a real kernel; what each test shows is a sentence of product.md, sections 3 and 6."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.serial
+
+
+def test_reuse_shows_the_plan_first_and_runs_what_changed(notebook):
+    notebook.ok("base = 10\ndone = []")
+    notebook.step("load", "x = base + 1", cell_id="load")
+    notebook.step("more", "y = x * 2", cell_id="more")
+    notebook.ok("first = %szal_run\nawait first")
+    notebook.step("more", "y = x * 3", cell_id="more")
+
+    cell = notebook.ok("run = %szal_run --reuse\nawait run")
+
+    assert "taken  load" in cell.text
+    assert "runs   more  changed: code" in cell.text
+    assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (33, "cached", "ran")
+    assert "more ran: since run" in notebook.ok("%szal_why more").plain
+    assert "≠ more" in notebook.ok("get_ipython().run_line_magic('szal_diff', f'{first.id} {run.id}')").plain
+
+
+def test_fork_takes_the_values_up_to_a_step_also_with_changed_parameters(notebook):
+    notebook.ok("base, other = 10, 1")
+    notebook.step("load", "x = base + 1")
+    notebook.step("more", "y = x * other")
+    notebook.ok("first = %szal_run\nawait first")
+
+    notebook.ok("run = get_ipython().run_line_magic('szal_fork', f'{first.id} --from more -p other 5')\nawait run")
+
+    assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (55, "given", "ran")
+
+
+def test_replay_shows_a_past_run_and_gives_its_values_on_request(notebook):
+    notebook.ok("base = 1")
+    notebook.step("load", "x = base + 1\nprint('loaded', x)")
+    notebook.ok("first = %szal_run\nawait first")
+    notebook.ok("x = None")
+
+    cell = notebook.ok("past = get_ipython().run_line_magic('szal_replay', first.id)")
+
+    assert "loaded 2" in cell.text
+    assert notebook.value("(x, past['load'].value, past.values.x, past.state)") == (None, 2, 2, "completed")
+    notebook.ok("past.bind()")
+    assert notebook.value("x") == 2
+    assert notebook.value("[past.at(n)['load'].state for n in (1, past.snapshot.events)]") == ["pending", "completed"]
+
+
+def test_execute_runs_a_step_with_what_is_stale_only(notebook):
+    notebook.ok("base = 1\ndone = []")
+    notebook.step("load", "x = base + 1")
+    notebook.ok("first = %szal_run\nawait first")
+
+    notebook.cell("%%szal_step use -x\nz = x + 1")
+    notebook.ok(
+        "import szal_nb.notebook.extension as e\nlast = get_ipython().find_line_magic('szal_run').__self__.runs.find(None)\nawait last"
+    )
+
+    assert notebook.value("(z, last['load'].origin)") == (3, "cached")
