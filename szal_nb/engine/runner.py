@@ -151,6 +151,7 @@ class Runner:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
+        self.watch.use(None if journal is None else journal.load_fresh)
         self._ended, self._inbox = self._loop.create_future(), []
         await self._run(Reopen(self._clock(), step, epoch))
 

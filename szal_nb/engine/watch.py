@@ -114,6 +114,10 @@ class Watch:
             self._hidden.enter(i)
         return inputs
 
+    def use(self, load: Callable[[ValueRef], Any] | None) -> None:
+        """The run goes on with another record."""
+        self._load = load
+
     def take_inputs(self, refs: Iterable[ValueRef]) -> None:
         """What the record holds of the run's inputs."""
         self.refs.update({(None, ref.name): ref for ref in refs})
