@@ -130,6 +130,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        # The short way for steps that are only ordered.
+        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
@@ -204,9 +206,7 @@ class Runner:
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
-        apply = self.snapshot.apply
-        for event in events:
-            apply(event)
+        self.snapshot.apply_all(events)
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -297,11 +297,17 @@ class Runner:
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
-        return self._table.must_load(attempt.step) or not self.watch.is_light(attempt.step)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return False
+        return self._table.must_load(i) or not self.watch.is_light(i)
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
-        return self.watch.begin(attempt.step, attempt.number, self._table.gather)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return {}
+        return self.watch.begin(i, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""

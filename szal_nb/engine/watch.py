@@ -78,6 +78,10 @@ class Watch:
         self._spans: dict[int, tuple[int, int | None]] = {}
         self._verified: dict[Key, int] = {}
 
+    def has_nothing(self, i: int) -> bool:
+        """Whether nothing at all is to be looked into when step `i` begins."""
+        return self._has_nothing[i] and not self._is_dirty
+
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
         if self._busy:
