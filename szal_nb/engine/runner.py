@@ -252,12 +252,15 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
         step = self.machine.steps[i]
+        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if step.map:
             MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
-        else:
-            self.begin(attempt, step.timeout_s)
+            return
+        self._executors.begin(attempt, self._where[i])
+        if step.timeout_s is not None:
+            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
 
     def _map_room(self, i: int) -> int:
         """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
