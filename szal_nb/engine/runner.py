@@ -147,6 +147,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        # The short way for steps that are only ordered.
+        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
@@ -177,6 +179,7 @@ class Runner:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
+        self.watch.use(None if journal is None else journal.load_fresh)
         self._ended, self._inbox = self._loop.create_future(), []
         await self._run(Reopen(self._clock(), step, epoch))
 
@@ -229,9 +232,7 @@ class Runner:
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
-        apply = self.snapshot.apply
-        for event in events:
-            apply(event)
+        self.snapshot.apply_all(events)
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -277,13 +278,20 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
+<<<<<<< HEAD
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
 <<<<<<< HEAD
+=======
+>>>>>>> b2b08467ba450227ddb46dc91338f9d755054440
         step = self.machine.steps[i]
+        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if step.map:
             MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
-        else:
-            self.begin(attempt, step.timeout_s)
+            return
+        self._executors.begin(attempt, self._where[i])
+        if step.timeout_s is not None:
+            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
 
     def _map_room(self, i: int) -> int:
         """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
@@ -359,11 +367,17 @@ class Runner:
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
-        return self._table.must_load(attempt.step) or not self.watch.is_light(attempt.step)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return False
+        return self._table.must_load(i) or not self.watch.is_light(i)
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
-        return self.watch.begin(attempt.step, attempt.number, self._table.gather)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return {}
+        return self.watch.begin(i, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""

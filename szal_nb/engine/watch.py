@@ -79,6 +79,10 @@ class Watch:
         self._spans: dict[int, tuple[int, int | None]] = {}
         self._verified: dict[Key, int] = {}
 
+    def has_nothing(self, i: int) -> bool:
+        """Whether nothing at all is to be looked into when step `i` begins."""
+        return self._has_nothing[i] and not self._is_dirty
+
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
         if self._busy:
@@ -114,6 +118,10 @@ class Watch:
         if self._is_hidden_watched:
             self._hidden.enter(i)
         return inputs
+
+    def use(self, load: Callable[[ValueRef], Any] | None) -> None:
+        """The run goes on with another record."""
+        self._load = load
 
     def take_inputs(self, refs: Iterable[ValueRef]) -> None:
         """What the record holds of the run's inputs."""

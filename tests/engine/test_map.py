@@ -16,8 +16,11 @@ from tests.engine.test_runner import finished, runner_of, states
 
 
 def mapped(body, items=range(5), during=None, sinks=(), **step):
+    async def xs():
+        return items
+
     graph = flow_of("xs", "ys <- xs", "total <- ys", steps={"ys": {"map": ("xs",), **step}})
-    return finished(graph, {"xs": lambda: items, "ys": body, "total": lambda ys: ys}, during=during, sinks=sinks)
+    return finished(graph, {"xs": xs, "ys": body, "total": lambda ys: ys}, during=during, sinks=sinks)
 
 
 def test_results_of_a_map_are_in_input_order():

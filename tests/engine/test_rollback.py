@@ -214,6 +214,10 @@ def test_a_cancel_with_rollback_undoes_what_completed():
     graph = flow_of("pay", "slow <- pay", steps={"pay": UNDO}, rollback_on=(RollbackOn.CANCEL,))
     seen = []
 
+    async def pay():
+        # On the loop: virtual time waits for no thread.
+        return 5
+
     async def slow(pay):
         await asyncio.sleep(1e9)
 
@@ -222,7 +226,7 @@ def test_a_cancel_with_rollback_undoes_what_completed():
         runner.post(Cancel(runner.now(), "enough"))
 
     body = FunctionBody(graph.node("pay"), lambda pay: seen.append(pay))  # noqa: PLW0108 a function with a parameter of this name
-    runner = finished(graph, {"pay": lambda: 5, "slow": slow}, during=cancel, rollbacks={0: body})
+    runner = finished(graph, {"pay": pay, "slow": slow}, during=cancel, rollbacks={0: body})
 
     assert seen == [5]
     assert (runner.snapshot.state, runner.snapshot.reason) == ("rolled_back", "enough")
