@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from szal_nb.errors import SzalError
@@ -37,7 +38,7 @@ class Place:
             raise OutOfPlace(path, "there is no such notebook.")
         file = self.root.joinpath(*parts)
         # Not said apart from a file that is missing, so that nothing outside can be felt for.
-        if not self._holds(file) or not file.is_file():
+        if not self._holds(file):
             raise OutOfPlace(path, "there is no such notebook.")
         return file
 
@@ -47,7 +48,7 @@ class Place:
         It may be outside of the root only where the server's own environment names it.
         """
         store = notebook.parent / find_store(notebook)
-        if not os.environ.get("SZAL_STORE") and not self._holds(store):
+        if not os.environ.get("SZAL_STORE") and not self._covers(store):
             raise OutOfPlace(
                 notebook.name,
                 "its store is outside of the folder that this server shows. If that is meant, start the server with "
@@ -57,6 +58,9 @@ class Place:
 
     def _holds(self, file: Path) -> bool:
         try:
-            return file.resolve().is_relative_to(self.root)
+            return self._covers(file) and stat.S_ISREG(file.stat().st_mode)
         except OSError:
             return False
+
+    def _covers(self, file: Path) -> bool:
+        return file.resolve().is_relative_to(self.root)

@@ -61,7 +61,7 @@ def labextension_paths() -> list[dict[str, str]]:
 def _load_jupyter_server_extension(server: Any) -> None:
     """Called by the Jupyter server when it starts."""
     base = server.web_app.settings["base_url"]
-    run = r"([0-9a-f]{1,64})"
+    run = "([^/]{1,100})"
     routes: tuple[tuple[tuple[str, ...], type[_Handler]], ...] = (
         (("flow",), FlowHandler),
         (("runs",), RunsHandler),
@@ -112,7 +112,8 @@ class _Handler(APIHandler):
     async def _answer(self, work: Callable[[], dict[str, Any]]) -> None:
         document = await self._work(work)
         self.set_header("Cache-Control", "no-store")
-        await self.finish(as_json(document))
+        with suppress(StreamClosedError):
+            await self.finish(as_json(document))
 
     async def _work(self, work: Callable[[], Any]) -> Any:
         try:
