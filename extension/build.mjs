@@ -1,6 +1,7 @@
 // Builds the bundles that ship in the Python package. The same input gives the same bytes.
 import { readFile } from "node:fs/promises";
 import { build, transform } from "esbuild";
+import { buildLabextension } from "./labextension.mjs";
 
 const shared = {
   bundle: true,
@@ -32,3 +33,4 @@ await build({
   entryPoints: ["src/report.ts"],
   outfile: "../szal_nb/widget/static/report.js",
 });
+await buildLabextension(shared, "../szal_nb/labextension");

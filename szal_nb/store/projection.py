@@ -90,10 +90,10 @@ def _without_surrogates(value: object) -> object:
             return value
 
 
-def decode_events(rows: Iterable[tuple[int, str, int]], path: str) -> list[Event]:
-    """Events from rows (seq, data, crc); `StoreDamaged` if one is not what was written, or is missing."""
+def decode_events(rows: Iterable[tuple[int, str, int]], path: str, *, first: int = 0) -> list[Event]:
+    """Events from rows (seq, data, crc), from number `first` on; `StoreDamaged` if one is not what was written."""
     events = []
-    for expected, (seq, data, crc) in enumerate(rows):
+    for expected, (seq, data, crc) in enumerate(rows, start=first):
         if seq != expected:
             raise StoreDamaged(path, f"event {expected} of a run is missing")
         if zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:

@@ -248,12 +248,13 @@ class RunStore:
             near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
         raise UnknownRun(run_id, str(self.path), near)
 
-    def events(self, run_id: str) -> list[Event]:
-        """All events of the run, in order."""
+    def events(self, run_id: str, *, first: int = 0) -> list[Event]:
+        """The events of the run in order, from number `first` on."""
         rows = self.reader.fetch(
-            "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (self.run(run_id).id,)
+            "SELECT seq, data, crc FROM events WHERE run_id = ? AND seq >= ? ORDER BY seq",
+            (self.run(run_id).id, first),
         )
-        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path))
+        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path), first=first)
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""
