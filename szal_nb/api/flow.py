@@ -10,23 +10,16 @@ from types import FunctionType
 from typing import Any, TypeVar, cast, overload
 
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
-<<<<<<< HEAD
-from szal_nb.api.handle import RunHandle
-=======
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.options import compensation, function_step, seconds
 from szal_nb.api.options import limits as limits_of
 from szal_nb.api.options import rollback_on as rollback_ends
 from szal_nb.api.picture import flow_bundle
-<<<<<<< HEAD
-=======
 from szal_nb.api.reuse import reuse_from
-from szal_nb.api.run import RunHandle
 from szal_nb.api.selection import Selection, unselected
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Seque
 from pathlib import Path
 from typing import Any
 
-from szal_nb.api.run import Recorded, Run
+from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.api.run import History, Recorded, Run
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
 from szal_nb.errors import RunError, ValueUnavailable
@@ -46,8 +47,11 @@ class RunHandle(Run):
     """A run that this process is running. Every control may be called on any thread, and returns at once.
 
     `await handle` waits for the end and gives the finished run, or raises RunFailed; `await handle.wait()` never
-    raises for a run that failed. Cancelling what awaits does not cancel the run.
+    raises for a run that failed. Cancelling what awaits does not cancel the run. `plan` says what it was to take from
+    earlier runs, if it was asked to.
     """
+
+    plan: ReusePlan | None = None
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class RunHandle(Run):
         load: Callable[[ValueRef], Any] | None = None,
         load_fresh: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
+        history: History | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         recorded = recorded or Recorded()
@@ -68,6 +73,7 @@ class RunHandle(Run):
             source=_LiveValues(runner, load, load_fresh),
             recorded=recorded,
             store_path=store_path,
+            history=history,
         )
         self._runner = runner
         self._clock = clock

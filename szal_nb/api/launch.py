@@ -16,16 +16,12 @@ from typing import Any
 import msgspec
 
 from szal_nb.analysis.condition import compile_condition
-<<<<<<< HEAD
-from szal_nb.api.handle import RunHandle
-from szal_nb.api.run import Recorded
-=======
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.reuse import Finder, Reuse
-from szal_nb.api.run import Recorded, RunHandle
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
+from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
@@ -104,10 +100,6 @@ def start_run(
                 interactive=surround.interactive,
             )
         )
-<<<<<<< HEAD
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
-=======
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
     taken = {name: inputs[name] for name in graph.inputs}
     input_refs: tuple[ValueRef, ...] = ()
     plan = None
@@ -120,7 +112,7 @@ def start_run(
         given = take.given(graph, by_name, plan)
         if on_plan is not None:
             on_plan(plan)
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
     if surround.store is not None and journal is not None:
@@ -264,11 +256,7 @@ def _launch(
                 if taken:
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
-<<<<<<< HEAD
             if kept:
-=======
-            if kept and snapshot is not None:
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
                 ends = (
                     {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
                     if snapshot

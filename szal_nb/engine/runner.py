@@ -278,20 +278,20 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-<<<<<<< HEAD
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
-<<<<<<< HEAD
-=======
->>>>>>> b2b08467ba450227ddb46dc91338f9d755054440
+        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
+            self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
+        else:
+            self._begin(attempt)
+
+    def _begin(self, attempt: Attempt) -> None:
+        """Begins an attempt that nothing earlier stands for."""
+        i = attempt.step
         step = self.machine.steps[i]
-        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if step.map:
             MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
-            return
-        self._executors.begin(attempt, self._where[i])
-        if step.timeout_s is not None:
-            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+        else:
+            self.begin(attempt, step.timeout_s)
 
     def _map_room(self, i: int) -> int:
         """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
@@ -314,11 +314,6 @@ class Runner:
             )
         else:
             self._executors.complete(attempt, given)
-=======
-        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
-            self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
-        else:
-            self.begin(attempt, self.machine.steps[i].timeout_s)
 
     def _look(self, earlier: Earlier, attempt: Attempt) -> None:
         """Looks for what stands for the attempt, on a worker thread."""
@@ -335,7 +330,7 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         if found is None or attempt.context.cancelled:
-            self.begin(attempt, self.machine.steps[attempt.step].timeout_s)
+            self._begin(attempt)
             return
         self._table.take(attempt.step, found.values)
         self.watch.kept(attempt.step, found.values)
@@ -349,7 +344,6 @@ class Runner:
             taken_from=found.taken_from,
         )
         self.end(attempt, signal)
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -17,11 +17,7 @@ from szal_nb.notebook.cells import AWAITED
 from szal_nb.notebook.flags import ParsedRun, parse_flow_line, parse_line, parse_run_line
 from szal_nb.notebook.past import as_report, explain_step, replayed
 from szal_nb.notebook.refusal import shorten
-<<<<<<< HEAD
-from szal_nb.notebook.report import Why, one_run
-=======
-from szal_nb.notebook.report import one_run, run_table
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
+from szal_nb.notebook.report import one_run
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session

@@ -13,12 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
 from IPython.display import display
 
-=======
 from szal_nb.api.environment import packages
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
@@ -35,12 +32,8 @@ from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.report import Report, run_table
 from szal_nb.notebook.run import NotebookRun
-<<<<<<< HEAD
 from szal_nb.notebook.run_table import RunTable
-from szal_nb.notebook.selection import given_inputs, packages, unselected
-=======
 from szal_nb.notebook.selection import given_inputs
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 from szal_nb.notebook.session import Session
 from szal_nb.notebook.takes import say_plan, selection_of, taken
 from szal_nb.store.locate import find_store

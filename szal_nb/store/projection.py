@@ -29,27 +29,6 @@ from szal_nb.store.times import iso
 
 _VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
 INSERT_EVENT = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-<<<<<<< HEAD
-=======
-_PUT_STEP = """
-INSERT INTO steps (state, attempt, origin, reason, started_at, ended_at, duration_s, retry_at, answer, is_approved,
-                   error, error_detail, fingerprint, taken_from, run_id, name, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_id, name) DO UPDATE SET
-    state = excluded.state, attempt = excluded.attempt, origin = excluded.origin, reason = excluded.reason,
-    started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s,
-    retry_at = excluded.retry_at, answer = excluded.answer, is_approved = excluded.is_approved,
-    error = excluded.error, error_detail = excluded.error_detail, fingerprint = excluded.fingerprint,
-    taken_from = excluded.taken_from
-"""
-_PUT_ATTEMPT = """
-INSERT INTO attempts (state, started_at, ended_at, duration_s, error, error_detail, run_id, step, number)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_id, step, number) DO UPDATE SET
-    state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at,
-    duration_s = excluded.duration_s, error = excluded.error, error_detail = excluded.error_detail
-"""
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724
 _PUT_VALUE = f"""
 INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS})
 VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -191,54 +170,3 @@ def value_ref(row: Sequence[object]) -> ValueRef:
 
 
 VALUE_COLUMNS = _VALUE_COLUMNS
-<<<<<<< HEAD
-=======
-
-
-def _step_row(run_id: str, position: int, step: StepSnapshot) -> tuple[object, ...]:
-    error, detail = _error_columns(step.error)
-    number, started_at, ended_at, duration_s = 0, None, None, None
-    if step.attempts:
-        newest = step.attempts[-1]
-        number, started_at, ended_at = newest.number, iso(newest.started_at), iso(newest.ended_at)
-        duration_s = None if newest.ended_at is None else newest.ended_at - newest.started_at
-    return (
-        step.state._value_,  # `value` of an enum costs as much as the rest of the row
-        number,
-        step.origin,
-        step.reason,
-        started_at,
-        ended_at,
-        duration_s,
-        None if step.retry_at is None else iso(step.retry_at),
-        step.answer,
-        step.is_approved,
-        error,
-        detail,
-        step.fingerprint or None,
-        step.taken_from or None,
-        run_id,
-        step.name,
-        position,
-    )
-
-
-def _attempt_row(run_id: str, step: str, attempt: AttemptSnapshot) -> tuple[object, ...]:
-    error, detail = _error_columns(attempt.error)
-    duration_s = None if attempt.ended_at is None else attempt.ended_at - attempt.started_at
-    return (
-        attempt.state,
-        iso(attempt.started_at),
-        iso(attempt.ended_at),
-        duration_s,
-        error,
-        detail,
-        run_id,
-        step,
-        attempt.number,
-    )
-
-
-def _error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None]:
-    return (None, None) if error is None else (str(error), msgspec.json.encode(error).decode())
->>>>>>> 76b6fbf00e894195a531cb16f90234e57ddea724

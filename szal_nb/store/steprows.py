@@ -24,7 +24,7 @@ UPDATE steps SET state = ?, attempt = ?, started_at = ?, ended_at = ?, duration_
 """
 _SET_STEP = """
 UPDATE steps SET state = ?, attempt = ?, started_at = ?, ended_at = ?, duration_s = ?, origin = ?, reason = ?,
-                 retry_at = ?, answer = ?, is_approved = ?, error = ?, error_detail = ?
+                 retry_at = ?, answer = ?, is_approved = ?, error = ?, error_detail = ?, fingerprint = ?, taken_from = ?
 WHERE run_id = ? AND name = ?
 """
 _PUT_ATTEMPT = """
@@ -128,7 +128,17 @@ def _told_by(step: StepSnapshot) -> _Written:
     if step.reason or step.is_approved or not (step.origin is step.answer is step.retry_at is step.error is None):
         error, detail = _error_columns(step.error)
         retry_at = iso(step.retry_at)
-        resting = (step.origin, step.reason, retry_at, step.answer, step.is_approved, error, detail)
+        resting = (
+            step.origin,
+            step.reason,
+            retry_at,
+            step.answer,
+            step.is_approved,
+            error,
+            detail,
+            step.fingerprint or None,
+            step.taken_from or None,
+        )
     if not attempts:
         return _Written((state, 0, None, None, None), resting, 0, None)
     newest = attempts[-1]
@@ -150,4 +160,4 @@ def _error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None]:
 
 
 _UNMOVED: _Row = ("pending", 0, None, None, None)
-_AT_REST: _Row = (None, "", None, None, False, None, None)
+_AT_REST: _Row = (None, "", None, None, False, None, None, None, None)

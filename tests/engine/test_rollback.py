@@ -9,7 +9,7 @@ import pytest
 from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
-from szal_nb.engine.signal import Cancel
+from szal_nb.engine.signal import Cancel, Given
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import RollbackOn
 from szal_nb.model.step import Compensation, OnError, RetryPolicy
@@ -131,7 +131,7 @@ def test_a_step_that_may_fail_starts_no_rollback():
 
 
 def test_values_that_another_run_gave_are_not_undone():
-    run = begun(flow_of("a", "bad <- a", steps={"a": UNDO}), given={"a": ("cached", ())})
+    run = begun(flow_of("a", "bad <- a", steps={"a": UNDO}), given={"a": Given("cached")})
     run.fail("bad")
 
     assert (run.snapshot.state, undone(run)) == ("rolled_back", [])

@@ -219,7 +219,7 @@ def difference(expected: Answer, found: Answer) -> str:
 
 
 def check(cells, seed, store, *, cuts=True):
-    """"same", "refused"; AssertionError with what differs."""
+    """ "same", "refused"; AssertionError with what differs."""
     pick = random.Random(seed)
     names = [f"s{n}" for n in range(len(cells))]
     try:

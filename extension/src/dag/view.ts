@@ -27,8 +27,8 @@ export interface Host {
   send(action: Action, step: string | null): number;
   /** Asks for the details of a step; they come by `setDetails`. */
   askDetails(step: string): void;
-  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. */
-  askLog(step: string): void;
+  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. Absent: only the newest is told. */
+  askLog?(step: string): void;
   /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
   askHistory(since: number): void;
   /** Jumps to where the step is written; absent where that is not possible. */
@@ -281,7 +281,7 @@ export class DagView {
 
   private askPast(): void {
     const name = this.picture?.graph.nodes[this.panel.step]?.name;
-    if (name !== undefined && this.panel.lacksLog) this.host?.askLog(name);
+    if (name !== undefined && this.panel.lacksLog) this.host?.askLog?.(name);
   }
 
   /** Runs the clock while something is going on. */
