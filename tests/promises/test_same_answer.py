@@ -151,8 +151,8 @@ print(arr.sum(), view.tolist(), {x} is {y}, store)
 print(isinstance(box, Box), box.value is {x})
 """.strip().splitlines()
 
-CI_PROGRAMS = 500
-PROGRAMS = int(os.environ.get("SZAL_TORTURE", CI_PROGRAMS))
+PROGRAMS = 500
+TORTURE_PROGRAMS = int(os.environ.get("SZAL_TORTURE", "20000"))
 
 
 @st.composite
@@ -242,13 +242,22 @@ def check(cells, seed, store, *, cuts=True, change=lambda graph: graph):
     return outcome
 
 
-@settings(
-    max_examples=PROGRAMS, deadline=None, database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
-@given(cells=notebooks(), seed=st.integers(0, 1000))
-def test_a_generated_notebook_has_one_answer(cells, seed, store):
-    check(cells, seed, store)
+def check_many(programs, store):
+    @settings(max_examples=programs, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(cells=notebooks(), seed=st.integers(0, 1000))
+    def look(cells, seed):
+        check(cells, seed, store)
+
+    look()
+
+
+def test_a_generated_notebook_has_one_answer(store):
+    check_many(PROGRAMS, store)
+
+
+@pytest.mark.torture
+def test_thousands_of_generated_notebooks_have_one_answer(store):
+    check_many(TORTURE_PROGRAMS, store)
 
 
 # A check that cannot go red proves nothing: each of these faults must be found among few programs.
