@@ -61,12 +61,13 @@ const render: Render<Traits> = ({ model, el }) => {
   );
   const memory = memories.get(model.get("graph"))?.();
   if (memory) view.restore(memory);
-  memories.set(model.get("graph"), () => view.memory);
   el.append(view.node);
   view.attached();
 
-  const show = (): void =>
+  const show = (): void => {
+    memories.set(model.get("graph"), () => view.memory);
     view.update({ graph: model.get("graph"), run: model.get("run"), facts: model.get("facts").steps });
+  };
   const heard = (): void => {
     heardAt = Date.now();
     view.setConnected(true);

@@ -167,7 +167,13 @@ def resume_run(
     }
     machine = RunMachine(graph, limits=_room(graph, bodies), seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
-    kept = _kept(graph, {name: snapshot.steps[name].values for name in plan.kept})
+    # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
+    kept = {
+        (machine.index[name], ref.name): ref
+        for name in plan.kept
+        for ref in snapshot.steps[name].values
+        if ref.live is None
+    }
     finder = Finder(graph, store)
     return _launch(
         machine,
@@ -256,7 +262,7 @@ def _launch(
                 if taken:
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
-            if kept:
+            if kept and snapshot is not None:
                 ends = (
                     {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
                     if snapshot

@@ -123,7 +123,6 @@ class _Append:
 
 
 def _is_small(event: Event) -> bool:
-    kind = type(event)
-    if kind is StepCompleted:
+    if isinstance(event, StepCompleted):
         return sum(ref.size for ref in event.values) <= _SMALL_BYTES
-    return kind not in _LARGE
+    return type(event) not in _LARGE

@@ -99,7 +99,7 @@ def touched_steps(events: Iterable[Event], known: Iterable[str]) -> Iterable[str
     for event in events:
         if type(event) in _STEP_EVENTS:
             found[event.step] = None  # type: ignore[union-attr]
-        elif type(event) is RunResumed:
+        elif isinstance(event, RunResumed):
             return known
     return found
 
@@ -130,16 +130,16 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
 def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
     """Writes the rows of the values that these events tell of. Their blobs are there already."""
     for event in events:
-        if type(event) is StepCompleted:
+        if isinstance(event, StepCompleted):
             if event.values:
                 rows = [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
                 connection.executemany(_PUT_VALUE, rows)
-        elif type(event) is RunResumed:
+        elif isinstance(event, RunResumed):
             connection.executemany(
                 'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
                 [(run_id, step) for step in event.reset],
             )
-        elif type(event) is RunCreated and event.inputs:
+        elif isinstance(event, RunCreated) and event.inputs:
             connection.executemany(_PUT_INPUT, [(run_id, *value_row(ref)) for ref in event.inputs])
 
 

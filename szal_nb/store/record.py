@@ -108,10 +108,10 @@ class RunRecord:
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:
-            if type(event) is StepCompleted:
+            if isinstance(event, StepCompleted):
                 if event.values:
                     self._keeper.insert(connection, event.step, event.attempt, event.values)
-            elif type(event) is RunCreated:
+            elif isinstance(event, RunCreated):
                 self._keeper.insert(connection, "", 0, event.inputs)
         projection.write_values(connection, self.run_id, events)
 

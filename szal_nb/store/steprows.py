@@ -125,13 +125,21 @@ def _told_by(step: StepSnapshot) -> _Written:
     attempts = step.attempts
     state = step.state._value_  # `value` of an enum costs as much as the rest of the row
     resting = _AT_REST
-    if step.reason or step.is_approved or not (step.origin is step.answer is step.retry_at is step.error is None):
+    if (
+        step.fingerprint
+        or step.taken_from
+        or step.reason
+        or step.is_approved
+        or step.origin is not None
+        or step.answer is not None
+        or step.retry_at is not None
+        or step.error is not None
+    ):
         error, detail = _error_columns(step.error)
-        retry_at = iso(step.retry_at)
         resting = (
             step.origin,
             step.reason,
-            retry_at,
+            iso(step.retry_at),
             step.answer,
             step.is_approved,
             error,

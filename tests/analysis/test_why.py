@@ -34,8 +34,8 @@ def treated(steps, edge):
     return [replace(one, pure=(*one.pure, *(name for target, name in flags if target == one.name))) for one in steps]
 
 
-def pairs(graph, kind):
-    return {(edge.source, edge.target) for edge in graph.edges if edge.kind is kind}
+def doubts(graph):
+    return {(edge.source, edge.target, edge.rule) for edge in graph.edges if edge.kind is EdgeKind.DOUBT}
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -50,7 +50,7 @@ def test_the_remedy_of_a_doubt_removes_its_edge(cells):
         return
     for edge in graph.edges:
         if edge.kind is EdgeKind.DOUBT and (changed := treated(steps, edge)) is not None:
-            assert (edge.source, edge.target) not in pairs(graph_of(changed), EdgeKind.DOUBT), edge
+            assert (edge.source, edge.target, edge.rule) not in doubts(graph_of(changed)), edge
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)

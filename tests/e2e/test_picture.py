@@ -54,7 +54,7 @@ def in_view(page, index):
 def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot):
     write_notebook(
         lab.root / "sales.ipynb",
-        [HOLD, *SALES, "%szal_dag", "Path('sizes').touch()\nPath('forecast').touch()"],
+        [HOLD + "%szal_flow coffee", *SALES, "%szal_dag", "Path('sizes').touch()\nPath('forecast').touch()"],
     )
     open_notebook(page, lab, "sales.ipynb")
     for i in range(8):
@@ -109,6 +109,7 @@ def _photograph_in_the_dark(page, screenshot):
     command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
     page.wait_for_selector('.szal-dag[data-theme="dark"]')
     at(page, '[data-step="by_region"] .szal-card').click()
+    at(page, '[data-tab="result"]').click()
     page.wait_for_selector(".szal-panel >> text=Reads")
     in_view(page, 7)
     screenshot(page, "picture-dark")
@@ -119,7 +120,7 @@ def test_a_failed_run_goes_on_in_its_picture_and_the_table_shows_both_ends(lab, 
     write_notebook(
         lab.root / "failing_run.ipynb",
         [
-            "%load_ext szal_nb\nfrom pathlib import Path\nseed = 1",
+            "%load_ext szal_nb\n%szal_flow halves\nfrom pathlib import Path\nseed = 1",
             "%%szal_step load\nnumbers = list(range(seed, 40))",
             (
                 "%%szal_step divide\nif not Path('ready').exists():\n    raise FileNotFoundError('ready is not there yet')\n"
@@ -131,7 +132,7 @@ def test_a_failed_run_goes_on_in_its_picture_and_the_table_shows_both_ends(lab, 
             "Path('ready').touch()",
             "seed = 2",
             "again = %szal_run\nawait again",
-            "%szal_runs",
+            "%szal_runs --flow halves",
         ],
     )
     open_notebook(page, lab, "failing_run.ipynb")
@@ -271,7 +272,7 @@ for number in range(200):
 
 
 def test_two_hundred_steps_are_seen_whole_and_grouped(lab, page, screenshot):
-    write_notebook(lab.root / "wide.ipynb", ["%load_ext szal_nb", WIDE, "run = %szal_run"])
+    write_notebook(lab.root / "wide.ipynb", ["%load_ext szal_nb\n%szal_flow wide", WIDE, "run = %szal_run"])
     open_notebook(page, lab, "wide.ipynb")
     for i in range(3):
         run_cell(page, i)

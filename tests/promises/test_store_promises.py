@@ -64,7 +64,7 @@ def test_one_file_beside_the_notebook(tmp_path, monkeypatch):
 
 
 def test_large_values_and_the_gitignore(store, path):
-    """With `.szal/values/` for large values and a generated `.gitignore`"""
+    """With `.szal/values/` for large values and a generated `.gitignore`."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     ref = run_load(journal, load=np.zeros(100_000))["load"]
@@ -74,7 +74,7 @@ def test_large_values_and_the_gitignore(store, path):
 
 
 def test_tables_and_times(store, path):
-    """Tables `flows`, `runs`, `steps`, `attempts`, `events`, `values`, `inputs`, plain columns, ISO-8601 UTC times"""
+    """Tables `flows`, `runs`, `steps`, `attempts`, `events`, `values`, `inputs`, plain columns, ISO-8601 UTC times."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     run_load(journal, load=1)
@@ -87,7 +87,7 @@ def test_tables_and_times(store, path):
 
 
 def test_a_newer_file_is_refused_untouched(store, path):
-    """A file newer than the program is refused, untouched"""
+    """A file newer than the program is refused, untouched."""
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 4000")
@@ -140,7 +140,7 @@ def test_one_owner_with_a_fencing_token(store):
 
 
 def test_a_process_that_is_there_is_alive():
-    """Process gone means dead at once, process there means alive, whatever the lease says"""
+    """Process gone means dead at once, process there means alive, whatever the lease says."""
     here = Owner.here()
     gone = msgspec.structs.replace(here, started="1")
 
@@ -197,7 +197,7 @@ def test_resume_ends_its_own_orphan(store, path):
 
 
 def test_the_notebook_parameters_and_packages_are_kept(store):
-    """A run snapshots the whole notebook (all cells, hash), its parameters and package versions"""
+    """A run snapshots the whole notebook (all cells, hash), its parameters and package versions."""
     notebook = json.dumps({"cells": [{"cell_type": "markdown", "source": "# Zażółć"}]})
     journal = store.begin(new_run(notebook=notebook, params={"region": "EU"}, packages={"numpy": "2.1"}))
     journal.append_sync(begun())
@@ -208,7 +208,7 @@ def test_the_notebook_parameters_and_packages_are_kept(store):
 
 
 def test_what_cannot_be_stored_is_live_with_the_reason(store):
-    """A needed value that cannot be stored (an open file, a connection, a generator) is `live` too"""
+    """A needed value that cannot be stored (an open file, a connection, a generator) is `live` too."""
     journal = store.begin(new_run())
     with open(os.devnull) as file, closing(sqlite3.connect(":memory:")) as connection:  # noqa: PTH123 any open file
         values = {"file": file, "connection": connection, "generator": (n for n in ())}
@@ -219,7 +219,7 @@ def test_what_cannot_be_stored_is_live_with_the_reason(store):
 
 
 def test_other_names_are_kept_if_they_store_cheaply(store):
-    """Other bound names are kept if they store cheaply, else listed as `live` with the reason"""
+    """Other bound names are kept if they store cheaply, else listed as `live` with the reason."""
     journal = store.begin(new_run())
     small, large = journal.keep("load", 1, {"small": 1, "large": np.zeros(20_000_000)}, ())
 
@@ -228,7 +228,7 @@ def test_other_names_are_kept_if_they_store_cheaply(store):
 
 
 def test_two_names_for_one_object_stay_one_object(store):
-    """Two names for one object stay one object (identity has its own token, never derived from the hash)"""
+    """Two names for one object stay one object (identity has its own token, never derived from the hash)."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     one = [1, 2]
@@ -243,7 +243,7 @@ def test_two_names_for_one_object_stay_one_object(store):
 
 
 def test_mapped_values_are_copy_on_write(store):
-    """memory-mapped values are copy-on-write"""
+    """memory-mapped values are copy-on-write."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     run_load(journal, load=np.zeros(100_000))
@@ -256,7 +256,7 @@ def test_mapped_values_are_copy_on_write(store):
 
 
 def test_formats_and_the_check_on_reading(store, path):
-    """JSON for small plain data, `.npy`/Arrow for arrays and tables, cloudpickle for the rest; [...] checked on reading"""
+    """JSON for small plain data, `.npy`/Arrow for arrays and tables, cloudpickle for the rest; [...] checked on reading."""
     import pandas as pd
 
     journal = store.begin(new_run())
@@ -290,7 +290,7 @@ def test_code_carrying_formats_need_trust(store, path):
 
 
 def test_completed_steps_are_not_run_again(store):
-    """Completed steps are not run again; a step that was running when the process died is run again as a new attempt"""
+    """Completed steps are not run again; a step that was running when the process died is run again as a new attempt."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     run_load(journal, load=1)

@@ -21,7 +21,7 @@ from szal_nb.store.runs import RunStore
 from tests.store.kill_target import FAULT, FLOWS, STEPS
 
 # `make torture` asks for more.
-KILLS = int(os.environ.get("SZAL_TORTURE", "60"))
+KILLS = int(os.environ.get("SZAL_TORTURE", "500"))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from szal_nb.model.event import Event, RunResumed, StepOutput, StepStarted, from_json
+from szal_nb.model.event import Event, RunResumed, StepCompleted, StepOutput, StepStarted, from_json
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.value import Output, ValueRef
 from szal_nb.store.failure import StoreDamaged
@@ -172,3 +172,12 @@ def test_times_come_back_to_the_microsecond(at):
 )
 def test_a_reference_comes_back_from_its_row(ref):
     assert value_ref(value_row(ref)) == ref
+
+
+def test_the_fingerprint_of_a_step_is_in_its_row_from_the_event_that_tells_of_it(store):
+    journal = store.begin(new_run())
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, fingerprint="f1", taken_from="bbbbbbbbbbbb")])
+
+    found = rows(store.path, "SELECT name, fingerprint, taken_from FROM steps ORDER BY position")
+    assert found == [("load", "f1", "bbbbbbbbbbbb"), ("clean", None, None), ("plot", None, None)]

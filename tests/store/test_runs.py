@@ -26,9 +26,10 @@ from szal_nb.model.state import RunState, StepState, fold
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.database import Durability, lock_path, prepare
 from szal_nb.store.failure import StoreMissing, StoreUnusable
+from szal_nb.store.files import make_home
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import Owner
-from szal_nb.store.runs import RunStore, _make_home, new_run_id
+from szal_nb.store.runs import RunStore, new_run_id
 from tests.store.scribe import NAMES, begun, created, graph_of, new_run
 
 RUN = "aaaaaaaaaaaa"
@@ -299,7 +300,7 @@ class TestOwnership:
 
     def test_the_heartbeat_renews_the_lease_of_runs_that_go_on(self, path):
         clock = [1000.0]
-        _make_home(path)
+        make_home(path)
         lock = FileLock(lock_path(path))
         prepare(path, lock)
         with RunStore(path, durability=Durability.FAST, lock=lock, now=lambda: clock[0]) as store:

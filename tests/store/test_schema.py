@@ -5,11 +5,12 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from szal_nb.errors import StoreError
-from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
 from szal_nb.store.failure import NotAStore, StoreDamaged, StoreTooNew
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
@@ -72,6 +73,35 @@ def test_an_older_store_is_brought_up_to_date_and_keeps_its_runs(filled, monkeyp
         assert len(store.runs()) == 20
 
     assert sql(filled, "PRAGMA user_version", "SELECT DISTINCT color FROM runs") == [[(VERSION + 1,)], [(None,)]]
+
+
+RELEASED = sorted((Path(__file__).parent / "schemas").glob("v*.sql"))
+
+
+@pytest.mark.parametrize("schema", RELEASED, ids=lambda schema: schema.stem)
+def test_a_store_of_each_released_schema_opens_migrates_and_its_run_resumes(path, schema):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(schema.read_text(encoding="utf-8"))
+    assert sql(path, "PRAGMA user_version") == [[(int(schema.stem[1:]),)]]
+
+    with RunStore.open(path) as store:
+        shown = {run.id: run.shown_state for run in store.runs()}
+        journal = store.take_over("aaaaaaaaaaaa")
+        journal.append_sync([RunResumed(at=9.0, epoch=journal.epoch, reset=("clean", "plot"))])
+        for step in ("clean", "plot"):
+            journal.append_sync([StepStarted(at=9.0, step=step, attempt=2)])
+            journal.append_sync([StepCompleted(at=9.0, step=step, attempt=2)])
+        journal.append_sync([RunCompleted(at=9.0)])
+        assert shown == {"aaaaaaaaaaaa": "crashed", "bbbbbbbbbbbb": "failed"}
+        assert store.value("aaaaaaaaaaaa", "load", "load") == [1, 2, {"a": None}]
+        assert store.run("aaaaaaaaaaaa").shown_state == "completed"
+    # What a new store has, and in the same order, an old one has now.
+    new = path.with_name("new.db")
+    RunStore.open(new).close()
+    columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+    assert sorted(sql(path, columns)[0]) == sorted(sql(new, columns)[0])
+    assert sql(path, "PRAGMA user_version", "PRAGMA integrity_check") == [[(VERSION,)], [("ok",)]]
 
 
 def list_runs(path, *, read_only):

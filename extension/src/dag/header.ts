@@ -74,7 +74,7 @@ export class Header {
       "div",
       { class: "szal-header" },
       html("div", { class: "szal-headline" }, this.title, this.state, this.said),
-      html("div", { class: "szal-bar" }, buttons, tools),
+      html("div", { class: "szal-buttons" }, buttons, tools),
       this.seam.node,
     );
   }

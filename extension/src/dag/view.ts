@@ -6,11 +6,12 @@ import { stateWord } from "./format";
 import { Header, type Tool } from "./header";
 import { type Grouping, group, groupTags, grouped } from "./grouping";
 import type { Frame } from "./history";
+import { listenToKeys } from "./keys";
 import type { TimedAttempt } from "./lanes";
 import { Panel, type Tab } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
-import { type Action, type Details, type Graph, type LogPiece, type Picture, isOver, stateOf } from "./state";
+import { type Action, type Details, type Graph, type LogPiece, type Picture, stateOf } from "./state";
 import { css } from "./style";
 import { followTheme } from "./theme";
 import { Travel } from "./travel";
@@ -111,8 +112,12 @@ export class DagView {
       this.body,
       this.travel.timeline.node,
     );
-    const key = (event: KeyboardEvent): void => this.key(event);
-    this.node.addEventListener("keydown", key);
+    listenToKeys(this.node, this.header.search, {
+      use: (tool) => this.use(tool),
+      close: () => this.close(),
+      seek: () => this.goToFound(),
+      clear: () => this.find(""),
+    });
     const watcher = new ResizeObserver(() => this.resized());
     watcher.observe(this.node);
     this.stops.push(() => watcher.disconnect());
@@ -392,40 +397,6 @@ export class DagView {
     return graph.nodes.flatMap((node, at) =>
       [node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : [],
     );
-  }
-
-  private key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const isTyping = event.target === this.header.search;
-    if (event.key === "Escape") {
-      if (isTyping && this.header.search.value) {
-        this.header.search.value = "";
-        this.find("");
-      } else this.close();
-    } else if (isTyping) {
-      // Keys typed here are text, not the notebook's shortcuts.
-      if (event.key === "Enter") this.goToFound();
-    } else {
-      const tools: Record<string, Tool> = {
-        "+": "zoom_in",
-        "=": "zoom_in",
-        "-": "zoom_out",
-        "0": "fit",
-        t: "turn",
-        g: "group",
-        l: "timeline",
-        "/": "search",
-      };
-      const tool = tools[event.key];
-      if (!tool) {
-        // A key typed at a node must not cut or move the notebook's cell; with modifiers it is the notebook's.
-        if (!event.shiftKey && (event.key === "Enter" || event.key.length === 1)) event.stopPropagation();
-        return;
-      }
-      event.preventDefault();
-      this.use(tool);
-    }
-    event.stopPropagation();
   }
 
   private goToFound(): void {

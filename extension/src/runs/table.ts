@@ -97,7 +97,7 @@ export class RunTable {
         html("div", { class: "szal-headline" }, html("strong", { class: "szal-title" }, "Runs"), this.said),
         html(
           "div",
-          { class: "szal-bar" },
+          { class: "szal-buttons" },
           this.compare,
           html("div", { class: "szal-tools" }, filter, this.states, refresh),
         ),

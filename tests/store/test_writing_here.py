@@ -1,0 +1,158 @@
+"""`fast` commits on the loop: where that is cheaper than the way to the thread, and never where it would wait."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from contextlib import closing, contextmanager
+
+import pytest
+
+from szal_nb.errors import StoreError
+from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.store import writer as writer_module
+from szal_nb.store.database import lock_path
+from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
+
+STARTED = StepStarted(at=2.0, step="load", attempt=1)
+COMPLETED = StepCompleted(at=3.0, step="load", attempt=1)
+
+
+@pytest.fixture
+def commits(monkeypatch):
+    """The names of the threads that committed."""
+    names = []
+    under_lock = writer_module.Writer._under_lock
+
+    def noted(self, entries):
+        names.append(threading.current_thread().name)
+        return under_lock(self, entries)
+
+    monkeypatch.setattr(writer_module.Writer, "_under_lock", noted)
+    return names
+
+
+@contextmanager
+def begun_run(path, durability="fast"):
+    with RunStore.open(path, durability=durability) as store:
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        yield store, journal
+
+
+HERE, THREAD = "MainThread", "szal-store-writer"
+
+
+async def test_a_small_write_of_a_fast_store_is_done_on_the_loop(path, commits):
+    with begun_run(path) as (store, journal):
+        await journal.append([STARTED])
+        await journal.append([COMPLETED])
+        assert store.snapshot("aaaaaaaaaaaa").steps["load"].state == "completed"
+
+    assert commits[:3] == [THREAD, HERE, HERE]
+
+
+async def test_what_must_reach_the_disk_is_left_to_the_thread(path, commits):
+    with begun_run(path, "full") as (_, journal):
+        await journal.append([STARTED])
+
+    assert HERE not in commits
+
+
+async def test_runs_side_by_side_share_transactions_in_the_thread(path, commits):
+    with begun_run(path) as (store, journal):
+        store.begin(new_run("bbbbbbbbbbbb"))
+        await journal.append([STARTED])
+
+    assert HERE not in commits
+
+
+async def test_a_large_value_is_left_to_the_thread(path, commits):
+    with begun_run(path) as (_, journal):
+        await journal.append([STARTED])
+        refs = journal.keep("load", 1, {"load": "x" * 100_000}, {"load"})
+        await journal.append([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    assert commits[:3] == [THREAD, HERE, THREAD]
+
+
+async def test_the_loop_goes_on_while_another_process_has_the_lock(path):
+    with begun_run(path) as (store, journal):
+        other = os.open(lock_path(path), os.O_RDWR)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        task = asyncio.ensure_future(journal.append([STARTED]))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        os.close(other)
+        await task
+
+        assert store.snapshot("aaaaaaaaaaaa").steps["load"].state == "running"
+
+
+async def test_the_loop_goes_on_while_a_program_without_our_lock_writes(path, commits):
+    with begun_run(path) as (store, journal):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            task = asyncio.ensure_future(journal.append([STARTED]))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not task.done()
+            other.execute("ROLLBACK")
+        await task
+        assert store.snapshot("aaaaaaaaaaaa").steps["load"].state == "running"
+
+    assert commits[1:3] == [HERE, THREAD]
+
+
+async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(path, monkeypatch):
+    checkpoints = []
+
+    def checkpoint(connection, _path):
+        checkpoints.append(threading.current_thread().name)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    monkeypatch.setattr(writer_module, "checkpoint_if_due", checkpoint)
+    monkeypatch.setattr(writer_module, "_CHECK_EVERY", 5)
+    with begun_run(path) as (store, journal):
+        for attempt in range(1, 6):
+            await journal.append([STARTED, COMPLETED] if attempt == 1 else [])
+            await store._writer.write(_Small())
+        assert store._writer._connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+        await asyncio.to_thread(journal.append_sync, [StepStarted(at=4.0, step="clean", attempt=1)])
+
+    assert set(checkpoints) == {THREAD}
+
+
+class _Small:
+    is_small = True
+
+    def execute(self, connection):
+        return None
+
+    def is_committed(self, connection):
+        return False
+
+    def committed(self):
+        pass
+
+    def rolled_back(self):
+        pass
+
+
+async def test_a_write_that_fails_on_the_loop_is_a_typed_error_and_the_next_one_works(path):
+    with begun_run(path) as (store, journal):
+        await journal.append([STARTED])
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END")
+        with pytest.raises(StoreError):
+            await journal.append([COMPLETED])
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("DROP TRIGGER t")
+        await journal.append([COMPLETED])
+
+        assert store.snapshot("aaaaaaaaaaaa").steps["load"].state == "completed"
