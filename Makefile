@@ -57,7 +57,7 @@ node-check: $(JS_ENV)
 
 bundle-check: $(JS_ENV) # the committed bundle is what the sources give
 	cd extension && npm run --silent build
-	git diff --exit-code --stat -- szal_nb/widget/static
+	git diff --exit-code --stat -- szal_nb/widget/static szal_nb/labextension
 
 notebooks: $(PY_ENV) ## Run the notebooks and save them with their outputs
 	$(BIN)/python scripts/execute_notebooks.py notebooks/*.ipynb
@@ -69,7 +69,8 @@ lock: $(PY_ENV) ## Resolve pyproject.toml anew, for every Python that it allows
 clean: ## Remove all that the other targets made
 	rm -rf .venv build dist extension/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-$(PY_ENV): requirements/lock.txt pyproject.toml
+# The extensions of JupyterLab and of its server are copied on installation, hence anew when their bundle changes.
+$(PY_ENV): requirements/lock.txt pyproject.toml szal_nb/labextension/package.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@scripts/apt-need '$(PYTHON) -c "import ensurepip"' python3-venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,6 +1,7 @@
 // Builds the bundles that ship in the Python package. The same input gives the same bytes.
 import { readFile } from "node:fs/promises";
 import { build, transform } from "esbuild";
+import { buildLabextension } from "./labextension.mjs";
 
 const shared = {
   bundle: true,
@@ -25,9 +26,11 @@ const shared = {
 };
 
 await build({ ...shared, entryPoints: ["src/widget.ts"], outfile: "../szal_nb/widget/static/dag.js" });
+await build({ ...shared, entryPoints: ["src/runs.ts"], outfile: "../szal_nb/widget/static/runs.js" });
 await build({
   ...shared,
   format: "iife",
   entryPoints: ["src/report.ts"],
   outfile: "../szal_nb/widget/static/report.js",
 });
+await buildLabextension(shared, "../szal_nb/labextension");

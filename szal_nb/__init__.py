@@ -29,6 +29,8 @@ _HOMES = {
     "Secret": "szal_nb.model.secret",
     "SzalError": "szal_nb.errors",
     "compile_condition": "szal_nb.analysis.condition",
+    "_jupyter_labextension_paths": "szal_nb.app.server:labextension_paths",
+    "_jupyter_server_extension_points": "szal_nb.app.server:extension_points",
     "context": "szal_nb.engine.context:current_context",
     "diff": "szal_nb.api.flow",
     "fork": "szal_nb.api.flow",

@@ -208,7 +208,7 @@ class ValueChanged(AnswerError):
 
 
 class ValuesShared(AnswerError):
-    """Two values share objects or memory, one of them is changed, and nothing orders the change with the other's reader."""
+    """Two values share objects or memory, and nothing orders the change of one with the reader of the other."""
 
     def __init__(self, changed: str, changer: str, other: str, reader: str) -> None:
         super().__init__(changed, changer, other, reader)
@@ -259,6 +259,6 @@ class NoCleanStart(AnswerError):
 
     def __str__(self) -> str:
         return (
-            f"Step {self.step!r} has retries or a timeout and changes {self.names} in place, but no copy can be made to "
-            f"begin again with ({self.reason}). Remove --retries and --timeout, or let the step make a new object."
+            f"Step {self.step!r} has retries or a timeout and changes {self.names} in place, but no copy can be made "
+            f"to begin again with ({self.reason}). Remove --retries and --timeout, or let the step make a new object."
         )

@@ -65,6 +65,8 @@ const render: Render<Traits> = ({ model, el }) => {
     heardAt = Date.now();
     view.setConnected(true);
   };
+  // What JupyterLab's widget manager tells its models when the kernel is restarted.
+  const gone = (): void => view.setConnected(false);
   const runChanged = (): void => {
     heard();
     const { now } = model.get("run");
@@ -84,6 +86,7 @@ const render: Render<Traits> = ({ model, el }) => {
   model.on("change:graph", show);
   model.on("change:facts", show);
   model.on("msg:custom", received);
+  model.on("comm:dead", gone);
   const stopPings = keepAsking(
     model,
     () => Date.now() - heardAt,
@@ -96,6 +99,7 @@ const render: Render<Traits> = ({ model, el }) => {
     model.off("change:graph", show);
     model.off("change:facts", show);
     model.off("msg:custom", received);
+    model.off("comm:dead", gone);
     view.dispose();
   };
 };

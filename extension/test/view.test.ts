@@ -136,7 +136,7 @@ describe("the buttons", () => {
     ["running", ["pause", "cancel"]],
     ["waiting", ["pause", "cancel", "approve by_month"]],
     ["failed", ["run", "resume", "retry by_region"]],
-    ["crashed", ["resume"]],
+    ["crashed", ["run", "resume"]],
   ])("of a run that is %s are those that make sense", (moment, actions) => {
     show(sales(moment));
 

@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from szal_nb.analysis import files
 from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Change
-from szal_nb.analysis.values import FRESH, Callable, Summary, Tokens, Value, either
+from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,34 @@ class Applying(Frame):
             return Value(frozenset(token for value in call.values for token in value.tokens))
         return self._apply(call.node, function, _passed(call, found), is_called=True)
 
+    def call_method(self, call: Call, method: Callable, owner: Value, *, is_certain: bool) -> Value:
+        """The value of a call of a method of a class of the notebook; not certain if it may be another's."""
+        found = self.summary(method)
+        if found is None:
+            return Value(owner.tokens, is_part=True)
+        decorators = {node.id for node in getattr(method.node, "decorator_list", ()) if isinstance(node, ast.Name)}
+        if "staticmethod" in decorators:
+            passed = _passed(call, found)
+        else:
+            passed = _passed(call, replace(found, parameters=found.parameters[1:]))
+            if found.parameters:
+                passed[found.parameters[0]] = FRESH if "classmethod" in decorators else owner
+        # Only what it changes is taken from outside: the class came with all that it reads.
+        touched = {token for token, _ in found.changes}
+        reads = {name: replace(read, is_optional=True) for name, read in found.reads.items() if f"${name}" in touched}
+        narrowed = replace(found, reads=reads, builtins={})
+        self.guards_names += 1
+        value = self._apply_summary(call.node, method, narrowed, passed, is_called=True, is_certain=is_certain)
+        self.guards_names -= 1
+        return value
+
+    def one_of(self, values: list[Value]) -> Value:
+        """A value that is one of these."""
+        result = values[0] if values else FRESH
+        for value in values[1:]:
+            result = either(result, value)
+        return result
+
     def change_by_functions(self, call: Call, values: list[Value]) -> None:
         """A function handed to another may be called with whatever else was handed over."""
         for function in [value.callable for value in values if value.callable is not None]:
@@ -81,19 +110,38 @@ class Applying(Frame):
         found = self.summary(function)
         if found is None:
             return FRESH
+        return self._apply_summary(node, function, found, passed, is_called=is_called)
+
+    def _apply_summary(
+        self,
+        node: ast.AST,
+        function: Callable,
+        found: Summary,
+        passed: Mapping[str, Value],
+        *,
+        is_called: bool,
+        is_certain: bool = True,
+    ) -> Value:
         meant = {f"@{function.name}.{parameter}": value for parameter, value in passed.items()}
         meant |= self._globals_of(node, function, found, is_called=is_called)
         substitution = _Substitution(function.name, meant, self.fresh(node).tokens)
         for holder, held in found.holds.items():
             self.hold(substitution.of({holder}), self.reach(substitution.of(held)))
-        self._apply_changes(node, function, found, substitution, is_called=is_called)
-        self._apply_uses(node, function, found)
+        for holder, held in found.below.items():
+            self.hold(substitution.of({holder}), self.reach(substitution.of(held)))
+        for holder, held in found.learns.items():
+            self.learn(substitution.of({holder}), substitution.of(held))
+        self._apply_changes(
+            node, function, found, substitution, is_called=is_called, is_certain=is_called and is_certain
+        )
+        self._apply_uses(node, function, found, {token: value.path for token, value in meant.items()})
         if is_called:
             for name, value in found.gives.items():
                 given = Value(substitution.of(value.tokens), value.kind)
                 self.bind_global(name, given, _line(node), is_sure=name in found.surely_given)
         returned = found.returns
         tokens = substitution.of(returned.tokens)
+        returned = replace(returned, direct=NOTHING, within=NOTHING)
         return replace(returned, tokens=self.reach(tokens) if returned.is_part else tokens)
 
     def _globals_of(self, node: ast.AST, function: Callable, found: Summary, *, is_called: bool) -> dict[str, Value]:
@@ -111,7 +159,14 @@ class Applying(Frame):
         }
 
     def _apply_changes(
-        self, node: ast.AST, function: Callable, found: Summary, substitution: _Substitution, *, is_called: bool
+        self,
+        node: ast.AST,
+        function: Callable,
+        found: Summary,
+        substitution: _Substitution,
+        *,
+        is_called: bool,
+        is_certain: bool,
     ) -> None:
         for token, change in found.changes:
             if not is_called and token.startswith("@"):
@@ -121,14 +176,18 @@ class Applying(Frame):
             objects = substitution.of({token})
             for concrete in sorted(self.reach(objects) if is_deep else objects):
                 if not concrete.startswith("#"):
-                    is_certain = change.is_certain and is_called
-                    known = Change(concrete, _line(node), "notebook function", what, is_certain, is_deep)
+                    known = Change(
+                        concrete, _line(node), "notebook function", what, change.is_certain and is_certain, is_deep
+                    )
                     self.record.changes.append((concrete, known))
 
-    def _apply_uses(self, node: ast.AST, function: Callable, found: Summary) -> None:
+    def _apply_uses(self, node: ast.AST, function: Callable, found: Summary, paths: Mapping[str, str]) -> None:
         record = self.record
         line = _line(node)
-        record.states += [replace(use, line=line) if function.is_external else use for use in found.states]
+        for use in found.states:
+            state = files.substituted(use.state, paths)
+            if state:
+                record.states.append(replace(use, state=state, line=line if function.is_external else use.line))
         record.dynamic += [replace(read, line=line) for read in found.dynamic]
         record.has_calls = record.has_calls or found.has_calls
 

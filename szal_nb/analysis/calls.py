@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
-from szal_nb.analysis import hidden, magic, strings
+from szal_nb.analysis import files, hidden, magic, strings
 from szal_nb.analysis.applying import Applying, Call
 from szal_nb.analysis.tables import (
     CHANGING,
@@ -22,7 +23,7 @@ from szal_nb.analysis.tables import (
     TABLE_CHANGING,
     UNCHANGING,
 )
-from szal_nb.analysis.values import FRESH, Value
+from szal_nb.analysis.values import FRESH, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -81,6 +82,19 @@ class Calls(Applying):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
+        paths, named, mode = _paths(call)
+        for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
+            self.use_file(path, node, f".{name}(…)", is_write=is_write)
+        methods, is_only = self.surface.methods(name, owner.kind)
+        results = [self.call_method(call, method, owner, is_certain=is_only) for method in methods]
+        if is_only:
+            return self.one_of(results)
+        if results:
+            return either(self.one_of(results), self._known_method(call, name, owner))
+        return self._known_method(call, name, owner)
+
+    def _known_method(self, call: Call, name: str, owner: Value) -> Value:
+        node = call.node
         if owner.kind in IMMUTABLE:
             return Value(kind=owner.kind if owner.kind == "str" else "")
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
@@ -94,15 +108,32 @@ class Calls(Applying):
         if _is_inplace(call.node):
             self.change(owner.tokens, call.node, "inplace=True", call.text, is_deep=is_deep)
         elif _changes(name, owner, is_discarded=call.is_discarded):
+            held = frozenset(token for value in _kept_arguments(name, call) for token in value.tokens)
+            if owner.direct and name in CONTAINER_METHODS:
+                self.change_surface(owner, call.node, "changing method", call.text)
+                if name in HOLDING:
+                    self.hold_below(owner, held)
+                return
             self.change(owner.tokens, call.node, "changing method", call.text, is_deep=is_deep)
-            if name in HOLDING:
-                self.hold(owner.tokens, self.reach(token for value in call.values for token in value.tokens))
+            if name.startswith(("fit", "partial_fit")):
+                self.learn(owner.tokens, held)
+            elif name in HOLDING:
+                self.hold(owner.tokens, held)
         elif call.is_discarded and name not in UNCHANGING and not owner.kind.startswith(_TABLES):
             rule = "method of unknown effect"
             self.change(owner.tokens, call.node, rule, call.text, is_certain=False, is_deep=is_deep)
 
     def _method_result(self, call: Call, name: str, owner: Value) -> Value:
         is_table = owner.kind.startswith(_TABLES)
+        is_array = owner.kind.startswith("numpy.")
+        if is_array and name in {"astype", "copy"}:
+            return Value(kind=owner.kind) if name == "copy" else replace(owner, is_part=True)
+        if name in {"setdefault", "get"} and not is_table:
+            direct = self.surface_of(owner)
+            default = frozenset(token for value in call.args[1:] for token in value.tokens)
+            tokens = self.reach([*owner.tokens, *default])
+            within = owner.tokens if direct else direct
+            return Value(tokens, is_part=True, direct=direct | default if direct else direct, within=within)
         if name in _RETURNING_SELF:
             return owner
         if name == "cursor" and owner.kind:
@@ -123,6 +154,12 @@ class Calls(Applying):
         if name in _DYNAMIC:
             return self._look_into_namespace(call, name)
         self._use_states(call, name)
+        paths, named, mode = _paths(call)
+        for path, is_write in files.uses_of_function(name, paths, named, mode):
+            self.use_file(path, call.node, f"{name}(…)", is_write=is_write)
+        made = files.path_of_call(name, paths)
+        if made:
+            return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
@@ -167,7 +204,12 @@ class Calls(Applying):
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
         if target.kind == "class":
-            return self.fresh(call.node, held, f"class {call.callee}")
+            made = self.fresh(call.node, held, f"class {call.callee}")
+            makers, is_only = self.surface.methods("__init__", made.kind)
+            if is_only:
+                for maker in makers:
+                    self.call_method(call, maker, made, is_certain=True)
+            return made
         if call.is_discarded:
             self._maybe_change(call)
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False)
@@ -203,6 +245,25 @@ def _is_inplace(node: ast.Call) -> bool:
         keyword.arg == "inplace" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
         for keyword in node.keywords
     )
+
+
+def _kept_arguments(name: str, call: Call) -> list[Value]:
+    # A key cannot be changed.
+    return call.values[1:] if name == "setdefault" else call.values
+
+
+def _paths(call: Call) -> tuple[list[str], dict[str, str], str]:
+    """The paths that the arguments are, and the mode in which a file is opened."""
+    mode = next((keyword.value for keyword in call.node.keywords if keyword.arg == "mode"), None)
+    for argument in reversed(call.node.args[:2]):
+        # The mode of `open(path, mode)` or `path.open(mode)`.
+        mode = mode or (argument if isinstance(argument, ast.Constant) and _is_mode(argument.value) else None)
+    text = mode.value if isinstance(mode, ast.Constant) and isinstance(mode.value, str) else ""
+    return [value.path for value in call.args], {name: value.path for name, value in call.keywords.items()}, text
+
+
+def _is_mode(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 4 and set(value) <= set("rwxabt+")
 
 
 def _keeps_arguments(dotted: str) -> bool:

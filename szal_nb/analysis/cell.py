@@ -47,6 +47,7 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
     bound = [name for name in walker.given_lines if name in state.values]
     imported = [name for name in bound if state.values[name].kind == "import"]
     given = [name for name in bound if name not in imported and not name.startswith("_")]
+    shown = {*given, *imported}
     lines = source.splitlines()
     reads = [
         replace(read, is_optional=True) if read.name in walker.deferred and read.name in walker.given_lines else read
@@ -62,10 +63,11 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         states=_distinct(record.states),
         captured=tuple(dict.fromkeys(record.captured)),
         builtins=tuple(record.builtins.values()),
-        private=tuple(name for name in bound if name not in given and name not in imported),
+        private=tuple(name for name in bound if name not in shown),
         helpers=tuple(r.name for r in reads if r.name in known.functions or r.name in known.classes),
         dynamic=tuple(dict.fromkeys(record.dynamic)),
-        holds=tuple((token, frozenset(held)) for token, held in sorted(record.holds.items())),
+        holds=_pairs(record.holds, record.below),
+        learns=_pairs(record.learns),
         is_async=_is_async(source, tree),
         has_calls=record.has_calls,
     )
@@ -80,6 +82,7 @@ def _given(name: str, walker: Walker, state: State, lines: list[str]) -> Given:
         kind=value.kind,
         objects=value.tokens,
         function=_function_source(name, value, lines),
+        path=value.path,
     )
 
 
@@ -128,6 +131,11 @@ def _distinct(states: list[StateUse]) -> tuple[StateUse, ...]:
     for use in states:
         found.setdefault((use.state, use.is_write), use)
     return tuple(found.values())
+
+
+def _pairs(*tables: dict[str, set[str]]) -> tuple[tuple[str, frozenset[str]], ...]:
+    tokens = sorted({token for table in tables for token in table})
+    return tuple((token, frozenset().union(*(table.get(token, ()) for table in tables))) for token in tokens)
 
 
 def _is_async(source: str, tree: ast.Module) -> bool:

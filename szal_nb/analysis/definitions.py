@@ -47,7 +47,8 @@ class Definitions(Expressions):
         record.kwarg = args.kwarg.arg if args.kwarg else ""
         for name in (*record.parameters, record.vararg, record.kwarg):
             if name:
-                frame.bind(name, Value(frozenset({f"@{function.name}.{name}"})), node.lineno)
+                token = f"@{function.name}.{name}"
+                frame.bind(name, Value(frozenset({token}), path=f"{{{token}}}"), node.lineno)
         frame.run(scope.body_of(node))
         for name in record.gives:
             if frame.state is not None and name in frame.state.sure:
@@ -107,6 +108,7 @@ class Definitions(Expressions):
         inner.record = self.record
         inner.run(node.body)
         self.bind(node.name, Value(kind="class"), node.lineno)
+        self.surface.add_class(node)
         if self.is_class:
             self.methods += inner.methods
             return

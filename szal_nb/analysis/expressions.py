@@ -7,15 +7,15 @@ from collections.abc import Callable as Function
 from dataclasses import replace
 from typing import ClassVar
 
-from szal_nb.analysis import hidden
+from szal_nb.analysis import files, hidden
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
 from szal_nb.analysis.tables import FACES, IMMUTABLE
 from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
 
 _TRUTH = Value(kind="bool")
-_TEXT = Value(kind="str")
 # Kinds whose operators make something new.
+_LONGEST_PATH = 200
 _NUMERIC = ("pandas.", "polars.", "numpy.", "mask", "torch.")
 
 
@@ -63,6 +63,8 @@ class Expressions(Calls):
         return replace(value, tokens=value.tokens | returned) if returned else value
 
     def _constant(self, node: ast.Constant) -> Value:
+        if isinstance(node.value, str):
+            return Value(kind="str", path=node.value if len(node.value) < _LONGEST_PATH else "")
         return Value(kind=type(node.value).__name__ if node.value is not None else "None")
 
     def _attribute(self, node: ast.Attribute) -> Value:
@@ -86,7 +88,8 @@ class Expressions(Calls):
             return Value(ref=f"{owner.ref}[]")
         if index.kind == "mask" or self._makes_copy(node.slice):
             return Value(kind=_kind_of_part(owner))
-        return replace(self.part(owner), kind=_kind_of_part(owner))
+        direct = self.surface_of(owner)
+        return replace(self.part(owner), kind=_kind_of_part(owner), direct=direct, within=owner.tokens if direct else direct)
 
     def _makes_copy(self, index: ast.expr) -> bool:
         # Picking by a condition or by a list of labels copies, in numpy, pandas and polars alike.
@@ -114,11 +117,20 @@ class Expressions(Calls):
     def _binary(self, node: ast.BinOp) -> Value:
         # Long sums are deep on the left: walk them without recursion.
         operands: list[ast.expr] = []
+        operators: list[ast.operator] = []
         left: ast.expr = node
         while isinstance(left, ast.BinOp):
             operands.append(left.right)
+            operators.append(left.op)
             left = left.left
         values = [self.eval(left)] + [self.eval(operand) for operand in reversed(operands)]
+        path = values[0].path
+        for operator, value in zip(reversed(operators), values[1:], strict=True):
+            path = path and files.joined(path, value.path, operator)
+        result = self._binary_result(node, values)
+        return replace(result, path=path) if path else result
+
+    def _binary_result(self, node: ast.BinOp, values: list[Value]) -> Value:
         kinds = {value.kind for value in values}
         if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
             return Value(kind=kinds.pop())
@@ -169,7 +181,7 @@ class Expressions(Calls):
         """`value`, known again under other names: a new object gets a token of its own."""
         if value.tokens or value.ref or value.callable is not None or value.kind in IMMUTABLE:
             return value
-        return Value(self.fresh(node).tokens, value.kind)
+        return replace(value, tokens=self.fresh(node).tokens)
 
     def _sequence(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
         held: set[str] = set()
@@ -201,7 +213,8 @@ class Expressions(Calls):
         given = dict(self.given_lines)
         for position, part in enumerate(node.generators):
             items = first if position == 0 else self.eval(part.iter)
-            self.bind_local(part.target, self.part(items))
+            for target, value in self.element_of(part.target, part.iter, items):
+                self.bind_local(target, value)
             for test in part.ifs:
                 self.eval(test, is_discarded=True)
         if isinstance(node, ast.DictComp):
@@ -224,6 +237,23 @@ class Expressions(Calls):
                 del self.given_lines[name]
         kinds = {ast.ListComp: "list", ast.SetComp: "set", ast.DictComp: "dict"}
         return self.fresh(node, held, kinds.get(type(node), ""))
+
+    def element_of(self, target: ast.expr, source: ast.expr, items: Value) -> list[tuple[ast.expr, Value]]:
+        """Which part of a target gets what, where it goes through `source`, whose value is `items`."""
+        match source, target:
+            case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *_]), ast.Tuple(elts=[number, element]):
+                if self.root.peek("enumerate").ref == "builtins.enumerate":
+                    rest = self.element_of(element, inner, self.eval(inner))
+                    return [(number, Value(kind="int")), *rest]
+            case ast.Call(func=ast.Name(id="zip"), args=inners), ast.Tuple(elts=elements):
+                is_plain = not any(isinstance(one, ast.Starred) for one in (*inners, *elements))
+                if len(inners) == len(elements) and is_plain and self.root.peek("zip").ref == "builtins.zip":
+                    return [
+                        pair
+                        for inner, element in zip(inners, elements, strict=True)
+                        for pair in self.element_of(element, inner, self.eval(inner))
+                    ]
+        return [(target, self.part(items))]
 
     def bind_local(self, target: ast.expr, value: Value) -> None:
         """Binds the targets of a comprehension, in this scope, for as long as it lasts."""
@@ -248,8 +278,15 @@ class Expressions(Calls):
         return Value(frozenset(held), callable=Callable(node, name, is_plain, self))
 
     def _joined(self, node: ast.JoinedStr) -> Value:
-        self._children(node)
-        return _TEXT
+        path = ""
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                path += str(part.value)
+            elif isinstance(part, ast.FormattedValue):
+                value = self.eval(part.value)
+                self.eval(part.format_spec)
+                path += value.path or f"{{{ast.unparse(part.value)}}}"
+        return Value(kind="str", path=path if len(path) < _LONGEST_PATH and path.strip("{") else "")
 
     def _await(self, node: ast.Await) -> Value:
         return self.eval(node.value)
@@ -274,6 +311,10 @@ class Expressions(Calls):
                 return
             for state in hidden.states_of_store(dotted):
                 self.use_state(state, target, what)
+            return
+        if owner.direct and isinstance(target, ast.Subscript):
+            self.change_surface(owner, target, rule, what)
+            self.hold_below(owner, value.tokens)
             return
         self.change(owner.tokens, target, rule, what, is_deep=owner.is_part)
         self.hold(owner.tokens, value.tokens)

@@ -6,7 +6,7 @@ import ast
 import builtins
 from collections.abc import Iterable
 
-from szal_nb.analysis import hidden
+from szal_nb.analysis import files, hidden
 from szal_nb.analysis.names import Change, Context, ImportedName, Read, StateUse
 from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
 from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Value, either, merged
@@ -28,7 +28,36 @@ class Surface:
         self.functions = dict(context.functions)
         self.classes = dict(context.classes)
         self.kinds = dict(context.kinds)
+        self.paths = dict(context.paths)
         self._callables: dict[str, Callable | None] = {}
+        self._methods: dict[str, list[tuple[str, Callable]]] | None = None
+        self._bodies = context.bodies
+
+    def add_class(self, node: ast.ClassDef) -> None:
+        """A class that the code itself defines: its methods are known from here on."""
+        known = self._known_methods()
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = Callable(inner, f"{node.name}.{inner.name}", is_external=True)
+                known.setdefault(inner.name, []).append((node.name, found))
+
+    def methods(self, name: str, kind: str) -> tuple[list[Callable], bool]:
+        """The functions that a method of this name may be on an object of this kind; whether it is the only one."""
+        if kind and not kind.startswith("class "):
+            return [], False
+        found = self._known_methods().get(name, ())
+        owners = kind.removeprefix("class ")
+        own = [function for owner, function in found if owner == owners]
+        return (own, True) if own else ([function for _, function in found], False)
+
+    def _known_methods(self) -> dict[str, list[tuple[str, Callable]]]:
+        if self._methods is None:
+            self._methods = {}
+            for _, source in self._bodies:
+                for node in ast.parse(source).body:
+                    if isinstance(node, ast.ClassDef):
+                        self.add_class(node)
+        return self._methods
 
     def knows(self, name: str) -> bool:
         """Whether the context says something of this name."""
@@ -44,12 +73,13 @@ class Surface:
             return Value(kind="class")
         if name in self.kinds:
             kind = self.kinds[name]
-            return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind)
+            path = self.paths.get(name, f"{{{name}}}")
+            return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind, path=path)
         if name in BUILTINS:
             return Value(ref=f"builtins.{name}")
         if self.is_alone and name in CONVENTIONS:
             return Value(ref=CONVENTIONS[name])
-        return Value(frozenset({name}))
+        return Value(frozenset({name}), path=f"{{{name}}}")
 
     def _callable(self, name: str) -> Callable | None:
         if name not in self._callables:
@@ -124,7 +154,10 @@ class Frame:
     def fresh(self, node: ast.AST, held: Iterable[str] = (), kind: str = "") -> Value:
         """A new object made at `node`, holding the objects `held`."""
         token = f"{self.prefix}{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}"
-        held = set(held) - {token}
+        held = set(held)
+        if token in held:
+            self.record.recursive.add(token)
+            held.discard(token)
         if held:
             self.record.holds.setdefault(token, set()).update(held)
         return Value(frozenset({token}), kind)
@@ -132,17 +165,24 @@ class Frame:
     def reach(self, tokens: Iterable[str]) -> Tokens:
         """These objects and all that they hold."""
         found = set(tokens)
-        holds = self.record.holds
-        if not holds:
+        holds, below = self.record.holds, self.record.below
+        if not holds and not below:
             return frozenset(found)
-        todo = [token for token in found if token in holds]
+        todo = list(found)
         while todo:
-            for token in holds[todo.pop()]:
-                if token not in found:
-                    found.add(token)
-                    if token in holds:
-                        todo.append(token)
+            holder = todo.pop()
+            for held in (holds.get(holder), below.get(holder)):
+                new = held - found if held else ()
+                found.update(new)
+                todo += new
         return frozenset(found)
+
+    def surface_of(self, value: Value) -> Tokens:
+        """These objects and those at their surface; nothing, if that cannot be told."""
+        record = self.record
+        if value.is_part or not value.tokens or value.tokens & record.recursive:
+            return frozenset()
+        return value.tokens.union(*(record.holds.get(token, ()) for token in value.tokens))
 
     def part(self, value: Value) -> Value:
         """Something inside `value`, or a view of it."""
@@ -154,6 +194,19 @@ class Frame:
         if held:
             for token in holders:
                 self.record.holds.setdefault(token, set()).update(held - {token})
+
+    def hold_below(self, value: Value, held: Iterable[str]) -> None:
+        """From here on, what is inside `value` may hold the objects `held`; `value` itself does not, at its surface."""
+        held = frozenset(held)
+        inner = value.direct - value.within
+        self.hold(inner, held)
+        for token in value.within if held else ():
+            self.record.below.setdefault(token, set()).update(held - {token})
+
+    def learn(self, holders: Iterable[str], held: Iterable[str]) -> None:
+        """From here on, the estimators `holders` keep the objects `held`, which they leave alone."""
+        for token in holders:
+            self.record.learns.setdefault(token, set()).update(held)
 
     def load(self, name: str, line: int, *, via: str = "", is_deferred: bool = False) -> Value:
         """The value of `name` where the walk stands; a read, if it comes from outside."""
@@ -187,7 +240,7 @@ class Frame:
             table.setdefault(name, Read(name, line))
         if value.ref or value.callable is not None:
             return value
-        return Value(frozenset({f"${name}"}), value.kind)
+        return Value(frozenset({f"${name}"}), value.kind, path=value.path)
 
     def peek(self, name: str) -> Value:
         """The value of a global, without reading it."""
@@ -261,9 +314,22 @@ class Frame:
                 continue
             self.record.changes.append((token, Change(token, line, rule, what, is_certain, is_deep)))
 
+    def change_surface(self, value: Value, node: ast.AST, rule: str, what: str) -> None:
+        """A container at the surface of something is changed: not what is further inside."""
+        line = getattr(node, "lineno", 0)
+        for token in sorted(value.direct):
+            if not token.startswith("#"):
+                change = Change(token, line, rule, what, is_deep=token in value.within)
+                self.record.changes.append((token, change))
+
     def use_state(self, state: str, node: ast.AST, what: str, *, is_write: bool = True) -> None:
         """Hidden state is used at `node`."""
         self.record.states.append(StateUse(state, getattr(node, "lineno", 0), is_write, what))
+
+    def use_file(self, path: str, node: ast.AST, what: str, *, is_write: bool) -> None:
+        """The file of this path is used at `node`."""
+        for state, is_written in files.states_of(path, is_write=is_write):
+            self.use_state(state, node, what, is_write=is_written)
 
     def use_ref(self, dotted: str, node: ast.AST) -> None:
         """A dotted thing of a module is used, in whatever way."""

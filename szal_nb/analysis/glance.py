@@ -18,12 +18,15 @@ class Glance:
     """`source` is what the analysis looks at: for a function the function, then a call of it with its inputs.
 
     `bound` are names that the step may give, `parameters` the inputs of a function, `optional` those with defaults.
+    `attributes` are the names behind dots; `classes` are the names and sources of classes that the step defines.
     """
 
     source: str
     mentioned: frozenset[str] = frozenset()
     imports: tuple[ImportedName, ...] = ()
     bound: frozenset[str] = frozenset()
+    attributes: frozenset[str] = frozenset()
+    classes: tuple[tuple[str, str], ...] = ()
     parameters: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     is_async: bool = False
@@ -58,7 +61,9 @@ def _cell(source: str) -> Glance:
         for name, statement, dotted in scope.imported_names(node)
     ]
     bound = found.bound - {one.name for one in imports}
-    return Glance(source, frozenset(found.mentioned), tuple(imports), frozenset(bound))
+    classes = tuple((node.name, ast.unparse(node)) for node in found.classes)
+    attributes = frozenset(found.attributes)
+    return Glance(source, frozenset(found.mentioned), tuple(imports), frozenset(bound), attributes, classes)
 
 
 @lru_cache(maxsize=20_000)
@@ -84,10 +89,12 @@ def _function(source: str, step: str, out: tuple[str, ...]) -> Glance:
     target = ", ".join(name if name.isidentifier() else "_given" for name in (out or (step,)))
     called = f"{'await ' if isinstance(node, ast.AsyncFunctionDef) else ''}{node.name}({passed})"
     text = "\n".join(lines) + f"\n{target} = {called}\n"
+    found = survey(tree)
     return Glance(
         text,
-        frozenset(survey(tree).mentioned) | set(names),
+        frozenset(found.mentioned) | set(names),
         bound=given,
+        attributes=frozenset(found.attributes),
         parameters=tuple(names),
         optional=frozenset(optional),
         is_async=isinstance(node, ast.AsyncFunctionDef),

@@ -44,7 +44,7 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
     resolver = Resolver(flow, surroundings)
     order = flow.steps if flow.ordered else _unordered(flow)
     found = resolver.resolve(order)
-    edges = ordering(found, resolver.holds)
+    edges = ordering(found, resolver.holds, resolver.learns)
     if flow.mode is FlowMode.PARALLEL:
         _refuse_dependencies(edges)
     for step in flow.steps:

@@ -39,6 +39,28 @@ def is_plain_function(source: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=20_000)
+def attributes_of(source: str) -> frozenset[str]:
+    """The names behind dots in the source of a function or class."""
+    try:
+        return frozenset(survey(ast.parse(source)).attributes)
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+
+
+@lru_cache(maxsize=20_000)
+def methods_of(source: str) -> frozenset[str]:
+    """The names of the functions that a class defines; none if the source is not one class."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(
+        inner.name for node in body if isinstance(node, ast.ClassDef) for inner in node.body if isinstance(inner, functions)
+    )
+
+
 @dataclass(slots=True)
 class _Found:
     """A context while it is gathered."""
@@ -47,6 +69,8 @@ class _Found:
     functions: list[tuple[str, str]] = field(default_factory=list)
     classes: list[tuple[str, str]] = field(default_factory=list)
     kinds: list[tuple[str, str]] = field(default_factory=list)
+    bodies: list[tuple[str, str]] = field(default_factory=list)
+    paths: list[tuple[str, str]] = field(default_factory=list)
 
     def context(self) -> Context:
         """The context, equal for equal names whatever their order."""
@@ -55,6 +79,8 @@ class _Found:
             tuple(sorted(self.functions)),
             tuple(sorted(self.classes)),
             tuple(sorted(self.kinds)),
+            tuple(sorted(self.bodies)),
+            tuple(sorted(self.paths)),
         )
 
 
@@ -78,19 +104,45 @@ class Helpers:
 
     def __init__(self, known: Known) -> None:
         self._known_names = known
+        around = [(name, one.source) for name, one in known.around.items() if one.source]
+        self._classes = {
+            (name, source): methods for name, source in (*around, *known.classes) if (methods := methods_of(source))
+        }
 
-    def context(self, mentioned: Iterable[str]) -> Context:
-        """What is known, at this point of the flow, of all these names and of those that functions among them use."""
+    def context(self, mentioned: Iterable[str], attributes: Iterable[str] = ()) -> Context:
+        """What is known, at this point of the flow, of all these names and of those that functions among them use.
+
+        `attributes` are names behind dots: the classes that have such methods are part of the context.
+        """
         found = _Found()
         seen = set(mentioned)
         todo = list(seen)
+        behind_dots = set(attributes)
         while todo:
             source = self._add(todo.pop(), found)
+            if source and self._classes:
+                behind_dots |= attributes_of(source)
             for inner in mentioned_by(source) if source else ():
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
+        if self._classes:
+            found.bodies = self._bodies(seen, behind_dots)
         return found.context()
+
+    def _bodies(self, mentioned: set[str], attributes: set[str]) -> list[tuple[str, str]]:
+        """The classes that are mentioned or have one of these methods, and those that their own code needs in turn."""
+        left = dict(self._classes)
+        found: list[tuple[str, str]] = []
+        is_growing = True
+        while is_growing:
+            new = [key for key, methods in left.items() if key[0] in mentioned or methods & attributes]
+            for key in new:
+                del left[key]
+                attributes = attributes | attributes_of(key[1])
+            found += new
+            is_growing = bool(new)
+        return found
 
     def _add(self, name: str, found: _Found) -> str:
         """Adds what is known of a name; its source, if it is one of code."""
@@ -100,6 +152,8 @@ class Helpers:
                 found.functions.append((name, version.function))
             else:
                 found.kinds.append((name, version.kind))
+            if version.path:
+                found.paths.append((name, version.path))
             return version.function
         known = self._known_names.around.get(name)
         if known is None:

@@ -34,6 +34,17 @@ NAMED = {
     for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, SIGNALS)
 }
 
+
+
+def spelled(state: str) -> str:
+    """A state as `--changes` and `--pure` name it.
+
+    >>> spelled("working directory")
+    'working-directory'
+    """
+    return state.replace(" ", "-")
+
+
 # Dotted things whose call is a write.
 _WRITING_CALLS: dict[str, str] = {
     "os.chdir": DIRECTORY,

@@ -44,6 +44,9 @@ def call(frame: Frame, node: ast.Call, dotted: str) -> Value:
     if method in {"system", "getoutput"}:
         for text in texts:
             _expand(frame, node, text or "")
+        if method == "system":
+            # IPython leaves the command's exit code there.
+            frame.root.bind("_exit_code", Value(kind="int"), node.lineno)
         return FRESH
     if method in {"run_line_magic", "run_cell_magic"} and texts and texts[0]:
         return _magic(frame, node, texts[0], texts[1:])

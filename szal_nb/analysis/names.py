@@ -45,7 +45,7 @@ class Given:
     `objects` are the tokens (see `values`) of what it may be: names from outside, `#line:column` for something made
     in the cell; two given names with a common token may share their object. `kind` is the dotted name of what made
     the value, or a plain type name, where known. `function` is the source of a plain function or lambda, for
-    look-through by later steps.
+    look-through by later steps. `path` is its text as the path of a file, where known.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Given:
     kind: str = ""
     objects: frozenset[str] = frozenset()
     function: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class CellNames:
     (leading underscore). `helpers` are the notebook's functions and classes that the code uses. `dynamic` says why the
     names cannot be known (`globals()`, `exec`, …); empty if they can. `has_calls`: the code calls anything at all, so
     that process-wide settings may matter to it. `holds`: (object, objects that may be inside it) as the code leaves
-    them.
+    them; `learns` the same of what was fitted on others, keeps them and leaves them alone.
     """
 
     reads: tuple[Read, ...] = ()
@@ -109,6 +110,7 @@ class CellNames:
     helpers: tuple[str, ...] = ()
     dynamic: tuple[Read, ...] = ()
     holds: tuple[tuple[str, frozenset[str]], ...] = ()
+    learns: tuple[tuple[str, frozenset[str]], ...] = ()
     is_async: bool = False
     has_calls: bool = False
 
@@ -134,9 +136,12 @@ class Context:
 
     `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can
     be looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values: `Given`.
+    `paths`: (name, text) of values that may be the path of a file. `bodies`: (name, source) of the notebook's classes with a method that the cell may call.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
     functions: tuple[tuple[str, str], ...] = ()
     classes: tuple[tuple[str, str], ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
+    bodies: tuple[tuple[str, str], ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from szal_nb.analysis import hidden
+from szal_nb.analysis import files, hidden
 from szal_nb.analysis.names import Change, StateUse
 from szal_nb.analysis.resolved import Resolved
 from szal_nb.model.graph import Edge, EdgeKind
@@ -66,17 +66,38 @@ class Edges:
         )
 
 
-def ordering(found: Sequence[Resolved], holds: Mapping[str, set[str]]) -> Edges:
-    """The edges of steps that come one after another in this order."""
+def ordering(found: Sequence[Resolved], holds: Mapping[str, set[str]], learns: Mapping[str, set[str]]) -> Edges:
+    """The edges of steps that come one after another in this order.
+
+    `holds`: objects with those that may be inside them; `learns`: those with others that they keep but leave alone.
+    """
     edges = Edges()
-    _Orderer(edges, holds, found).run()
+    _Orderer(edges, holds, learns, found).run()
     return edges
 
 
+def reach(objects: Iterable[str], *tables: Mapping[str, set[str]]) -> Iterable[str]:
+    """These objects and all that the tables say are inside them."""
+    if not any(tables):
+        return objects
+    found = set(objects)
+    todo = list(found)
+    while todo:
+        holder = todo.pop()
+        for table in tables:
+            new = table.get(holder, frozenset()) - found
+            found |= new
+            todo += new
+    return sorted(found)
+
+
 class _Orderer:
-    def __init__(self, edges: Edges, holds: Mapping[str, set[str]], found: Sequence[Resolved]) -> None:
+    def __init__(
+        self, edges: Edges, holds: Mapping[str, set[str]], learns: Mapping[str, set[str]], found: Sequence[Resolved]
+    ) -> None:
         self.edges = edges
         self.holds = holds
+        self.learns = learns
         self.found = found
         self.objects: dict[str, _History] = {}
         self.states: dict[str, _History] = {}
@@ -111,24 +132,11 @@ class _Orderer:
                 reason=_reads(name, line, via) + how,
             ))  # fmt: skip
 
-    def _reach(self, objects: Iterable[str]) -> Iterable[str]:
-        if not self.holds:
-            return objects
-        found = set(objects)
-        todo = [token for token in found if token in self.holds]
-        while todo:
-            for token in self.holds[todo.pop()]:
-                if token not in found:
-                    found.add(token)
-                    if token in self.holds:
-                        todo.append(token)
-        return sorted(found)
-
     def _objects(self, one: Resolved) -> None:
         target = one.step.name
         for name, objects in one.read_objects.items():
             line = one.bindings[name].line
-            for token in self._reach(objects):
+            for token in reach(objects, self.holds, self.learns):
                 history = self.objects.setdefault(token, _History())
                 changed = history.change
                 version = one.from_version.get(name)
@@ -141,7 +149,7 @@ class _Orderer:
                 history.users.append(_Use(target, name, line, is_certain=token in objects))
         for change, objects in one.changes:
             direct = set(objects)
-            for token in self._reach(objects) if change.is_deep else sorted(objects):
+            for token in reach(objects, self.holds) if change.is_deep else sorted(objects):
                 history = self.objects.setdefault(token, _History())
                 for user in history.users:
                     if user.step != target:
@@ -194,12 +202,16 @@ class _Orderer:
             ([history.change] if history.change is not None else []) if not use.is_write or not history.users else []
         )
         others += history.users if use.is_write else []
+        is_file = use.state.startswith(files.PREFIX)
+        # Settings of the process concern every call: only the step that writes them can be taken out.
+        whose = "" if use.is_write or use.what else " on {}"
         for other in others:
             both = f"both use {use.state}" if use.is_write and other.change is None else f"it depends on {use.state}"
             what = f" ({use.what})" if use.what else ""
             self.edges.add(Edge(
                 source=other.step, target=target, kind=EdgeKind.ORDER, names=(use.state,), rule="hidden-state",
-                line=use.line or None, is_blocking=False, reason=f"{target} waits for {other.step}: {both}{what}.",
+                line=use.line or other.line or None, is_blocking=is_file and not use.is_write,
+                reason=f"{target} waits for {other.step}: {both}{what}.", remedy=f"--pure {hidden.spelled(use.state)}{whose.format(other.step)}",
             ))  # fmt: skip
         if use.is_write:
             self.states[use.state] = _History(mine)

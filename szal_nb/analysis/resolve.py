@@ -11,7 +11,7 @@ from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.helpers import Helpers
-from szal_nb.analysis.hidden import NAMED
+from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.names import CellNames, Change, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, Surroundings, module_of
@@ -32,6 +32,7 @@ class Resolver:
         self.given_by: dict[str, dict[str, Version]] = {}
         self.deleted: dict[str, tuple[str, int]] = {}
         self.holds: dict[str, set[str]] = {}
+        self.learns: dict[str, set[str]] = {}
         self.inputs: dict[str, None] = {}
         self.dynamic_step: str | None = None
         known = Known(surroundings.names)
@@ -48,6 +49,7 @@ class Resolver:
                 self.givers.setdefault(name, []).append(step.name)
             for one in self.glances[step.name].imports:
                 self.imported.setdefault(one.name, one)
+            known.classes += self.glances[step.name].classes
         self.helpers = Helpers(known)
 
     def resolve(self, order: Sequence[Step]) -> list[Resolved]:
@@ -62,7 +64,7 @@ class Resolver:
         return found
 
     def _resolve_step(self, step: Step, glance: Glance) -> Resolved:
-        context = self.helpers.context(glance.mentioned | set(step.reads) | set(step.changes))
+        context = self.helpers.context(glance.mentioned | set(step.reads) | set(step.changes), glance.attributes)
         names = analyze_cell(glance.source, context)
         found = Resolved(step, names)
         needs = self._needs(step)
@@ -74,6 +76,10 @@ class Resolver:
         if states:
             uses = tuple(StateUse(state, 0, is_write=True, what=f"--changes {name}") for name, state in states.items())
             names = found.names = replace(names, states=names.states + uses)
+        if step.pure:
+            names = found.names = replace(
+                names, states=tuple(use for use in names.states if spelled(use.state) not in step.pure)
+            )
         reads += [Read(name, 0, via="--changes") for name in step.changes if name not in states]
         reads += [Read(name.partition("=")[0].strip(), 0, via="--map") for name in step.map if name.isidentifier()]
         reads += self._condition_reads(found)
@@ -300,10 +306,11 @@ class Resolver:
         return frozenset(result)
 
     def _take_over_holds(self, found: Resolved) -> None:
-        for holder, held in found.names.holds:
-            inside = self._objects(found, held)
-            for token in self._objects(found, {holder}) if inside else ():
-                self.holds.setdefault(token, set()).update(inside - {token})
+        for table, pairs in ((self.holds, found.names.holds), (self.learns, found.names.learns)):
+            for holder, held in pairs:
+                inside = self._objects(found, held)
+                for token in self._objects(found, {holder}) if inside else ():
+                    table.setdefault(token, set()).update(inside - {token})
 
     def _given_versions(self, found: Resolved) -> dict[str, Version]:
         step = found.step
@@ -318,6 +325,7 @@ class Resolver:
                 one.function,
                 is_optional=one.is_optional,
                 line=one.line,
+                path=one.path,
             )
             for one in found.names.gives
             if not is_function or one.name in outs
@@ -354,6 +362,7 @@ class Resolver:
             is_optional=before.is_optional,
             fallback=before,
             kind=version.kind if version.kind == before.kind else "",
+            path=version.path if version.path == before.path else "",
         )
 
     def _check_out(self, step: Step, given: Mapping[str, Version], names: CellNames) -> None:

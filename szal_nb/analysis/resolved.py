@@ -29,6 +29,7 @@ class Version:
     line: int = 0
     is_doubtful: bool = False
     what: str = ""
+    path: str = ""
     fallback: Version | None = None
 
 
@@ -55,10 +56,12 @@ class Resolved:
 class Known:
     """The names at one point of a flow: `around` the notebook's, `versions` of the steps so far, `imported` by a step.
 
-    `givers` are the steps that may give a name, wherever they stand.
+    `givers` are the steps that may give a name, wherever they stand. `classes` are names and sources of the classes of
+    the notebook and of all steps.
     """
 
     around: Mapping[str, NotebookName]
     versions: dict[str, Version] = field(default_factory=dict)
     imported: dict[str, ImportedName] = field(default_factory=dict)
     givers: dict[str, list[str]] = field(default_factory=dict)
+    classes: list[tuple[str, str]] = field(default_factory=list)

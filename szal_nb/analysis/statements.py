@@ -169,7 +169,8 @@ class Walker(Definitions):
         items = self.eval(node.iter)
 
         def once() -> None:
-            self.assign(node.target, self.part(items))
+            for target, value in self.element_of(node.target, node.iter, items):
+                self.assign(target, value)
             self.run(node.body)
 
         self._loop(once, node.orelse, is_endless=False)

@@ -26,9 +26,14 @@ _BINDING = (
 
 @dataclass(slots=True)
 class Survey:
-    """`mentioned` are identifiers and words of strings; `imports` and what is `bound` stand outside of functions."""
+    """`mentioned` are identifiers and words of strings; `imports` and what is `bound` stand outside of functions.
+
+    `attributes` are the names behind dots, `classes` those that the module defines at its top.
+    """
 
     mentioned: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    classes: list[ast.ClassDef] = field(default_factory=list)
     bound: set[str] = field(default_factory=set)
     imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
 
@@ -51,11 +56,14 @@ def survey(tree: ast.AST) -> Survey:
             outside = {id(part) for part in outside_of(node)} if is_own and isinstance(node, _SCOPES) else None
             todo += [(child, is_own and (outside is None or id(child) in outside)) for child in _children(node)]
     found.imports.reverse()
+    found.classes = [node for node in getattr(tree, "body", ()) if isinstance(node, ast.ClassDef)]
     return found
 
 
 def _note(node: ast.AST, found: Survey, *, is_own: bool) -> None:
-    if isinstance(node, ast.Global):
+    if isinstance(node, ast.Attribute):
+        found.attributes.add(node.attr)
+    elif isinstance(node, ast.Global):
         found.mentioned.update(node.names)
         found.bound.update(node.names)
     elif is_own and isinstance(node, _BINDING):

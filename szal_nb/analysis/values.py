@@ -30,7 +30,9 @@ class Callable:
 class Value:
     """`tokens`: the objects it may be. `ref`: the dotted thing that it is, for modules and what they hold.
 
-    `is_part`: it is something inside these objects, so that a change of it is not seen at their surface.
+    `is_part`: it is something inside these objects, so that a change of it is not seen at their surface. `path`: the
+    text that it has as a path of a file, see `files`. `direct`: where it stands at the surface of something, the objects
+    that it may itself be or stand in; fewer than `tokens`, which are all that it may lead to; `within` are those it stands in.
     """
 
     tokens: Tokens = NOTHING
@@ -38,6 +40,9 @@ class Value:
     ref: str = ""
     callable: Callable | None = None
     is_part: bool = False
+    path: str = ""
+    direct: Tokens = NOTHING
+    within: Tokens = NOTHING
 
 
 FRESH = Value()
@@ -77,6 +82,7 @@ def either(first: Value, second: Value) -> Value:
         first.ref if first.ref == second.ref else "",
         first.callable or second.callable,
         first.is_part or second.is_part,
+        first.path if first.path == second.path else "",
     )
 
 
@@ -95,7 +101,11 @@ def merged(first: State | None, second: State | None) -> State | None:
 
 @dataclass(slots=True)
 class Summary:
-    """What calling a function of the notebook does; tokens as the module says."""
+    """What calling a function of the notebook does; tokens as the module says.
+
+    `holds` are objects with those at their surface, `below` with those further inside, `learns` estimators with what
+    they were fitted on, which they keep but leave alone. `recursive` are tokens of objects that may hold each other.
+    """
 
     parameters: tuple[str, ...] = ()
     vararg: str = ""
@@ -107,6 +117,9 @@ class Summary:
     surely_given: set[str] = field(default_factory=set)
     returns: Value = FRESH
     holds: dict[str, set[str]] = field(default_factory=dict)
+    below: dict[str, set[str]] = field(default_factory=dict)
+    learns: dict[str, set[str]] = field(default_factory=dict)
+    recursive: set[str] = field(default_factory=set)
     states: list[StateUse] = field(default_factory=list)
     dynamic: list[Read] = field(default_factory=list)
     captured: list[Captured] = field(default_factory=list)

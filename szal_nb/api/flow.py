@@ -15,6 +15,7 @@ from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.analysis.migration import MigrationPlan
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion, apply, plan
 from szal_nb.api.options import compensation, function_step, seconds
@@ -26,7 +27,7 @@ from szal_nb.api.past import verified
 from szal_nb.api.past import why as why_in
 from szal_nb.api.picture import flow_bundle
 from szal_nb.api.reuse import reuse_from
-from szal_nb.api.run import Run, RunHandle
+from szal_nb.api.run import Run
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError

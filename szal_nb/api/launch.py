@@ -6,6 +6,7 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,8 +19,9 @@ from szal_nb.analysis.condition import compile_condition
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.reuse import Finder, Reuse
-from szal_nb.api.run import Recorded, RunHandle
+from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.machine import RunMachine
@@ -110,7 +112,7 @@ def start_run(
         given = take.given(graph, by_name, plan)
         if on_plan is not None:
             on_plan(plan)
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_thread_limit(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
     if surround.store is not None and journal is not None:
@@ -163,7 +165,7 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
-    machine = RunMachine(graph, limits=_thread_limit(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, limits=_room(graph, bodies), seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
     kept = _kept(graph, {name: snapshot.steps[name].values for name in plan.kept})
     finder = Finder(graph, store)
@@ -255,11 +257,7 @@ def _launch(
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if kept and snapshot is not None:
-                ends = (
-                    {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
-                    if snapshot
-                    else {}
-                )
+                ends = {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
                 await asyncio.to_thread(runner.watch.resume, ends)
             await runner.run()
         finally:
@@ -311,13 +309,18 @@ class _Classes:
         return found if isinstance(found, type) else class_in(main_module())(name)
 
 
-def _thread_limit(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
-    threaded = [
-        i
-        for i, node in enumerate(graph.nodes)
-        if not bodies[node.step.name].is_async and node.step.executor is Executor.THREAD
-    ]
-    return [(MAX_THREADS, threaded)] if len(threaded) > MAX_THREADS else []
+def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
+    """What this process can bear at once, whatever the flow says: threads, and processes beside it."""
+    found = []
+    for executor, size in ((Executor.THREAD, MAX_THREADS), (Executor.PROCESS, os.cpu_count() or 1)):
+        members = [
+            i
+            for i, node in enumerate(graph.nodes)
+            if not bodies[node.step.name].is_async and node.step.executor is executor
+        ]
+        if len(members) > size:
+            found.append((size, members))
+    return found
 
 
 def _condition_holds(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:

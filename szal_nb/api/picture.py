@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from szal_nb.api.run import Run, RunHandle, StepView
+from szal_nb.api.handle import RunHandle
+from szal_nb.api.run import Run, StepView
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -36,6 +37,8 @@ def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
             run.approve(command["step"], command.get("value"))
         case "reject":
             run.reject(command["step"], command.get("value"))
+        case "retry":
+            run.retry(command["step"])
         case action:
             raise RunError(f"A run cannot be asked to {action!r}.")
 

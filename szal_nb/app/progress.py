@@ -148,7 +148,7 @@ class Follower:
         for progress in self.shown.values():
             run = latest.get(progress.run_id) or store.run(progress.run_id)
             if run.events > progress.snapshot.events:
-                progress.take(store.events(run.id)[progress.snapshot.events :])
+                progress.take(store.events(run.id, first=progress.snapshot.events))
             progress.tick()
 
     @contextlib.contextmanager

@@ -81,8 +81,18 @@ class Attempt:
             self.stop()
 
 
+class RemoteFailure(Exception):
+    """A body failed in another process; `info` is what that process says of it."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        super().__init__(info)
+        self.info = info
+
+
 def describe(error: BaseException, context: StepContext) -> ErrorInfo:
     """What the record keeps of an exception that a body raised."""
+    if isinstance(error, RemoteFailure):
+        return error.info
     frames = body_traceback(error)
     try:
         text = context.presenter.traceback(context, error)

@@ -71,6 +71,10 @@ class CellBody:
         exec(self._code, namespace)
         return self._given(namespace)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process has its own front end, or none.
+        return {**self.__dict__, "_ambient": {}}
+
     async def _await(self, namespace: dict[str, Any]) -> dict[str, Any]:
         __tracebackhide__ = True
         await eval(self._code, namespace)

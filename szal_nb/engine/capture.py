@@ -1,13 +1,18 @@
-"""Catches what step bodies print. Outside of a step, and in threads that a step did not start, nothing changes."""
+"""Catches what step bodies print. Outside of a step, and in threads that a step did not start, nothing changes.
+
+A new thread knows nothing of the context that it is started in, so while streams are caught, threads are told.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
-from szal_nb.engine.context import CURRENT
+from szal_nb.engine.context import CURRENT, StepContext
 
 
 class StepStream:
@@ -62,6 +67,27 @@ def _install() -> None:
             stream = StepStream(stream, name)
             setattr(sys, name, stream)
         stream.users += 1
+    if not hasattr(threading.Thread.start, "__wrapped__"):
+        threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign]
+
+
+def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    @wraps(start)
+    def start_in_step(thread: threading.Thread) -> None:
+        context = CURRENT.get()
+        if context is not None:
+            thread.run = _in_step(context, thread.run)  # type: ignore[method-assign]
+        start(thread)
+
+    return start_in_step
+
+
+def _in_step(context: StepContext, run: Callable[[], None]) -> Callable[[], None]:
+    def run_in_step() -> None:
+        CURRENT.set(context)
+        run()
+
+    return run_in_step
 
 
 def _remove() -> None:

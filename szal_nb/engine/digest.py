@@ -30,6 +30,7 @@ from typing import Any
 import xxhash
 
 from szal_nb.engine.immutable import is_immutable, is_immutable_kind
+from szal_nb.engine.tabular import array_taker
 
 _NOTEBOOK = "__main__"
 _C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
@@ -47,8 +48,9 @@ class TooLargeError(Exception):
 class Digest:
     """What a value held. Two digests of one object are equal if it has not changed, as far as it could be checked.
 
-    `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds
-    and whether each is a column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. `keeps` must live as long as the digest does.
+    `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds and whether each is a
+    column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. `keeps` must live
+    as long as the digest does.
     """
 
     __slots__ = ("arrays", "content", "keeps", "objects", "size", "unchecked")
@@ -78,7 +80,7 @@ def digest(value: object, *, limit: int | None = None, is_hashing: bool = True) 
 
 
 def register_digest(kind: type, state: State) -> None:
-    """Lets the guard look into `kind`: `state(value)` gives plain data, arrays or frames that say all that may change."""
+    """Lets the guard look into `kind`: `state(value)` gives plain data or arrays that say all that may change."""
     _registered[kind] = state
     _taker_of.cache_clear()
 
@@ -121,7 +123,7 @@ class Walk:
         """Adds anything, with all that is inside. Deep values are walked with a stack of our own, not Python's."""
         stack: list[Any] = [iter((value,))]
         while stack:
-            item = next(stack[-1], _END)
+            item: Any = next(stack[-1], _END)
             if item is _END:
                 stack.pop()
                 continue
@@ -135,7 +137,8 @@ class Walk:
             self.seen[id(item)] = len(self.seen)
             # Parts that are made while we look (states, copies) must not lend their ids to others.
             self.keeps.append(item)
-            parts = _taker_of(type(item))(self, item)
+            kind: Any = type(item)
+            parts = _taker_of(kind)(self, item)
             if parts is not None:
                 stack.append(iter(parts))
 
@@ -295,9 +298,9 @@ def _is_c_class(kind: type) -> bool:
 
 
 def _is_plain_class(kind: type) -> bool:
-    if kind.__module__ != _NOTEBOOK and not (kind.__module__ + ".").startswith(_PLAIN_LIBRARIES):
-        if not hasattr(kind, "__dataclass_params__"):
-            return False
+    is_known = kind.__module__ == _NOTEBOOK or (kind.__module__ + ".").startswith(_PLAIN_LIBRARIES)
+    if not is_known and not hasattr(kind, "__dataclass_params__"):
+        return False
     return not any(_is_c_class(base) for base in kind.__mro__ if base is not object)
 
 
@@ -319,10 +322,10 @@ _EXACT: dict[type, Taker] = {
     BuiltinFunctionType: _still,
     memoryview: _bytes,
     SimpleNamespace: _instance,
-    functools.partial: lambda walk, value: [value.func, value.args, value.keywords],
-    property: lambda walk, value: [value.fget, value.fset],
-    staticmethod: lambda walk, value: [value.__func__],
-    classmethod: lambda walk, value: [value.__func__],
+    functools.partial: lambda _, value: [value.func, value.args, value.keywords],
+    property: lambda _, value: [value.fget, value.fset],
+    staticmethod: lambda _, value: [value.__func__],
+    classmethod: lambda _, value: [value.__func__],
     GetSetDescriptorType: _still,
     MemberDescriptorType: _still,
 }
@@ -348,8 +351,6 @@ def _taker_of(kind: type) -> Taker:
         return exact
     if issubclass(kind, type):
         return _class
-    from szal_nb.engine.tabular import array_taker  # it builds on this module
-
     taker = array_taker(kind)
     if taker is not None:
         return taker
@@ -370,5 +371,5 @@ def _other(kind: type) -> Taker:
         if issubclass(kind, base):
             return _with_attributes(take)
     if issubclass(kind, BaseException):
-        return lambda walk, value: [value.args, *_attributes(value)]
+        return lambda _, value: [value.args, *_attributes(value)]
     return _instance if _is_plain_class(kind) else _opaque

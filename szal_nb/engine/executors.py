@@ -17,6 +17,7 @@ from typing import Any
 
 from szal_nb.engine.attempt import Attempt
 from szal_nb.engine.context import CURRENT, PlainPresenter
+from szal_nb.engine.process import PROCESSES, ProcessBody
 from szal_nb.engine.signal import Signal
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.model.step import Executor
@@ -51,8 +52,15 @@ class Executors:
                 self._add_spare()
         elif executor is Executor.MAIN:
             self._loop.call_soon(self._run_here, attempt)
+        elif executor is Executor.PROCESS:
+            attempt.body = ProcessBody(attempt, PROCESSES)
+            self.on_a_thread(partial(self._run_in_thread, attempt))
         else:
             self.on_a_thread(partial(self._run_in_thread, attempt))
+
+    def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
+        """The attempt gave this; its owner is told on the loop when that is kept."""
+        self._ended(attempt, self._surroundings.copy(), given)
 
     def on_a_thread(self, job: Callable[[], None]) -> None:
         """Runs `job`, which must not raise, on a worker thread, in a context of its own."""

@@ -116,6 +116,8 @@ class Starts:
 
     def wake_in_s(self, at: float) -> float | None:
         """After how many seconds a rate that steps wait for has room, unless that is asked for already."""
+        if not self._rates:
+            return None
         waits = [limit.next_in_s(at) for limit in self._rates if limit.waiting]
         soonest = min((wait for wait in waits if wait is not None), default=None)
         if soonest is None or (self._wakes_at is not None and at < self._wakes_at <= at + soonest):

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
+
+import msgspec
 
 from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
 from szal_nb.engine.body import Body
@@ -23,6 +26,7 @@ from szal_nb.engine.executors import Executors
 from szal_nb.engine.hidden import is_generator_state
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.mapping import MapRun
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
@@ -68,6 +72,9 @@ CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
+# How many elements of a mapped step run at once where nothing says so.
+_MAP_COROUTINES = 100
+_MAP_THREADS = 16
 
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
@@ -140,9 +147,12 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        # The short way for steps that are only ordered.
+        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
+        self._is_turning = False
         self._news = asyncio.Event()
         self._flushing: set[StepContext] = set()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -169,7 +179,8 @@ class Runner:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
-        self._ended = self._loop.create_future()
+        self.watch.use(None if journal is None else journal.load_fresh)
+        self._ended, self._inbox = self._loop.create_future(), []
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -193,13 +204,20 @@ class Runner:
         """Takes in a signal, on the loop's thread."""
         if self._ended.done():
             return
-        if self._journal is None:
-            turn = self.machine.handle((signal,))
-            self._act(turn)
-            self._show(SECRETS.masked_events(turn.events))
-        else:
-            self._inbox.append(signal)
+        self._inbox.append(signal)
+        if self._journal is not None:
             self._news.set()
+        elif not self._is_turning:
+            # What is told while a turn is carried out belongs to the next one.
+            self._is_turning = True
+            try:
+                while self._inbox:
+                    signals, self._inbox = self._inbox, []
+                    turn = self.machine.handle(signals)
+                    self._act(turn)
+                    self._show(SECRETS.masked_events(turn.events))
+            finally:
+                self._is_turning = False
 
     async def _pump(self, journal: Journal) -> None:
         while not self._ended.done():
@@ -214,9 +232,7 @@ class Runner:
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
-        apply = self.snapshot.apply
-        for event in events:
-            apply(event)
+        self.snapshot.apply_all(events)
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -262,11 +278,45 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
-        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
+        step = self.machine.steps[i]
+        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
+        if self._earlier is not None and self._earlier.may_have(step.name):
             self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
+            return
+        if step.map:
+            self._map(attempt)
+            return
+        self._executors.begin(attempt, self._where[i])
+        if step.timeout_s is not None:
+            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+
+    def _map(self, attempt: Attempt) -> None:
+        i = attempt.step
+        gives = self.machine.graph.nodes[i].gives
+        MapRun(self, attempt, self.machine.steps[i], gives, at_once=self._map_room(i)).start()
+
+    def _map_room(self, i: int) -> int:
+        """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
+        asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
+        if asked is not None:
+            return asked
+        if self._bodies[i].is_async:
+            return _MAP_COROUTINES
+        return (os.cpu_count() or 1) if self._where[i] is Executor.PROCESS else _MAP_THREADS
+
+    def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
+        """All elements of a mapped step have ended; their tries are over too."""
+        if isinstance(error, ErrorInfo):
+            failed = AttemptFailed(self._clock(), attempt.step, attempt.number, error, is_final=True)
+            self.end(attempt, failed)
+        elif error is not None:
+            signal = self.fail(attempt, error)
+            self.end(
+                attempt, msgspec.structs.replace(signal, is_final=True) if isinstance(signal, AttemptFailed) else signal
+            )
         else:
-            self.begin(attempt, self.machine.steps[i].timeout_s)
+            self._executors.complete(attempt, given)
 
     def _look(self, earlier: Earlier, attempt: Attempt) -> None:
         """Looks for what stands for the attempt, on a worker thread."""
@@ -283,7 +333,11 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         if found is None or attempt.context.cancelled:
-            self.begin(attempt, self.machine.steps[attempt.step].timeout_s)
+            step = self.machine.steps[attempt.step]
+            if step.map:
+                self._map(attempt)
+            else:
+                self.begin(attempt, step.timeout_s)
             return
         self._table.take(attempt.step, found.values)
         self.watch.kept(attempt.step, found.values)
@@ -314,15 +368,21 @@ class Runner:
 
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
-        return self._table.must_load(attempt.step) or not self.watch.is_light(attempt.step)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return False
+        return self._table.must_load(i) or not self.watch.is_light(i)
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
-        return self.watch.begin(attempt.step, attempt.number, self._table.gather)
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return {}
+        return self.watch.begin(i, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
-        return self._table.must_keep(given) or not all(map(is_immutable, given.values()))
+        return self._table.must_keep(given) or (self.watch.is_on and not all(map(is_immutable, given.values())))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from szal_nb.engine.digest import Digest
+from szal_nb.engine.usage import Key
 
 
 class SharedParts:
     """The parts of all values that live, by what they belong to. The digests must be kept as long as they are here."""
 
     def __init__(self) -> None:
-        self._owners: dict[int, set[Hashable]] = {}
-        self._arrays: dict[int, list[tuple[Hashable, Any, bool]]] = {}
-        self._digests: dict[Hashable, Digest] = {}
+        self._owners: dict[int, set[Key]] = {}
+        self._arrays: dict[int, list[tuple[Key, Any, bool]]] = {}
+        self._digests: dict[Key, Digest] = {}
 
-    def add(self, key: Hashable, digest: Digest) -> set[Hashable]:
+    def add(self, key: Key, digest: Digest) -> set[Key]:
         """Takes in a value, and gives the others that share something with it."""
         self.remove(key)
-        found: set[Hashable] = set()
+        found: set[Key] = set()
         for part in digest.objects:
             if part > 0:
                 owners = self._owners.setdefault(part, set())
@@ -35,7 +36,7 @@ class SharedParts:
         self._digests[key] = digest
         return found - {key}
 
-    def remove(self, key: Hashable) -> None:
+    def remove(self, key: Key) -> None:
         """The value is gone."""
         digest = self._digests.pop(key, None)
         if digest is None:
@@ -54,13 +55,13 @@ class SharedParts:
             else:
                 self._arrays.pop(root, None)
 
-    def digest(self, key: Hashable) -> Digest:
+    def digest(self, key: Key) -> Digest:
         """What is inside the value."""
         return self._digests[key]
 
-    def closure(self, keys: Iterable[Hashable]) -> set[Hashable]:
+    def closure(self, keys: Iterable[Key]) -> set[Key]:
         """These values and all that share something with one of them, at any remove."""
-        found: set[Hashable] = set()
+        found: set[Key] = set()
         todo = [key for key in keys if key in self._digests]
         while todo:
             key = todo.pop()
@@ -69,9 +70,9 @@ class SharedParts:
                 todo += self._sharing(key) - found
         return found
 
-    def _sharing(self, key: Hashable) -> set[Hashable]:
+    def _sharing(self, key: Key) -> set[Key]:
         digest = self._digests[key]
-        found: set[Hashable] = set()
+        found: set[Key] = set()
         for part in digest.objects:
             found |= self._owners.get(part, set())
         for array, is_frame in digest.arrays:
@@ -98,12 +99,12 @@ def last_array(array: Any) -> Any:
     return array
 
 
-def _may_write(is_frame: bool, other_is_frame: bool) -> bool:
+def _may_write(*are_frames: bool) -> bool:
     """Whether a write through one of two overlapping arrays reaches the other.
 
     Frames of pandas 3 copy before they write to what another frame holds.
     """
-    if not (is_frame and other_is_frame):
+    if not all(are_frames):
         return True
     pandas: Any = sys.modules["pandas"]
     return int(pandas.__version__.partition(".")[0]) < 3

@@ -99,7 +99,7 @@ def _extension_array(walk: Walk, value: Any) -> Iterable[Any]:
     walk.keeps.append(value)
     # Frames hand these to each other and copy before they write; the frame is what one changes.
     walk.seen[~id(value)] = walk.seen.pop(id(value))
-    parts = []
+    parts: list[Any] = []
     for name in ("_ndarray", "_data", "_mask", "_pa_array", "_left", "_right", "_sparse_values"):
         part = getattr(value, name, None)
         if part is not None and part is not value:

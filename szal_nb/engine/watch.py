@@ -51,7 +51,7 @@ class Watch:
         self._is_ended = is_ended
         self.usage = Usage(graph)
         # What the record holds of versions, also of those that an earlier process gave.
-        self.refs: dict[Key, ValueRef] = dict(refs)
+        self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}  # noqa: C416
         self.superseded = table.superseded
         self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
         self._can_repeat = [
@@ -63,6 +63,7 @@ class Watch:
         self._tracked: set[Key] = set()
         self._lock = threading.RLock()
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
+        self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
         self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
         self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
         self._hidden = HiddenStates()
@@ -77,6 +78,10 @@ class Watch:
         self._now = 0
         self._spans: dict[int, tuple[int, int | None]] = {}
         self._verified: dict[Key, int] = {}
+
+    def has_nothing(self, i: int) -> bool:
+        """Whether nothing at all is to be looked into when step `i` begins."""
+        return self._has_nothing[i] and not self._is_dirty
 
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
@@ -113,6 +118,10 @@ class Watch:
         if self._is_hidden_watched:
             self._hidden.enter(i)
         return inputs
+
+    def use(self, load: Callable[[ValueRef], Any] | None) -> None:
+        """The run goes on with another record."""
+        self._load = load
 
     def take_inputs(self, refs: Iterable[ValueRef]) -> None:
         """What the record holds of the run's inputs."""
@@ -233,10 +242,12 @@ class Watch:
     def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
         """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
         found: dict[Key, Any] = {}
-        for start in [*((i, name) for name in given if name != DISPLAY), *self.usage.changed[i]]:
-            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]  # type: ignore[misc]
+        changed = set(self.usage.changed[i])
+        for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
+            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]
             size = sum(self._shared.digest(key).size for key in group)
-            if len(group) > 1 and (size <= LARGE_BYTES or self._matters(i, group)):
+            # What shares something with a changed value is not any more what its own record says.
+            if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
                 found.update((key, self._value(key)) for key in group)
         if not found:
             return None
@@ -246,10 +257,9 @@ class Watch:
             [array for key in found for array, _ in self._shared.digest(key).arrays],
         )
 
-    def _matters(self, i: int, keys: list[Key]) -> bool:
+    def _matters(self, keys: list[Key]) -> bool:
         """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
-        changed = set(self.usage.changed[i])
-        if any(key in changed or self.usage.changers.get(key) for key in keys):
+        if any(self.usage.changers.get(key) for key in keys):
             return True
         users = [user for key in keys for user in self.usage.users(key)]
         return len(users) > len(set(users))
@@ -287,13 +297,13 @@ class Watch:
         if self._has_sharing:
             found = found or digest(value, is_hashing=False)
             for other in self._shared.add(key, found):
-                self._refuse_sharing(key, other)  # type: ignore[arg-type]
+                self._refuse_sharing(key, other)
 
     def _reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change: the versions that it says, and all that share something with them."""
         if not self.usage.changed[i]:
             return set()
-        return {*self.usage.changed[i], *self._shared.closure(self.usage.changed[i])}  # type: ignore[list-item]
+        return self._shared.closure(self.usage.changed[i]) | set(self.usage.changed[i])
 
     def _look_again(self, key: Key) -> None:
         """The value was changed by a step that says so: later ones are compared with what it is now."""

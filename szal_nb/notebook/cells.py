@@ -92,9 +92,17 @@ def compile_step(shell: Any, cell: StepCell) -> CodeType:
 
 
 def spell_as_magic(lines: list[str]) -> list[str]:
-    """An input transformer: a cell that begins with `#| step:` is the same as one that begins with `%%szal_step`."""
-    line = step_comment("".join(lines))
-    return lines if line is None else [f"%%szal_step {line}\n", *lines[1:]]
+    """An input transformer: a cell that begins with `#| step:` is the same as one that begins with `%%szal_step`.
+
+    A step without a body is one that does nothing yet; IPython refuses cell magics without a body.
+    """
+    source = "".join(lines)
+    line = step_comment(source)
+    if line is not None:
+        lines = [f"%%szal_step {line}\n", *lines[1:]]
+    elif step_magic(source) is None:
+        return lines
+    return lines if len(lines) > 1 else [lines[0].rstrip("\n") + "\n", "\n"]
 
 
 def waiting_transformer(waits: Callable[[], bool]) -> Callable[[list[str]], list[str]]:

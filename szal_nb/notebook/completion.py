@@ -17,8 +17,8 @@ _STEP_FLAGS = frozenset({"--after", "--parent", "--only", "--from", "--until"})
 def completions(line: str, steps: Iterable[str] = ()) -> Sequence[str] | None:
     """What may stand at the end of `line` instead of its last word; None if the line is no command of ours.
 
-    >>> completions("%%szal_step load --re")
-    ['--reads', '--retries', '--retry-on']
+    >>> completions("%%szal_step load --retr")
+    ['--retries', '--retry-on']
     >>> completions("%%szal_step load --backoff e")
     ['exponential']
     """

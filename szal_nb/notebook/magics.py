@@ -18,7 +18,7 @@ from szal_nb.notebook.cells import AWAITED
 from szal_nb.notebook.flags import ParsedRun, parse_flow_line, parse_line, parse_run_line
 from szal_nb.notebook.past import as_report, explain_step, replayed
 from szal_nb.notebook.refusal import shorten
-from szal_nb.notebook.report import one_run, run_table
+from szal_nb.notebook.report import one_run
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
@@ -115,7 +115,7 @@ class SzalMagics(Magics):
         """List the runs in the store, newest first."""
         found = parse_line("%szal_runs", line)
         store = self.runs.store(found.store)
-        display(run_table(store.runs(flow=found.flow, state=found.state, limit=found.limit)))
+        self.runs.show_runs(store, lambda: store.runs(flow=found.flow, state=found.state, limit=found.limit))
 
     @command("%szal_show")
     def szal_show(self, line: str) -> None:

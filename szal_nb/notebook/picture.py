@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.picture import ACTIONS, obey, recorded_events
-from szal_nb.api.run import Recorded, RunHandle
+from szal_nb.api.run import Recorded
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph

@@ -15,6 +15,7 @@ from szal_nb.engine.context import StepContext, body_traceback, current_context
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.value import Output
 from szal_nb.notebook.figures import separate_figures, show_figures
+from szal_nb.notebook.step_shell import refuse_to_ask
 
 
 class NotebookPresenter:
@@ -68,6 +69,17 @@ def catch_displays(shell: Any) -> None:
             clear_output(wait)
 
     publisher.publish, publisher.clear_output = publish_or_catch, clear_or_keep
+
+
+def refuse_questions(kernel: Any) -> None:
+    """From now on what asks the person at the front end, such as `getpass`, raises inside of a step."""
+    for name in ("raw_input", "getpass"):
+        ask = getattr(kernel, name)
+
+        def ask_or_refuse(*args: Any, ask: Any = ask, **options: Any) -> Any:
+            return ask(*args, **options) if current_context() is None else refuse_to_ask()
+
+        setattr(kernel, name, ask_or_refuse)
 
 
 def mask_messages(kernel: Any) -> None:

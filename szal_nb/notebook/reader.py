@@ -48,6 +48,12 @@ def read_flow(source: str | Path | Notebook, *, name: str | None = None) -> Note
     return _read(notebook).flow(name)
 
 
+def read_flows(notebook: Notebook) -> list[NotebookFlow]:
+    """All flows of a notebook that have steps, in the order of their first cells; errors as from `read_flow`."""
+    reading = _read(notebook)
+    return [reading.flow(name) for name in reading.names]
+
+
 def _read(notebook: Notebook) -> _Reading:
     reading = _Reading(notebook)
     for cell in notebook.code:
@@ -95,6 +101,11 @@ class _Reading:
     def is_never_run(self) -> bool:
         """Whether there are steps and no cell runs any flow."""
         return bool(self._steps) and not self._run
+
+    @property
+    def names(self) -> list[str]:
+        """The flows that have steps."""
+        return list(self._steps)
 
     def flow(self, name: str | None) -> NotebookFlow:
         """What was found, as the flow `name`."""

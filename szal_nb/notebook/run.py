@@ -8,7 +8,8 @@ from typing import Any
 
 from IPython.display import display
 
-from szal_nb.api.run import Run, RunHandle
+from szal_nb.api.handle import RunHandle
+from szal_nb.api.run import Run
 from szal_nb.errors import RunFailed
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.output import StepOutputs

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from IPython.display import display
 
 from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
@@ -25,15 +27,18 @@ from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
+from szal_nb.notebook.offer import CrashedRun, crashed_run
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
+from szal_nb.notebook.report import Report, run_table
 from szal_nb.notebook.run import NotebookRun
+from szal_nb.notebook.run_table import RunTable
 from szal_nb.notebook.selection import given_inputs
 from szal_nb.notebook.session import Session
 from szal_nb.notebook.takes import say_plan, selection_of, taken
 from szal_nb.store.locate import find_store
-from szal_nb.store.runs import RunStore
+from szal_nb.store.runs import RunStore, StoredRun
 
 # An interrupt does not wake a quiet event loop (ipykernel issue 881), so one that waits for a run is kept awake.
 TICK_S = 0.1
@@ -168,10 +173,41 @@ class Runs:
         )
 
     def show_flow(self, flow: str | None) -> Picture:
-        """The picture of a flow, under the cell, with a button to run it."""
-        picture = self._picture(self._session.graph(flow))
+        """The picture of a flow, under the cell, with a button to run it; or to go on with its run that crashed."""
+        graph = self._session.graph(flow)
+        picture = self._picture(graph)
+        name = graph.flow.name
+        if all(run.flow != name for run in self._runs) and (crashed := self._crashed(flow=name)):
+            picture.recall(crashed.run_id, crashed.graph, crashed.events, crashed.store)
         picture.display()
         return picture
+
+    def offer(self) -> Report | None:
+        """What to say when the extension is loaded: that the notebook's last run crashed, and how it goes on."""
+        path = self._session.path
+        if path is None or self._session.waits():
+            return None
+        crashed = self._crashed(notebook=path)
+        return crashed.told() if crashed is not None else None
+
+    def _crashed(self, *, flow: str | None = None, notebook: Path | None = None) -> CrashedRun | None:
+        with suppress(StoreError):
+            return crashed_run(self._place(None), flow=flow, notebook=notebook)
+        return None
+
+    def show_runs(self, store: RunStore, list_runs: Callable[[], list[StoredRun]]) -> None:
+        """The table of a store's runs, under the cell, live; headless, where nobody can touch it, as it is."""
+        if self._session.waits():
+            display(run_table(list_runs()))
+            return
+        parent = dict(self._session.request())
+
+        def resume(stored: StoredRun) -> None:
+            picture = self._picture(store.graph(stored.id), parent)
+            self.resume(stored.id, flow=stored.flow, store=str(store.path), picture=picture)
+            picture.display()
+
+        display(RunTable(store, list_runs, resume=resume, loop=self._loop).widget)
 
     def find(self, run_id: str | None) -> NotebookRun:
         """A run of this kernel by the beginning of its id; the newest by default."""
@@ -182,12 +218,15 @@ class Runs:
 
     def store(self, path: str | None = None) -> RunStore:
         """The store of the notebook, open; `path` overrides."""
-        place = Path(path) if path else self._headless.store or find_store(self._session.path)
+        place = self._place(path)
         if place not in self._stores:
             self._stores[place] = RunStore.open(place)
             # Registered later, so called earlier than the store's own hook: the last words are still written.
             atexit.register(self.close)
         return self._stores[place]
+
+    def _place(self, path: str | None) -> Path:
+        return Path(path) if path else self._headless.store or find_store(self._session.path)
 
     def _ready_graph(self, flow: str | None) -> FlowGraph:
         if asyncio.get_running_loop() is not self._loop:
@@ -241,12 +280,12 @@ class Runs:
         while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point
             await asyncio.sleep(TICK_S)
 
-    def _picture(self, graph: FlowGraph) -> Picture:
+    def _picture(self, graph: FlowGraph, parent: Mapping[str, Any] | None = None) -> Picture:
         return Picture(
             graph,
             loop=self._loop,
             publish=self._publish,
-            parent=dict(self._session.request()),
+            parent=parent or dict(self._session.request()),
             display_id=f"szal-picture-{next(self._numbers)}",
             starter=self,
         )

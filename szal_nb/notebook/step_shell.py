@@ -159,4 +159,12 @@ def ambient_names(shell: Any) -> dict[str, Any]:
         """The shell, seen from the step that calls."""
         return StepShell(shell, sys._getframe(1).f_globals)  # noqa: SLF001 - the caller's namespace is the point
 
-    return {"get_ipython": get_ipython, "display": display}
+    return {"get_ipython": get_ipython, "display": display, "input": refuse_to_ask}
+
+
+def refuse_to_ask(*_: object, **__: object) -> Any:
+    """`input()` in a step: nobody may be there to answer, and the run would wait for good."""
+    raise RunError(
+        f"Step {_step_name()!r} asks for input, but a step runs without a person. "
+        "Take the answer as a parameter of the notebook, or ask in a cell of its own."
+    )

@@ -20,6 +20,7 @@ _BUSY_TIMEOUT_MS = 30_000
 _WAL_LIMIT_BYTES = 64 * 2**20
 # Every small commit writes half a dozen pages, mostly the same ones: seldom is cheaper, and the WAL stays at 16 MB.
 _CHECKPOINT_PAGES = 4000
+_PAGE_BYTES = 4096
 
 
 class Durability(StrEnum):
@@ -53,6 +54,19 @@ def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = 
         connection.close()
         raise
     return connection
+
+
+def set_patience(connection: sqlite3.Connection, *, patient: bool) -> None:
+    """Whether the connection waits for others and checkpoints by itself; without, nothing it does takes long."""
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS if patient else 0}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES if patient else 0}")
+
+
+def checkpoint_if_due(connection: sqlite3.Connection, path: Path) -> None:
+    """Moves a WAL that has grown into the store; the caller holds the store's lock."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.with_name(path.name + "-wal").stat().st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def connect_for_reading(path: Path, options: str = "") -> sqlite3.Connection:

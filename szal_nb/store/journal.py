@@ -5,12 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from szal_nb.model.event import Event
+from szal_nb.model.event import Event, RunCreated, RunResumed, StepCompleted, StepOutput
 from szal_nb.model.value import ValueRef
 from szal_nb.store.loading import Loader
 from szal_nb.store.record import RunRecord
 from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Writer
+
+# What may be written on an event loop: the time it takes there is below a millisecond.
+_SMALL_EVENTS, _SMALL_BYTES = 48, 16_384
+_LARGE = frozenset({RunCreated, RunResumed, StepOutput})
 
 
 class RunJournal:
@@ -112,3 +116,14 @@ class _Append:
 
     def rolled_back(self) -> None:
         self._record.rolled_back()
+
+    @property
+    def is_small(self) -> bool:
+        return self._record.is_at_hand and len(self._events) <= _SMALL_EVENTS and all(map(_is_small, self._events))
+
+
+def _is_small(event: Event) -> bool:
+    kind = type(event)
+    if kind is StepCompleted:
+        return sum(ref.size for ref in event.values) <= _SMALL_BYTES
+    return kind not in _LARGE

@@ -12,7 +12,7 @@ import msgspec
 from szal_nb.model.state import RunState
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.owner import Owner, is_alive
-from szal_nb.store.projection import seconds
+from szal_nb.store.times import seconds
 
 CRASHED = "crashed"
 RUN_COLUMNS = (

@@ -83,6 +83,26 @@ class FileLock:
             return False
         return True
 
+    def try_acquire(self) -> bool:
+        """Takes the lock if nobody has it, without waiting; `release` gives it back."""
+        if not self._threads.acquire(blocking=False):
+            return False
+        is_taken = False
+        try:
+            is_taken = self._fd >= 0 and (not self.is_available or _try_lock(self._fd))
+        finally:
+            if not is_taken:
+                self._threads.release()
+        return is_taken
+
+    def release(self) -> None:
+        """Lets others have the lock."""
+        try:
+            if self._fd >= 0 and self.is_available:
+                _unlock(self._fd)
+        finally:
+            self._threads.release()
+
     def __enter__(self) -> Self:
         if not self._threads.acquire(timeout=self.timeout_s):
             raise StoreBusy(self.path, "Another thread of this process has held it for too long.")
@@ -96,11 +116,7 @@ class FileLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if self._fd >= 0 and self.is_available:
-                _unlock(self._fd)
-        finally:
-            self._threads.release()
+        self.release()
 
     def close(self) -> None:
         """Gives the file up; the lock cannot be taken again."""

@@ -50,9 +50,10 @@ def _owner(array: Any) -> Any:
     return None if owner is array else owner
 
 
-def _view(owner: Any, dtype: Any, shape: Any, strides: Any, offset: int, is_writeable: bool) -> Any:  # noqa: FBT001 called by pickle
+def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     import numpy as np  # late: heavy
 
+    strides, offset, is_writeable = place
     memory = np.asarray(owner)
     memory = memory.reshape(-1) if memory.flags.c_contiguous else memory.T.reshape(-1)
     view = np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)

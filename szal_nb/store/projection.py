@@ -1,15 +1,13 @@
-"""Events to rows: `events` as they came, and the tables that are their fold, written in the same transaction.
+"""Events to rows: `events` as they came, the run's own row and its values, written in the same transaction.
 
 Nothing here decides anything: what a state is, `model.state` says; these rows repeat it for people and queries.
 """
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
 from typing import get_args
 
 import msgspec
@@ -24,30 +22,13 @@ from szal_nb.model.event import (
     from_json,
     to_json,
 )
-from szal_nb.model.state import AttemptSnapshot, RunSnapshot, StepSnapshot
-from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.model.state import RunSnapshot
+from szal_nb.model.value import ValueRef
 from szal_nb.store.failure import StoreDamaged
+from szal_nb.store.times import iso
 
 _VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
 INSERT_EVENT = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_STEP = """
-INSERT INTO steps (state, attempt, origin, reason, started_at, ended_at, duration_s, retry_at, answer, is_approved,
-                   error, error_detail, fingerprint, taken_from, run_id, name, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_id, name) DO UPDATE SET
-    state = excluded.state, attempt = excluded.attempt, origin = excluded.origin, reason = excluded.reason,
-    started_at = excluded.started_at, ended_at = excluded.ended_at, duration_s = excluded.duration_s,
-    retry_at = excluded.retry_at, answer = excluded.answer, is_approved = excluded.is_approved,
-    error = excluded.error, error_detail = excluded.error_detail, fingerprint = excluded.fingerprint,
-    taken_from = excluded.taken_from
-"""
-_PUT_ATTEMPT = """
-INSERT INTO attempts (state, started_at, ended_at, duration_s, error, error_detail, run_id, step, number)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run_id, step, number) DO UPDATE SET
-    state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at,
-    duration_s = excluded.duration_s, error = excluded.error, error_detail = excluded.error_detail
-"""
 _PUT_VALUE = f"""
 INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS})
 VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -65,22 +46,6 @@ UPDATE runs SET state = ?, reason = ?, created_at = ?, started_at = ?, ended_at 
                 is_interrupted = ?
 WHERE id = ?
 """
-
-
-@functools.lru_cache(maxsize=256)
-def iso(at: float | None) -> str | None:
-    """ISO-8601 in UTC, to the microsecond.
-
-    >>> iso(0.5)
-    '1970-01-01T00:00:00.500000+00:00'
-    """
-    # One event's time goes into several rows.
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
-
-
-def seconds(text: str | None) -> float | None:
-    """What `iso` wrote, in seconds since the epoch."""
-    return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
 def encode_event(event: Event) -> tuple[Event, str]:
@@ -104,10 +69,10 @@ def _without_surrogates(value: object) -> object:
             return value
 
 
-def decode_events(rows: Iterable[tuple[int, str, int]], path: str) -> list[Event]:
-    """Events from rows (seq, data, crc); `StoreDamaged` if one is not what was written, or is missing."""
+def decode_events(rows: Iterable[tuple[int, str, int]], path: str, *, first: int = 0) -> list[Event]:
+    """Events from rows (seq, data, crc), from number `first` on; `StoreDamaged` if one is not what was written."""
     events = []
-    for expected, (seq, data, crc) in enumerate(rows):
+    for expected, (seq, data, crc) in enumerate(rows, start=first):
         if seq != expected:
             raise StoreDamaged(path, f"event {expected} of a run is missing")
         if zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:
@@ -128,16 +93,14 @@ def event_row(run_id: str, seq: int, event: Event, data: str) -> tuple[object, .
     return (run_id, seq, iso(event.at), _KINDS[kind], step, attempt, data, zlib.crc32(data.encode()))
 
 
-def touched_steps(events: Iterable[Event], known: Collection[str]) -> set[str]:
+def touched_steps(events: Iterable[Event], known: Iterable[str]) -> Iterable[str]:
     """The steps whose rows these events may change; `known` are those that the run has."""
-    found: set[str] = set()
+    found: dict[str, None] = {}
     for event in events:
         if type(event) in _STEP_EVENTS:
-            found.add(event.step)  # type: ignore[union-attr]
-        elif isinstance(event, RunCreated):
-            found.update(event.steps)
-        elif isinstance(event, RunResumed):
-            found.update(known)
+            found[event.step] = None  # type: ignore[union-attr]
+        elif type(event) is RunResumed:
+            return known
     return found
 
 
@@ -164,40 +127,19 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
     connection.execute(_SET_RUN, (*row, run_id))
 
 
-def write_steps(
-    connection: sqlite3.Connection,
-    run_id: str,
-    snapshot: RunSnapshot,
-    steps: Collection[str],
-    *,
-    attempts_before: dict[str, int],
-    positions: dict[str, int],
-) -> None:
-    """Writes the rows of `steps` and of their attempts that may have changed: those since and the last before."""
-    attempts = []
-    rows = []
-    for name in steps:
-        step = snapshot.steps[name]
-        rows.append(_step_row(run_id, positions[name], step))
-        changed = step.attempts[max(0, attempts_before.get(name, 0) - 1) :]
-        attempts += [_attempt_row(run_id, name, attempt) for attempt in changed]
-    connection.executemany(_PUT_STEP, rows)
-    connection.executemany(_PUT_ATTEMPT, attempts)
-
-
 def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
     """Writes the rows of the values that these events tell of. Their blobs are there already."""
     for event in events:
-        if isinstance(event, StepCompleted):
+        if type(event) is StepCompleted:
             if event.values:
                 rows = [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
                 connection.executemany(_PUT_VALUE, rows)
-        elif isinstance(event, RunResumed):
+        elif type(event) is RunResumed:
             connection.executemany(
                 'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
                 [(run_id, step) for step in event.reset],
             )
-        elif isinstance(event, RunCreated) and event.inputs:
+        elif type(event) is RunCreated and event.inputs:
             connection.executemany(_PUT_INPUT, [(run_id, *value_row(ref)) for ref in event.inputs])
 
 
@@ -228,51 +170,3 @@ def value_ref(row: Sequence[object]) -> ValueRef:
 
 
 VALUE_COLUMNS = _VALUE_COLUMNS
-
-
-def _step_row(run_id: str, position: int, step: StepSnapshot) -> tuple[object, ...]:
-    error, detail = _error_columns(step.error)
-    number, started_at, ended_at, duration_s = 0, None, None, None
-    if step.attempts:
-        newest = step.attempts[-1]
-        number, started_at, ended_at = newest.number, iso(newest.started_at), iso(newest.ended_at)
-        duration_s = None if newest.ended_at is None else newest.ended_at - newest.started_at
-    return (
-        step.state._value_,  # `value` of an enum costs as much as the rest of the row
-        number,
-        step.origin,
-        step.reason,
-        started_at,
-        ended_at,
-        duration_s,
-        None if step.retry_at is None else iso(step.retry_at),
-        step.answer,
-        step.is_approved,
-        error,
-        detail,
-        step.fingerprint or None,
-        step.taken_from or None,
-        run_id,
-        step.name,
-        position,
-    )
-
-
-def _attempt_row(run_id: str, step: str, attempt: AttemptSnapshot) -> tuple[object, ...]:
-    error, detail = _error_columns(attempt.error)
-    duration_s = None if attempt.ended_at is None else attempt.ended_at - attempt.started_at
-    return (
-        attempt.state,
-        iso(attempt.started_at),
-        iso(attempt.ended_at),
-        duration_s,
-        error,
-        detail,
-        run_id,
-        step,
-        attempt.number,
-    )
-
-
-def _error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None]:
-    return (None, None) if error is None else (str(error), msgspec.json.encode(error).decode())

@@ -18,6 +18,8 @@ from szal_nb.store import projection
 from szal_nb.store.listing import owner_text
 from szal_nb.store.owner import LEASE_S, Owner
 from szal_nb.store.snapshots import flow_row, insert_flow, insert_notebook
+from szal_nb.store.steprows import StepRows
+from szal_nb.store.times import iso
 from szal_nb.store.values import Keeper
 
 
@@ -65,10 +67,15 @@ class RunRecord:
         self._new = new
         # None: to be read from the store, because this process has not read it yet or a write came to nothing.
         self._snapshot: RunSnapshot | None = None
-        self._positions: dict[str, int] = {}
+        self._rows = StepRows(run_id, path)
         self._row: tuple[object, ...] | None = None
         # Whether what is committed ends the run: then this process owns it no longer.
         self.is_final = False
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the next write needs nothing from the store first."""
+        return self._new is None and self._snapshot is not None
 
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         """Writes events and all that follows from them; gives how many events the run then has."""
@@ -78,12 +85,8 @@ class RunRecord:
             self._insert_run(connection, self._new, events[0])
         snapshot = self._current(connection)
         before = snapshot.events
-        touched = projection.touched_steps(events, snapshot.steps)
-        attempts_before = {name: len(snapshot.steps[name].attempts) for name in touched if name in snapshot.steps}
         for event in events:
             snapshot.apply(event)
-        if not self._positions:
-            self._positions = {name: position for position, name in enumerate(snapshot.steps)}
         if not projection.count_events(connection, self.run_id, self.epoch, before=before, after=snapshot.events):
             raise OwnershipLost(self.run_id)
         row = projection.run_row(snapshot)
@@ -94,10 +97,10 @@ class RunRecord:
             projection.INSERT_EVENT,
             [projection.event_row(self.run_id, before + n, event, data) for n, (event, data) in enumerate(encoded)],
         )
-        if touched:
-            projection.write_steps(
-                connection, self.run_id, snapshot, touched, attempts_before=attempts_before, positions=self._positions
-            )
+        if before == 0:
+            self._rows.create(connection, snapshot.steps)
+        touched = projection.touched_steps(events, snapshot.steps)
+        self._rows.update(connection, map(snapshot.steps.__getitem__, touched))
         self._write_values(connection, events)
         if snapshot.state.is_final:
             connection.execute("UPDATE runs SET lease_until = NULL WHERE id = ?", (self.run_id,))
@@ -105,9 +108,10 @@ class RunRecord:
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, StepCompleted):
-                self._keeper.insert(connection, event.step, event.attempt, event.values)
-            elif isinstance(event, RunCreated):
+            if type(event) is StepCompleted:
+                if event.values:
+                    self._keeper.insert(connection, event.step, event.attempt, event.values)
+            elif type(event) is RunCreated:
                 self._keeper.insert(connection, "", 0, event.inputs)
         projection.write_values(connection, self.run_id, events)
 
@@ -120,6 +124,7 @@ class RunRecord:
         if self._snapshot is None:
             rows = connection.execute(_READ_EVENTS, (self.run_id,)).fetchall()
             self._snapshot = fold(projection.decode_events(rows, self._path))
+            self._rows.read(self._snapshot)
         return self._snapshot
 
     def _insert_run(self, connection: sqlite3.Connection, new: NewRun, first: Event) -> None:
@@ -135,7 +140,7 @@ class RunRecord:
                 self.run_id,
                 first.flow,
                 first.version,
-                projection.iso(first.at),
+                iso(first.at),
                 new.notebook_path,
                 new.output_path,
                 msgspec.json.encode(new.params, enc_hook=repr).decode(),
@@ -144,7 +149,7 @@ class RunRecord:
                 owner_text(Owner.here()),
                 owner_text(new.launcher),
                 self.epoch,
-                projection.iso(self._now() + LEASE_S),
+                iso(self._now() + LEASE_S),
                 flow.id,
                 notebook_id,
             ),
@@ -153,7 +158,7 @@ class RunRecord:
     def committed(self, events: Sequence[Event]) -> None:
         """These events are durable."""
         self._new = None
-        for event in events:
+        for event in events if self._keeper.has_parked else ():
             if isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled):
                 self._keeper.forget(event.step, event.attempt)
             elif isinstance(event, RunCreated):

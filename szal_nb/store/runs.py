@@ -40,6 +40,7 @@ from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_aliv
 from szal_nb.store.pickling import ResolveClass, class_in
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.snapshots import content_id, graph_from
+from szal_nb.store.times import iso
 from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Job, Writer, file_owner_is_us
 
@@ -82,7 +83,14 @@ class RunStore:
         self._writer = None
         if lock is not None:
             self._writer = Writer(
-                path, lock, durability, journal_mode=journal_mode, heartbeat=self._beat, beat_s=HEARTBEAT_S
+                path,
+                lock,
+                durability,
+                journal_mode=journal_mode,
+                heartbeat=self._beat,
+                beat_s=HEARTBEAT_S,
+                # Runs side by side gain more from sharing a transaction.
+                may_write_here=lambda: len(self._owned) == 1,
             )
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self.contents = Contents(self.reader, self.files)
@@ -167,7 +175,7 @@ class RunStore:
         def take(connection: sqlite3.Connection) -> bool:
             cursor = connection.execute(
                 "UPDATE runs SET epoch = ?, owner = ?, launcher = ?, lease_until = ? WHERE id = ? AND epoch = ?",
-                (epoch, owner, owner_text(launcher), projection.iso(self._now() + LEASE_S), run.id, run.epoch),
+                (epoch, owner, owner_text(launcher), iso(self._now() + LEASE_S), run.id, run.epoch),
             )
             return cursor.rowcount == 1
 
@@ -240,12 +248,13 @@ class RunStore:
             near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
         raise UnknownRun(run_id, str(self.path), near)
 
-    def events(self, run_id: str) -> list[Event]:
-        """All events of the run, in order."""
+    def events(self, run_id: str, *, first: int = 0) -> list[Event]:
+        """The events of the run in order, from number `first` on."""
         rows = self.reader.fetch(
-            "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (self.run(run_id).id,)
+            "SELECT seq, data, crc FROM events WHERE run_id = ? AND seq >= ? ORDER BY seq",
+            (self.run(run_id).id, first),
         )
-        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path))
+        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path), first=first)
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""
@@ -349,7 +358,7 @@ class RunStore:
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
             owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
-        lease = projection.iso(self._now() + LEASE_S)
+        lease = iso(self._now() + LEASE_S)
         connection.executemany(
             "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",
             [(lease, run_id, epoch) for run_id, epoch in owned],

@@ -11,7 +11,7 @@ import xxhash
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, FlowGraph, StepNode
 from szal_nb.store.failure import StoreDamaged
-from szal_nb.store.projection import iso
+from szal_nb.store.times import iso
 
 
 class FlowRow(msgspec.Struct, frozen=True):

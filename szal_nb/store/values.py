@@ -98,6 +98,11 @@ class Keeper:
             INSERT_BLOB, [(digest, form, size, data is None, data) for digest, form, size, data in rows]
         )
 
+    @property
+    def has_parked(self) -> bool:
+        """Whether anything waits for its event."""
+        return bool(self._parked)
+
     def forget(self, step: str, attempt: int) -> None:
         """The attempt has ended: what was parked for it is stored, or of no use."""
         with self._lock:

@@ -2,6 +2,9 @@
 
 A waiter hears of its write only after COMMIT. When writes that were joined fail, each is tried again by itself, so
 that one that cannot be written harms no other.
+
+A COMMIT that waits for no disk (`fast`) is cheaper than the way to a thread and back, so small writes may be done
+where they come up. They never wait there: whoever finds the store in use, by whatever process, leaves it to the thread.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from szal_nb.errors import StoreError
-from szal_nb.store.database import Durability, open_for_writing
-from szal_nb.store.failure import FAILURES, StoreUnusable, explain
+from szal_nb.store.database import Durability, checkpoint_if_due, open_for_writing, set_patience
+from szal_nb.store.failure import FAILURES, StoreBusy, StoreUnusable, explain
 from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 _MOST_AT_ONCE = 1000
+# How many commits on the loop may pass before the thread looks whether a checkpoint is due: they never do one.
+_CHECK_EVERY = 250
 
 
 class Write(Protocol[_T_co]):
@@ -42,6 +47,10 @@ class Write(Protocol[_T_co]):
 
     def rolled_back(self) -> None:
         """It was not written; it may be tried again."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it may be done on an event loop: it takes well under a millisecond."""
 
 
 class Job(Generic[_T]):
@@ -62,6 +71,11 @@ class Job(Generic[_T]):
 
     def rolled_back(self) -> None:
         """Nothing to forget."""
+
+    @property
+    def is_small(self) -> bool:
+        """Nobody knows what the function does."""
+        return False
 
 
 class _Waiter(Protocol):
@@ -101,6 +115,16 @@ class _InThread:
             self.future.set_exception(error)
 
 
+class _Nobody:
+    """The waiter of what nobody waits for."""
+
+    __slots__ = ()
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def settle(self, result: object, error: BaseException | None) -> None:
+        """Nobody is told."""
+
+
 _Entry = tuple[Write[object], _Waiter]
 _Outcome = tuple[_Waiter, object, BaseException | None]
 
@@ -122,6 +146,7 @@ class Writer:
         journal_mode: str = "WAL",
         heartbeat: Callable[[sqlite3.Connection], None],
         beat_s: float,
+        may_write_here: Callable[[], bool] = lambda: False,
     ) -> None:
         self._path = path
         self._lock = lock
@@ -129,6 +154,9 @@ class Writer:
         self._journal_mode = journal_mode
         self._heartbeat = heartbeat
         self._beat_s = beat_s
+        self._may_write_here = may_write_here if self._waits_for_no_disk else lambda: False
+        self._here = 0
+        self._is_patient = True
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
@@ -142,6 +170,16 @@ class Writer:
 
     async def write(self, write: Write[_T]) -> _T:
         """Gives the write's result once it is durable."""
+        if self._connection is not None and self._may_write_here() and write.is_small and self._lock.try_acquire():
+            try:
+                outcome = self._write_here(write)
+            finally:
+                self._lock.release()
+            if outcome is not None:
+                _, result, error = outcome
+                if error is not None:
+                    raise error
+                return result  # type: ignore[return-value]
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
         self._put(write, _OnLoop(loop, future))
@@ -152,6 +190,32 @@ class Writer:
         future: Future[object] = Future()
         self._put(write, _InThread(future))
         return future.result()  # type: ignore[return-value]
+
+    @property
+    def _waits_for_no_disk(self) -> bool:
+        return self._durability is Durability.FAST and self._journal_mode == "WAL"
+
+    def _write_here(self, write: Write[object]) -> _Outcome | None:
+        """The write, done in the calling thread, which holds the lock; None if it would have to wait."""
+        if self._is_closed or self._is_forked or self._connection is None or not self._gate.acquire(blocking=False):
+            return None
+        try:
+            self._be_patient(self._connection, patient=False)
+            (outcome,) = self._commit([(write, _Nobody())], self._under_lock)
+        finally:
+            self._gate.release()
+        if isinstance(outcome[2], StoreBusy):
+            return None
+        self._here += 1
+        if self._here % _CHECK_EVERY == 0:
+            self._put(Job(lambda _: None), _Nobody())
+        return outcome
+
+    def _be_patient(self, connection: sqlite3.Connection, *, patient: bool) -> None:
+        """Whether a commit may wait for programs that do not take our lock, and may end with a checkpoint."""
+        if patient is not self._is_patient:
+            set_patience(connection, patient=patient)
+            self._is_patient = patient
 
     def close(self) -> None:
         """Writes all that waits, then gives up the connection. Checkpoints if no other process has the store open."""
@@ -201,7 +265,7 @@ class Writer:
                 self._settle(self._commit(entries))
             if time.monotonic() >= next_beat:
                 # A beat that fails is not an error of anybody: the next one may pass, and the lease is long.
-                self._commit([(beat, _InThread(Future()))])
+                self._commit([(beat, _Nobody())])
                 next_beat = time.monotonic() + self._beat_s
             del entries
         self._disconnect()
@@ -217,9 +281,11 @@ class Writer:
                 with contextlib.suppress(RuntimeError):  # The loop was closed: nobody waits any more.
                     loop.call_soon_threadsafe(_settle_all, of_loop)
 
-    def _commit(self, entries: list[_Entry]) -> list[_Outcome]:
+    def _commit(
+        self, entries: list[_Entry], transaction: Callable[[list[_Entry]], list[object]] | None = None
+    ) -> list[_Outcome]:
         try:
-            results = self._transaction(entries)
+            results = (transaction or self._transaction)(entries)
         except Exception as error:  # noqa: BLE001 whatever it is, the waiter gets it
             for write, _ in entries:
                 write.rolled_back()
@@ -232,21 +298,30 @@ class Writer:
 
     def _transaction(self, entries: list[_Entry]) -> list[object]:
         with self._lock, self._gate:
-            connection = self._connected()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                results = [write.execute(connection) for write, _ in entries]
-            except BaseException:
-                _roll_back(connection)
-                raise
-            try:
-                connection.execute("COMMIT")
-            except sqlite3.Error:
-                _roll_back(connection)
-                # SQLite may have made the transaction durable all the same: only the file knows.
-                if not all(write.is_committed(connection) for write, _ in entries):
-                    raise
+            if self._connection is not None:
+                self._be_patient(self._connection, patient=True)
+            results = self._under_lock(entries)
+            if self._here >= _CHECK_EVERY:
+                self._here = 0
+                checkpoint_if_due(self._connected(), self._path)
             return results
+
+    def _under_lock(self, entries: list[_Entry]) -> list[object]:
+        connection = self._connected()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            results = [write.execute(connection) for write, _ in entries]
+        except BaseException:
+            _roll_back(connection)
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            _roll_back(connection)
+            # SQLite may have made the transaction durable all the same: only the file knows.
+            if not all(write.is_committed(connection) for write, _ in entries):
+                raise
+        return results
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -356,11 +356,11 @@ def _outputs_view(outputs: Sequence[Output]) -> list[JsonObject]:
     """Outputs in order, neighbouring pieces of one stream joined, the oldest text dropped past the limit."""
     views: list[JsonObject] = []
     for output in outputs:
-        if output.type == "stream":
-            if views and views[-1]["type"] == "stream" and views[-1]["name"] == output.name:
-                views[-1]["text"] = (views[-1]["text"] + output.text)[-LOG_CHARS:]
-                continue
-        views.append(output_view(output))
+        last = views[-1] if views else {}
+        if output.type == "stream" == last.get("type") and output.name == last["name"]:
+            last["text"] = (last["text"] + output.text)[-LOG_CHARS:]
+        else:
+            views.append(output_view(output))
     return views
 
 

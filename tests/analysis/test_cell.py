@@ -341,7 +341,7 @@ CHANGES = [
         "for i, (a, b) in enumerate(zip(xs, ys)):\n    a.n = i",
         "xs ys",
         "i? a? b?",
-        changes="xs ys",
+        changes="xs",
     ),
     Case("an element kept in a list", "box = [x]\nbox[0].append(1)", "x", "box", changes="x"),
     Case("a list that holds it is changed, it is not", "box = [x]\nbox.append(1)", "x", "box"),

@@ -23,7 +23,13 @@ from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = os.environ.get("SZAL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 _CELLS = "window.jupyterapp.shell.currentWidget.content.widgets"
+_ROOT = Path(__file__).parents[2]
 _QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+_APPS = {
+    "lab": ("jupyterlab", "LabApp"),
+    "notebook": ("notebook", "JupyterNotebookApp"),
+    "server": ("jupyter_server", None),
+}
 
 
 @dataclass
@@ -57,8 +63,15 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
         file = home / "settings" / package / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))
+    # This tree's extensions, whatever is installed.
+    for place, source in (
+        (home / "data" / "labextensions" / "szal-nb", _ROOT / "szal_nb" / "labextension"),
+        (home / "config" / "jupyter_server_config.d", _ROOT / "jupyter-config" / "server-config"),
+    ):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source)
     port, token = _free_port(), secrets.token_hex(16)
-    module, trait = ("jupyterlab", "LabApp") if app == "lab" else ("notebook", "JupyterNotebookApp")
+    module, trait = _APPS[app]
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
@@ -67,13 +80,15 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
         "IPYTHONDIR": str(home / "ipython"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
     }
     log = home / "server.log"
     command = [
         python, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
         "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
-        f"--{trait}.expose_app_in_browser=True",
     ]  # fmt: skip
+    if trait is not None:
+        command.append(f"--{trait}.expose_app_in_browser=True")
     with log.open("w") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -162,8 +177,7 @@ def run_cell(page: Page, index: int, *, wait: bool = True, timeout_ms: int = 60_
 def wait_cell(page: Page, index: int, timeout_ms: int = 60_000) -> None:
     """Returns when the cell has been executed."""
     page.wait_for_function(
-        f"(i) => {{ const m = {_CELLS}[i].model;"
-        " return m.executionState === 'idle' && m.executionCount !== null; }",
+        f"(i) => {{ const m = {_CELLS}[i].model; return m.executionState === 'idle' && m.executionCount !== null; }}",
         arg=index,
         timeout=timeout_ms,
     )

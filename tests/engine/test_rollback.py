@@ -9,7 +9,7 @@ import pytest
 from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
-from szal_nb.engine.signal import Cancel
+from szal_nb.engine.signal import Cancel, Given
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import RollbackOn
 from szal_nb.model.step import Compensation, OnError, RetryPolicy
@@ -131,7 +131,7 @@ def test_a_step_that_may_fail_starts_no_rollback():
 
 
 def test_values_that_another_run_gave_are_not_undone():
-    run = begun(flow_of("a", "bad <- a", steps={"a": UNDO}), given={"a": ("cached", ())})
+    run = begun(flow_of("a", "bad <- a", steps={"a": UNDO}), given={"a": Given("cached")})
     run.fail("bad")
 
     assert (run.snapshot.state, undone(run)) == ("rolled_back", [])
@@ -214,6 +214,10 @@ def test_a_cancel_with_rollback_undoes_what_completed():
     graph = flow_of("pay", "slow <- pay", steps={"pay": UNDO}, rollback_on=(RollbackOn.CANCEL,))
     seen = []
 
+    async def pay():
+        # On the loop: virtual time waits for no thread.
+        return 5
+
     async def slow(pay):
         await asyncio.sleep(1e9)
 
@@ -222,7 +226,7 @@ def test_a_cancel_with_rollback_undoes_what_completed():
         runner.post(Cancel(runner.now(), "enough"))
 
     body = FunctionBody(graph.node("pay"), lambda pay: seen.append(pay))  # noqa: PLW0108 a function with a parameter of this name
-    runner = finished(graph, {"pay": lambda: 5, "slow": slow}, during=cancel, rollbacks={0: body})
+    runner = finished(graph, {"pay": pay, "slow": slow}, during=cancel, rollbacks={0: body})
 
     assert seen == [5]
     assert (runner.snapshot.state, runner.snapshot.reason) == ("rolled_back", "enough")

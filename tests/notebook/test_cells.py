@@ -5,6 +5,7 @@ import doctest
 
 import pytest
 
+from szal_nb.analysis.fingerprint import code_digest
 from szal_nb.notebook import cells
 from szal_nb.notebook.cells import await_magics, read_step_cell, spell_as_magic, transform_body, waiting_transformer
 
@@ -28,8 +29,14 @@ def test_the_examples_in_the_docstrings_hold():
 def test_a_body_keeps_the_line_numbers_of_its_cell(cell, line, source, above, quiet):
     read = read_step_cell(cell)
 
-    assert (read.line, read.source, read.above, read.is_quiet) == (line, source, above, quiet)
-    assert read.text == "\n" * above + source
+    assert (read.line, read.source, read.above, read.is_quiet) == (line, "\n" * above + source, above, quiet)
+
+
+def test_where_the_cell_stands_is_no_part_of_its_fingerprint():
+    sources = [read_step_cell(cell).source for cell in ("%%szal_step a\nx = 1", "\n\n%%szal_step a --once\nx = 1")]
+
+    assert len(set(sources)) == 2
+    assert len(set(map(code_digest, sources))) == 1
 
 
 def test_a_step_made_by_a_call_of_the_magic_gets_a_cell_of_its_own():

@@ -17,7 +17,7 @@ def test_the_examples_in_the_docstrings_hold():
     [
         ("%%szal_step load --ret", ["--retries", "--retry-on"]),
         ("%%szal_step load --retries 3 --ret", ["--retry-on"]),
-        ("#| step: load --time", ["--timeout"]),
+        ("#| step: load --time", ["--timeout", "--timeout-total"]),
         ("%%szal_step load --backoff ", ["exponential", "fixed", "linear"]),
         ("%%szal_step load --after c", ["clean", "cut"]),
         ("%%szal_step load --after clean c", ["cut"]),

@@ -50,7 +50,7 @@ def test_the_three_spellings_of_a_step_are_found_with_their_flags_and_cells():
     ]
     load, clean, report = flow.steps
     assert (load.source, load.raw, load.retry.retries) == (
-        "orders = read()",
+        "\norders = read()",
         "%%szal_step load --retries 3\norders = read()",
         3,
     )
@@ -62,7 +62,7 @@ def test_the_three_spellings_of_a_step_are_found_with_their_flags_and_cells():
 def test_ipython_syntax_in_a_step_becomes_python():
     (step,) = flow_of("%%szal_step load\nfiles = !ls\n%timeit 1 + 1").definition.steps
 
-    assert step.source == "files = get_ipython().getoutput('ls')\nget_ipython().run_line_magic('timeit', '1 + 1')\n"
+    assert step.source == "\nfiles = get_ipython().getoutput('ls')\nget_ipython().run_line_magic('timeit', '1 + 1')\n"
 
 
 def test_the_decorator_is_known_under_every_name_it_can_have():

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
-from szal_nb.api.run import RunHandle, values_of
+from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.sharing import memory_owner
 from szal_nb.model.event import Event, StepFailed, StepSkipped
@@ -39,7 +40,7 @@ class Answer:
 def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str]) -> Answer:
     """The cells one after another in one namespace, until one raises."""
     random.seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  notebooks use the global generator
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(helpers, "helpers", "exec"), namespace)
     before = set(namespace)
@@ -49,12 +50,14 @@ def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str]) -> An
         try:
             with redirect_stdout(out):
                 exec(compile(cell, name, "exec"), namespace)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever a cell raises is its answer
             answer.error = (name, type(error).__name__, str(error))
         answer.printed[name] = out.getvalue()
         if answer.error:
             break
-    answer.namespace = {name: value for name, value in namespace.items() if name not in before and _is_data(name, value)}
+    answer.namespace = {
+        name: value for name, value in namespace.items() if name not in before and _is_data(name, value)
+    }
     return answer
 
 
@@ -131,7 +134,7 @@ def as_flow(
             return run
         kept = [name for name, step in run.steps.items() if step.state == "completed"]
         random.seed("another process")
-        np.random.seed(77)
+        np.random.seed(77)  # noqa: NPY002  notebooks use the global generator
         gate, notebook = Gate(order), notebook_of(helpers)
         gate.open(kept)
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
@@ -140,7 +143,7 @@ def as_flow(
         return resumed
 
     random.seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  notebooks use the global generator
     run = asyncio.run(main())
     answer = Answer(printed={name: step.logs for name, step in run.steps.items() if step.state == "completed"})
     for name, step in run.steps.items():

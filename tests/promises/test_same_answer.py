@@ -18,7 +18,7 @@ from szal_nb.store.runs import RunStore
 from tests.analysis.cells import step, surroundings
 from tests.promises.answer import Answer, as_flow, from_the_top
 
-HELPERS = '''
+HELPERS = """
 import copy
 import random
 import numpy as np
@@ -67,7 +67,7 @@ def counter(start):
     return step
 
 double = lambda x: x + x
-'''
+"""
 NAMES = "abcd"
 STATEMENTS = """
 {x} = [1]
@@ -156,7 +156,9 @@ PROGRAMS = int(os.environ.get("SZAL_TORTURE", CI_PROGRAMS))
 @st.composite
 def notebooks(draw):
     """Sources of cells. The first binds every name; each of the others ends with a print of what it sees."""
-    cells = ["a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"]
+    cells = [
+        "a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"
+    ]
     for _ in range(draw(st.integers(2, 5))):
         lines = []
         for _ in range(draw(st.integers(1, 3))):

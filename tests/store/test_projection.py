@@ -13,8 +13,9 @@ from szal_nb.model.event import Event, RunResumed, StepOutput, StepStarted, from
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.value import Output, ValueRef
 from szal_nb.store.failure import StoreDamaged
-from szal_nb.store.projection import decode_events, encode_event, iso, seconds, value_ref, value_row
+from szal_nb.store.projection import decode_events, encode_event, value_ref, value_row
 from szal_nb.store.runs import RunStore, new_run_id
+from szal_nb.store.times import iso, seconds
 from tests.store.scribe import begun, new_run, story
 
 

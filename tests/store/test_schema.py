@@ -45,7 +45,7 @@ def test_the_tables_are_those_of_the_contract(store, path):
 
 def test_the_file_says_what_it_is(store, path):
     assert sql(path, "PRAGMA user_version", "PRAGMA application_id") == [[(VERSION,)], [(APPLICATION_ID,)]]
-    assert sql(path, "SELECT name FROM _sqlite_migrations") == [[(name,) for name, _ in MIGRATIONS]]
+    assert sql(path, "SELECT name FROM _sqlite_migrations ORDER BY rowid") == [[(name,) for name, _ in MIGRATIONS]]
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path, monkeypatch):

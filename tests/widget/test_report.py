@@ -26,7 +26,11 @@ def test_the_report_holds_graph_history_sources_logs_and_values():
     assert data["run"]["state"] == "failed"
     assert len(data["frames"]) == len(SALES_EVENTS)
     assert data["graph"]["nodes"][0]["source"].startswith("%%szal_step load")
-    assert data["details"]["load"]["outputs"][0]["text"].startswith("reading 12 files")
+    assert data["logs"]["load"][0] == {
+        "at": T0 + 3,
+        "attempt": 2,
+        "output": {"type": "stream", "name": "stdout", "text": "reading 12 files\n"},
+    }
     assert data["details"]["by_region"]["error"]["line"] == 2
     assert data["details"]["load"]["values"][0]["shape"] == [10_000, 4]
 

@@ -62,8 +62,6 @@ export class Card {
     // How long a step has been running that a dead process left so, nobody knows.
     setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
     this.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
-    const said = [this.node.name, facts.error, facts.reason, this.node.approve].filter(Boolean).join(" · ");
-    setAttribute(this.button, "title", oneLine(said, 300));
     this.showProgress(state, facts);
     this.offer(
       this.node.members
@@ -78,6 +76,12 @@ export class Card {
 
   tick(now: number): void {
     setText(this.time, timeSpent(this.state!, this.facts!, now));
+  }
+
+  /** What a pointer that rests on it is told: too costly to say of thousands that nobody asks about. */
+  describe(): void {
+    const said = [this.node.name, this.facts?.error, this.facts?.reason, this.node.approve].filter(Boolean).join(" · ");
+    setAttribute(this.button, "title", oneLine(said, 300));
   }
 
   /** From afar a card shows no text, but those who listen still hear it. */

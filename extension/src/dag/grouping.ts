@@ -1,13 +1,9 @@
 // Steps that share a tag as one node, so that a flow of hundreds is read as one of a few. Pure.
 import { worstOf } from "./seam";
-import { type Facts, type Graph, type GraphEdge, type Picture, type StepState, STATE_OF_CODE } from "./state";
+import { type Facts, type Graph, type GraphEdge, type Picture, type StepState, CODE_OF_STATE } from "./state";
 
 const LEAST_MEMBERS = 3;
 const MOST_NAMES = 3;
-const CODE_OF_STATE = Object.fromEntries(Object.entries(STATE_OF_CODE).map(([code, state]) => [state, code])) as Record<
-  StepState,
-  string
->;
 const OVER: ReadonlySet<string> = new Set(["c", "f", "s", "x", "b"]);
 
 export interface Grouping {

@@ -33,6 +33,8 @@ export const TOOL_ICONS = {
   search: "M7 2.8a4.2 4.2 0 1 0 0 8.4a4.2 4.2 0 1 0 0-8.4M10.2 10.2L13.5 13.5",
   close: STATE_ICONS.failed,
   group: "M2.5 6.5h8v7h-8ZM5.5 6.5v-3.5h8v7h-3",
+  compare: "M2.5 3h4.5v10h-4.5ZM9 3h4.5v10h-4.5Z",
+  bin: "M3 4.5h10M6.5 4.5v-2h3v2M4.2 4.5l.6 9h6.4l.6-9",
   timeline: "M2.5 4h6M5.5 8h7M9.5 12h4",
 };
 

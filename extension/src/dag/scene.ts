@@ -39,6 +39,7 @@ export class Scene {
   private readonly cards = new Map<number, Card>();
   private found: ReadonlySet<number> | null = null;
   private chosen: Direction | null = null;
+  private isTurned = false;
   private isFar = false;
   private selected = -1;
   private hovered = -1;
@@ -76,13 +77,15 @@ export class Scene {
     return geometry.height * Math.min(1, width / geometry.width);
   }
 
-  setGraph(graph: Graph): void {
+  /** `isOther`: the graph is not one that grew, but another way to see it. */
+  setGraph(graph: Graph, { isOther = false } = {}): void {
     const places = new Map(this.graph?.nodes.map((node, number) => [node.name, this.geometry?.nodes[number]]) ?? []);
     const selected = this.graph?.nodes[this.selected]?.name;
     this.graph = graph;
     this.picture = null;
     this.found = null;
     this.placement = placeGraph(graph);
+    if (isOther && !this.isTurned) this.chosen = null;
     this.layOut();
     this.keepInPlace(places);
     this.ticking.clear();
@@ -101,6 +104,7 @@ export class Scene {
 
   turn(): Direction {
     this.chosen = this.direction === "LR" ? "TB" : "LR";
+    this.isTurned = true;
     this.layOut();
     this.placeAll();
     this.light();
@@ -149,6 +153,11 @@ export class Scene {
     this.found = found;
     for (const [node, card] of this.cards) card.root.classList.toggle("is-dim", found !== null && !found.has(node));
     if (!this.marks.node.hidden) this.paint();
+  }
+
+  markDifferent(names: ReadonlySet<string>): void {
+    for (const [node, card] of this.cards)
+      card.root.classList.toggle("is-different", names.has(this.graph!.nodes[node]!.name));
   }
 
   fit(): void {
@@ -352,6 +361,7 @@ export class Scene {
       const node = nodeOf(event);
       if (node === this.hovered) return;
       this.hovered = node;
+      this.cards.get(node)?.describe();
       this.light();
     });
     on(this.node, "pointerleave", () => {

@@ -167,6 +167,10 @@ export const STATE_OF_CODE: Record<string, StepState> = {
   b: "rolled_back",
 };
 
+export const CODE_OF_STATE = Object.fromEntries(
+  Object.entries(STATE_OF_CODE).map(([code, state]) => [state, code]),
+) as Record<StepState, string>;
+
 export const stateOf = (run: Run, node: number): StepState => STATE_OF_CODE[run.states[node] ?? "p"] ?? "pending";
 
 const OVER: ReadonlySet<RunState> = new Set(["idle", "completed", "failed", "cancelled", "rolled_back", "crashed"]);
@@ -181,7 +185,7 @@ export function runAllows(action: Action, run: Run): boolean {
   const going = run.state === "running" || run.state === "paused";
   switch (action) {
     case "run":
-      return isOver(run.state) && run.state !== "crashed";
+      return isOver(run.state);
     case "pause":
       return run.state === "running" && !run.cancelling && !run.interrupted;
     case "resume":

@@ -50,6 +50,7 @@ export class DagView {
   private lead = 0;
   private frozenAt: number | null = null;
   private grouping: Grouping | null = null;
+  private different: ReadonlySet<string> = new Set();
   private width = 0;
   private readonly pending: PendingCommands;
   private readonly stops: (() => void)[] = [];
@@ -138,6 +139,17 @@ export class DagView {
     this.panel.setDetails(details);
   }
 
+  /** What is shown, once something is. */
+  get graph(): Graph | null {
+    return this.latest?.graph ?? null;
+  }
+
+  /** Marks the steps that are not as they are in the run beside it. */
+  markDifferent(names: ReadonlySet<string>): void {
+    this.different = names;
+    if (this.picture) this.scene.markDifferent(names);
+  }
+
   setLog(step: string, pieces: readonly LogPiece[]): void {
     this.panel.setLog(step, pieces);
   }
@@ -223,8 +235,10 @@ export class DagView {
   /** One node for each of these tags, from now on. */
   private groupBy(tags: readonly string[]): void {
     const graph = this.picture!.graph;
+    const isOther = tags.length > 0 || this.grouping !== null;
     this.grouping = tags.length ? group(graph, new Set(tags)) : null;
-    this.scene.setGraph(this.grouping?.graph ?? graph);
+    this.scene.setGraph(this.grouping?.graph ?? graph, { isOther });
+    this.scene.markDifferent(this.different);
     this.header.allow("group", groupTags(graph).length > 0);
     this.header.press("group", this.grouping !== null);
     this.find(this.header.search.value);

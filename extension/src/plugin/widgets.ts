@@ -1,0 +1,98 @@
+// The panel and the tab as widgets of JupyterLab: they are kept up to date only while they are seen.
+import { Widget } from "@lumino/widgets";
+import { html } from "../dag/dom";
+import type { Graph } from "../dag/state";
+import type { Client } from "./client";
+import { Feed } from "./feed";
+import { type PanelHost, SidePanel } from "./panel";
+import { RunPicture } from "./picture";
+import type { Watch } from "./watch";
+
+export class SideWidget extends Widget {
+  private readonly panel: SidePanel;
+
+  constructor(client: Client, watch: Watch, host: PanelHost) {
+    super();
+    this.id = "szal-flows-and-runs";
+    this.title.caption = "Flows and runs";
+    this.addClass("szal-panel-home");
+    this.panel = new SidePanel(client, watch, host);
+    this.node.append(this.panel.node);
+  }
+
+  protected override onAfterShow(): void {
+    this.panel.show();
+  }
+
+  protected override onAfterAttach(): void {
+    if (this.isVisible) this.panel.show();
+  }
+
+  protected override onAfterHide(): void {
+    this.panel.hide();
+  }
+}
+
+export interface TabHost {
+  act(action: string, flow: string | null, run: string | null): Promise<void>;
+  openStep(step: string): void;
+}
+
+interface Shown {
+  path: string;
+  flow: string;
+  run: string | null;
+  graph: Graph | null;
+}
+
+/** One run, or a flow that was not run, in a tab of its own. It goes over to the run that its own button starts. */
+export class RunTab extends Widget {
+  private readonly feed: Feed;
+  private readonly picture: RunPicture;
+
+  constructor(
+    client: Client,
+    private readonly shown: Shown,
+    host: TabHost,
+  ) {
+    super();
+    this.addClass("szal-tab-home");
+    this.feed = new Feed(client, () => this.picture.update());
+    this.picture = new RunPicture(client, this.feed, {
+      act: async (action) => {
+        await host.act(action, shown.flow, this.feed.run);
+        if (action === "cancel") return;
+        const newest = await client.newestRun(shown.path, shown.flow);
+        if (newest) this.follow(newest.id);
+      },
+      openStep: (step) => host.openStep(step),
+    });
+    this.node.append(html("div", {}, this.picture.node));
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) return;
+    this.feed.close();
+    this.picture.dispose();
+    super.dispose();
+  }
+
+  protected override onAfterAttach(): void {
+    this.picture.attached();
+    if (this.isVisible) this.onAfterShow();
+  }
+
+  protected override onAfterShow(): void {
+    if (this.shown.run !== null) this.follow(this.shown.run);
+    else if (this.shown.graph) this.feed.showFlow(this.shown.graph);
+  }
+
+  protected override onAfterHide(): void {
+    this.feed.close();
+  }
+
+  private follow(run: string): void {
+    this.shown.run = run;
+    this.feed.follow(this.shown.path, run);
+  }
+}

@@ -1,0 +1,301 @@
+// The plugin's parts that need no JupyterLab: the client, the feed, the table, the badges, the code of commands.
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { Graph } from "../src/dag/state";
+import { Badges, standsOf } from "../src/plugin/badges";
+import { type Ask, Client, EventParser, type RunRow } from "../src/plugin/client";
+import { codeOf } from "../src/plugin/code";
+import { Feed } from "../src/plugin/feed";
+import { RunTable, ago, wanted } from "../src/plugin/table";
+import { Watch } from "../src/plugin/watch";
+
+const GRAPH: Graph = {
+  schema: 1,
+  flow: "sales",
+  version: 1,
+  mode: "dag",
+  nodes: [
+    { name: "load", kind: "cell", source: "", reads: [], gives: [], cell: "c1" },
+    { name: "plot", kind: "cell", source: "", reads: [], gives: [], cell: "c2" },
+  ],
+  edges: [],
+  inputs: [],
+};
+
+const row = (id: string, fields: Partial<RunRow> = {}): RunRow => ({
+  id,
+  flow: "sales",
+  version: 1,
+  shown_state: "completed",
+  reason: "",
+  params: {},
+  created: 100,
+  started: 100,
+  ended: 103,
+  counts: { completed: 2 },
+  here: true,
+  ...fields,
+});
+
+const picture = (states: string, state = "running"): object => ({
+  graph: GRAPH,
+  run: { run: "a1", state, states, counts: {}, now: 5, steps: { 0: { started: 1 } } },
+});
+
+const sent = (...events: [string, object][]): string =>
+  events.map(([kind, data]) => `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`).join("");
+
+/** A server that answers each path with a text; of a stream it may be a list of pieces, which then stays open. */
+function server(answers: Record<string, string | string[]>): { ask: Ask; asked: string[] } {
+  const asked: string[] = [];
+  const ask: Ask = (path) => {
+    asked.push(path);
+    const answer = answers[path.split("?")[0]!];
+    if (answer === undefined)
+      return Promise.resolve(new Response(JSON.stringify({ message: `no ${path}` }), { status: 404 }));
+    if (typeof answer === "string") return Promise.resolve(new Response(answer));
+    const body = new ReadableStream({
+      start: (stream) => answer.forEach((piece) => stream.enqueue(new TextEncoder().encode(piece))),
+    });
+    return Promise.resolve(new Response(body));
+  };
+  return { ask, asked };
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+beforeEach(() => document.body.replaceChildren());
+
+describe("server-sent events", () => {
+  it("are the same however the stream was cut", () => {
+    const text = sent(["run", { a: "x\n\ny" }], ["run", { b: "é" }]) + ": \n\n" + sent(["runs", {}]);
+    const heard = (size: number): [string, string][] => {
+      const found: [string, string][] = [];
+      const parser = new EventParser((kind, data) => found.push([kind, data]));
+      for (let at = 0; at < text.length; at += size) parser.take(text.slice(at, at + size));
+      return found;
+    };
+
+    expect(heard(1)).toEqual(heard(text.length));
+    expect(heard(7)).toEqual([
+      ["run", '{"a":"x\\n\\ny"}'],
+      ["run", '{"b":"é"}'],
+      ["runs", "{}"],
+    ]);
+  });
+
+  it("of which one tells of a problem end as a refusal in its words", async () => {
+    const { ask } = server({ "runs/a1/events": sent(["problem", { message: "the store is damaged" }]) });
+    const client = new Client(ask);
+    const following = client.followRun(
+      "n.ipynb",
+      "a1",
+      { picture: vi.fn(), news: vi.fn() },
+      new AbortController().signal,
+    );
+
+    await expect(following).rejects.toThrow("the store is damaged");
+  });
+});
+
+describe("a feed", () => {
+  it("merges what is new into what it has", async () => {
+    const news = {
+      run: "a1",
+      state: "completed",
+      states: "cc",
+      counts: {},
+      now: 6,
+      steps: { 1: { ended: 6 } },
+      log: ["plot"],
+    };
+    const { ask } = server({ "runs/a1/events": sent(["picture", picture("rp")], ["run", news]) });
+    const feed = new Feed(new Client(ask), vi.fn());
+    feed.follow("n.ipynb", "a1");
+    await settled();
+
+    expect(feed.picture).toEqual({
+      graph: GRAPH,
+      run: { run: "a1", state: "completed", states: "cc", counts: {}, now: 6 },
+      facts: { 0: { started: 1 }, 1: { ended: 6 } },
+    });
+    expect([feed.printed, feed.isOpen, feed.problem]).toEqual([["plot"], false, ""]);
+  });
+
+  it("says why a run cannot be shown", async () => {
+    const feed = new Feed(new Client(server({}).ask), vi.fn());
+    feed.follow("n.ipynb", "gone");
+    await settled();
+
+    expect(feed.problem).toMatch(/^no runs\/gone/);
+  });
+
+  it("hears nothing more once it is closed", async () => {
+    const { ask } = server({ "runs/a1/events": [sent(["picture", picture("rp")])] });
+    const changed = vi.fn();
+    const feed = new Feed(new Client(ask), changed);
+    feed.follow("n.ipynb", "a1");
+    feed.close();
+    await settled();
+
+    expect([feed.picture, changed.mock.calls.length]).toEqual([null, 0]);
+  });
+});
+
+describe("a watched notebook", () => {
+  const flow = JSON.stringify({ flows: [{ name: "sales", graph: GRAPH }] });
+  const source = { path: "n.ipynb", cells: () => [] };
+  const watching = async (answers: Record<string, string | string[]>): Promise<Watch> => {
+    const watch = new Watch(new Client(server(answers).ask));
+    watch.look(source);
+    watch.resume();
+    await settled();
+    return watch;
+  };
+
+  it("without runs shows its flow as not run", async () => {
+    const watch = await watching({ flow, "runs/events": [sent(["runs", { runs: [] }])] });
+
+    expect([watch.flow, watch.feed.picture?.run.state, watch.feed.picture?.run.states]).toEqual([
+      "sales",
+      "idle",
+      "pp",
+    ]);
+  });
+
+  it("shows the newest run of its flow, not that of another notebook", async () => {
+    const runs = [row("b2", { here: false }), row("a1"), row("a0", { flow: "other" })];
+    const watch = await watching({
+      flow,
+      "runs/events": [sent(["runs", { runs }])],
+      "runs/a1/events": sent(["picture", picture("cc", "completed")]),
+    });
+
+    expect([watch.feed.run, watch.feed.picture?.run.state]).toEqual(["a1", "completed"]);
+  });
+
+  it("goes over to a run that begins, and stays with one that a person chose", async () => {
+    const first = sent(["runs", { runs: [row("a1"), row("a0")] }]);
+    const second = sent(["runs", { runs: [row("a2"), row("a1"), row("a0")] }]);
+    let more: (piece: string) => void = () => undefined;
+    const ask: Ask = (path) => {
+      if (path.startsWith("flow")) return Promise.resolve(new Response(flow));
+      if (!path.startsWith("runs/events"))
+        return Promise.resolve(new Response(sent(["picture", picture("cc", "completed")])));
+      const body = new ReadableStream({
+        start: (stream) => {
+          more = (piece) => stream.enqueue(new TextEncoder().encode(piece));
+          more(first);
+        },
+      });
+      return Promise.resolve(new Response(body));
+    };
+    const watch = new Watch(new Client(ask));
+    watch.look(source);
+    watch.resume();
+    await settled();
+    watch.chooseRun(row("a0"));
+    expect(watch.feed.run).toBe("a0");
+    more(first);
+    await settled();
+    expect(watch.feed.run).toBe("a0");
+    more(second);
+    await settled();
+    expect(watch.feed.run).toBe("a2");
+  });
+});
+
+describe("the table of runs", () => {
+  const wish = { text: "", state: "", column: "created", isDescending: true } as const;
+  const runs = [
+    row("a1", { created: 1, started: 1, ended: 9 }),
+    row("b2", { created: 2, started: null, ended: null, shown_state: "crashed", params: { region: "EU" } }),
+    row("c3", { created: 3, started: 3, ended: null, shown_state: "running", flow: "other" }),
+  ];
+  const ids = (over: Partial<Parameters<typeof wanted>[1]>): string[] =>
+    wanted(runs, { ...wish, ...over }, 10).map((run) => run.id);
+
+  it("is sorted by any column, and filtered by words and state", () => {
+    expect(ids({})).toEqual(["c3", "b2", "a1"]);
+    expect(ids({ column: "took" })).toEqual(["a1", "c3", "b2"]);
+    expect(ids({ column: "flow", isDescending: false })).toEqual(["c3", "b2", "a1"]);
+    expect(ids({ text: "region=eu crash" })).toEqual(["b2"]);
+    expect(ids({ state: "running" })).toEqual(["c3"]);
+    expect(ids({ text: "nothing" })).toEqual([]);
+  });
+
+  it("tells which row is chosen, opens and chooses, and shows hostile names as text", () => {
+    const events = { choose: vi.fn(), open: vi.fn() };
+    const table = new RunTable(events);
+    document.body.append(table.node);
+    const hostile = row("d4", { flow: "<img src=x onerror=alert(1)>\u202e", reason: '"><script>' });
+    table.update([hostile, row("a1")], "d4");
+    const [first, second] = table.node.querySelectorAll<HTMLElement>("tbody tr");
+
+    expect([first!.getAttribute("aria-selected"), second!.getAttribute("aria-selected")]).toEqual(["true", "false"]);
+    expect(table.node.querySelector("img, script")).toBeNull();
+    expect(first!.querySelector(".szal-flow")!.textContent).toBe("<img src=x onerror=alert(1)>");
+    second!.querySelector<HTMLElement>(".szal-pick")!.click();
+    first!.querySelector<HTMLElement>(".szal-open")!.click();
+    expect([events.choose.mock.calls[0]![0].id, events.open.mock.calls[0]![0].id]).toEqual(["a1", "d4"]);
+  });
+
+  it("says when a run began as people do", () => {
+    const noon = new Date(2026, 10, 20, 12, 0, 0).getTime() / 1000;
+    expect(ago(noon - 10, noon)).toBe("just now");
+    expect(ago(noon - 300, noon)).toBe("5 min ago");
+    expect(ago(noon - 2 * 86400, noon)).toMatch(/18/);
+  });
+});
+
+describe("badges", () => {
+  const cells = new Map([
+    ["load", "c1"],
+    ["added", "c9"],
+  ]);
+  const shown = {
+    graph: GRAPH,
+    run: { run: "a1", state: "running", states: "cr", counts: {}, now: 5 },
+    facts: { 0: { started: 1, ended: 3.5 } },
+  } as never;
+
+  it("say how each step stands, by the cell in which it is now", () => {
+    expect(standsOf(cells, shown)).toEqual([
+      { step: "load", cell: "c1", state: "completed", time: "2.5 s", text: "load: completed · 2.5 s" },
+      { step: "added", cell: "c9", state: "pending", time: "", text: "added: not run yet" },
+    ]);
+  });
+
+  it("are put at cells that are there, moved with them, and taken away", () => {
+    const [one, two] = [document.createElement("div"), document.createElement("div")];
+    let homes = new Map([["c1", one]]);
+    const badges = new Badges({ cells: () => homes, choose: vi.fn() });
+    badges.update(standsOf(cells, shown));
+    const label = one.querySelector(".szal-badge")!.getAttribute("aria-label");
+    expect([one.children.length, label]).toEqual([1, "Step load: completed · 2.5 s"]);
+    badges.update(standsOf(cells, shown));
+    expect(one.children.length).toBe(1);
+
+    homes = new Map([["c1", two]]);
+    badges.update(standsOf(cells, shown));
+    expect([one.children.length, two.children.length]).toEqual([0, 1]);
+    badges.clear();
+    expect([two.children.length, two.className]).toEqual([0, ""]);
+  });
+});
+
+describe("the code of commands", () => {
+  it("is one line that calls the magic", () => {
+    expect(codeOf({ name: "run", flow: "sales", until: "by_month" })).toBe(
+      'get_ipython().run_line_magic("szal_run", "sales --until by_month");',
+    );
+    expect(codeOf({ name: "resume" })).toBe('get_ipython().run_line_magic("szal_resume", "");');
+    expect(codeOf({ name: "cancel", run: "a1" })).toBe('get_ipython().run_line_magic("szal_cancel", "a1");');
+  });
+
+  it("keeps a hostile name one word of the line and inside of its string", () => {
+    expect(codeOf({ name: "run", only: `a b'"\n;import os` })).toBe(
+      `get_ipython().run_line_magic("szal_run", "--only 'a b'\\"'\\"'\\"\\n;import os'");`,
+    );
+    expect(codeOf({ name: "run", flow: "--wait" })).toBe(`get_ipython().run_line_magic("szal_run", "'--wait'");`);
+  });
+});

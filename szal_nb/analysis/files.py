@@ -1,0 +1,144 @@
+"""Files that steps share: which calls read or write one, as far as its path can be told from the code.
+
+A path is told by its text: literals, joined by `/`, `os.path.join`, `+` and f-strings; what is not literal stands as
+`{name}`, a parameter of a function that is being summarised as `{@function.parameter}`. Two paths are the same file if
+their texts are equal; a path that cannot be told orders nothing. The hidden state of a file is `file:` and its path.
+"""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from szal_nb.analysis.tables import _names
+
+PREFIX = "file:"
+_LONGEST_PATH = 200
+_PARAMETER = re.compile(r"\{(@[^}]*)\}")
+
+# Which argument, counted from 0, is the path of the file that they write.
+_WRITERS: dict[str, tuple[int, str]] = {
+    "numpy.save": (0, "file"), "numpy.savez": (0, "file"), "numpy.savez_compressed": (0, "file"),
+    "numpy.savetxt": (0, "fname"), "joblib.dump": (1, "filename"), "torch.save": (1, "f"),
+    "matplotlib.pyplot.savefig": (0, "fname"), "matplotlib.pyplot.imsave": (0, "fname"),
+    "cv2.imwrite": (0, "filename"), "imageio.imwrite": (0, "uri"), "skimage.io.imsave": (0, "fname"),
+    "shutil.copy": (1, "dst"), "shutil.copyfile": (1, "dst"), "shutil.copy2": (1, "dst"), "shutil.move": (1, "dst"),
+    "os.rename": (1, "dst"), "os.replace": (1, "dst"), "os.remove": (0, "path"), "os.unlink": (0, "path"),
+    "os.makedirs": (0, "name"), "os.mkdir": (0, "path"), "shutil.rmtree": (0, "path"),
+    "pandas.ExcelWriter": (0, "path"), "pandas.HDFStore": (0, "path"), "urllib.request.urlretrieve": (1, "filename"),
+    "pyarrow.parquet.write_table": (1, "where"), "geopandas.GeoDataFrame.to_file": (1, "filename"),
+    "networkx.write_gml": (1, "path"), "networkx.write_graphml": (1, "path"), "networkx.write_edgelist": (1, "path"),
+    "sqlite3.connect": (0, "database"), "duckdb.connect": (0, "database"),
+}  # fmt: skip
+_READERS: dict[str, tuple[int, str]] = {
+    "numpy.load": (0, "file"), "numpy.loadtxt": (0, "fname"), "numpy.genfromtxt": (0, "fname"),
+    "numpy.fromfile": (0, "file"), "numpy.memmap": (0, "filename"), "joblib.load": (0, "filename"),
+    "torch.load": (0, "f"), "PIL.Image.open": (0, "fp"), "matplotlib.pyplot.imread": (0, "fname"),
+    "cv2.imread": (0, "filename"), "imageio.imread": (0, "uri"), "imageio.v3.imread": (0, "uri"),
+    "skimage.io.imread": (0, "fname"), "shutil.copy": (0, "src"), "shutil.copyfile": (0, "src"),
+    "shutil.copy2": (0, "src"), "os.path.exists": (0, "path"), "os.path.isfile": (0, "path"),
+    "os.path.getsize": (0, "filename"), "os.stat": (0, "path"), "pandas.ExcelFile": (0, "path_or_buffer"),
+    "pyarrow.parquet.read_table": (0, "source"), "geopandas.read_file": (0, "filename"),
+    "networkx.read_gml": (0, "path"), "networkx.read_graphml": (0, "path"), "networkx.read_edgelist": (0, "path"),
+    "json.load": (0, "fp"), "zipfile.ZipFile": (0, "file"), "tarfile.open": (0, "name"),
+}  # fmt: skip
+_OPENERS = _names("open io.open codecs.open gzip.open bz2.open lzma.open h5py.File zipfile.ZipFile tarfile.open")
+_WRITING_METHODS = _names("""
+to_csv to_parquet to_excel to_json to_pickle to_feather to_html to_latex to_stata to_xml to_hdf to_orc to_markdown
+to_string to_file write_csv write_parquet write_json write_ipc write_excel write_ndjson write_avro sink_csv sink_parquet
+sink_ipc sink_ndjson savefig save save_model save_weights tofile write_image write_html dump_model to_netcdf to_zarr
+""")
+_PATH_KEYWORDS = ("path_or_buf", "path", "fname", "excel_writer", "filename", "file", "fp", "buf")
+# Methods of a path itself.
+_WRITING_PATH_METHODS = _names("write_text write_bytes touch unlink mkdir rmdir rename replace symlink_to")
+_READING_PATH_METHODS = _names("read_text read_bytes exists is_file stat")
+_JOINING = _names("pathlib.Path pathlib.PurePath pathlib.PosixPath os.path.join")
+_SAME_PATH = _names("str os.fspath os.path.abspath os.path.expanduser os.path.normpath os.path.realpath")
+
+
+def path_of_call(dotted: str, paths: Sequence[str]) -> str:
+    """The path that a call of a function makes from the paths of its arguments; empty if it makes none.
+
+    >>> path_of_call("pathlib.Path", ["data", "{name}.csv"])
+    'data/{name}.csv'
+    """
+    if dotted in _JOINING and paths and all(paths):
+        return posixpath.join(*paths)[:_LONGEST_PATH]
+    if dotted in _SAME_PATH and len(paths) == 1:
+        return paths[0]
+    return ""
+
+
+def joined(left: str, right: str, operator: ast.operator) -> str:
+    """The path of `left / right` or `left + right`."""
+    if not left or not right:
+        return ""
+    if isinstance(operator, ast.Div):
+        return posixpath.join(left, right)[:_LONGEST_PATH]
+    return f"{left}{right}"[:_LONGEST_PATH] if isinstance(operator, ast.Add) else ""
+
+
+def uses_of_function(
+    dotted: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
+) -> Iterator[tuple[str, bool]]:
+    """The files that calling a function of a library uses: the path, and whether it is written.
+
+    >>> list(uses_of_function("open", ["a.txt", "w"], {}, "w"))
+    [('a.txt', True)]
+    """
+    if dotted in _OPENERS:
+        yield _argument(0, ("file", "name"), paths, keywords), bool(set(mode) & set("wax+"))
+        return
+    if dotted in _WRITERS:
+        position, keyword = _WRITERS[dotted]
+        yield _argument(position, (keyword,), paths, keywords), True
+    if dotted in _READERS:
+        position, keyword = _READERS[dotted]
+        yield _argument(position, (keyword,), paths, keywords), False
+    root, _, last = dotted.rpartition(".")
+    if root in {"pandas", "polars"} and last.startswith(("read_", "scan_")):
+        yield _argument(0, ("filepath_or_buffer", "path", "io", "source", "path_or_buf"), paths, keywords), False
+
+
+def uses_of_method(
+    name: str, owner: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
+) -> Iterator[tuple[str, bool]]:
+    """The files that calling a method uses; `owner` is the path of the object it is called on."""
+    if name in _WRITING_METHODS:
+        yield _argument(0, _PATH_KEYWORDS, paths, keywords), True
+    elif name in _WRITING_PATH_METHODS:
+        yield owner, True
+    elif name in _READING_PATH_METHODS:
+        yield owner, False
+    elif name == "open" and owner:
+        yield owner, bool(set(mode) & set("wax+"))
+
+
+def states_of(path: str, *, is_write: bool) -> Iterator[tuple[str, bool]]:
+    """The hidden states that using a file uses, with whether it is a write: the file, and the folders it lies in."""
+    if not path or "://" in path or path.startswith(":memory"):
+        return
+    path = posixpath.normpath(path)
+    yield PREFIX + path, is_write
+    folder = posixpath.dirname(path)
+    while folder and folder != "/":
+        yield PREFIX + folder, False
+        folder = posixpath.dirname(folder)
+
+
+def substituted(state: str, paths: Mapping[str, str]) -> str:
+    """A state of a file with the paths of arguments in place of parameters; empty if one of them is not known."""
+    if "{@" not in state:
+        return state
+    if any(not paths.get(parameter) for parameter in _PARAMETER.findall(state)):
+        return ""
+    path = _PARAMETER.sub(lambda found: paths[found.group(1)], state.removeprefix(PREFIX))
+    return PREFIX + posixpath.normpath(path)
+
+
+def _argument(position: int, keywords: Sequence[str], paths: Sequence[str], given: Mapping[str, str]) -> str:
+    if position < len(paths):
+        return paths[position]
+    return next((given[keyword] for keyword in keywords if keyword in given), "")

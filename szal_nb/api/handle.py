@@ -1,0 +1,201 @@
+"""A run that this process runs: it can be watched, awaited and told things, on any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.api.run import History, Recorded, Run
+from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
+from szal_nb.errors import RunError, ValueUnavailable
+from szal_nb.model.event import Event
+from szal_nb.model.state import RunState, StepState
+from szal_nb.model.value import ValueRef
+
+
+class _LiveValues:
+    """Values of a run of this process: the objects themselves, else from the record."""
+
+    def __init__(
+        self, runner: Runner, stored: Callable[[ValueRef], Any] | None, afresh: Callable[[ValueRef], Any] | None
+    ) -> None:
+        self._runner = runner
+        self._stored = stored
+        self._afresh = afresh
+
+    def value(self, step: str, name: str) -> Any:
+        index = self._runner.machine.index[step]
+        if (index, name) in self._runner.values:
+            return self._runner.values[index, name]
+        ref = next((ref for ref in self._runner.snapshot.steps[step].values if ref.name == name), None)
+        if ref is None or self._stored is None:
+            raise ValueUnavailable(name, f"step {step!r} has not given it.")
+        if self._afresh is not None and (index, name) in self._runner.watch.superseded:
+            # A later step changes the object itself; what this step gave is in the record only.
+            return self._afresh(ref)
+        value = self._runner.values[index, name] = self._stored(ref)
+        return value
+
+
+class RunHandle(Run):
+    """A run that this process is running. Every control may be called on any thread, and returns at once.
+
+    `await handle` waits for the end and gives the finished run, or raises RunFailed; `await handle.wait()` never
+    raises for a run that failed. Cancelling what awaits does not cancel the run. `plan` says what it was to take from
+    earlier runs, if it was asked to.
+    """
+
+    plan: ReusePlan | None = None
+
+    def __init__(
+        self,
+        runner: Runner,
+        main: Callable[[int | None], Coroutine[Any, Any, None]],
+        *,
+        store_path: Path | None = None,
+        load: Callable[[ValueRef], Any] | None = None,
+        load_fresh: Callable[[ValueRef], Any] | None = None,
+        recorded: Recorded | None = None,
+        history: History | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        recorded = recorded or Recorded()
+        super().__init__(
+            runner.run_id,
+            runner.machine.graph,
+            runner.snapshot,
+            source=_LiveValues(runner, load, load_fresh),
+            recorded=recorded,
+            store_path=store_path,
+            history=history,
+        )
+        self._runner = runner
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        runner.sinks.insert(0, recorded.take)
+        self._main = main
+        self._task = self._begin(None)
+
+    def _begin(self, again: int | None) -> asyncio.Task[None]:
+        task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
+        # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+
+    def has(self, step: str, name: str) -> bool:
+        """Whether `step` has completed and given `name`."""
+        if self.snapshot.steps[step].state is not StepState.COMPLETED:
+            return False
+        return (self._runner.machine.index[step], name) in self._runner.values or super().has(step, name)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run is still going on in this process."""
+        return not self._task.done()
+
+    async def wait(self) -> RunHandle:
+        """Waits until the run has ended; raises only StoreError, if the record could not be written."""
+        await asyncio.shield(self._task)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        __tracebackhide__ = True
+        yield from self.wait().__await__()
+        return self.raise_if_failed()
+
+    def subscribe(self, sink: Sink) -> Callable[[], None]:
+        """Shows all further events to `sink`, after they are committed; the result ends that."""
+        self._runner.sinks.append(sink)
+        return lambda: self._runner.sinks.remove(sink) if sink in self._runner.sinks else None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events from now on, until the run ends."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def sink(events: Sequence[Event]) -> None:
+            for event in events:
+                queue.put_nowait(event)
+
+        unsubscribe = self.subscribe(sink)
+        self._task.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            unsubscribe()
+
+    def cancel(self, reason: str = "") -> None:
+        """Asks the run to end: nothing new starts, running bodies are told."""
+        self._send(lambda at: Cancel(at, reason))
+
+    def pause(self, reason: str = "") -> None:
+        """Lets nothing new start."""
+        self._send(lambda at: Pause(at, reason))
+
+    def resume(self) -> None:
+        """Lets a paused run go on."""
+        self._send(Unpause)
+
+    def retry(self, step: str) -> None:
+        """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
+
+        Raises RunError while the run is going on, if it completed or was undone, and for a step that completed.
+        """
+        index = self._index_of(step)
+        if self.is_active:
+            raise RunError(f"Run {self.id} is still going on; a step can be retried when it has ended.")
+        if self.state not in (RunState.FAILED, RunState.CANCELLED):
+            raise RunError(
+                f"Run {self.id} is {self.state}; only a run that failed or was cancelled has steps to retry."
+            )
+        if self[step].state == StepState.COMPLETED:
+            raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
+        if _is_running(self._loop):
+            self._begin_again(index)
+        else:
+            self._loop.call_soon_threadsafe(self._begin_again, index)
+
+    def _begin_again(self, index: int) -> None:
+        if not self.is_active:
+            self._task = self._begin(index)
+
+    def interrupt(self, reason: str) -> None:
+        """Records that the process is going away."""
+        self._send(lambda at: Interrupt(at, reason))
+
+    def approve(self, step: str, value: Any = None) -> None:
+        """Lets a waiting step start; `value` is kept as the answer, and must be plain data."""
+        self._answer(step, approved=True, value=value)
+
+    def reject(self, step: str, value: Any = None) -> None:
+        """Fails a waiting step."""
+        self._answer(step, approved=False, value=value)
+
+    def _answer(self, step: str, *, approved: bool, value: Any) -> None:
+        index = self._index_of(step)
+        text = None if value is None else json.dumps(value)
+        self._send(lambda at: Answer(at, index, approved, text))
+
+    def _index_of(self, step: str) -> int:
+        index = self._runner.machine.index.get(step)
+        if index is None:
+            raise RunError(f"Run {self.id} has no step {step!r}; it has {', '.join(self.snapshot.steps)}.")
+        return index
+
+    def _send(self, make: Callable[[float], Signal]) -> None:
+        signal = make(self._clock())
+        self._loop.call_soon_threadsafe(self._runner.post, signal)
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the caller is on this loop's thread."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

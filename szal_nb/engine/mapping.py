@@ -1,0 +1,209 @@
+"""Runs a mapped step: one body for all elements, a bounded number at once, one attempt for the run as a whole.
+
+Of the elements only counts are recorded while they run. A resume therefore runs the whole map again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from szal_nb.engine.attempt import Attempt, describe
+from szal_nb.engine.context import StepContext
+from szal_nb.engine.fanout import FanOut, elements_of
+from szal_nb.engine.signal import Signal
+from szal_nb.errors import RetryAfter, StepTimeout, StopRun
+from szal_nb.model.step import Step
+from szal_nb.model.value import ErrorInfo
+
+
+class _Element(Attempt):
+    """One try of one element."""
+
+    __slots__ = ("element", "given", "problem")
+
+    given: dict[str, Any] | None
+    problem: BaseException | None
+    element: int
+
+
+class _Runner(Protocol):
+    """What is needed of the runner, which owns the attempt as a whole."""
+
+    def inputs_of(self, attempt: Attempt) -> dict[str, Any]: ...
+
+    def must_load(self, attempt: Attempt) -> bool: ...
+
+    def context_of(self, i: int, number: int) -> StepContext: ...
+
+    def begin(self, attempt: Attempt, timeout_s: float | None) -> None: ...
+
+    def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None: ...
+
+
+class MapRun:
+    """One attempt of a mapped step; an `Owner` of the attempts of its elements."""
+
+    def __init__(self, runner: _Runner, attempt: Attempt, step: Step, names: tuple[str, ...], *, at_once: int) -> None:
+        self._runner = runner
+        self._attempt = attempt
+        self._step = step
+        self._names = names
+        self._at_once = at_once
+        self._loop = asyncio.get_running_loop()
+        self._elements: list[dict[str, Any]] = []
+        self._common: dict[str, Any] = {}
+        self._under_way: set[_Element] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._fanout = FanOut(step, 0, at_once=at_once)
+        self._problem: BaseException | None = None
+        self._is_over = False
+        attempt.stop = self.tell_to_end
+
+    def start(self) -> None:
+        """Begins the first elements."""
+        if self._runner.must_load(self._attempt):
+            task = self._loop.create_task(self._load())
+            self._attempt.task = task
+        else:
+            self._begin(lambda: self._runner.inputs_of(self._attempt))
+
+    async def _load(self) -> None:
+        found = await asyncio.gather(asyncio.to_thread(self._runner.inputs_of, self._attempt), return_exceptions=True)
+        self._attempt.task = None
+        inputs = found[0]
+        if isinstance(inputs, BaseException):
+            self._end(inputs)
+        else:
+            self._begin(lambda: inputs)
+
+    def _begin(self, inputs: Callable[[], dict[str, Any]]) -> None:
+        try:
+            self._common = inputs()
+            self._elements = elements_of(self._step, self._common)
+        except Exception as error:  # noqa: BLE001  iterating runs code of the user
+            self._end(error)
+            return
+        seed = f"{self._attempt.context.run_id}/{self._attempt.number}"
+        self._fanout = FanOut(self._step, len(self._elements), at_once=self._at_once, seed=seed)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        fanout = self._fanout
+        for position, number in fanout.starts():
+            context = self._runner.context_of(self._attempt.step, self._attempt.number)
+            element = _Element(self, self._attempt.step, number, self._attempt.body, context)
+            element.element, element.given, element.problem = position, None, None
+            self._under_way.add(element)
+            self._runner.begin(element, self._step.timeout_s)
+        if fanout.is_ended and not self._is_over:
+            self._finish()
+
+    def _finish(self) -> None:
+        fanout = self._fanout
+        if self._problem is not None:
+            self._end(self._problem)
+        elif self._attempt.context.cancelled:
+            self._end(asyncio.CancelledError())
+        elif fanout.is_hopeless and fanout.first_error is not None:
+            error = fanout.first_error
+            where = f"element {fanout.failed[0]} of {fanout.count}"
+            self._end(ErrorInfo(**{**_fields(error), "message": f"{error.message} ({where})"}))
+        else:
+            self._is_over = True
+            self._runner.ended_map(self._attempt, fanout.columns(self._names), None)
+
+    def _end(self, error: BaseException | ErrorInfo) -> None:
+        self._is_over = True
+        self._runner.ended_map(self._attempt, {}, error)
+
+    def tell_to_end(self) -> None:
+        """The attempt as a whole is to end."""
+        self._fanout.stop()
+        for timer in self._timers:
+            timer.cancel()
+        for element in tuple(self._under_way):
+            element.tell_to_end()
+        if not self._under_way and not self._is_over:
+            self._loop.call_soon(self._go_on)
+
+    # As `Owner` of the elements
+
+    def must_load(self, attempt: Attempt) -> bool:  # noqa: ARG002 as `Owner`
+        """As `Owner`: the inputs are there."""
+        return False
+
+    def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
+        """As `Owner`: what all elements read, and this one's own."""
+        assert isinstance(attempt, _Element)  # noqa: S101 only elements are begun here
+        return {**self._common, **self._elements[attempt.element]}
+
+    def must_keep(self, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
+        """As `Owner`: values are kept when all are there."""
+        return False
+
+    def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
+        """As `Owner`."""
+        attempt.given = given  # type: ignore[attr-defined]
+
+    def fail(self, attempt: Attempt, error: BaseException) -> None:
+        """As `Owner`."""
+        attempt.problem = error  # type: ignore[attr-defined]
+
+    def is_current(self, attempt: Attempt) -> bool:
+        """As `Owner`."""
+        return attempt in self._under_way
+
+    def end(self, attempt: Attempt, signal: Signal | None) -> None:  # noqa: ARG002 as `Owner`
+        """As `Owner`."""
+        assert isinstance(attempt, _Element)  # noqa: S101 as in `inputs_of`
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if attempt not in self._under_way:
+            return
+        self._under_way.discard(attempt)
+        whole = self._attempt.context
+        for output in attempt.context.take(close=True):
+            whole.emit(output)
+        if attempt.problem is None:
+            self._fanout.completed(attempt.element, attempt.given or {})
+        else:
+            self._failed(attempt, attempt.problem)
+        fanout = self._fanout
+        note = f"{len(fanout.failed)} failed" if fanout.failed else ""
+        whole.report(fanout.done, fanout.count, note)
+        self._go_on()
+
+    def _failed(self, element: _Element, error: BaseException) -> None:
+        fanout = self._fanout
+        if isinstance(error, StopRun):
+            self._problem = self._problem or error
+            fanout.ended_unheard(element.element)
+            self.tell_to_end()
+            return
+        if isinstance(error, asyncio.CancelledError) and element.context.cancelled and not element.is_timed_out:
+            fanout.ended_unheard(element.element)
+            return
+        if element.is_timed_out and self._step.timeout_s is not None:
+            error = StepTimeout(self._step.name, self._step.timeout_s)
+        info = describe(error, element.context)
+        after_s = error.seconds if isinstance(error, RetryAfter) else None
+        delay_s = fanout.failed_once(element.element, info, after_s)
+        if delay_s is not None:
+            self._wait(element.element, delay_s)
+        elif fanout.is_hopeless:
+            self.tell_to_end()
+
+    def _wait(self, element: int, delay_s: float) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            self._fanout.due(element)
+            self._go_on()
+
+        timer = self._loop.call_later(delay_s, due)
+        self._timers.add(timer)
+
+
+def _fields(error: ErrorInfo) -> dict[str, Any]:
+    return {name: getattr(error, name) for name in error.__struct_fields__}

@@ -1,0 +1,34 @@
+"""Times as the tables hold them: text of ISO-8601 in UTC, to the microsecond."""
+
+from __future__ import annotations
+
+import functools
+import math
+from datetime import UTC, datetime
+
+
+@functools.lru_cache(maxsize=4096)
+def iso(at: float | None) -> str | None:
+    """ISO-8601 in UTC, to the microsecond.
+
+    >>> iso(0.5)
+    '1970-01-01T00:00:00.500000+00:00'
+    """
+    if at is None:
+        return None
+    # One event's time goes into several rows, and the text of its second into those of many events.
+    part, second = math.modf(at)
+    micros = round(part * 1e6)
+    if not 0 <= micros < 1_000_000:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+    return f"{_iso_second(int(second))}.{micros:06d}+00:00"
+
+
+@functools.lru_cache(maxsize=64)
+def _iso_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def seconds(text: str | None) -> float | None:
+    """What `iso` wrote, in seconds since the epoch."""
+    return None if text is None else datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,134 @@
+"""Control from Python: rollback, limits, retry of an ended run, early stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import szal_nb as szal
+from szal_nb.errors import InvalidFlow, InvalidStep, RunError
+
+
+@pytest.mark.parametrize("store", [None, "file"])
+def test_a_failed_step_is_retried_in_the_run_it_failed_in(store, tmp_path):
+    flow, calls = szal.Flow("f"), []
+
+    @flow.step
+    def load():
+        calls.append("load")
+        return 1
+
+    @flow.step
+    def risky(load):
+        calls.append("risky")
+        if calls.count("risky") == 1:
+            raise OSError("not yet")
+        return load + 1
+
+    @flow.step
+    def last(risky):
+        return risky + 1
+
+    async def main():
+        run = flow.start(store=None if store is None else tmp_path / "runs.db")
+        await run.wait()
+        assert (run.state, run["last"].state) == ("failed", "skipped")
+        run.retry("risky")
+        await run
+        return run
+
+    run = asyncio.run(main())
+    assert calls == ["load", "risky", "risky"]
+    assert (run.state, run.values.last, len(run["risky"].attempts)) == ("completed", 3, 2)
+    if store:
+        recorded = szal.open_store(tmp_path / "runs.db").snapshot(run.id)
+        assert (recorded.state, recorded.epoch) == ("completed", 2)
+
+
+def test_only_what_can_be_retried_is_retried():
+    flow = szal.Flow("f")
+    flow.step(name="fine")(lambda: 1)
+    run = szal.run(flow, store=None)
+
+    with pytest.raises(RunError, match="only a run that failed"):
+        run.retry("fine")
+    with pytest.raises(RunError, match="no step 'other'"):
+        run.retry("other")
+
+
+def test_a_failure_undoes_what_completed():
+    flow, log = szal.Flow("order"), []
+
+    @flow.step
+    def reserve(item):
+        return f"reserved {item}"
+
+    @flow.rollback("reserve", retries=1, timeout="10s")
+    def release(item, reserve):
+        log.append((item, reserve))
+
+    def refund(pay):
+        log.append(pay)
+
+    @flow.step(rollback=refund)
+    def pay(reserve):
+        return "paid"
+
+    @flow.step
+    def ship(pay):
+        raise ValueError("no truck")
+
+    run = szal.run(flow, {"item": "book"}, store=":memory:")
+
+    assert log == ["paid", ("book", "reserved book")]
+    assert (run.state, run["pay"].state, run["reserve"].state) == ("rolled_back", "rolled_back", "rolled_back")
+    with pytest.raises(InvalidStep, match="no such step to undo"):
+        flow.rollback("nothing")
+    with pytest.raises(InvalidStep, match="'speed' is not an option"):
+        flow.rollback("pay", speed=3)(refund)
+
+
+def test_a_body_ends_the_run_early_and_says_how_far_it_is():
+    flow = szal.Flow("f")
+
+    @flow.step
+    def look():
+        szal.progress(1, 2, "half")
+        szal.stop("enough")
+
+    @flow.step(after="look")
+    def later():
+        raise AssertionError
+
+    run = szal.run(flow, store=None)
+    assert (run.state, run.snapshot.reason, run["later"].state) == ("completed", "stopped: enough", "skipped")
+    assert (run.snapshot.steps["look"].done, run.snapshot.steps["look"].total) == (1, 2)
+
+
+def test_options_of_a_flow_are_checked():
+    with pytest.raises(InvalidFlow, match="--limit api=none"):
+        szal.Flow("f", limits={"api": "none"})
+    with pytest.raises(InvalidFlow, match="not of failure, cancel, timeout"):
+        szal.Flow("f", rollback_on="sunday")
+    assert szal.Flow("f", limits={"api": "10/s", "db": 2}).definition().limits == (("api", "10/s"), ("db", "2"))
+
+
+def test_a_mapped_step_gives_its_results_in_order():
+    flow = szal.Flow("f")
+
+    @flow.step
+    def numbers(count):
+        return list(range(count))
+
+    @flow.step(map="numbers", max_parallel=4, retries=1, delay=0)
+    def square(numbers, offset):
+        return numbers * numbers + offset
+
+    @flow.step
+    def total(square):
+        return sum(square)
+
+    run = szal.run(flow, {"count": 5, "offset": 1}, store=":memory:")
+    assert (run.values.square, run.values.total) == ([1, 2, 5, 10, 17], 35)
+    assert (run["square"].progress.done, run["square"].progress.total) == (5, 5)

@@ -1,0 +1,147 @@
+"""Early ends, deadlines, errors of conditions, progress, and steps of an ended run that are run again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from szal_nb.engine.context import progress, stop
+from szal_nb.engine.signal import AttemptCompleted, Overdue, Reopen
+from szal_nb.model.event import StepProgress, StepStarted, kind_of
+from szal_nb.model.state import fold
+from szal_nb.model.step import OnConditionError, RetryPolicy, Trigger
+from tests.engine.simulation import BOOM, begun, flow_of, simulate
+from tests.engine.test_runner import finished, states
+
+
+def test_a_step_may_end_the_run_early_with_success():
+    def look():
+        stop("nothing new")
+
+    runner = finished(flow_of("look", "work <- look", "mail <- work"), {"look": look, "work": int, "mail": int})
+
+    assert states(runner) == {"look": "completed", "work": "skipped", "mail": "skipped"}
+    assert (runner.snapshot.state, runner.snapshot.reason) == ("completed", "stopped: nothing new")
+    assert runner.snapshot.steps["mail"].reason == "the run was stopped: nothing new"
+
+
+def test_what_runs_when_the_run_is_stopped_goes_on_to_its_end():
+    run = begun(flow_of("look", "slow", "later <- slow", "again", steps={"again": {"retry": RetryPolicy(retries=3)}}))
+    run.fail("again")
+    step, attempt = run._take("look")
+    run.tell(lambda at: AttemptCompleted(at, step, attempt, stop=""))
+
+    assert run.states == {"look": "completed", "slow": "running", "later": "skipped", "again": "skipped"}
+    run.complete("slow")
+    assert (run.snapshot.state, run.snapshot.reason) == ("completed", "stopped")
+
+
+def test_all_attempts_together_may_take_no_longer_than_the_total_timeout():
+    tries = []
+
+    async def flaky():
+        tries.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(40)
+        raise OSError
+
+    step = {"timeout_total_s": 100, "retry": RetryPolicy(retries=9, delay_s=0)}
+    runner = finished(flow_of("flaky", steps={"flaky": step}), {"flaky": flaky})
+
+    assert [round(at - tries[0]) for at in tries] == [0, 40, 80]
+    assert runner.snapshot.steps["flaky"].error.message == "Step 'flaky' took longer than its timeout of 100 s."
+
+
+def test_a_step_that_waits_for_its_retry_fails_when_its_time_is_over():
+    run = begun(flow_of("a", steps={"a": {"retry": RetryPolicy(retries=3, delay_s=1e6), "timeout_total_s": 5}}))
+    run.fail("a")
+    run.tell(lambda at: Overdue(at, 0, BOOM))
+
+    assert run.states == {"a": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "later"),
+    [("fail", "failed", "skipped"), ("skip", "skipped", "skipped"), ("run", "running", "pending")],
+)
+def test_an_error_in_a_condition_does_to_the_step_what_it_says(policy, state, later):
+    # The seed only warned, and ran the step.
+    run = begun(flow_of("a", "b <- a", steps={"a": {"when": "x > 1", "on_condition_error": OnConditionError(policy)}}))
+    run.answer_condition("a", holds=False, error=BOOM)
+
+    assert run.states == {"a": state, "b": later}
+
+
+def test_progress_of_a_body_is_an_event_with_done_and_total():
+    async def work():
+        for i in range(1, 1001):
+            progress(i, 1000, "rows")
+            if i % 100 == 0:
+                await asyncio.sleep(10)
+        progress(1000, 1000, "done")
+
+    seen = []
+    finished(
+        flow_of("work"),
+        {"work": work},
+        sinks=[lambda events: seen.extend(e for e in events if isinstance(e, StepProgress))],
+    )
+
+    assert (seen[0].done, seen[0].total, seen[0].note) == (100, 1000, "rows")
+    assert (seen[-1].done, seen[-1].note) == (1000, "done")
+    assert len(seen) == 11
+
+
+def reopen(run, name):
+    run.is_ended = False
+    index = run.machine.index[name]
+    run.tell(lambda at: Reopen(at, index, 2))
+
+
+def finish(run, *, fails=()):
+    while not run.is_ended:
+        name = run.machine.names[run.running[0][0]]
+        (run.fail if name in fails else run.complete)(name)
+
+
+def test_a_failed_step_of_an_ended_run_is_run_again_with_what_was_skipped_because_of_it():
+    run = simulate(flow_of("load", "bad <- load", "plot <- bad", "other"), fails={"bad"})
+    before = len(run.events)
+    reopen(run, "bad")
+    finish(run)
+
+    assert [event.step for event in run.events[before:] if isinstance(event, StepStarted)] == ["bad", "plot"]
+    assert [(e.step, e.attempt) for e in run.events if isinstance(e, StepStarted)][-2:] == [("bad", 2), ("plot", 1)]
+    assert set(run.states.values()) == {"completed"}
+    assert run.snapshot.state == "completed"
+    assert fold(run.events) == run.snapshot
+
+
+def test_a_step_that_failed_beside_the_one_that_is_run_again_still_counts():
+    graph = flow_of("a", "b", "join <- a, b", "tidy <~ a, b", steps={"tidy": {"trigger": Trigger.ALL_DONE}})
+    run = simulate(graph, fails={"a", "b"})
+    reopen(run, "a")
+    finish(run)
+
+    assert run.states == {"a": "completed", "b": "failed", "join": "skipped", "tidy": "completed"}
+    assert (run.snapshot.state, run.snapshot.reason) == ("failed", "b failed")
+
+
+def test_a_run_that_completed_or_goes_on_is_not_opened_again():
+    completed, going_on = simulate(flow_of("a")), begun(flow_of("a"))
+    for run in (completed, going_on):
+        events = list(run.events)
+        run.tell(lambda at: Reopen(at, 0, 2))
+        assert run.events == events
+
+
+def test_a_cancelled_run_can_go_on_with_one_of_its_steps():
+    run = begun(flow_of("a", "b <- a", "c <- b"))
+    run.complete("a")
+    run.cancel()
+    run.end_cancelled("b")
+    reopen(run, "b")
+    finish(run)
+
+    assert [kind_of(event) for event in run.events][-6:-5] == ["run.resumed"]
+    assert run.snapshot.state == "completed"

@@ -1,0 +1,380 @@
+"""What no analysis can see shows at run time: hidden changes, sharing, dirty attempts, global state."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.engine import watch
+from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.model.flow import FlowDefinition, Guard
+from szal_nb.model.graph import Binding, Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.step import RetryPolicy, Step
+from szal_nb.store.runs import RunStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.open(tmp_path / "runs.db", durability="fast") as opened:
+        yield opened
+
+
+def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), **flags):
+    """A node as an analysis would make it that sees what is said here, and nothing else. `reads`: "x<load"."""
+    bindings = []
+    for read in (*reads, *changes):
+        local, _, giver = read.partition("<")
+        bindings.append(Binding(name=local, step=giver or None, source=local))
+    changed = tuple(read.partition("<")[0] for read in changes)
+    node = StepNode(
+        step=Step(name=name, source=source, **flags),
+        bindings=tuple(bindings), gives=gives, changes=changed, states=states, needed=(*gives, *changed),
+    )  # fmt: skip
+    sources = dict.fromkeys([*after, *(b.step for b in bindings if b.step)])
+    return node, [Edge(source=source, target=name, kind=EdgeKind.DATA) for source in sources]
+
+
+def graph_of(*nodes, guard=Guard.FULL, inputs=(), max_parallel=None):
+    flow = FlowDefinition(name="f", steps=tuple(node.step for node, _ in nodes), guard=guard, max_parallel=max_parallel)
+    return FlowGraph(
+        flow=flow, nodes=tuple(node for node, _ in nodes), edges=tuple(e for _, edges in nodes for e in edges),
+        inputs=inputs,
+    )  # fmt: skip
+
+
+def bodies_of(graph, ambient):
+    return {
+        node.step.name: CellBody(node, compile_cell(node.step.source, node.step.name), {}, ambient)
+        for node in graph.nodes
+    }
+
+
+def run(graph, store=None, inputs=None, **ambient):
+    async def main():
+        handle = start_run(graph, bodies_of(graph, ambient), inputs or {}, Surround(store=store))
+        await handle.wait()
+        return handle
+
+    return asyncio.run(main())
+
+
+def resume(run_id, graph, store, **ambient):
+    async def main():
+        handle = resume_run(run_id, graph, bodies_of(graph, ambient), {}, Surround(store=store))
+        await handle.wait()
+        return handle
+
+    return asyncio.run(main())
+
+
+LOAD = step("load", "xs = [3, 1, 2]", gives=("xs",))
+
+
+# Guard
+
+
+def test_a_change_that_nobody_declared_fails_the_run_and_names_all_who_ran():
+    graph = graph_of(
+        LOAD,
+        step("look", "n = len(xs)", reads=["xs<load"], gives=("n",)),
+        step("sneak", "ys = sorted(xs); xs.sort()", reads=["xs<load"], gives=("ys",), after=["look"]),
+    )
+    error = run(graph)["sneak"].error
+
+    assert error.type == "ValueChanged"
+    assert "'xs' is not any more what step 'load' gave" in error.message
+    assert "Steps that read it since: look, sneak" in error.message
+    assert "--changes xs" in error.message
+
+
+def test_the_guard_can_be_off():
+    sneak = step("sneak", "xs.sort()", reads=["xs<load"])
+
+    assert run(graph_of(LOAD, sneak, guard=Guard.OFF)).state == "completed"
+    assert run(graph_of(LOAD, sneak)).state == "failed"
+
+
+def test_large_values_are_left_alone_where_that_is_wanted(monkeypatch):
+    monkeypatch.setattr("szal_nb.engine.watch.LARGE_BYTES", 1000)
+    load = step("load", "import numpy as np\nsmall, large = np.zeros(5), np.zeros(5000)", gives=("small", "large"))
+
+    def sneak(name):
+        return step("sneak", f"{name}[0] = 1", reads=[f"{name}<load"])
+
+    assert run(graph_of(load, sneak("large"), guard=Guard.LARGE_OFF)).state == "completed"
+    assert run(graph_of(load, sneak("small"), guard=Guard.LARGE_OFF)).state == "failed"
+
+
+def test_a_declared_change_is_no_fault_and_later_readers_see_it():
+    graph = graph_of(
+        LOAD,
+        step("sort", "xs.sort()", changes=["xs<load"]),
+        step("look", "first = xs[0]", reads=["xs<sort"], gives=("first",)),
+    )
+    done = run(graph)
+
+    assert done.state == "completed"
+    assert done.values.first == 1
+
+
+def test_a_value_that_was_changed_through_another_name_is_found_before_a_declared_changer_starts():
+    graph = graph_of(
+        step("load", "xs = [3, 1, 2]\nhidden = lambda xs=xs: xs.append(9)", gives=("xs", "hidden")),
+        step("sneak", "hidden()", reads=["hidden<load"]),
+        step("sort", "xs.sort()", changes=["xs<load"], after=["sneak"]),
+    )
+    done = run(graph)
+
+    assert done.state == "failed"
+    assert {step.error.type for step in done.steps.values() if step.error} == {"ValueChanged"}
+
+
+def test_an_input_of_the_run_is_guarded_too():
+    graph = graph_of(step("sneak", "xs.append(1)", reads=["xs"]), inputs=("xs",))
+
+    assert "'xs' is not any more what the notebook gave" in run(graph, inputs={"xs": [1]})["sneak"].error.message
+
+
+def test_contents_are_never_compared_on_the_event_loop(monkeypatch):
+    seen = set()
+    real = watch.digest
+    monkeypatch.setattr(watch, "digest", lambda *a, **k: seen.add(threading.current_thread()) or real(*a, **k))
+    graph = graph_of(
+        step("load", "import asyncio\nawait asyncio.sleep(0)\nxs = [[1]]", gives=("xs",)),
+        step("look", "import asyncio\nawait asyncio.sleep(0)\nxs[0]", reads=["xs<load"]),
+    )
+
+    assert run(graph).state == "completed"
+    assert seen
+    assert threading.main_thread() not in seen
+
+
+# Sharing
+
+
+SHARING = step("split", "xs = [[1], [2]]\nhead = xs[0]", gives=("xs", "head"))
+
+
+def test_sharing_between_a_change_and_a_reader_that_are_not_ordered_is_refused():
+    graph = graph_of(
+        SHARING,
+        step("grow", "head.append(5)", changes=["head<split"]),
+        step("look", "n = len(xs[0])", reads=["xs<split"], gives=("n",)),
+    )
+    error = run(graph)["split"].error
+
+    assert error.type == "ValuesShared"
+    assert "Step 'grow' changes the one in place, step 'look' uses the other" in error.message
+
+
+def test_sharing_is_fine_where_the_steps_are_ordered():
+    graph = graph_of(
+        SHARING,
+        step("grow", "head.append(5)", changes=["head<split"]),
+        step("look", "n = len(xs[0])", reads=["xs<split"], gives=("n",), after=["grow"]),
+    )
+
+    assert run(graph).values.n == 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np\na = np.zeros(9)\nb = a[3:]",
+        "import numpy as np\na = np.zeros((3, 3))\nb = a.T",
+        "import numpy as np\na = [np.zeros(9)]\nb = {'x': a[0].reshape(3, 3)[1:]}",
+        "import numpy as np, pandas as pd\na = np.zeros(9)\nb = pd.Series(a, copy=False)",
+    ],
+)
+def test_memory_that_two_arrays_share_is_found(source):
+    graph = graph_of(
+        step("split", source, gives=("a", "b")),
+        step("change", "a[0]", changes=["a<split"]),
+        step("look", "b", reads=["b<split"]),
+    )
+
+    assert run(graph)["split"].error.type == "ValuesShared"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np\nz = np.zeros(9)\na, b = z[:3], z[5:]",
+        "import numpy as np\na = np.zeros(9)\nb = a[3:].copy()",
+        "import pandas as pd\na = pd.DataFrame({'x': [1, 2]})\nb = a[['x']]",
+        "a, b = ['text'], ['text']",
+    ],
+)
+def test_what_only_looks_like_sharing_is_not_refused(source):
+    graph = graph_of(
+        step("split", source, gives=("a", "b")),
+        step("change", "a[0:1]", changes=["a<split"]),
+        step("look", "b", reads=["b<split"]),
+    )
+
+    assert run(graph).state == "completed"
+
+
+# Attempts
+
+
+FLAKY = """
+xs.append(len(xs))
+tries.append(1)
+if len(tries) < 3:
+    raise OSError("again")
+"""
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+def test_each_attempt_begins_with_the_value_as_it_was_given(has_store, store):
+    graph = graph_of(
+        step("load", "xs = [0]", gives=("xs",)),
+        step("grow", FLAKY, changes=["xs<load"], retry=RetryPolicy(retries=2, delay_s=0)),
+    )
+    done = run(graph, store if has_store else None, tries=[])
+
+    assert done.values.xs == [0, 1]
+    assert len(done["grow"].attempts) == 3
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+def test_what_shares_parts_with_the_value_goes_on_doing_so_after_a_retry(has_store, store):
+    graph = graph_of(
+        step("load", "xs = [0]\nholder = {'xs': xs}", gives=("xs", "holder")),
+        step("grow", FLAKY, changes=["xs<load"], retry=RetryPolicy(retries=2, delay_s=0)),
+        step("look", "same = holder['xs'] is xs", reads=["holder<load", "xs<grow"], gives=("same",)),
+    )
+    done = run(graph, store if has_store else None, tries=[])
+
+    assert (done.values.same, done.values.holder) == (True, {"xs": [0, 1]})
+
+
+def test_views_of_one_array_are_copied_as_views():
+    graph = graph_of(
+        step("load", "import numpy as np\nxs = np.zeros(4)\ntail = xs[2:]", gives=("xs", "tail")),
+        step(
+            "grow",
+            "xs += 1\ntries.append(1)\nassert len(tries) > 1",
+            changes=["xs<load"],
+            retry=RetryPolicy(retries=1, delay_s=0),
+        ),
+        step("look", "seen = tail.tolist()", reads=["tail<load"], gives=("seen",), after=["grow"]),
+    )
+
+    assert run(graph, tries=[]).values.seen == [1.0, 1.0]
+
+
+def test_a_thread_that_was_abandoned_works_on_objects_that_nobody_else_sees():
+    go = threading.Event()
+    late = threading.Event()
+    source = """
+mine = xs
+tries.append(1)
+if len(tries) == 1:
+    go.wait(10)
+    mine.append("late")
+    late.set()
+else:
+    mine.append("in time")
+"""
+    graph = graph_of(
+        step("load", "xs = [0]", gives=("xs",)),
+        step("grow", source, changes=["xs<load"], retry=RetryPolicy(retries=1, delay_s=0), timeout_s=0.2),
+        step("look", "go.set(); assert late.wait(10); seen = list(xs)", reads=["xs<grow"], gives=("seen",)),
+    )
+
+    assert run(graph, tries=[], go=go, late=late).values.seen == [0, "in time"]
+
+
+def test_retries_are_refused_where_no_copy_can_be_made():
+    graph = graph_of(
+        step("load", "import threading\nxs = [threading.Lock()]", gives=("xs",)),
+        step("grow", "xs.append(1)", changes=["xs<load"], retry=RetryPolicy(retries=1)),
+    )
+    error = run(graph)["grow"].error
+
+    assert error.type == "NoCleanStart"
+    assert "Remove --retries and --timeout" in error.message
+
+
+def test_a_failed_attempt_that_changed_what_it_only_reads_is_not_tried_again():
+    graph = graph_of(
+        LOAD, step("look", "xs.append(4)\nraise OSError", reads=["xs<load"], retry=RetryPolicy(retries=5, delay_s=0))
+    )
+    done = run(graph)
+
+    assert done["look"].error.type == "ValueChanged"
+    assert len(done["look"].attempts) == 1
+
+
+def test_the_giver_s_values_stay_what_was_given(store):
+    done = run(graph_of(LOAD, step("sort", "xs.sort()", changes=["xs<load"])), store)
+
+    assert done["load"].values.xs == [3, 1, 2]
+    assert done["sort"].values.xs == [1, 2, 3]
+    assert done.values.xs == [1, 2, 3]
+
+
+# Hidden state
+
+
+def test_a_hidden_draw_beside_a_step_that_draws_fails_the_run():
+    graph = graph_of(
+        step("draw", "x = random.random()", gives=("x",), states=("random",)),
+        step("sneak", "y = draw_hidden()", gives=("y",)),
+        max_parallel=1,
+    )
+    failed = run(graph, random=random, draw_hidden=random.random)
+
+    assert failed["sneak"].error.type == "HiddenStateUsed"
+    assert "`--changes random`" in failed["sneak"].error.message
+
+
+def test_a_hidden_draw_that_cannot_meet_another_is_none_of_our_business():
+    graph = graph_of(step("sneak", "y = draw_hidden()", gives=("y",)))
+
+    assert run(graph, draw_hidden=np.random.rand).state == "completed"
+
+
+def test_a_step_that_leaves_the_process_elsewhere_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = [step("move", "go()"), step("look", "1")]
+    error = run(graph_of(*steps, max_parallel=1), go=lambda: os.chdir("/"))["move"].error
+
+    assert error.type == "HiddenStateUsed"
+    assert "`--changes working-directory`" in error.message
+
+
+def test_an_import_may_set_what_it_likes(monkeypatch):
+    monkeypatch.delenv("SZAL_SET_BY_IMPORT", raising=False)
+
+    def go():
+        monkeypatch.setitem(sys.modules, "szal_made_up", object())
+        monkeypatch.setenv("SZAL_SET_BY_IMPORT", "1")
+
+    assert run(graph_of(step("move", "go()"), step("look", "1"), max_parallel=1), go=go).state == "completed"
+
+
+def test_draws_go_on_after_a_resume_where_they_stopped(store):
+    def graph(source):
+        return graph_of(
+            step("first", "a = random.random()", gives=("a",), states=("random",)),
+            step("second", source, gives=("b",), states=("random",), after=["first"]),
+        )
+
+    random.seed(5)
+    expected = [random.random(), random.random()]
+    random.seed(5)
+    cut = run(graph("raise OSError"), store, random=random)
+    random.seed("another process")
+    done = resume(cut.id, graph("b = random.random()"), store, random=random)
+
+    assert [done.values.a, done.values.b] == expected
