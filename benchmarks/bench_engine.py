@@ -45,7 +45,9 @@ def graph_of(shape: str, count: int, *, executor: Executor = Executor.THREAD) ->
         for target, sources in enumerate(dependencies_of(shape, count))
         for source in sources
     )
-    return FlowGraph(flow=FlowDefinition(name=shape, ordered=False, steps=tuple(n.step for n in nodes)), nodes=nodes, edges=edges)
+    return FlowGraph(
+        flow=FlowDefinition(name=shape, ordered=False, steps=tuple(n.step for n in nodes)), nodes=nodes, edges=edges
+    )
 
 
 class Nothing:

@@ -3,7 +3,7 @@ import type { AnyModel, Initialize, Render } from "@anywidget/types";
 import type { Frame } from "./dag/history";
 import type { TimedAttempt } from "./dag/lanes";
 import type { Action, Details, Facts, Graph, LogPiece, Run } from "./dag/state";
-import { DagView } from "./dag/view";
+import { DagView, type Memory } from "./dag/view";
 
 interface Traits {
   graph: Graph;
@@ -39,6 +39,9 @@ const initialize: Initialize<Traits> = ({ model }) => {
   return () => model.off("change:run", changed);
 };
 
+// When a run ends, the notebook draws its output anew: the new view goes on as the reader left the one before.
+const memories = new WeakMap<Graph, () => Memory>();
+
 const render: Render<Traits> = ({ model, el }) => {
   let nextId = Math.floor(Math.random() * 2 ** 30);
   let heardAt = Date.now();
@@ -56,6 +59,9 @@ const render: Render<Traits> = ({ model, el }) => {
     },
     model.get("actions"),
   );
+  const memory = memories.get(model.get("graph"))?.();
+  if (memory) view.restore(memory);
+  memories.set(model.get("graph"), () => view.memory);
   el.append(view.node);
   view.attached();
 
@@ -65,8 +71,8 @@ const render: Render<Traits> = ({ model, el }) => {
     heardAt = Date.now();
     view.setConnected(true);
   };
-  // What JupyterLab's widget manager tells its models when the kernel is restarted.
-  const gone = (): void => view.setConnected(false);
+  // What JupyterLab's widget manager tells its models when the kernel is restarted, or is there again.
+  const told = (): void => pings.now();
   const runChanged = (): void => {
     heard();
     const { now } = model.get("run");
@@ -86,20 +92,20 @@ const render: Render<Traits> = ({ model, el }) => {
   model.on("change:graph", show);
   model.on("change:facts", show);
   model.on("msg:custom", received);
-  model.on("comm:dead", gone);
-  const stopPings = keepAsking(
+  model.on("comm_live_update", told);
+  const pings = keepAsking(
     model,
     () => Date.now() - heardAt,
     () => view.setConnected(false),
   );
   show();
   return () => {
-    stopPings();
+    pings.stop();
     model.off("change:run", runChanged);
     model.off("change:graph", show);
     model.off("change:facts", show);
     model.off("msg:custom", received);
-    model.off("comm:dead", gone);
+    model.off("comm_live_update", told);
     view.dispose();
   };
 };
@@ -115,7 +121,7 @@ function trySend(model: AnyModel<Traits>, content: Record<string, unknown>): boo
 }
 
 /** Asks the kernel now and then whether it is there, rarely once it was silent for long or all is quiet. */
-function keepAsking(model: AnyModel<Traits>, silence: () => number, lost: () => void): () => void {
+function keepAsking(model: AnyModel<Traits>, silence: () => number, lost: () => void): { now(): void; stop(): void } {
   let timer: ReturnType<typeof setTimeout>;
   const ask = (): void => {
     const asked = Date.now();
@@ -127,7 +133,13 @@ function keepAsking(model: AnyModel<Traits>, silence: () => number, lost: () => 
     }, PING_MS);
   };
   ask();
-  return () => clearTimeout(timer);
+  return {
+    now: () => {
+      clearTimeout(timer);
+      ask();
+    },
+    stop: () => clearTimeout(timer),
+  };
 }
 
 export default { initialize, render };

@@ -144,6 +144,35 @@ it("is live again when the kernel answers", () => {
   expect(document.querySelector<HTMLButtonElement>('[data-action="cancel"]')!.disabled).toBe(false);
 });
 
+it("goes on as the reader left it when the notebook draws its output anew", () => {
+  begin("failed");
+  document.querySelector<HTMLElement>('[data-step="by_region"] .szal-card')!.click();
+  document.querySelector<HTMLElement>('[data-tab="code"]')!.click();
+  document.querySelector<HTMLElement>('[data-tool="timeline"]')!.click();
+  const el = document.createElement("div");
+  document.body.append(el);
+  clean[1]!();
+  const end = widget.render({ model, el, experimental: {}, signal: new AbortController().signal } as never);
+  clean[1] = end as () => void;
+  vi.advanceTimersByTime(20);
+
+  expect(el.querySelector(".szal-panel-name")!.textContent).toBe("by_region");
+  expect(el.querySelector('[data-tab="code"]')!.getAttribute("aria-selected")).toBe("true");
+  expect(el.querySelector<HTMLElement>(".szal-timeline")!.hidden).toBe(false);
+});
+
+it("asks at once whether the kernel is there when the page hears that it was restarted", () => {
+  begin("running");
+  model.emit("msg:custom", { type: "ack", id: 1, action: "ping" });
+  const before = model.sent.length;
+
+  model.emit("comm_live_update");
+  vi.advanceTimersByTime(3100);
+
+  expect(model.sent.slice(before)).toEqual([{ action: "ping" }]);
+  expect(document.querySelector(".szal-message")!.textContent).toContain("restarted");
+});
+
 it("leaves no listener and no timer behind", () => {
   begin("running");
   for (const end of clean) end();

@@ -11,6 +11,8 @@ from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
 
+_LONGEST_TOKEN = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -208,7 +210,8 @@ class _Substitution:
         for token in tokens:
             known = self.meant.get(token)
             if token.startswith("#"):
-                result |= self.new
+                # Each call makes its own; where calls are nested deeply, one stands for all.
+                result |= {f"{new}~{token[1:]}" for new in self.new} if len(token) < _LONGEST_TOKEN else self.new
             elif known is not None:
                 result |= known.tokens
             elif not token.startswith(own):

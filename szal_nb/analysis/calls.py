@@ -18,10 +18,12 @@ from szal_nb.analysis.tables import (
     IMMUTABLE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
+    NOT_GOING_THROUGH,
     SHALLOW,
     SHARING,
     TABLE_CHANGING,
     UNCHANGING,
+    USED_UP,
 )
 from szal_nb.analysis.values import FRESH, Value, either
 
@@ -61,6 +63,9 @@ class Calls(Applying):
         if target.ref:
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
+        if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
+            for argument, value in zip(node.args, call.args, strict=True):
+                self.go_through(value, argument)
         if target.callable is not None:
             return self.call_function(call, target.callable)
         if target.ref:
@@ -178,6 +183,10 @@ class Calls(Applying):
 
     def _library_result(self, call: Call, name: str) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
+        if name in USED_UP:
+            # Going through it uses up the generators that it goes through.
+            used = [value.tokens for value in call.values if value.kind in USED_UP]
+            return Value(self.fresh(call.node, held).tokens.union(*used), name)
         if name in FUNCTION_SHARES:
             return Value(held, is_part=True)
         if name in FUNCTION_HOLDS:

@@ -89,7 +89,9 @@ class Expressions(Calls):
         if index.kind == "mask" or self._makes_copy(node.slice):
             return Value(kind=_kind_of_part(owner))
         direct = self.surface_of(owner)
-        return replace(self.part(owner), kind=_kind_of_part(owner), direct=direct, within=owner.tokens if direct else direct)
+        return replace(
+            self.part(owner), kind=_kind_of_part(owner), direct=direct, within=owner.tokens if direct else direct
+        )
 
     def _makes_copy(self, index: ast.expr) -> bool:
         # Picking by a condition or by a list of labels copies, in numpy, pandas and polars alike.
@@ -193,7 +195,9 @@ class Expressions(Calls):
         return self.fresh(node, held, kind if kind != "tuple" else "")
 
     def _starred(self, node: ast.Starred) -> Value:
-        return self.part(self.eval(node.value))
+        value = self.eval(node.value)
+        self.go_through(value, node.value)
+        return self.part(value)
 
     def _dict(self, node: ast.Dict) -> Value:
         held: set[str] = set()
@@ -204,6 +208,8 @@ class Expressions(Calls):
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
         first = self.eval(node.generators[0].iter)
+        if not isinstance(node, ast.GeneratorExp):
+            self.go_through(first, node.generators[0].iter)
         state = self.state
         if state is None:
             return FRESH
@@ -211,12 +217,7 @@ class Expressions(Calls):
         saved = {name: (state.values.get(name), name in state.sure) for name in hidden_names}
         sure = set(state.sure)
         given = dict(self.given_lines)
-        for position, part in enumerate(node.generators):
-            items = first if position == 0 else self.eval(part.iter)
-            for target, value in self.element_of(part.target, part.iter, items):
-                self.bind_local(target, value)
-            for test in part.ifs:
-                self.eval(test, is_discarded=True)
+        self._walk_generators(node.generators, first)
         if isinstance(node, ast.DictComp):
             self.eval(node.key)
             element = self.eval(node.value)
@@ -235,8 +236,16 @@ class Expressions(Calls):
         for name in hidden_names:
             if name in self.given_lines and name not in given:
                 del self.given_lines[name]
-        kinds = {ast.ListComp: "list", ast.SetComp: "set", ast.DictComp: "dict"}
+        kinds = {ast.ListComp: "list", ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator"}
         return self.fresh(node, held, kinds.get(type(node), ""))
+
+    def _walk_generators(self, generators: list[ast.comprehension], first: Value) -> None:
+        for position, part in enumerate(generators):
+            items = first if position == 0 else self.eval(part.iter)
+            for target, element in self.element_of(part.target, part.iter, items):
+                self.bind_local(target, element)
+            for test in part.ifs:
+                self.eval(test, is_discarded=True)
 
     def element_of(self, target: ast.expr, source: ast.expr, items: Value) -> list[tuple[ast.expr, Value]]:
         """Which part of a target gets what, where it goes through `source`, whose value is `items`."""
@@ -293,7 +302,9 @@ class Expressions(Calls):
 
     def _yield(self, node: ast.Yield | ast.YieldFrom) -> Value:
         value = self.eval(node.value)
-        self.returned.append(self.fresh(node, value.tokens))
+        if isinstance(node, ast.YieldFrom):
+            self.go_through(value, node.value)
+        self.returned.append(self.fresh(node, value.tokens, "generator"))
         return FRESH
 
     def store(self, target: ast.expr, value: Value, *, rule: str = "assigns inside") -> None:

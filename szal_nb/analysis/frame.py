@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.names import Change, Context, ImportedName, Read, StateUse
-from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
+from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Value, either, merged
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
@@ -321,6 +321,11 @@ class Frame:
             if not token.startswith("#"):
                 change = Change(token, line, rule, what, is_deep=token in value.within)
                 self.record.changes.append((token, change))
+
+    def go_through(self, value: Value, node: ast.AST) -> None:
+        """All elements of `value` are taken: a generator or an open file is used up by that."""
+        if value.kind in USED_UP or value.kind.startswith("itertools."):
+            self.change(value.tokens, node, "uses up", ast.unparse(node)[:40], is_deep=value.is_part)
 
     def use_state(self, state: str, node: ast.AST, what: str, *, is_write: bool = True) -> None:
         """Hidden state is used at `node`."""

@@ -56,7 +56,7 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
     if flow.mode is FlowMode.SEQUENTIAL:
         for before, after in zip(flow.steps, flow.steps[1:], strict=False):
             edges.add(Edge(source=before.name, target=after.name, kind=EdgeKind.ORDER, rule="sequential",
-                           reason="The flow is sequential."))  # fmt: skip
+                           reason="The flow is sequential.", remedy="use mode dag"))  # fmt: skip
     cycle = cycle_in(list(steps), edges.all())
     if cycle:
         raise FlowCycle(cycle)
@@ -124,7 +124,7 @@ def _named_edges(step: Step, steps: Mapping[str, Step], edges: Edges) -> None:
     for name in step.after:
         _check_known(step, "--after", name, steps)
         edges.add(Edge(source=name, target=step.name, kind=EdgeKind.ORDER, rule="after",
-                       reason=f"--after {name}."))  # fmt: skip
+                       reason=f"--after {name}.", remedy=f"remove --after {name}"))  # fmt: skip
     if step.parent is not None:
         _check_known(step, "--parent", step.parent, steps)
         edges.add(Edge(source=step.parent, target=step.name, kind=EdgeKind.PARENT, rule="parent",

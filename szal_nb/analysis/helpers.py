@@ -57,7 +57,11 @@ def methods_of(source: str) -> frozenset[str]:
         return frozenset()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return frozenset(
-        inner.name for node in body if isinstance(node, ast.ClassDef) for inner in node.body if isinstance(inner, functions)
+        inner.name
+        for node in body
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, functions)
     )
 
 

@@ -35,7 +35,6 @@ NAMED = {
 }
 
 
-
 def spelled(state: str) -> str:
     """A state as `--changes` and `--pure` name it.
 

@@ -136,7 +136,8 @@ class Context:
 
     `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can
     be looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values: `Given`.
-    `paths`: (name, text) of values that may be the path of a file. `bodies`: (name, source) of the notebook's classes with a method that the cell may call.
+    `paths`: (name, text) of values that may be the path of a file. `bodies`: (name, source) of the notebook's classes
+    with a method that the cell may call.
     """
 
     modules: tuple[tuple[str, str], ...] = ()

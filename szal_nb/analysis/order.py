@@ -15,6 +15,8 @@ from szal_nb.analysis.resolved import Resolved
 from szal_nb.model.graph import Edge, EdgeKind
 
 _DYNAMIC = "everything"
+# Joins the remedies of an edge that has more than one reason: it takes all of them to free the step.
+_AND = " and "
 _WEAKER = frozenset({"changed-after-reading", "shared-object"})
 
 
@@ -51,11 +53,15 @@ class Edges:
         known = self._found.get(key)
         if known is None:
             self._found[key] = edge
-        elif new := tuple(name for name in edge.names if name not in known.names):
+            return
+        new = tuple(name for name in edge.names if name not in known.names)
+        remedies = [one for one in edge.remedy.split(_AND) if one and one not in known.remedy.split(_AND)]
+        if new or remedies:
             reason = known.reason
             if edge.reason and edge.reason not in reason:
                 reason = f"{reason} {edge.reason}"
-            self._found[key] = replace(known, names=known.names + new, reason=reason)
+            remedy = _AND.join([*([known.remedy] if known.remedy else []), *remedies])
+            self._found[key] = replace(known, names=known.names + new, reason=reason, remedy=remedy)
 
     def all(self) -> tuple[Edge, ...]:
         """The edges in the order in which they were found; where data flows, no weaker reason is needed."""
@@ -85,7 +91,7 @@ def reach(objects: Iterable[str], *tables: Mapping[str, set[str]]) -> Iterable[s
     while todo:
         holder = todo.pop()
         for table in tables:
-            new = table.get(holder, frozenset()) - found
+            new = table.get(holder, set()) - found
             found |= new
             todo += new
     return sorted(found)
@@ -165,7 +171,10 @@ class _Orderer:
         self.edges.add(Edge(
             source=changed.step, target=target, kind=EdgeKind.ORDER if is_certain else EdgeKind.DOUBT, names=(name,),
             rule="shared-object", line=line,
-            remedy="" if changed.is_certain else f"--pure {changed.name} on {changed.step}",
+            remedy="" if is_certain else (
+                f"copy {name}, so that it is no part of {changed.name}" if changed.is_certain
+                else f"--pure {changed.name} on {changed.step}"
+            ),
             reason=f"{_reads(name, line, '')}{shared}; {changed.step} {verb} it ({what}).",
         ))  # fmt: skip
 
@@ -176,7 +185,10 @@ class _Orderer:
         self.edges.add(Edge(
             source=user.step, target=one.step.name, kind=EdgeKind.ORDER if is_certain else EdgeKind.DOUBT,
             names=(change.name,), rule="changed-after-reading", line=change.line or None,
-            remedy="" if is_certain else f"--pure {change.name}", is_blocking=False,
+            remedy="" if is_certain else (
+                f"copy {user.name}, so that it is no part of {change.name}" if change.is_certain
+                else f"--pure {change.name}"
+            ), is_blocking=False,
             reason=f"{_line(change.line)}{verb} {whom} in place ({change.what}); {user.step} reads it before that.",
         ))  # fmt: skip
 
@@ -204,14 +216,15 @@ class _Orderer:
         others += history.users if use.is_write else []
         is_file = use.state.startswith(files.PREFIX)
         # Settings of the process concern every call: only the step that writes them can be taken out.
-        whose = "" if use.is_write or use.what else " on {}"
+        is_own = use.is_write or bool(use.what)
         for other in others:
             both = f"both use {use.state}" if use.is_write and other.change is None else f"it depends on {use.state}"
             what = f" ({use.what})" if use.what else ""
             self.edges.add(Edge(
                 source=other.step, target=target, kind=EdgeKind.ORDER, names=(use.state,), rule="hidden-state",
                 line=use.line or other.line or None, is_blocking=is_file and not use.is_write,
-                reason=f"{target} waits for {other.step}: {both}{what}.", remedy=f"--pure {hidden.spelled(use.state)}{whose.format(other.step)}",
+                reason=f"{target} waits for {other.step}: {both}{what}.",
+                remedy=f"--pure {hidden.spelled(use.state)}{'' if is_own else f' on {other.step}'}",
             ))  # fmt: skip
         if use.is_write:
             self.states[use.state] = _History(mine)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from szal_nb.analysis import scope
 from szal_nb.analysis.definitions import Definitions
-from szal_nb.analysis.tables import IMMUTABLE
+from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, State, Value, merged
 
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
@@ -72,7 +72,8 @@ class Walker(Definitions):
                     # What one call returns is taken to be separate objects.
                     self.assign(element, Value(self.fresh(element).tokens))
                 else:
-                    self.assign(element, Value(self.part(value).tokens, value.kind))
+                    kind = "" if value.kind in USED_UP else value.kind
+                    self.assign(element, Value(self.part(value).tokens, kind))
         else:
             self.store(target, value)
 
@@ -167,6 +168,7 @@ class Walker(Definitions):
 
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         items = self.eval(node.iter)
+        self.go_through(items, node.iter)
 
         def once() -> None:
             for target, value in self.element_of(node.target, node.iter, items):

@@ -269,6 +269,10 @@ itertools.chain.from_iterable collections.OrderedDict collections.defaultdict co
 collections.Counter types.SimpleNamespace sum
 """)
 
+# Kinds of values that going through uses up, and the functions that do not go through what they are given.
+USED_UP = _names("generator map zip filter enumerate iter reversed file csv.reader csv.DictReader")
+NOT_GOING_THROUGH = _names("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")
+
 # Values that may be used only on the thread that made them.
 THREAD_BOUND = _names("sqlite3.connect tkinter.Tk playwright.sync_api.sync_playwright turtle.Screen")
 

@@ -31,8 +31,9 @@ class Value:
     """`tokens`: the objects it may be. `ref`: the dotted thing that it is, for modules and what they hold.
 
     `is_part`: it is something inside these objects, so that a change of it is not seen at their surface. `path`: the
-    text that it has as a path of a file, see `files`. `direct`: where it stands at the surface of something, the objects
-    that it may itself be or stand in; fewer than `tokens`, which are all that it may lead to; `within` are those it stands in.
+    text that it has as a path of a file, see `files`. `direct`: where it stands at the surface of something, the
+    objects that it may itself be or stand in; fewer than `tokens`, which are all that it may lead to; `within` are
+    those that it stands in.
     """
 
     tokens: Tokens = NOTHING

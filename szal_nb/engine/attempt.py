@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import StepContext, body_traceback
 from szal_nb.engine.signal import Signal
+from szal_nb.engine.terminal import printable
 from szal_nb.model.value import ErrorInfo
 
 
@@ -101,16 +102,21 @@ def describe(error: BaseException, context: StepContext) -> ErrorInfo:
     return ErrorInfo(
         type=type(error).__name__,
         message=message_of(error),
-        traceback=text,
+        traceback=printable(text),
         names=names_of(error),
         line=frames.tb_lineno if frames is not None else None,
     )
 
 
+# A longer message is somebody's data; the record keeps its beginning, in characters.
+_LONGEST_MESSAGE = 10_000
+
+
 def message_of(error: BaseException) -> str:
     """The text of an exception, whatever its `__str__` does."""
     try:
-        return str(error)
+        text = printable(str(error))
+        return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}… ({len(text):,} characters)"
     except Exception as broken:  # noqa: BLE001  an exception's own methods are user code
         return f"<its text could not be made: {type(broken).__name__}>"
 

@@ -68,7 +68,7 @@ def _install() -> None:
             setattr(sys, name, stream)
         stream.users += 1
     if not hasattr(threading.Thread.start, "__wrapped__"):
-        threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign]
+        threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign,assignment]
 
 
 def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
@@ -76,7 +76,7 @@ def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.T
     def start_in_step(thread: threading.Thread) -> None:
         context = CURRENT.get()
         if context is not None:
-            thread.run = _in_step(context, thread.run)  # type: ignore[method-assign]
+            thread.run = _in_step(context, thread.run)  # type: ignore[method-assign,assignment]
         start(thread)
 
     return start_in_step

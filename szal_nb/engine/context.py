@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
-from szal_nb.engine.terminal import overwritten
+from szal_nb.engine.terminal import overwritten, printable
 from szal_nb.errors import StopRun
 from szal_nb.model.secret import SECRETS, StreamMask
 from szal_nb.model.value import Output
@@ -63,7 +63,8 @@ class StepContext:
     __slots__ = (
         "_masks",
         "_on_output",
-        "_room",
+        "_room_for_data",
+        "_room_for_text",
         "attempt",
         "cancelled",
         "is_closed",
@@ -95,7 +96,8 @@ class StepContext:
         # How far the body is (done, total, note), until that is recorded.
         self.progress: tuple[float, float | None, str] | None = None
         self._on_output = on_output
-        self._room = MOST_SHOWN
+        self._room_for_text = MOST_TEXT
+        self._room_for_data = MOST_DATA
         self._masks: dict[str, StreamMask] | None = None
 
     def cancel(self) -> None:
@@ -109,6 +111,7 @@ class StepContext:
         with _LOCK:
             if self.is_closed:
                 return
+            text = printable(text)
             if SECRETS:
                 text = self._masked(name, text)
             is_first = len(self.outputs) == self.taken
@@ -127,7 +130,7 @@ class StepContext:
         joins = last is not None and last.type == "stream" and last.name == name and len(last.text) < _JOIN_BELOW
         before = last.text if last is not None and joins else ""
         text = overwritten(before + text) if "\r" in text else before + text
-        if not self._has_room(len(text) - len(before)):
+        if not self._has_room(text=len(text) - len(before)):
             return False
         output = Output(type="stream", name=name, text=text)
         if joins:
@@ -136,22 +139,23 @@ class StepContext:
             self.outputs.append(output)
         return True
 
-    def _has_room(self, size: int) -> bool:
+    def _has_room(self, *, text: int = 0, data: int = 0) -> bool:
         """Takes the room for something to show; the first time that there is none, a note is shown instead."""
-        if self._room < 0:
+        if self._room_for_text < 0 or self._room_for_data < 0:
             return False
-        self._room -= size
-        if self._room >= 0:
+        self._room_for_text -= text
+        self._room_for_data -= data
+        if self._room_for_text >= 0 and self._room_for_data >= 0:
             return True
-        text = f"\n[szal: this attempt has shown over {MOST_SHOWN:,} characters; the rest is dropped]\n"
-        self.outputs.append(Output(type="stream", name="stderr", text=text))
+        note = "\n[szal: this attempt has shown more than a record can hold; the rest is dropped]\n"
+        self.outputs.append(Output(type="stream", name="stderr", text=note))
         self._on_output(self)
         return False
 
     def emit(self, output: Output) -> None:
         """Adds one output; after the attempt's end it is dropped."""
         with _LOCK:
-            if self.is_closed or not self._has_room(_size_of(output)):
+            if self.is_closed or not self._has_room(data=_size_of(output)):
                 return
             is_first = len(self.outputs) == self.taken
             self.outputs.append(output)
@@ -194,8 +198,10 @@ def _size_of(output: Output) -> int:
     return sum(len(part) if isinstance(part, str) else 100 for part in output.data.values())
 
 
-# A body that shows more than this goes on, but what it shows is dropped: a record must not fill the disk.
-MOST_SHOWN = 20_000_000
+# What an attempt may print, and what it may display, in characters. It goes on after that, but what it shows is
+# dropped: no front end could show it, and a record must not fill the disk.
+MOST_TEXT = 5_000_000
+MOST_DATA = 100_000_000
 
 # Pieces of a stream are joined up to this length, in characters, to keep many small prints cheap.
 _JOIN_BELOW = 4096

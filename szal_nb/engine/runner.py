@@ -278,23 +278,20 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        step = self.machine.steps[i]
-        context = StepContext(self.run_id, step.name, number, self._presenter, self._noticed)
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
-        if self._earlier is not None and self._earlier.may_have(step.name):
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
+        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
             self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
-            return
-        if step.map:
-            self._map(attempt)
-            return
-        self._executors.begin(attempt, self._where[i])
-        if step.timeout_s is not None:
-            attempt.timer = self._loop.call_later(step.timeout_s, self._time_out, attempt, step.timeout_s)
+        else:
+            self._begin(attempt)
 
-    def _map(self, attempt: Attempt) -> None:
+    def _begin(self, attempt: Attempt) -> None:
+        """Begins an attempt that nothing earlier stands for."""
         i = attempt.step
-        gives = self.machine.graph.nodes[i].gives
-        MapRun(self, attempt, self.machine.steps[i], gives, at_once=self._map_room(i)).start()
+        step = self.machine.steps[i]
+        if step.map:
+            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
+        else:
+            self.begin(attempt, step.timeout_s)
 
     def _map_room(self, i: int) -> int:
         """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
@@ -333,11 +330,7 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         if found is None or attempt.context.cancelled:
-            step = self.machine.steps[attempt.step]
-            if step.map:
-                self._map(attempt)
-            else:
-                self.begin(attempt, step.timeout_s)
+            self._begin(attempt)
             return
         self._table.take(attempt.step, found.values)
         self.watch.kept(attempt.step, found.values)

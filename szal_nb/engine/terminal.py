@@ -27,3 +27,12 @@ def _line(line: str) -> str:
     for piece in line.split("\r"):
         shown = piece + shown[len(piece) :]
     return begin + shown + end
+
+
+def printable(text: str) -> str:
+    r"""`text` as it can be written in UTF-8: half characters, which neither a record nor a front end takes, escaped.
+
+    >>> printable("a\udcff")
+    'a\\udcff'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

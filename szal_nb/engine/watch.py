@@ -51,7 +51,7 @@ class Watch:
         self._is_ended = is_ended
         self.usage = Usage(graph)
         # What the record holds of versions, also of those that an earlier process gave.
-        self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}  # noqa: C416
+        self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
         self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
         self._can_repeat = [

@@ -16,7 +16,7 @@ from szal_nb.model.secret import SECRETS
 from szal_nb.notebook.cells import spell_as_magic, waiting_transformer
 from szal_nb.notebook.completion import matcher
 from szal_nb.notebook.magics import SzalMagics
-from szal_nb.notebook.presenter import catch_displays, mask_messages, refuse_questions
+from szal_nb.notebook.presenter import catch_displays, find_sources, mask_messages, refuse_questions
 from szal_nb.notebook.refusal import shorten
 from szal_nb.notebook.runs import LAST_WORDS_S, Runs
 from szal_nb.notebook.session import Session
@@ -40,6 +40,7 @@ def load_ipython_extension(shell: Any) -> None:
     SECRETS.add_environment(os.environ)
     mask_messages(shell.kernel)
     refuse_questions(shell.kernel)
+    find_sources()
     session.read_past()
     shell.events.register("pre_run_cell", runs.before_cell)
     shell.events.register("pre_run_cell", session.before_cell)

@@ -28,6 +28,9 @@ class Starter(Protocol):
     def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
         """Goes on with a run that had stopped."""
 
+    def fork_in(self, picture: Picture, run_id: str, step: str, store: Path | None) -> None:
+        """Begins a run that takes what an earlier one gave, but from `step` on."""
+
 
 class Picture:
     """A DAG in the output of one cell, whose buttons act on the run that it follows."""
@@ -62,7 +65,7 @@ class Picture:
             details=self._details,
             history=self._history,
             loop=loop,
-            actions=("run", *ACTIONS),
+            actions=("run", *ACTIONS, "fork"),
         )
 
     def display(self) -> None:
@@ -115,6 +118,8 @@ class Picture:
                 self._active = run
             case "resume" | "retry" if self._active is None and self._run_id is not None:
                 self._starter.resume_in(self, self._run_id, self._store)
+            case "fork" if self._active is None and self._run_id is not None:
+                self._starter.fork_in(self, self._run_id, command["step"], self._store)
             case _ if self._active is None:
                 raise RunError("There is no run going on.")
             case _:

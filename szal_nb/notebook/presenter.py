@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import copy
+import linecache
 from collections.abc import Mapping
 from typing import Any
 
 from ipykernel.jsonutil import encode_images, json_clean
+from IPython.core import ultratb
 
-from szal_nb.engine.context import StepContext, body_traceback, current_context
+from szal_nb.engine.context import CURRENT, StepContext, body_traceback, current_context
+from szal_nb.engine.terminal import printable
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.value import Output
 from szal_nb.notebook.figures import separate_figures, show_figures
@@ -34,12 +37,45 @@ class NotebookPresenter:
         """Shows the figures that the body left open."""
         show_figures(self._shell, context)
 
-    def traceback(self, context: StepContext, error: BaseException) -> str:  # noqa: ARG002 - the engine's form
+    def traceback(self, context: StepContext, error: BaseException) -> str:
         """The traceback as the notebook would show it, from the step's own frame on."""
         # A copy, because the formatter keeps the exception it is at, and bodies fail on many threads.
         formatter = copy.copy(self._shell.InteractiveTB)
-        lines = formatter.structured_traceback(type(error), error, body_traceback(error), tb_offset=0)
-        return "\n".join(lines)
+        token = CURRENT.set(context)
+        try:
+            lines = formatter.structured_traceback(type(error), error, body_traceback(error), tb_offset=0)
+        finally:
+            CURRENT.reset(token)
+        return _shortened("\n".join(lines))
+
+
+# A longer traceback tells no more; the record keeps its beginning and its end, in characters.
+_LONGEST_TRACEBACK = 100_000
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters are left out …\n{text[-half:]}"
+
+
+def find_sources() -> None:
+    """From now on tracebacks of steps show the source of each frame.
+
+    IPython takes the cells of a kernel for files that are gone, and then shows a comprehension by the first line of
+    its cell, and an endless recursion by all its frames.
+    """
+    count = getattr(ultratb, "get_line_number_of_frame", None)
+    if count is None:
+        return
+
+    def count_lines(frame: Any) -> int:
+        if current_context() is not None and frame.f_code.co_filename in linecache.cache:
+            return len(linecache.getlines(frame.f_code.co_filename))
+        return int(count(frame))
+
+    ultratb.get_line_number_of_frame = count_lines  # type: ignore[attr-defined]
 
 
 def catch_displays(shell: Any) -> None:
@@ -77,6 +113,7 @@ def refuse_questions(kernel: Any) -> None:
         ask = getattr(kernel, name)
 
         def ask_or_refuse(*args: Any, ask: Any = ask, **options: Any) -> Any:
+            __tracebackhide__ = True
             return ask(*args, **options) if current_context() is None else refuse_to_ask()
 
         setattr(kernel, name, ask_or_refuse)
@@ -105,4 +142,4 @@ _SHOWING = frozenset({"stream", "display_data", "update_display_data", "execute_
 def _plain(bundle: Mapping[str, Any]) -> dict[str, object]:
     """A mimebundle as JSON has it: images in base64."""
     plain: dict[str, object] = json_clean(encode_images(dict(bundle)))
-    return plain
+    return {kind: printable(part) if isinstance(part, str) else part for kind, part in plain.items()}

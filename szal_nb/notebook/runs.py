@@ -300,6 +300,13 @@ class Runs:
         flow = picture.graph.flow.name
         self.resume(run_id, flow=flow, store=str(store) if store is not None else None, picture=picture)
 
+    def fork_in(self, picture: Picture, run_id: str, step: str, store: Path | None) -> None:
+        """The button: a new run that takes what the shown one gave, but from `step` on."""
+        parsed = ParsedRun(store=str(store) if store is not None else None)
+        graph = self._ready_graph(picture.graph.flow.name)
+        run = self._start(graph, parsed, wish=Selection(inputs_of=run_id, fork_at=step))
+        self._follow(run, picture, is_displayed=True)
+
     def _follow(self, run: NotebookRun, picture: Picture, *, is_displayed: bool = False) -> None:
         run.picture = picture
         if not is_displayed:

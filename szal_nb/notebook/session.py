@@ -29,6 +29,7 @@ from szal_nb.notebook.headless import read_headless
 from szal_nb.notebook.history import History, SavedNotebook, document_order, notebook_path
 from szal_nb.notebook.live_names import LiveNames
 from szal_nb.notebook.output import Home
+from szal_nb.notebook.refusal import not_python
 from szal_nb.notebook.step_shell import ambient_names
 
 
@@ -104,7 +105,10 @@ class Session:
         raw = str(self.request().get("content", {}).get("code", ""))
         spelled = read_step_cell(raw, line=line, body=body)
         parsed = parse_step_line(spelled.line)
-        code = compile_step(self.shell, spelled)
+        try:
+            code = compile_step(self.shell, spelled)
+        except SyntaxError as error:
+            raise not_python(parsed.name, error) from None
 
         def make_body(node: StepNode, functions: Mapping[str, Any]) -> CellBody:
             return CellBody(node, code, functions, self._ambient, is_quiet=spelled.is_quiet)

@@ -82,6 +82,7 @@ class StepShell:
 
     def run_cell(self, *_: Any, **__: Any) -> Any:
         """Refused: it runs code in the notebook."""
+        __tracebackhide__ = True
         raise _refused("get_ipython().run_cell()")
 
     run_code = run_cell_async = ex = ev = run_cell
@@ -164,6 +165,7 @@ def ambient_names(shell: Any) -> dict[str, Any]:
 
 def refuse_to_ask(*_: object, **__: object) -> Any:
     """`input()` in a step: nobody may be there to answer, and the run would wait for good."""
+    __tracebackhide__ = True
     raise RunError(
         f"Step {_step_name()!r} asks for input, but a step runs without a person. "
         "Take the answer as a parameter of the notebook, or ask in a cell of its own."

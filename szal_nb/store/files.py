@@ -13,6 +13,7 @@ import xxhash
 from szal_nb.errors import StoreError
 from szal_nb.store.codecs import Buffer
 from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.locate import FOLDER
 
 _CHUNK = 1 << 20
 _counter = itertools.count()
@@ -142,6 +143,21 @@ def make_private_folder(folder: Path) -> bool:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return make_private_folder(folder)
     return True
+
+
+def make_home(path: Path) -> None:
+    """Makes the folder of the store at `path`, which keeps itself out of version control."""
+    folder = path.parent
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
+        if folder.name == FOLDER:
+            ignore = folder / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="ascii")
+    except OSError as error:
+        raise explain(error, path) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,8 +26,8 @@ from szal_nb.store import projection
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
-from szal_nb.store.failure import StoreDamaged, StoreUnusable, explain
-from szal_nb.store.files import ValueFiles, make_private_folder
+from szal_nb.store.failure import StoreDamaged, StoreUnusable
+from szal_nb.store.files import ValueFiles, make_home
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.formats import all_codecs
 from szal_nb.store.identity import Identities
@@ -123,7 +123,7 @@ class RunStore:
         if read_only:
             check_readable(file)
             return cls(file, durability=kept, lock=None, codecs=codecs)
-        _make_home(file)
+        make_home(file)
         lock = FileLock(lock_path(file))
         # WAL without our lock is safe only from SQLite 3.51.3 on.
         is_wal_safe = lock.is_available or not has_wal_reset_bug()
@@ -384,20 +384,6 @@ def values_folder(path: Path) -> Path:
     """Where the large values of the store at `path` are."""
     is_standard = path.name == FILE and path.parent.name == FOLDER
     return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")
-
-
-def _make_home(path: Path) -> None:
-    folder = path.parent
-    try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            make_private_folder(folder)
-        if folder.name == FOLDER:
-            ignore = folder / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n", encoding="ascii")
-    except OSError as error:
-        raise explain(error, path) from error
 
 
 def _close_at_exit(store: RunStore) -> Callable[[], None]:

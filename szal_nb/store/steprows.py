@@ -128,8 +128,17 @@ def _told_by(step: StepSnapshot) -> _Written:
     if step.reason or step.is_approved or not (step.origin is step.answer is step.retry_at is step.error is None):
         error, detail = _error_columns(step.error)
         retry_at = iso(step.retry_at)
-        source = (step.fingerprint or None, step.taken_from or None)
-        resting = (step.origin, step.reason, retry_at, step.answer, step.is_approved, error, detail, *source)
+        resting = (
+            step.origin,
+            step.reason,
+            retry_at,
+            step.answer,
+            step.is_approved,
+            error,
+            detail,
+            step.fingerprint or None,
+            step.taken_from or None,
+        )
     if not attempts:
         return _Written((state, 0, None, None, None), resting, 0, None)
     newest = attempts[-1]

@@ -35,7 +35,7 @@ def test_an_ordinary_notebook_has_the_edges_that_it_needs(path):
 
 
 def test_there_are_enough_notebooks():
-    assert len(FIXTURES) >= 20
+    assert len(FIXTURES) >= 40
 
 
 def test_few_edges_are_too_many_over_all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from types import FunctionType
 
@@ -17,7 +18,18 @@ HELPERS = """
 import copy
 
 class Box:
-    pass
+    def __init__(self, value=None):
+        self.value = value
+
+    def put(self, item):
+        self.value.append(item)
+
+    def add(self, item):
+        self.put(item)
+        return self
+
+    def read(self):
+        return self.value
 
 def boxed(x):
     box = Box()
@@ -115,6 +127,21 @@ STATEMENTS = [
     "store = [{x}]",
     "store = {{'k': {x}}}",
     "keeper = Box()\nkeeper.value = {x}",
+    "keeper = Box({x})",
+    "keeper.put(2)",
+    "{x} = keeper.add(3).read()",
+    "{x} = keeper.value",
+    "stock['k'].append({x})",
+    "stock.setdefault('n', []).append({x})",
+    "stock['k'][-1].append(4)",
+    "stock['n'] = [{x}]",
+    "{x} = stock.get('n', {y})",
+    "for key, group in stock.items():\n    group.append(5)",
+    "for p, q in zip([{x}], [{y}]):\n    p.append(q[:1])",
+    "for n, p in enumerate([{x}, {y}]):\n    p.append(n)",
+    "stream = iter([1, 2, 3])",
+    "{x} = [next(stream, 0)]",
+    "{x} = list(stream)",
 ]
 
 
@@ -122,6 +149,7 @@ STATEMENTS = [
 def notebooks(draw):
     """Sources of steps. Every name is bound by the first step, and each step ends with a print of what it sees."""
     cells = ["a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]"]
+    cells[0] += "\nkeeper = Box([7])\nstock = {'k': [[8]]}\nstream = iter([1, 2, 3, 4])"
     cells[0] += "".join(f"\ndef given_{name}():\n    return {name}" for name in NAMES)
     for number in range(draw(st.integers(2, 6))):
         lines = []
@@ -177,7 +205,9 @@ def _in_order(graph, order):
 
 
 def _shown(value):
-    return f"{value.value!r}" if type(value).__name__ == "Box" else repr(value)
+    if type(value).__name__ == "Box":
+        return repr(value.value)
+    return f"{len(list(copy.copy(value)))} left" if type(value).__name__ == "list_iterator" else repr(value)
 
 
 def _values(graph, outputs):

@@ -9,9 +9,9 @@ from typing import Any
 from szal_nb.analysis.graph import Surroundings, build_graph
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.reuse import reuse_from
-from szal_nb.api.handle import RunHandle
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph

@@ -1,15 +1,16 @@
 """Migration: "40 pairs of edits x interrupted at each step: same final values as a fresh run of the new version, or
-refused; 0 silently wrong"."""
+refused; 0 silently wrong".
+"""
 
 from __future__ import annotations
 
 import pytest
+
 import szal_nb as szal
 from szal_nb.api import migration
 from szal_nb.api.migration import NewVersion
 from szal_nb.errors import MigrationError
 from szal_nb.store.runs import RunStore
-
 from tests.api.cell_flows import CellFlow, everything
 
 NOTEBOOK = "import random\nrows = 3\ndef grow(v):\n    return [n + 1 for n in v]\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import szal_nb as szal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from szal_nb.store.runs import RunStore
 
+import szal_nb as szal
+from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
 
 CELLS = {"load": "x = [3, 1, rows]", "clean": "y = sorted(x)", "total": "t = sum(y)", "beside": "z = rows * 2"}

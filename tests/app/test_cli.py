@@ -184,7 +184,7 @@ def test_runs_show_logs_and_why_tell_of_a_run(store, capsys):
 
     code, why = document(capsys, "why", failed["id"], "half")
     assert (code, why["state"], [edge["source"] for edge in why["waits_for"]]) == (0, "failed", ["one"])
-    assert "half is failed: ZeroDivisionError" in answer(capsys, "why", failed["id"], "half")[1]
+    assert "half failed: ZeroDivisionError" in answer(capsys, "why", failed["id"], "half")[1]
 
 
 def test_watch_tells_the_end_by_its_exit_code(store, capsys):

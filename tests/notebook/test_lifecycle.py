@@ -59,6 +59,19 @@ def test_a_kernel_that_shuts_down_with_a_run_alive_records_it_as_interrupted(tmp
         assert store.run(run_id).shown_state == "crashed"
 
 
+def test_a_kernel_that_is_shut_down_while_a_cell_waits_records_an_interruption_and_no_cancel(tmp_path):
+    # As front ends do it: an interrupt comes first.
+    with running_kernel(tmp_path) as kernel:
+        run_id = begin_and_hold(kernel, tmp_path)
+        kernel.send("await run", cell_id="await")
+        kernel.settle()
+
+    with store_of(tmp_path) as store:
+        snapshot = store.snapshot(run_id)
+        assert (snapshot.is_interrupted, snapshot.state.value) == (True, "running")
+        assert store.run(run_id).shown_state == "crashed"
+
+
 def test_a_run_whose_kernel_was_killed_goes_on_in_a_new_kernel_without_running_completed_steps_again(tmp_path):
     with running_kernel(tmp_path) as kernel:
         run_id = begin_and_hold(kernel, tmp_path)

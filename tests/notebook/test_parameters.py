@@ -182,7 +182,7 @@ def test_the_injected_cell_gives_exactly_these_values():
     given = give(notebook, texts=[(name, text) for name, text, _ in FITTING], raw=[("region", 'quo"te\n\u2028\\ ☃')])
 
     bound = {"dt": dt, "Path": Path}
-    exec(injected_source(notebook, given), bound)  # noqa: S102 - the point of the test
+    exec(injected_source(notebook, given), bound)
 
     assert {name: bound[name] for name in given.values} == given.values
 

@@ -4,11 +4,11 @@ from typing import Literal
 
 import pytest
 
+from szal_nb.api.selection import unselected
 from szal_nb.errors import InvalidParameter, InvalidStep
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import Step
-from szal_nb.api.selection import unselected
 from szal_nb.notebook.selection import given_inputs
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from szal_nb.analysis.graph import build_graph
+from szal_nb.engine.watch import Watch
 from szal_nb.errors import DefinitionError
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.store.runs import RunStore
@@ -149,12 +151,12 @@ print(arr.sum(), view.tolist(), {x} is {y}, store)
 print(isinstance(box, Box), box.value is {x})
 """.strip().splitlines()
 
-CI_PROGRAMS = 500
-PROGRAMS = int(os.environ.get("SZAL_TORTURE", CI_PROGRAMS))
+PROGRAMS = 500
+TORTURE_PROGRAMS = int(os.environ.get("SZAL_TORTURE", "20000"))
 
 
 @st.composite
-def notebooks(draw):
+def notebooks(draw, statements=STATEMENTS):
     """Sources of cells. The first binds every name; each of the others ends with a print of what it sees."""
     cells = [
         "a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"
@@ -162,7 +164,7 @@ def notebooks(draw):
     for _ in range(draw(st.integers(2, 5))):
         lines = []
         for _ in range(draw(st.integers(1, 3))):
-            statement = draw(st.sampled_from(STATEMENTS)).replace("|", "\n")
+            statement = draw(st.sampled_from(statements)).replace("|", "\n")
             x, y, z = (draw(st.sampled_from(NAMES)) for _ in range(3))
             lines.append(statement.format(x=x, y=y, z=z))
         seen = draw(st.sets(st.sampled_from(NAMES), max_size=2))
@@ -218,32 +220,116 @@ def difference(expected: Answer, found: Answer) -> str:
     return ""
 
 
-def check(cells, seed, store, *, cuts=True):
-    """"same", "refused"; AssertionError with what differs."""
+def check(cells, seed, store, *, cuts=True, change=lambda graph: graph):
+    """What came out of it, `same` or `refused`; AssertionError with what differs."""
     pick = random.Random(seed)
     names = [f"s{n}" for n in range(len(cells))]
     try:
         flow = FlowDefinition(name="f", steps=tuple(map(step, names, cells)))
-        graph = build_graph(flow, surroundings([HELPERS]))
+        graph = change(build_graph(flow, surroundings([HELPERS])))
     except DefinitionError:
         return "refused"
     expected = from_the_top(cells, HELPERS, names)
     orders = [allowed_order(graph, lambda ready: ready[-1]), allowed_order(graph, pick.choice)]
-    plans = [{}, *({"order": order} for order in orders)]
+    plans = [{}, *({"order": order} for order in orders), {"order": orders[0], "store": None}]
     if cuts:
         plans += [{"order": orders[-1], "cut_after": n} for n in range(1, len(cells))]
     outcome = "same"
     for plan in plans:
-        found = difference(expected, as_flow(graph, HELPERS, store, **plan))
+        found = difference(expected, as_flow(graph, HELPERS, **{"store": store, **plan}))
         assert found in ("", "refused"), f"{plan}\n{found}\n" + "\n# %%\n".join(cells)
         outcome = found or outcome
     return outcome
 
 
-@settings(
-    max_examples=PROGRAMS, deadline=None, database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)  # fmt: skip
-@given(cells=notebooks(), seed=st.integers(0, 1000))
-def test_a_generated_notebook_has_one_answer(cells, seed, store):
-    check(cells, seed, store)
+def check_many(programs, store):
+    @settings(max_examples=programs, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(cells=notebooks(), seed=st.integers(0, 1000))
+    def look(cells, seed):
+        check(cells, seed, store)
+
+    look()
+
+
+def test_a_generated_notebook_has_one_answer(store):
+    check_many(PROGRAMS, store)
+
+
+@pytest.mark.torture
+def test_thousands_of_generated_notebooks_have_one_answer(store):
+    check_many(TORTURE_PROGRAMS, store)
+
+
+# A check that cannot go red proves nothing: each of these faults must be found among few programs.
+
+
+def without(rule):
+    """A graph whose edges of this rule were forgotten."""
+
+    def change(graph):
+        return replace(graph, edges=tuple(edge for edge in graph.edges if edge.rule != rule))
+
+    return change
+
+
+def find(store, *, cuts, statements=STATEMENTS, programs=400, **more):
+    found = []
+
+    @settings(max_examples=programs, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(cells=notebooks(statements), seed=st.integers(0, 1000))
+    def look(cells, seed):
+        if not found:
+            try:
+                check(cells, seed, store, cuts=cuts, **more)
+            except AssertionError as error:
+                found.append(str(error))
+
+    look()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "statements"),
+    [
+        ("reads", STATEMENTS),
+        ("changed-after-reading", ["{x}.append(7)", "{x} = [*{y}]"]),
+        ("hidden-state", [line for line in STATEMENTS if "random" in line]),
+    ],
+)
+def test_an_edge_that_was_forgotten_is_found(rule, statements, store):
+    assert find(store, cuts=False, change=without(rule), statements=statements)
+
+
+SHARING = ["{x} = [{y}]", "{x} = {y}", "{x} = last({y})", "{x}.append(7)", "view[:] = 7", "arr[0] += len({x})"]
+
+
+def test_sharing_that_no_edge_knows_of_is_refused_at_run_time(store):
+    assert not find(store, cuts=True, change=without("shared-object"), statements=SHARING, programs=60)
+
+
+def test_sharing_that_no_edge_knows_of_and_nobody_looks_for_is_found(store, monkeypatch):
+    monkeypatch.setattr(Watch, "_refuse_sharing", lambda *_: None)
+
+    assert find(store, cuts=False, change=without("shared-object"), statements=SHARING)
+
+
+def test_values_recorded_each_for_itself_are_found(store, monkeypatch):
+    monkeypatch.setattr(Watch, "_shared_with", lambda *_: None)
+
+    assert find(store, cuts=True)
+
+
+def test_generators_that_start_anew_after_a_resume_are_found(store, monkeypatch):
+    monkeypatch.setattr(Watch, "_set_generators", lambda *_: None)
+
+    assert find(store, cuts=True)
+
+
+def test_instances_of_a_class_of_the_former_kernel_are_found(store, monkeypatch):
+    former = {}
+    monkeypatch.setattr(
+        "szal_nb.api.launch._Classes", lambda *_: lambda name: former.setdefault(name, type(name, (), {}))
+    )
+
+    assert find(store, cuts=True)

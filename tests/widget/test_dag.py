@@ -239,6 +239,43 @@ def test_the_timeline_is_sent_when_asked_for_and_frames_where_there_is_a_record(
     assert without["frames"] == []
 
 
+def test_a_front_end_that_follows_a_run_is_sent_only_the_frames_that_are_new_to_it(loop):
+    known = SALES_EVENTS[:5]
+    widget = SpiedWidget(sales(), run_id=RUN_ID, loop=loop, history=lambda: known)
+    for since in (0, 3, 99):
+        widget._handle_custom_msg({"action": "history", "id": since, "value": since}, [])
+        loop.run_calls()
+
+    answers = [message for message in custom(widget) if message["type"] == "history"]
+    assert [(answer["first"], len(answer["frames"])) for answer in answers] == [(0, 5), (3, 2), (0, 5)]
+    assert {answer["run"] for answer in answers} == {RUN_ID}
+
+
+def test_what_a_step_showed_is_told_with_its_moments(loop):
+    shown = StepOutput(at=T0 + 1, step="load", attempt=1, items=(Output(type="stream", name="stdout", text="hi"),))
+    widget = SpiedWidget(sales(), loop=loop, history=lambda: [shown])
+    widget._handle_custom_msg({"action": "log", "id": 1, "step": "load"}, [])
+    loop.run_calls()
+
+    output = {"type": "stream", "name": "stdout", "text": "hi"}
+    assert custom(widget)[-1] == {
+        "type": "log",
+        "id": 1,
+        "step": "load",
+        "pieces": [{"at": T0 + 1, "attempt": 1, "output": output}],
+    }
+
+
+def test_another_flow_is_drawn_with_nothing_left_of_the_one_before(loop):
+    widget = SpiedWidget(sales(), run_id=RUN_ID, snapshot=sales_run(), loop=loop)
+    widget.draw(warehouse(50))
+
+    assert len(widget.graph["nodes"]) == 50
+    assert widget.run["state"] == "idle"
+    assert widget.run["states"] == "p" * 50
+    assert widget.facts["steps"] == {}
+
+
 def test_without_somebody_to_obey_there_are_no_buttons(loop):
     assert DagWidget(sales(), loop=loop).actions == []
 

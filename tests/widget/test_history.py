@@ -3,7 +3,7 @@ from __future__ import annotations
 from szal_nb.model.event import RunResumed, StepOutput
 from szal_nb.model.state import fold
 from szal_nb.model.value import Output
-from szal_nb.widget.history import history_view, outputs_of, timeline_view
+from szal_nb.widget.history import Frames, history_view, log_view, outputs_of, timeline_view
 from tests.widget.flows import OUTPUTS, SALES_EVENTS, T0, sales, sales_run
 
 SAID = StepOutput(at=T0 + 3, step="load", attempt=2, items=OUTPUTS)
@@ -64,3 +64,30 @@ def test_the_output_of_a_step_is_that_of_its_newest_attempt():
     assert outputs["load"] == [*OUTPUTS, *OUTPUTS]
     assert outputs["clean"] == []
     assert fold(events).state == fold(SALES_EVENTS).state
+
+
+def test_frames_grow_with_the_run_and_are_those_of_the_whole():
+    frames = Frames(sales())
+    for end in (3, 3, 9, len(SALES_EVENTS)):
+        frames.take(SALES_EVENTS[:end])
+
+    assert frames.frames == history_view(sales(), SALES_EVENTS)["frames"]
+
+
+def test_a_log_tells_when_each_attempt_showed_what():
+    first = StepOutput(at=T0 + 1, step="load", attempt=1, items=(Output(type="stream", name="stdout", text="old"),))
+    other = StepOutput(at=T0 + 2, step="clean", attempt=1, items=OUTPUTS)
+
+    pieces = log_view((first, other, SAID), "load")
+
+    assert [(piece["at"], piece["attempt"]) for piece in pieces] == [(T0 + 1, 1)] + [(T0 + 3, 2)] * 4
+    assert pieces[0]["output"] == {"type": "stream", "name": "stdout", "text": "old"}
+
+
+def test_of_a_log_that_is_too_long_the_newest_is_kept():
+    said = [
+        StepOutput(at=T0 + n, step="load", attempt=1, items=(Output(type="stream", name="stdout", text="x" * 90_000),))
+        for n in range(5)
+    ]
+
+    assert [piece["at"] for piece in log_view(said, "load")] == [T0 + 3, T0 + 4]

@@ -41,6 +41,12 @@ export class Camera {
     return { x: this.x, y: this.y, zoom: this.zoom, width, height };
   }
 
+  /** Shows the drawing as another camera did. */
+  place({ x, y, zoom }: View): void {
+    [this.x, this.y, this.zoom, this.isFitted] = [x, y, zoom, false];
+    this.apply();
+  }
+
   fit(wide: number, high: number): void {
     const { clientWidth: width, clientHeight: height } = this.window;
     if (!width || !height) return;

@@ -21,7 +21,7 @@ import {
 } from "./state";
 
 const TABS = ["Result", "Code", "Log", "Attempts", "Why"] as const;
-type Tab = (typeof TABS)[number];
+export type Tab = (typeof TABS)[number];
 
 const STEP_ACTIONS: readonly { action: Action; label: string }[] = [
   { action: "approve", label: "Approve" },
@@ -48,7 +48,7 @@ export class Panel {
   past: number | null = null;
   private readonly log = new Log();
   private pieces: readonly LogPiece[] | null = null;
-  private tab: Tab = "Result";
+  tab: Tab = "Result";
   step = -1;
   private picture: Picture | null = null;
   private newest: Details | null = null;

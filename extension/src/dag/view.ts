@@ -1,11 +1,13 @@
 // The picture as a whole: header, drawing, panel. Knows neither anywidget nor JupyterLab; its host carries commands.
+import type { View } from "./camera";
 import { html, setAttribute } from "./dom";
+import { farewell } from "./farewell";
 import { stateWord } from "./format";
 import { Header, type Tool } from "./header";
 import { type Grouping, group, groupTags, grouped } from "./grouping";
 import type { Frame } from "./history";
 import type { TimedAttempt } from "./lanes";
-import { Panel } from "./panel";
+import { Panel, type Tab } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
 import { type Action, type Details, type Graph, type LogPiece, type Picture, isOver, stateOf } from "./state";
@@ -27,12 +29,20 @@ export interface Host {
   send(action: Action, step: string | null): number;
   /** Asks for the details of a step; they come by `setDetails`. */
   askDetails(step: string): void;
-  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. */
-  askLog(step: string): void;
+  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. Absent: only the newest is told. */
+  askLog?(step: string): void;
   /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
   askHistory(since: number): void;
   /** Jumps to where the step is written; absent where that is not possible. */
   openStep?(step: string): void;
+}
+
+/** How a reader left a picture. */
+export interface Memory {
+  step: number;
+  tab: Tab;
+  isTimelineOpen: boolean;
+  camera: View | null;
 }
 
 export class DagView {
@@ -50,6 +60,7 @@ export class DagView {
   private lead = 0;
   private frozenAt: number | null = null;
   private grouping: Grouping | null = null;
+  private toRestore: Memory | null = null;
   private different: ReadonlySet<string> = new Set();
   private width = 0;
   private readonly pending: PendingCommands;
@@ -111,6 +122,20 @@ export class DagView {
   attached(): void {
     this.stops.push(followTheme(this.node));
     this.resized();
+  }
+
+  get memory(): Memory {
+    return {
+      step: this.panel.step,
+      tab: this.panel.tab,
+      isTimelineOpen: !this.travel.timeline.node.hidden,
+      camera: this.scene.camera.isFitted ? null : this.scene.camera.view,
+    };
+  }
+
+  /** Once something is shown, it is shown as in another view of it before. */
+  restore(memory: Memory): void {
+    this.toRestore = memory;
   }
 
   /** Shows `picture` in the next frame; of several in one frame only the last is drawn. */
@@ -179,17 +204,7 @@ export class DagView {
     this.node.classList.toggle("is-lost", !isConnected);
     for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]"))
       button.disabled = !isConnected;
-    this.say(isConnected ? "" : this.farewell());
-  }
-
-  /** What to know of a picture whose kernel is silent. */
-  private farewell(): string {
-    const run = this.latest?.run;
-    if (!run || run.state === "idle" || run.state === "completed")
-      return "No kernel answers for this picture: it is as it was saved.";
-    const resume = `%szal_resume${run.run ? ` ${run.run}` : ""} goes on from the last completed step.`;
-    if (isOver(run.state)) return `No kernel answers for this picture: it is as it was saved. ${resume}`;
-    return `The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, ${resume}`;
+    this.say(isConnected ? "" : farewell(this.latest?.run));
   }
 
   dispose(): void {
@@ -227,9 +242,18 @@ export class DagView {
     }
     this.pending.confirm();
     this.wind();
+    if (this.toRestore) this.goOn(this.toRestore);
     if (this.node.classList.contains("is-lost")) {
       for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]")) button.disabled = true;
     }
+  }
+
+  private goOn({ step, tab, isTimelineOpen, camera }: Memory): void {
+    this.toRestore = null;
+    if (isTimelineOpen) this.showTimeline(true);
+    this.panel.tab = tab;
+    if (step >= 0) this.select(step, { reveal: false });
+    if (camera) this.scene.camera.place(camera);
   }
 
   /** One node for each of these tags, from now on. */
@@ -281,7 +305,7 @@ export class DagView {
 
   private askPast(): void {
     const name = this.picture?.graph.nodes[this.panel.step]?.name;
-    if (name !== undefined && this.panel.lacksLog) this.host?.askLog(name);
+    if (name !== undefined && this.panel.lacksLog) this.host?.askLog?.(name);
   }
 
   /** Runs the clock while something is going on. */
@@ -320,13 +344,13 @@ export class DagView {
     this.travel.timeline.draw();
   }
 
-  private select(node: number): void {
+  private select(node: number, { reveal = true } = {}): void {
     if (!this.picture) return;
     this.panel.open(node, this.picture, this.now);
     this.host?.askDetails(this.picture.graph.nodes[node]!.name);
     if (this.travel.moment !== null) this.askPast();
     this.resized();
-    this.scene.select(this.shownOf(node));
+    this.scene.select(this.shownOf(node), { reveal });
     this.travel.timeline.select(node);
   }
 

@@ -1,0 +1,67 @@
+"""Steps that share a file are in the order of the document, as far as its path can be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.analysis.cells import notebook_graph
+
+IMPORTS = """# %%
+import json, os
+import numpy as np
+import pandas as pd
+import matplotlib.pyplot as plt
+from pathlib import Path
+RAW = "raw.csv"
+def save(frame, name):
+    frame.to_csv(f"out/{name}.csv")
+def load(name):
+    return pd.read_csv(Path("out") / f"{name}.csv")
+"""
+
+SAME = {
+    "open": ("with open('a.txt', 'w') as f:\n    f.write('x')", "text = open('a.txt').read()"),
+    "open for adding": ("with open('a.txt', mode='a') as f:\n    f.write('x')", "text = Path('a.txt').read_text()"),
+    "pandas": ("pd.DataFrame().to_csv('a.csv', index=False)", "df = pd.read_csv('a.csv')"),
+    "a keyword": ("pd.DataFrame().to_json(path_or_buf='a.json')", "df = pd.read_json('./a.json')"),
+    "numpy": ("np.save('a.npy', np.ones(3))", "a = np.load('a.npy')"),
+    "a path": ("Path('out/a.json').write_text('{}')", "a = json.loads((Path('out') / 'a.json').read_text())"),
+    "a name of the notebook": ("pd.DataFrame().to_csv(RAW)", "df = pd.read_csv(RAW)"),
+    "a name in a path": ("pd.DataFrame().to_csv(f'x/{RAW}')", "df = pd.read_csv(os.path.join('x', RAW))"),
+    "a name of the step": ("name = 'a.csv'\npd.DataFrame().to_csv(name)", "df = pd.read_csv('a.csv')"),
+    "through functions": ("save(pd.DataFrame(), 'sales')", "df = load('sales')"),
+    "written after reading": ("df = pd.read_csv('a.csv')", "pd.DataFrame().to_csv('a.csv')"),
+    "written twice": ("pd.DataFrame().to_csv('a.csv')", "pd.DataFrame().to_csv('a.csv')"),
+    "a folder": ("os.makedirs('out', exist_ok=True)", "pd.DataFrame().to_csv('out/a.csv')"),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), SAME.values(), ids=SAME)
+def test_steps_that_share_a_file_are_in_order(first, second):
+    (edge,) = notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges
+    assert (edge.source, edge.target, edge.rule) == ("a", "b", "hidden-state")
+    assert edge.names[0].startswith("file:")
+    assert edge.line
+
+
+OTHER = {
+    "other literals": ("pd.DataFrame().to_csv('a.csv')", "df = pd.read_csv('b.csv')"),
+    "both read": ("df = pd.read_csv('a.csv')", "text = open('a.csv').read()"),
+    "a path that cannot be told": ("for p in Path('x').glob('*'):\n    p.write_text('')", "df = pd.read_csv('a.csv')"),
+    "an address": ("a = pd.read_csv('https://x.org/a.csv')", "b = pd.read_csv('https://x.org/a.csv')"),
+    "functions with other names": ("save(pd.DataFrame(), 'sales')", "df = load('costs')"),
+    "text and no file": ("text = pd.DataFrame().to_csv()", "other = pd.DataFrame().to_csv()"),
+    "one folder": ("pd.DataFrame().to_csv('out/a.csv')", "pd.DataFrame().to_csv('out/b.csv')"),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), OTHER.values(), ids=OTHER)
+def test_steps_with_other_files_are_not_in_order(first, second):
+    assert notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges == ()
+
+
+def test_who_reads_a_file_needs_its_writer_and_who_writes_it_after_a_reader_does_not():
+    write, read = "# %% w{}\nopen('f', 'w').write('1')\n", "# %% r\nx = open('f').read()\n"
+    graph = notebook_graph(write.format(1) + read + write.format(2))
+    blocking = {(edge.source, edge.target): edge.is_blocking for edge in graph.edges}
+    assert blocking == {("w1", "r"): True, ("r", "w2"): False}
