@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from szal_nb.analysis.condition import compile_condition
-    from szal_nb.api.flow import Flow, resume, run
+    from szal_nb.api.flow import Flow, diff, fork, replay, resume, run, verify, why
+    from szal_nb.api.migration import migration
     from szal_nb.engine.context import current_context as context
     from szal_nb.engine.context import progress, stop
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
@@ -31,17 +32,21 @@ _HOMES = {
     "_jupyter_labextension_paths": "szal_nb.app.server:labextension_paths",
     "_jupyter_server_extension_points": "szal_nb.app.server:extension_points",
     "context": "szal_nb.engine.context:current_context",
+    "diff": "szal_nb.api.flow",
     "fork": "szal_nb.api.flow",
     "load_ipython_extension": "szal_nb.notebook.extension",
     "migration": "szal_nb.api.migration",
     "open_store": "szal_nb.store.runs",
     "progress": "szal_nb.engine.context",
+    "replay": "szal_nb.api.flow",
     "resume": "szal_nb.api.flow",
     "run": "szal_nb.api.flow",
     "secret": "szal_nb.model.secret",
     "step": "szal_nb.notebook.extension",
     "stop": "szal_nb.engine.context",
     "unload_ipython_extension": "szal_nb.notebook.extension",
+    "verify": "szal_nb.api.flow",
+    "why": "szal_nb.api.flow",
 }
 
 __all__ = [
@@ -52,15 +57,21 @@ __all__ = [
     "SzalError",
     "compile_condition",
     "context",
+    "diff",
+    "fork",
     "load_ipython_extension",
+    "migration",
     "open_store",
     "progress",
+    "replay",
     "resume",
     "run",
     "secret",
     "step",
     "stop",
     "unload_ipython_extension",
+    "verify",
+    "why",
 ]
 
 

@@ -27,6 +27,7 @@ from szal_nb.analysis.reuse import (
     in_reading_order,
     inputs_read,
     opaque_edges,
+    other_sources,
     refs_by_name,
     settle_shared,
     why_not_takeable,
@@ -294,6 +295,7 @@ class _Planner:
         self._refs: dict[str, dict[str, ValueRef]] = {}
         self._inputs = {ref.name: ref for ref in past.snapshot.inputs}
         self._found: dict[str, Carried] = {}
+        self._opaque = opaque_edges(new)
 
     def plan(self) -> list[Carried]:
         for node in in_reading_order(self._new):
@@ -336,7 +338,12 @@ class _Planner:
             return rerun(f"changed: {', '.join(changed)}", changed)
         if not node.is_cacheable:
             return rerun("its code uses names that cannot be known beforehand")
-        for edge in opaque_edges(self._new, step):
+        opaque = self._opaque.get(step, ())
+        names_before = {edge.source: self._found[edge.source].before for edge in opaque}
+        others = other_sources(opaque, names_before, self._past, before)
+        if others:
+            return rerun(f"what it finds in the process is not what it found: {', '.join(others)}", others)
+        for edge in opaque:
             if self._found[edge.source].carry is Carry.RERUN:
                 return rerun(f"it comes after {edge.source}, which runs again: {edge.reason}")
         return self._by_what_it_reads(node, before, carry, was)

@@ -10,9 +10,10 @@ this run has yet to give is `open`: it is decided when it is about to start, by 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from graphlib import TopologicalSorter
 
 import msgspec
 
@@ -60,6 +61,10 @@ class Past:
     run_id: str
     graph: FlowGraph
     snapshot: RunSnapshot
+    opaque: Mapping[str, Sequence[Edge]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "opaque", opaque_edges(self.graph))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ def plan_reuse(
     """
     chosen: dict[str, Choice] = {}
     refs: dict[str, dict[str, ValueRef]] = {}
+    opaque = opaque_edges(graph)
     for node in in_reading_order(graph):
         step = node.step.name
         if step in skipped:
@@ -112,7 +118,7 @@ def plan_reuse(
         else:
             chosen[step] = Choice(step=step, fate=Fate.RUNS, reason="there is no earlier run")
             for number, past in enumerate(pasts):
-                choice = _choose(node, graph, inputs, past, chosen, refs)
+                choice = _choose(node, graph, inputs, past, chosen, refs, opaque.get(step, ()))
                 # The reason is that of the first: it is the newest.
                 if not number or choice.fate is Fate.TAKEN:
                     chosen[step] = choice
@@ -125,14 +131,9 @@ def plan_reuse(
 
 
 def in_reading_order(graph: FlowGraph) -> list[StepNode]:
-    """The nodes, each after all that it waits for; in document order where that does not say it."""
-    found: dict[str, StepNode] = {}
-    waiting = {node.step.name: node for node in graph.nodes}
-    while waiting:
-        ready = [name for name in waiting if all(source in found for source in graph.dependencies[name])]
-        for name in ready:
-            found[name] = waiting.pop(name)
-    return list(found.values())
+    """The nodes, each after all that it waits for."""
+    order = TopologicalSorter({node.step.name: graph.dependencies[node.step.name] for node in graph.nodes})
+    return [graph.node(name) for name in order.static_order()]
 
 
 def is_about_the_process(name: str) -> bool:
@@ -210,13 +211,14 @@ def _content(ref: ValueRef | None) -> str | None:
     return None if ref is None else ref.hash or ref.live
 
 
-def _choose(  # noqa: C901, PLR0917 one rule after another, in the order in which they are told
+def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the order in which they are told
     node: StepNode,
     graph: FlowGraph,
     inputs: Mapping[str, ValueRef],
     past: Past,
     chosen: Mapping[str, Choice],
     refs: Mapping[str, Mapping[str, ValueRef]],
+    opaque: Sequence[Edge],
 ) -> Choice:
     step = node.step.name
 
@@ -244,7 +246,11 @@ def _choose(  # noqa: C901, PLR0917 one rule after another, in the order in whic
     code = difference(dict(node.parts), dict(past.graph.node(before).parts))
     if code:
         return runs(_changed_text(code), code)
-    for edge in opaque_edges(graph, step):
+    names_before = {edge.source: chosen[edge.source].before for edge in opaque if edge.source in chosen}
+    others = other_sources(opaque, names_before, past, before)
+    if others:
+        return runs(f"what it finds in the process is not what it found: {', '.join(others)}", others)
+    for edge in opaque:
         source = chosen.get(edge.source)
         if source is None or source.fate is not Fate.TAKEN:
             return runs(f"it comes after {edge.source}, which is not taken: {edge.reason}")
@@ -269,9 +275,23 @@ def _choose(  # noqa: C901, PLR0917 one rule after another, in the order in whic
     return Choice(step=step, fate=Fate.TAKEN, reason=reason, before=before, run_id=past.run_id)
 
 
-def opaque_edges(graph: FlowGraph, step: str) -> list[Edge]:
-    """The edges to `step` along which something comes that is no value."""
-    return [edge for edge in graph.edges if edge.target == step and is_opaque(edge)]
+def opaque_edges(graph: FlowGraph) -> dict[str, list[Edge]]:
+    """The edges along which something comes that is no value, by the steps that they lead to."""
+    found: dict[str, list[Edge]] = {}
+    for edge in graph.edges:
+        if is_opaque(edge):
+            found.setdefault(edge.target, []).append(edge)
+    return found
+
+
+def other_sources(opaque: Iterable[Edge], names_before: Mapping[str, str], past: Past, before: str) -> tuple[str, ...]:
+    """The steps that leave something in the process for a step now and did not then, or the other way round.
+
+    `opaque` are the edges that lead to it; `names_before` the names that their sources had in the earlier run.
+    """
+    now = {names_before.get(edge.source) or edge.source for edge in opaque}
+    then = {edge.source for edge in past.opaque.get(before, ())}
+    return tuple(sorted(now ^ then))
 
 
 def is_opaque(edge: Edge) -> bool:

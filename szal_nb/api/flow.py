@@ -9,16 +9,25 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast, overload
 
+from szal_nb.analysis.comparison import RunDiff
+from szal_nb.analysis.explaining import Explanation
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.analysis.migration import MigrationPlan
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.migration import NewVersion, apply, plan
 from szal_nb.api.options import compensation, function_step, seconds
 from szal_nb.api.options import limits as limits_of
 from szal_nb.api.options import rollback_on as rollback_ends
+from szal_nb.api.past import diff as diff_in
+from szal_nb.api.past import replay as replay_in
+from szal_nb.api.past import verified
+from szal_nb.api.past import why as why_in
 from szal_nb.api.picture import flow_bundle
 from szal_nb.api.reuse import reuse_from
+from szal_nb.api.run import Run
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
@@ -206,6 +215,19 @@ class Flow:
         graph = self._ready_graph(surround)
         return resume_run(run_id, graph, self._bodies(graph), {}, surround, force=force)
 
+    def migrate(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE) -> str:
+        """Carries a run of another version of this flow over to this one: the id of a new run, to be resumed.
+
+        Raises MigrationError if that is refused; the run stays as it is in any case. `migration_plan` says it before.
+        """
+        surround = self._surround(store)
+        return apply(_needed(surround), run_id, NewVersion(graph=self._ready_graph(surround)))
+
+    def migration_plan(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE) -> MigrationPlan:
+        """What would become of each step of a run of another version, were it carried over to this one."""
+        surround = self._surround(store)
+        return plan(_needed(surround), run_id, NewVersion(graph=self._ready_graph(surround)))
+
     def _bodies(self, graph: FlowGraph) -> dict[str, FunctionBody]:
         return {name: FunctionBody(graph.node(name), function) for name, (_, function) in self._steps.items()}
 
@@ -285,3 +307,41 @@ def _to_the_end(begin: Callable[[], RunHandle], instead: str) -> RunHandle:
             raise
 
     return asyncio.run(main())
+
+
+def replay(run_id: str, *, store: StoreChoice = DEFAULT_STORE, trust: bool = False) -> Run:
+    """A past run with its outputs and values as they were, and `at(n)`, as it was after n events. Nothing is run.
+
+    `trust` allows values of an imported run whose loading may run code.
+    """
+    return replay_in(_opened(store), run_id, trust=trust)
+
+
+def diff(before: str, after: str, *, store: StoreChoice = DEFAULT_STORE) -> RunDiff:
+    """What differs between two runs: code, parameters, values, states and timings; `str` and `.json()` show it."""
+    return diff_in(_opened(store), before, after)
+
+
+def why(run_id: str, step: str, *, store: StoreChoice = DEFAULT_STORE) -> Explanation:
+    """Why a step of a run ran, was taken from another run, or did neither, down to the names that changed."""
+    return why_in(_opened(store), run_id, step)
+
+
+def verify(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE) -> tuple[str, ...]:
+    """Runs every body of a past run again, in a script, in a new run: one sentence for each value that differs."""
+    opened = _opened(store)
+    record = opened.run(run_id)
+    inputs = inputs_of(opened, record.id, flow.graph(), changed={}, live={})
+    again = _to_the_end(lambda: flow.start(inputs, store=opened), "flow.start(…)")
+    return verified(opened, record.id, again.id)
+
+
+def _opened(store: StoreChoice) -> RunStore:
+    opened = opened_store(store)
+    if opened is None:
+        raise RunError("There is no record to read without a store.")
+    return opened
+
+
+def _needed(surround: Surround) -> RunStore:
+    return _opened(surround.store)

@@ -263,11 +263,7 @@ def _launch(
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if kept and snapshot is not None:
-                ends = (
-                    {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
-                    if snapshot
-                    else {}
-                )
+                ends = {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
                 await asyncio.to_thread(runner.watch.resume, ends)
             await runner.run()
         finally:

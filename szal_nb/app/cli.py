@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import szal_nb
-from szal_nb.app import documents, execution, past, record, upkeep
+from szal_nb.app import documents, execution, migrate, past, record, upkeep
 from szal_nb.app.exit import ExitCode, exit_codes_text
 from szal_nb.app.printing import error_json, error_text, print_json, say
 from szal_nb.errors import DefinitionError, SzalError
@@ -56,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     store_option.add_argument("--store", metavar="PATH", help="the store (default: the nearest .szal/runs.db)")
     options = {"json": json_option, "store": store_option}
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for group in (execution, record, past, documents, upkeep):
+    for group in (execution, record, past, documents, upkeep, migrate):
         group.add_commands(commands, options)
     return parser
 

@@ -174,6 +174,11 @@ REPLAY_ARGUMENTS = (
     _argument("--trust", action="store_true", help="load values that may run code, of a run that was imported"),
     _STORE,
 )
+MIGRATE_ARGUMENTS = (
+    _argument("action", choices=["plan", "apply", "undo"], help="what to do"),
+    _argument("run", help="the run's id or its beginning; for undo, the run that the migration made"),
+    _STORE,
+)
 DIFF_ARGUMENTS = (
     _argument("before", help="a run's id or its beginning"),
     _argument("after", help="another run's"),
@@ -200,4 +205,5 @@ COMMANDS: Mapping[str, tuple[Argument, ...]] = {
     "%szal_fork": FORK_ARGUMENTS,
     "%szal_replay": REPLAY_ARGUMENTS,
     "%szal_diff": DIFF_ARGUMENTS,
+    "%szal_migrate": MIGRATE_ARGUMENTS,
 }

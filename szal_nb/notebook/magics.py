@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
+from szal_nb.api import migration
 from szal_nb.api.past import diff
 from szal_nb.errors import RunError, SzalError
 from szal_nb.notebook.arguments import COMMANDS
@@ -166,3 +167,18 @@ class SzalMagics(Magics):
         """Show what differs between two runs: code, parameters, values, states and timings."""
         found = parse_line("%szal_diff", line)
         display(as_report(diff(self.runs.store(found.store), found.before, found.after)))
+
+    @command("%szal_migrate")
+    def szal_migrate(self, line: str) -> None:
+        """Carry a run that has not ended to the version of its flow that the cells define now, or take that back."""
+        found = parse_line("%szal_migrate", line)
+        store = self.runs.store(found.store)
+        if found.action == "undo":
+            before = migration.undo(store, found.run)
+            print(f"Undone: run {before} is as it was.")  # noqa: T201 - for the reader of the cell
+            return
+        to = self.runs.version_now(store.run(found.run).flow)
+        display(as_report(migration.plan(store, found.run, to)))
+        if found.action == "apply":
+            made = migration.apply(store, found.run, to)
+            print(f"Carried over as run {made}. To go on: %szal_resume {made}")  # noqa: T201 - as above

@@ -11,6 +11,7 @@ from IPython.display import display
 
 from szal_nb.analysis.comparison import RunDiff
 from szal_nb.analysis.explaining import Explanation, describe_place
+from szal_nb.analysis.migration import MigrationPlan
 from szal_nb.api.past import replay, why
 from szal_nb.api.run import Run
 from szal_nb.notebook.binding import Binder, Bound
@@ -77,6 +78,6 @@ def explain_step(session: Session, runs: Runs, step: str, *, run: str | None, st
     return as_report(why(record, run, step))
 
 
-def as_report(found: Explanation | RunDiff) -> Report:
+def as_report(found: Explanation | RunDiff | MigrationPlan) -> Report:
     """Text for the reader of a cell."""
     return Report(str(found), f"<pre>{html.escape(str(found))}</pre>")

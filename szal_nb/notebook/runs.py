@@ -17,6 +17,7 @@ from IPython.display import display
 
 from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.api.migration import NewVersion
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
 from szal_nb.model.event import Event, RunInterrupted
@@ -161,6 +162,15 @@ class Runs:
     def run_step(self, step: str) -> NotebookRun:
         """A run of one step with what it needs; what they show comes under their cells."""
         return self._start(self._ready_graph(None), ParsedRun(only=(step,)))
+
+    def version_now(self, flow: str) -> NewVersion:
+        """The flow as the cells define it now, for a run to be carried to."""
+        saved = self._session.saved()
+        return NewVersion(
+            graph=self._session.graph(flow, is_checked=True),
+            notebook=snapshot(self._session.history, saved),
+            notebook_path=self._session.path,
+        )
 
     def show_flow(self, flow: str | None) -> Picture:
         """The picture of a flow, under the cell, with a button to run it; or to go on with its run that crashed."""

@@ -311,3 +311,30 @@ def test_reuse_never_changes_the_answer(cells, data):
         except DefinitionError:
             return
         assert everything(again) == everything(fresh)
+
+
+def test_past_runs_of_a_flow_in_python_are_replayed_compared_explained_verified_and_forked(tmp_path):
+    path = tmp_path / "runs.db"
+    flow = szal.Flow("py")
+
+    @flow.step
+    def load(rows):
+        print("loading")
+        return [rows, 1]
+
+    @flow.step
+    def total(load, factor):
+        return sum(load) * factor
+
+    first = szal.run(flow, {"rows": 3, "factor": 2}, store=path)
+    forked = szal.fork(flow, first.id, "total", {"factor": 5}, store=path)
+    past = szal.replay(first.id, store=path)
+
+    assert (forked["total"].value, forked["load"].origin, past["load"].logs) == (20, "given", "loading\n")
+    assert [past.at(n).state for n in (1, 2, -1)] == ["created", "running", "running"]
+    assert past.at(past.snapshot.events).values.total == first.at(first.snapshot.events).values.total == 8
+    found = szal.diff(first.id, forked.id, store=path)
+    assert [value.name for value in found.inputs] == ["factor"]
+    assert [(step.step, step.is_same) for step in found.steps] == [("load", True), ("total", False)]
+    assert szal.why(forked.id, "total", store=path).changed == ("value factor",)
+    assert szal.verify(flow, first.id, store=path) == ()
