@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from tests.e2e.lab import (
 )
 from tests.e2e.test_first_light import HOLD
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
 PANEL = "#szal-flows-and-runs"
 
 SALES = [
@@ -37,7 +39,10 @@ HELD = [HOLD, "%szal_flow sales", SALES[1], "%%szal_step clean\nhold('go')\norde
 def run_headless(notebook):
     """Runs the notebook as a shell does, so that its store has a run."""
     command_line = [sys.executable, "-m", "szal_nb.app.cli", "run", notebook.name, "-o", "out.ipynb", "--json"]
-    done = subprocess.run(command_line, cwd=notebook.parent, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command_line, cwd=notebook.parent, env=environment, capture_output=True, text=True, check=False
+    )
     return json.loads(done.stdout)["runs"][0]["id"]
 
 
@@ -92,7 +97,7 @@ def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(
     notebook = folder / "quickstart.ipynb"
     shutil.copy(NOTEBOOKS / "quickstart.ipynb", notebook)
     first, second = run_headless(notebook), run_headless(notebook)
-    screenshots = Path(__file__).parents[2] / "build" / "screenshots"
+    screenshots = ROOT / "build" / "screenshots"
     screenshots.mkdir(parents=True, exist_ok=True)
     with browser_page(dark=theme == "dark") as page:
         open_notebook(page, lab, named(lab, notebook))
@@ -109,8 +114,11 @@ def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(
         wait_badge(page, "plot", "completed")
         page.screenshot(path=screenshots / f"panel{'-dark' if theme == 'dark' else ''}.png")
 
+        shown = page.locator(f"{PANEL} .szal-side").get_attribute("data-theme")
+        command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
+
         assert set(badges(page).values()) == {"completed"}
-        assert page.locator(f"{PANEL} .szal-side").get_attribute("data-theme") == theme
+        assert shown == theme
         assert page.problems == []
 
 
