@@ -21,7 +21,14 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from szal_nb.app.place import OutOfPlace, Place
-from szal_nb.app.serving import RunTail, details_document, flows_document, history_document, runs_document
+from szal_nb.app.serving import (
+    RunTail,
+    details_document,
+    flows_document,
+    history_document,
+    log_document,
+    runs_document,
+)
 from szal_nb.errors import SzalError, UnknownRun
 from szal_nb.notebook.document import parse_notebook, read_notebook
 from szal_nb.store.runs import RunStore
@@ -66,10 +73,9 @@ def _load_jupyter_server_extension(server: Any) -> None:
         (("flow",), FlowHandler),
         (("runs",), RunsHandler),
         (("runs", "events"), RunsEventsHandler),
-        (("runs", run), RunHandler),
         (("runs", run, "events"), RunEventsHandler),
-        (("runs", run, "details"), DetailsHandler),
-        (("runs", run, "history"), HistoryHandler),
+        (("runs", run), RunHandler),
+        (("runs", run, "(history|details|log)"), RunHandler),
     )
     server.web_app.add_handlers(".*$", [(url_path_join(base, "szal", *parts), handler) for parts, handler in routes])
 
@@ -160,43 +166,24 @@ class RunsHandler(_Handler):
 
 
 class RunHandler(_Handler):
-    """One run."""
+    """One run: its picture and what the store says of it; its history; or one `?step=` of it in detail, or its log."""
 
     @for_readers
-    async def get(self, run_id: str) -> None:
-        """Its picture, and what the store says of it."""
-        await self._answer(lambda: self._picture(run_id))
+    async def get(self, run_id: str, part: str | None = None) -> None:
+        """The part of the record that is asked for."""
+        step = self.get_query_argument("step", "", strip=False)
+        await self._answer(lambda: self._part(part, run_id, step))
 
-    def _picture(self, run_id: str) -> dict[str, Any]:
+    def _part(self, part: str | None, run_id: str, step: str) -> dict[str, Any]:
         with self._store() as store:
+            match part:
+                case "history":
+                    return history_document(store, run_id)
+                case "details":
+                    return details_document(store, run_id, step)
+                case "log":
+                    return log_document(store, run_id, step)
             return RunTail(store, run_id).picture()
-
-
-class DetailsHandler(_Handler):
-    """One step of a run."""
-
-    @for_readers
-    async def get(self, run_id: str) -> None:
-        """Its source, inputs, values, outputs and attempts."""
-        step = self.get_query_argument("step", strip=False)
-        await self._answer(lambda: self._details(run_id, step))
-
-    def _details(self, run_id: str, step: str) -> dict[str, Any]:
-        with self._store() as store:
-            return details_document(store, run_id, step)
-
-
-class HistoryHandler(_Handler):
-    """A run through its time."""
-
-    @for_readers
-    async def get(self, run_id: str) -> None:
-        """Its attempts, and what each event changed."""
-        await self._answer(lambda: self._history(run_id))
-
-    def _history(self, run_id: str) -> dict[str, Any]:
-        with self._store() as store:
-            return history_document(store, run_id)
 
 
 class _Stream(_Handler):

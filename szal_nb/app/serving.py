@@ -20,7 +20,7 @@ from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.reader import read_flows
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.runs import RunStore, StoredRun
-from szal_nb.widget.history import history_view, outputs_of, timeline_view
+from szal_nb.widget.history import history_view, log_view, outputs_of, timeline_view
 from szal_nb.widget.view import JsonObject, details_view, graph_view, run_view, states_text, states_view, step_facts
 
 MOST_RUNS = 200
@@ -102,6 +102,11 @@ def history_document(store: RunStore, run_id: str) -> JsonObject:
     run = store.run(run_id)
     graph, events = store.graph(run.id), store.events(run.id)
     return {"attempts": timeline_view(graph, _fold(store, events)), **history_view(graph, events)}
+
+
+def log_document(store: RunStore, run_id: str, step: str) -> JsonObject:
+    """All that the attempts of a step showed, and when."""
+    return {"pieces": log_view(store.events(run_id), step)}
 
 
 class RunTail:

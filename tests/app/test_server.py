@@ -154,11 +154,13 @@ def test_a_run_has_its_picture_its_details_and_its_history(ask, work):
     _, picture = ask(f"runs/{DONE}", path=work)
     _, details = ask(f"runs/{DONE}/details", path=work, step="load")
     _, history = ask(f"runs/{DONE}/history", path=work)
+    _, log = ask(f"runs/{DONE}/log", path=work, step="load")
 
     assert [node["name"] for node in picture["graph"]["nodes"]] == list(NAMES)
     assert (picture["run"]["state"], picture["run"]["states"]) == ("crashed", "fpp")
     assert picture["run"]["steps"]["0"]["error"] == "ValueError: no <b>"
     assert details["outputs"] == [{"type": "stream", "name": "stdout", "text": "hi\n"}]
+    assert [(piece["at"], piece["output"]["text"]) for piece in log["pieces"]] == [(2.1, "hi\n")]
     assert [attempt[:3] for attempt in history["attempts"]] == [[0, 1, "failed"]]
     assert [frame["kind"] for frame in history["frames"]][-1] == "step.failed"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab import (
-    browser_page,
     command,
     jupyter_server,
     open_notebook,
@@ -22,7 +22,8 @@ from tests.e2e.lab import (
 )
 from tests.e2e.test_first_light import HOLD
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = ROOT / "notebooks"
 PANEL = "#szal-flows-and-runs"
 
 SALES = [
@@ -37,7 +38,10 @@ HELD = [HOLD, "%szal_flow sales", SALES[1], "%%szal_step clean\nhold('go')\norde
 def run_headless(notebook):
     """Runs the notebook as a shell does, so that its store has a run."""
     command_line = [sys.executable, "-m", "szal_nb.app.cli", "run", notebook.name, "-o", "out.ipynb", "--json"]
-    done = subprocess.run(command_line, cwd=notebook.parent, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command_line, cwd=notebook.parent, env=environment, capture_output=True, text=True, check=False
+    )
     return json.loads(done.stdout)["runs"][0]["id"]
 
 
@@ -87,31 +91,28 @@ def named(lab, file):
     return file.relative_to(lab.root).as_posix()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(lab, folder, theme):
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(lab, page, folder, screenshot, theme):
     notebook = folder / "quickstart.ipynb"
     shutil.copy(NOTEBOOKS / "quickstart.ipynb", notebook)
     first, second = run_headless(notebook), run_headless(notebook)
-    screenshots = Path(__file__).parents[2] / "build" / "screenshots"
-    screenshots.mkdir(parents=True, exist_ok=True)
-    with browser_page(dark=theme == "dark") as page:
-        open_notebook(page, lab, named(lab, notebook))
-        if theme == "dark":
-            command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-        show_panel(page, 430)
-        wait_shown(page, "completed")
-        page.wait_for_selector(f'{PANEL} tr[data-id="{first}"]')
-        assert rows(page) == [second, first]
-        page.click(f'{PANEL} [data-step="growth"]')
-        page.wait_for_selector(f"{PANEL} >> text=pandas.DataFrame")
-        page.keyboard.press("Escape")
-        page.evaluate("window.jupyterapp.shell.currentWidget.content.scrollToItem(6, 'start')")
-        wait_badge(page, "plot", "completed")
-        page.screenshot(path=screenshots / f"panel{'-dark' if theme == 'dark' else ''}.png")
+    open_notebook(page, lab, named(lab, notebook))
+    command(page, "apputils:change-theme", {"theme": f"JupyterLab {theme}"})
+    show_panel(page, 430)
+    wait_shown(page, "completed")
+    page.wait_for_selector(f'{PANEL} tr[data-id="{first}"]')
+    page.wait_for_selector(f'{PANEL} .szal-side[data-theme="{theme.lower()}"]')
+    assert rows(page) == [second, first]
+    page.click(f'{PANEL} [data-step="growth"]')
+    page.wait_for_selector(f"{PANEL} >> text=pandas.DataFrame")
+    page.keyboard.press("Escape")
+    page.evaluate("window.jupyterapp.shell.currentWidget.content.scrollToItem(6, 'start')")
+    wait_badge(page, "plot", "completed")
+    screenshot(page, "panel" if theme == "Light" else "panel-dark")
+    command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
-        assert set(badges(page).values()) == {"completed"}
-        assert page.locator(f"{PANEL} .szal-side").get_attribute("data-theme") == theme
-        assert page.problems == []
+    assert set(badges(page).values()) == {"completed"}
+    assert page.problems == []
 
 
 def test_runs_are_filtered_sorted_and_opened(lab, page, folder, screenshot):

@@ -256,7 +256,9 @@ def test_hostile_texts_run_nothing_and_break_nothing(lab, page, screenshot):
     assert page.title() != "taken"
     assert page.locator(".szal-dag script, .szal-dag img").count() == 0
     width = "(e) => e.scrollWidth - e.clientWidth"
-    assert [element.evaluate(width) for element in page.locator(".szal-dag").all()] == [0] * page.locator(".szal-dag").count()
+    assert [element.evaluate(width) for element in page.locator(".szal-dag").all()] == [0] * page.locator(
+        ".szal-dag"
+    ).count()
 
 
 WIDE = """

@@ -1,7 +1,7 @@
 // What the server extension tells: documents by REST, news by server-sent events. Knows no JupyterLab: `fetch` is given.
 import type { Frame } from "../dag/history";
 import type { TimedAttempt } from "../dag/lanes";
-import type { Details, Facts, Graph, Run, RunState, StepState } from "../dag/state";
+import type { Details, Facts, Graph, LogPiece, Run, RunState, StepState } from "../dag/state";
 
 /** Asks the server; the path is relative to the extension's own, such as `runs`. */
 export type Ask = (path: string, init: RequestInit) => Promise<Response>;
@@ -70,6 +70,10 @@ export class Client {
 
   history(path: string, run: string): Promise<{ attempts: TimedAttempt[]; frames: Frame[] }> {
     return this.json(`runs/${run}/history?${query({ path })}`);
+  }
+
+  async log(path: string, run: string, step: string): Promise<LogPiece[]> {
+    return (await this.json<{ pieces: LogPiece[] }>(`runs/${run}/log?${query({ path, step })}`)).pieces;
   }
 
   async newestRun(path: string, flow: string): Promise<RunRow | undefined> {

@@ -28,6 +28,7 @@ export class RunPicture {
       {
         send: (action, step) => this.send(action, step),
         askDetails: (step) => void this.askDetails(step),
+        askLog: (step) => void this.askLog(step),
         askHistory: () => void this.askHistory(),
         openStep: (step) => host.openStep(step),
       },
@@ -89,6 +90,17 @@ export class RunPicture {
     try {
       const details = await this.client.details(path, run, step);
       if (this.feed.run === run) this.view.setDetails(details);
+    } catch (error) {
+      this.say(error);
+    }
+  }
+
+  private async askLog(step: string): Promise<void> {
+    const { path, run } = this.feed;
+    if (path === null || run === null) return;
+    try {
+      const pieces = await this.client.log(path, run, step);
+      if (this.feed.run === run) this.view.setLog(step, pieces);
     } catch (error) {
       this.say(error);
     }
