@@ -1,6 +1,4 @@
-"""Migration: "40 pairs of edits x interrupted at each step: same final values as a fresh run of the new version, or
-refused; 0 silently wrong".
-"""
+"""Runs that are carried to a new version end as a fresh run of it would, or are refused; never silently wrong."""
 
 from __future__ import annotations
 

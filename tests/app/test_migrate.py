@@ -16,8 +16,10 @@ OLD = (
 )
 NEW = (
     SETUP.replace("%szal_flow deeds", "%szal_flow deeds --version 2"),
-    "import szal_nb as szal\n\n@szal.migration('deeds', 1, 2)\ndef to_2(m):\n"
-    "    m.adapt('clean', lambda x: [n * 10 for n in x])",
+    (
+        "import szal_nb as szal\n\n@szal.migration('deeds', 1, 2)\ndef to_2(m):\n"
+        "    m.adapt('clean', lambda x: [n * 10 for n in x])"
+    ),
     "%%szal_step fetch\ndeed('load')\nx = [1, 2]",
     "%%szal_step clean\ndeed('clean')\ny = [n * 10 for n in x]",
     "%%szal_step total\ndeed('total')\nt = sum(y)",

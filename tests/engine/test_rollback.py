@@ -225,9 +225,6 @@ def test_a_cancel_with_rollback_undoes_what_completed():
         await asyncio.sleep(10)
         runner.post(Cancel(runner.now(), "enough"))
 
-    async def pay():
-        return 5
-
     body = FunctionBody(graph.node("pay"), lambda pay: seen.append(pay))  # noqa: PLW0108 a function with a parameter of this name
     runner = finished(graph, {"pay": pay, "slow": slow}, during=cancel, rollbacks={0: body})
 

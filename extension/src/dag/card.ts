@@ -58,7 +58,7 @@ export class Card {
     this.state = state;
     this.facts = facts;
     this.isGoing = !isOver(picture.run.state) && (state === "running" || state === "retrying");
-    setText(this.fact, picture.run.state === "idle" ? this.idleFact() : factLine(state, facts));
+    setText(this.fact, this.factOf(state, facts, picture));
     // How long a step has been running that a dead process left so, nobody knows.
     setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
     this.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
@@ -127,6 +127,12 @@ export class Card {
       icon(ACTION_ICONS[quick]),
     );
     this.root.append(this.quick);
+  }
+
+  private factOf(state: StepState, facts: Facts, picture: Picture): string {
+    if (picture.run.state === "idle") return this.idleFact();
+    const { members } = this.node;
+    return members && state !== "running" ? `${stateWord(state)} · ${members.length} steps` : factLine(state, facts);
   }
 
   private idleFact(): string {

@@ -279,7 +279,7 @@ export class Panel {
         heading("Gives"),
         table(
           values.map((value) => [
-            value.name,
+            value.name === "_" ? "last value" : value.name,
             formatValue(value),
             value.live ? `live: ${value.live}` : (value.summary ?? ""),
           ]),

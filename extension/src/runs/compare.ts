@@ -59,7 +59,8 @@ export function differences({ runs, inputs, steps }: Comparison): HTMLElement {
 function stepRows(step: ComparedStep): HTMLElement[] {
   const [one, other] = step.sides.map((side) => (side ? sideText(side) : "not in this run")) as [string, string];
   const rows = [row(step.name, step.differs.length > 0, step.differs.join(", "), one, other)];
-  for (const value of step.values) if (!value.same) rows.push(row(`  ${value.name}`, true, "", ...texts(value), true));
+  for (const value of step.values)
+    if (!value.same) rows.push(row(value.name === "_" ? "last value" : value.name, true, "", ...texts(value), true));
   return rows;
 }
 
@@ -69,7 +70,12 @@ const sideText = ({ state, took, error }: Side): string =>
     .join(" · ");
 
 const texts = ({ sides }: ComparedValue): [string, string] =>
-  sides.map((side) => (side ? [formatValue(side), side.summary].filter(Boolean).join(" · ") : "—")) as [string, string];
+  sides.map((side) => (side ? valueText(side) : "—")) as [string, string];
+
+function valueText(value: Value): string {
+  const said = formatValue(value);
+  return value.summary && !said.includes(value.summary) ? `${said} · ${value.summary}` : said;
+}
 
 function row(name: string, differs: boolean, what: string, one: string, other: string, isValue = false): HTMLElement {
   return html(
