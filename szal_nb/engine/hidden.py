@@ -22,7 +22,7 @@ _REMEDY = "write --reads and --after so that these steps run in order, or use a 
 
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.
-_INSIDE = id(random._inst) + object.__basicsize__
+_INSIDE = id(random._inst) + object.__basicsize__  # noqa: SLF001 the instance behind the module functions
 _INSIDE_BYTES = random.Random.__base__.__basicsize__ - object.__basicsize__ if random.Random.__base__ else 0
 
 

@@ -248,7 +248,7 @@ class Runs:
             session.homes(graph),
             session.shown,
             session.request(),
-            is_attended=not session.waits(),
+            is_attended=not session.waits() and self._headless.launcher is None,
         )
 
     def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:

@@ -148,7 +148,7 @@ def test_a_failed_run_goes_on_in_its_picture_and_the_table_shows_both_ends(lab, 
     page.wait_for_selector(".szal-bar")
 
     run_cell(page, 6)
-    at(page, '.szal-header [data-action="resume"]').click()
+    at(page, '[data-step="divide"] [data-action="retry"]').click()
     wait_run(page, "completed")
     assert at(page, ":scope").get_attribute("data-run") == failed
     page.wait_for_function("document.querySelectorAll('.szal-bar').length === 5")
@@ -218,6 +218,11 @@ def test_a_button_answers_while_the_kernel_is_blocked_and_a_restart_leaves_the_p
     (lab.root / "never made").touch()
     at(page, '[data-action="resume"]').click()
     wait_run(page, "completed")
+    resumed = at(page, ":scope").get_attribute("data-run")
+    at(page, '[data-step="slow"] .szal-card').click()
+    at(page, '.szal-panel [data-action="fork"]').click()
+    page.wait_for_selector(f'.szal-dag[data-run-state="completed"]:not([data-run="{resumed}"])')
+    assert "resumed" not in at(page, '[data-step="slow"]').inner_text()
     assert page.problems == []
 
 
