@@ -17,6 +17,7 @@ def newest_versions(
     read where they were given are left out.
     """
     last: dict[str, tuple[str, str]] = {}
+    contents: dict[str, str | None] = {}
     places: list[tuple[str, str, str]] = []
     for node in graph.nodes:
         step = node.step.name
@@ -24,6 +25,8 @@ def newest_versions(
             if ref.identity is None:
                 continue
             places.append((step, ref.name, ref.identity))
-            if ref.identity not in last or ref.name in node.changes:
+            # Who gives an object again stands behind all who changed it above; its name may be another one by now.
+            if ref.identity not in last or ref.name in node.changes or ref.hash != contents[ref.identity]:
                 last[ref.identity] = (step, ref.name)
+                contents[ref.identity] = ref.hash
     return {(step, name): last[token] for step, name, token in places if last[token] != (step, name)}

@@ -88,6 +88,13 @@ class RunHandle(Run):
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return task
 
+    def place(self, name: str) -> tuple[str, str] | None:
+        """As `Run.place`: the object itself where this process has it, for it is what all later steps made of it."""
+        giver = self.giver(name)
+        if giver is not None and (self._runner.machine.index[giver], name) in self._runner.values:
+            return (giver, name)
+        return super().place(name)
+
     def has(self, step: str, name: str) -> bool:
         """Whether `step` has completed and given `name`."""
         if self.snapshot.steps[step].state is not StepState.COMPLETED:

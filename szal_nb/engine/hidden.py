@@ -18,7 +18,6 @@ from typing import Any
 
 RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
 GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
-_REMEDY = "write --reads and --after so that these steps run in order, or use a generator of the step's own"
 
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.

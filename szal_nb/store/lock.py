@@ -55,6 +55,9 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.0005, 0.02
 # What a file system without locks answers.
 _UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
+# A generator of its own: the global one belongs to the notebook, whose draws must not depend on our waits.
+_CHANCE = random.Random()  # noqa: S311 no secret
+
 
 class FileLock:
     """Excludes other processes and other threads from what `with lock:` holds.
@@ -138,7 +141,7 @@ class FileLock:
                 if time.monotonic() > deadline:
                     raise StoreBusy(self.path, self._holder())
                 # Waits of unequal length keep waiters from trying in step with one another.
-                time.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 no secret
+                time.sleep(wait_s * (0.5 + _CHANCE.random()))
                 wait_s = min(wait_s * 1.2, _LONGEST_WAIT_S)
         except OSError as error:
             raise explain(error, self.path) from error

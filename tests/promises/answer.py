@@ -19,6 +19,7 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.sharing import memory_owner
+from szal_nb.errors import ValueUnavailable
 from szal_nb.model.event import Event, StepFailed, StepSkipped
 from szal_nb.model.graph import FlowGraph
 from szal_nb.store.runs import RunStore
@@ -149,7 +150,14 @@ def as_flow(
     for name, step in run.steps.items():
         if step.state == "failed" and answer.error is None and step.error is not None:
             answer.error = (name, step.error.type, step.error.message)
-    answer.namespace = {name: value for name, value in values_of(run).items() if _is_data(name, value)}
+    found = values_of(run)
+    for name in set(run.names()) - set(found):
+        step, value = run.place(name) or ("", name)
+        try:
+            found[name] = run.value(step, value)
+        except ValueUnavailable as error:
+            found[name] = str(error)
+    answer.namespace = {name: value for name, value in found.items() if _is_data(name, value)}
     return answer
 
 
