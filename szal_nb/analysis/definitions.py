@@ -50,6 +50,10 @@ class Definitions(Expressions):
                 token = f"@{function.name}.{name}"
                 frame.bind(name, Value(frozenset({token}), path=f"{{{token}}}"), node.lineno)
         frame.run(scope.body_of(node))
+        # Functions that call functions would else say the same change again for every way that leads to it.
+        record.changes = list(
+            {(token, c.is_certain, c.is_deep): (token, c) for token, c in reversed(record.changes)}.values()
+        )[::-1]
         for name in record.gives:
             if frame.state is not None and name in frame.state.sure:
                 record.surely_given.add(name)

@@ -18,6 +18,10 @@ ALWAYS_THERE = frozenset(
 )
 
 
+# The largest class whose methods are looked through, in nodes of its syntax tree: some hundred lines.
+_MOST_NODES = 1500
+
+
 class Surface:
     """What the module scope knows of the names around it: the context, made ready for look-ups."""
 
@@ -34,7 +38,10 @@ class Surface:
         self._bodies = context.bodies
 
     def add_class(self, node: ast.ClassDef) -> None:
-        """A class that the code itself defines: its methods are known from here on."""
+        """A class that the code itself defines: its methods are known from here on, if it is of a notebook's size."""
+        if sum(1 for _ in ast.walk(node)) > _MOST_NODES:
+            # Methods that call each other without end cost more to follow than a library's class in a cell is worth.
+            return
         known = self._known_methods()
         for inner in node.body:
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
