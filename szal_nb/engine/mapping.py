@@ -93,6 +93,7 @@ class MapRun:
         fanout = self._fanout
         for position, number in fanout.starts():
             context = self._runner.context_of(self._attempt.step, self._attempt.number)
+            context.devices = self._attempt.context.devices
             element = _Element(self, self._attempt.step, number, self._attempt.body, context)
             element.element, element.given, element.problem = position, None, None
             self._under_way.add(element)
