@@ -20,6 +20,7 @@ from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
+from szal_nb.api.observe import sinks_for
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
@@ -87,12 +88,7 @@ def start_run(
     if missing:
         raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
     _refuse_secrets_in_code(graph)
-    check_requirements(
-        graph,
-        skipped={
-            *(skipped or ()),
-        },
-    )
+    check_requirements(graph, skipped=skipped or ())
     run_id = run_id or new_run_id()
     journal = None
     if surround.store is not None:
@@ -259,7 +255,7 @@ def _launch(
         earlier=earlier,
         evaluate=_condition_holds,
         presenter=surround.presenter,
-        sinks=surround.sinks,
+        sinks=[*surround.sinks, *sinks_for(run_id, machine.graph, shown)],
     )
 
     runner.input_refs = input_refs
