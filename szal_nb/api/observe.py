@@ -7,7 +7,8 @@ committed, and an observer that fails does not harm the run. Names of metrics ar
 `szal_steps_started_total{flow,step}`, `szal_steps_ended_total{flow,step,state}`,
 `szal_step_duration_seconds{flow,step,state}`, `szal_step_retries_total{flow,step,error}`,
 `szal_step_timeouts_total{flow,step}`, `szal_steps_by_tag_total{flow,tag,state}`,
-`szal_rollbacks_total{flow,step,state}`, `szal_steps_waiting{flow}` (not begun yet) and `szal_steps_running{flow}` (now).
+`szal_rollbacks_total{flow,step,state}`, `szal_steps_waiting{flow}` (not begun yet) and `szal_steps_running{flow}`
+(now).
 """
 
 from __future__ import annotations
