@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.device import DeviceSlots
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.mapping import MapRun
+from szal_nb.engine.mapping import MapRun, room_of_map
 from szal_nb.engine.signal import (
     AttemptCompleted,
     AttemptFailed,
@@ -57,7 +56,7 @@ from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RunError, StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, StepSnapshot
+from szal_nb.model.state import RunSnapshot, not_begun
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
 
@@ -70,9 +69,6 @@ CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
-# How many elements of a mapped step run at once where nothing says so.
-_MAP_COROUTINES = 100
-_MAP_THREADS = 16
 
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
@@ -108,18 +104,27 @@ class Runner(StepOwner):
     ) -> None:
         self.run_id = run_id
         # The steps are there before the record is: who has just started a run may ask for one at once.
-        self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
+        self.snapshot = (
+            snapshot
+            if snapshot is not None
+            else not_begun(machine.graph.flow.name, machine.graph.flow.version, machine.names)
+        )
         self.sinks: list[Sink] = list(sinks)
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
-        super().__init__(machine, inputs, kept or {}, journal, earlier, clock)
+        super().__init__(machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock)
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
         self._devices = devices if devices is not None and devices.weights else None
+        flow = machine.graph.flow
+        self._map_room = [
+            room_of_map(step, flow, where, is_async=body.is_async)
+            for step, where, body in zip(machine.steps, self._where, bodies, strict=True)
+        ]
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
@@ -263,18 +268,9 @@ class Runner(StepOwner):
         i = attempt.step
         step = self.machine.steps[i]
         if step.map:
-            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
+            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i]).start()
         else:
             self.begin(attempt, step.timeout_s)
-
-    def _map_room(self, i: int) -> int:
-        """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
-        asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
-        if asked is not None:
-            return asked
-        if self._bodies[i].is_async:
-            return _MAP_COROUTINES
-        return (os.cpu_count() or 1) if self._where[i] is Executor.PROCESS else _MAP_THREADS
 
     def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
         """All elements of a mapped step have ended; their tries are over too."""
@@ -415,9 +411,3 @@ class Runner(StepOwner):
                 self.post(AttemptOutput(self._clock(), step, context.attempt, shown))
             if progress is not None:
                 self.post(AttemptProgress(self._clock(), step, context.attempt, *progress))
-
-
-def _nothing_yet(machine: RunMachine) -> RunSnapshot:
-    flow = machine.graph.flow
-    steps = {name: StepSnapshot(name=name) for name in machine.names}
-    return RunSnapshot(flow=flow.name, version=flow.version, steps=steps)

@@ -49,6 +49,7 @@ class StepOwner:
         machine: RunMachine,
         inputs: Mapping[str, Any],
         kept: Mapping[tuple[int, str], ValueRef],
+        *,
         journal: Journal | None,
         earlier: Earlier | None,
         clock: Callable[[], float],
