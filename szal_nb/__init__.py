@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from szal_nb.analysis.condition import compile_condition
     from szal_nb.api.flow import Flow, diff, fork, replay, resume, run, verify, why
     from szal_nb.api.migration import migration
+    from szal_nb.api.observe import LogObserver, PrometheusObserver, observe
+    from szal_nb.api.trace import OpenTelemetryObserver
     from szal_nb.engine.context import current_context as context
     from szal_nb.engine.context import progress, stop
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "observe": "szal_nb.api.observe",
+    "PrometheusObserver": "szal_nb.api.observe",
+    "OpenTelemetryObserver": "szal_nb.api.trace",
+    "LogObserver": "szal_nb.api.observe",
     "Flow": "szal_nb.api.flow",
     "RetryAfter": "szal_nb.errors",
     "RunFailed": "szal_nb.errors",
@@ -51,6 +57,9 @@ _HOMES = {
 
 __all__ = [
     "Flow",
+    "LogObserver",
+    "OpenTelemetryObserver",
+    "PrometheusObserver",
     "RetryAfter",
     "RunFailed",
     "Secret",
@@ -61,6 +70,7 @@ __all__ = [
     "fork",
     "load_ipython_extension",
     "migration",
+    "observe",
     "open_store",
     "progress",
     "replay",

@@ -63,6 +63,18 @@ class InvalidParameter(DefinitionError):
     """A parameter given from outside has no place or not the right type."""
 
 
+class MissingRequirement(DefinitionError):
+    """This machine lacks what steps require; nothing was run. `missing` holds step, requirement and what is wrong."""
+
+    def __init__(self, missing: tuple[tuple[str, str, str], ...]) -> None:
+        super().__init__(missing)
+        self.missing = missing
+
+    def __str__(self) -> str:
+        lines = [f"Step {step!r} requires {what}: {problem}." for step, what, problem in self.missing]
+        return "\n".join(lines)
+
+
 class IllegalTransition(ReplayError):
     """An event does not fit the state that the events before it lead to."""
 

@@ -27,7 +27,7 @@ from szal_nb.api.past import verified
 from szal_nb.api.past import why as why_in
 from szal_nb.api.picture import flow_bundle
 from szal_nb.api.reuse import reuse_from
-from szal_nb.api.run import Run
+from szal_nb.api.run import Run, RunValues
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
@@ -208,6 +208,20 @@ class Flow:
         changed = self._inputs(graph, inputs or {})
         found = inputs_of(take.store, take.run_id, graph, changed=changed, live={})
         return start_run(graph, self._bodies(graph), found, surround, take=take)
+
+    async def call(self, inputs: Mapping[str, Any] | None = None, *, store: StoreChoice = DEFAULT_STORE) -> RunValues:
+        """The values of a run of this flow, for a step of another flow: `return (await parts.call({"n": 3})).total`.
+
+        A cancellation of the caller cancels the run, and waits until it has ended. Raises RunFailed.
+        """
+        run = self.start(inputs, store=store)
+        try:
+            await run.wait()
+        except asyncio.CancelledError:
+            run.cancel("the step that ran it was cancelled")
+            await run.wait()
+            raise
+        return run.raise_if_failed().values
 
     def resume(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
         """Goes on with a run of this flow that crashed, failed or was cancelled."""

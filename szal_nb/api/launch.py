@@ -20,15 +20,19 @@ from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
+from szal_nb.api.observe import sinks_for
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
+from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends
-from szal_nb.engine.runner import Earlier, Runner, Sink
+from szal_nb.engine.requirement import check_requirements, gpus
+from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
-from szal_nb.errors import InvalidParameter, InvalidStep, RunError
+from szal_nb.engine.step_owner import Earlier
+from szal_nb.errors import InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -84,6 +88,7 @@ def start_run(
     if missing:
         raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
     _refuse_secrets_in_code(graph)
+    check_requirements(graph, skipped=skipped or ())
     run_id = run_id or new_run_id()
     journal = None
     if surround.store is not None:
@@ -112,7 +117,9 @@ def start_run(
         given = take.given(graph, by_name, plan)
         if on_plan is not None:
             on_plan(plan)
-    machine = RunMachine(graph, given=given, skipped=skipped, limits=_room(graph, bodies), seed=run_id)
+    machine = RunMachine(
+        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id
+    )
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
     if surround.store is not None and journal is not None:
@@ -156,6 +163,11 @@ def resume_run(
     events = store.events(run_id)
     snapshot = fold(events)
     plan = plan_resume(graph, snapshot)
+    try:
+        check_requirements(graph, skipped=plan.kept)
+    except MissingRequirement:
+        journal.close()
+        raise
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
@@ -165,7 +177,7 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
-    machine = RunMachine(graph, limits=_room(graph, bodies), seed=run_id)
+    machine = RunMachine(graph, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id)
     put_where_record_ends(machine, snapshot, plan)
     # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
     kept = {
@@ -238,11 +250,12 @@ def _launch(
         snapshot=snapshot,
         kept=kept,
         rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
+        devices=DeviceSlots(gpus(), devices_asked(machine.graph)),
         journal=journal,
         earlier=earlier,
         evaluate=_condition_holds,
         presenter=surround.presenter,
-        sinks=surround.sinks,
+        sinks=[*surround.sinks, *sinks_for(run_id, machine.graph, shown)],
     )
 
     runner.input_refs = input_refs

@@ -101,6 +101,9 @@ def limits(value: Mapping[str, int | str] | None) -> tuple[tuple[str, str], ...]
 
 def _source(function: FunctionType) -> str:
     """The function's text, or as much of it as can be known without a file: its signature."""
+    if function.__name__ == "<lambda>":
+        # Its text is a piece of a line that is about something else.
+        return f"def step{inspect.signature(function)}: ..."
     try:
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):

@@ -67,6 +67,7 @@ class StepContext:
         "_room_for_text",
         "attempt",
         "cancelled",
+        "devices",
         "is_closed",
         "outputs",
         "presenter",
@@ -95,6 +96,8 @@ class StepContext:
         self.cancelled = False
         # How far the body is (done, total, note), until that is recorded.
         self.progress: tuple[float, float | None, str] | None = None
+        # The devices that the step holds, as CUDA_VISIBLE_DEVICES names them.
+        self.devices: tuple[str, ...] = ()
         self._on_output = on_output
         self._room_for_text = MOST_TEXT
         self._room_for_data = MOST_DATA

@@ -8,7 +8,6 @@ that suspends holds nobody up.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
@@ -86,7 +85,7 @@ class Executors:
     async def _serve(self) -> None:
         self._has_spare = False
         ready, task = self._ready, asyncio.current_task()
-        slice_ends = time.monotonic() + _SLICE_S
+        slice_ends = self._loop.time() + _SLICE_S
         while ready:
             attempt = ready.popleft()
             if ready and not self._has_spare:
@@ -96,7 +95,7 @@ class Executors:
             if rest is not None:
                 await rest
             # What a cancellation leaves in a task must not reach another body.
-            if attempt.context.cancelled or time.monotonic() > slice_ends:
+            if attempt.context.cancelled or self._loop.time() > slice_ends:
                 if ready and not self._has_spare:
                     self._add_spare()
                 return

@@ -6,6 +6,7 @@ Of the elements only counts are recorded while they run. A resume therefore runs
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,8 +15,23 @@ from szal_nb.engine.context import StepContext
 from szal_nb.engine.fanout import FanOut, elements_of
 from szal_nb.engine.signal import Signal
 from szal_nb.errors import RetryAfter, StepTimeout, StopRun
-from szal_nb.model.step import Step
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.step import Executor, Step
 from szal_nb.model.value import ErrorInfo
+
+# How many elements of a mapped step run at once where nothing says so.
+_COROUTINES = 100
+_THREADS = 16
+
+
+def room_of_map(step: Step, flow: FlowDefinition, where: Executor, *, is_async: bool) -> int:
+    """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
+    asked = step.max_parallel or flow.max_parallel
+    if asked is not None:
+        return asked
+    if is_async:
+        return _COROUTINES
+    return (os.cpu_count() or 1) if where is Executor.PROCESS else _THREADS
 
 
 class _Element(Attempt):
@@ -93,6 +109,7 @@ class MapRun:
         fanout = self._fanout
         for position, number in fanout.starts():
             context = self._runner.context_of(self._attempt.step, self._attempt.number)
+            context.devices = self._attempt.context.devices
             element = _Element(self, self._attempt.step, number, self._attempt.body, context)
             element.element, element.given, element.problem = position, None, None
             self._under_way.add(element)

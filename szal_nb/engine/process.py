@@ -49,7 +49,9 @@ class ProcessPool:
 
     def call(self, body: Body, inputs: dict[str, Any], attempt: Attempt) -> dict[str, Any]:
         """What `body` gives for these inputs. Blocks the calling thread."""
-        worker = self._take()
+        # A program looks at the devices once: those of another step must not be in its mind.
+        devices = attempt.context.devices
+        worker = _Worker(devices) if devices else self._take()
         attempt.stop = worker.kill
         try:
             if attempt.context.cancelled:
@@ -91,7 +93,7 @@ class ProcessPool:
 
     def _give_back(self, worker: _Worker) -> None:
         with self._lock:
-            if not self._is_closed and len(self._idle) < _KEPT_IDLE and worker.is_alive:
+            if not worker.devices and not self._is_closed and len(self._idle) < _KEPT_IDLE and worker.is_alive:
                 self._idle.append(worker)
                 return
         worker.kill()
@@ -104,12 +106,15 @@ class _Gone(Exception):
 class _Worker:
     """One process."""
 
-    def __init__(self) -> None:
+    def __init__(self, devices: tuple[str, ...] = ()) -> None:
+        self.devices = devices
+        path = os.pathsep.join(path or os.getcwd() for path in sys.path)  # noqa: PTH109 as `sys.path` has it
+        visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "szal_nb.engine.process_main"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            env={**os.environ, "PYTHONPATH": path, **visible},
         )
         self._killing = threading.Lock()
 
@@ -121,7 +126,7 @@ class _Worker:
         import cloudpickle  # late: heavy
 
         context = attempt.context
-        payload = cloudpickle.dumps((body, inputs, context.run_id, context.step, context.attempt))
+        payload = cloudpickle.dumps((body, inputs, context.run_id, context.step, context.attempt, context.devices))
         try:
             write_frame(_of(self._process.stdin), payload)
             while True:

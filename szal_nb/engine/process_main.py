@@ -68,7 +68,7 @@ def _serve(request: bytes, answers: IO[bytes]) -> None:
     context = _Context("", "", 0, send)
     try:
         body, inputs, *named = cloudpickle.loads(request)
-        context.run_id, context.step, context.attempt = named
+        context.run_id, context.step, context.attempt, context.devices = named
         CURRENT.set(context)
         with captured_streams():
             given = body.call(inputs)

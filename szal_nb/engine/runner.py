@@ -10,25 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from szal_nb.engine.attempt import Attempt, describe, message_of, names_of
+from szal_nb.engine.attempt import Attempt, message_of, names_of
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
+from szal_nb.engine.device import DeviceSlots
 from szal_nb.engine.executors import Executors
-from szal_nb.engine.hidden import is_generator_state
-from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.mapping import MapRun
+from szal_nb.engine.mapping import MapRun, room_of_map
 from szal_nb.engine.signal import (
-    AttemptCancelled,
     AttemptCompleted,
     AttemptFailed,
     AttemptOutput,
@@ -52,14 +49,14 @@ from szal_nb.engine.signal import (
     Wake,
     WakeAfter,
 )
+from szal_nb.engine.step_owner import Earlier, StepOwner
 from szal_nb.engine.undoing import Undoing
-from szal_nb.engine.values import Journal, ValueTable
-from szal_nb.engine.watch import Watch
+from szal_nb.engine.values import Journal
 from szal_nb.engine.worker import WorkerPool
-from szal_nb.errors import AnswerError, RetryAfter, RunError, StepTimeout, StopRun
+from szal_nb.errors import RunError, StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, StepSnapshot
+from szal_nb.model.state import RunSnapshot, not_begun
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
 
@@ -72,31 +69,13 @@ CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
 # How often what running bodies show is recorded, in seconds.
 _OUTPUT_EVERY_S = 0.15
-# How many elements of a mapped step run at once where nothing says so.
-_MAP_COROUTINES = 100
-_MAP_THREADS = 16
 
 
 def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
-class Earlier(Protocol):
-    """What earlier runs have given."""
-
-    def may_have(self, step: str) -> bool:
-        """Whether it is worth a look for this step."""
-        ...
-
-    def find(self, step: str, fingerprint: str, read: Mapping[str, ValueRef]) -> Given | None:
-        """What stands for an attempt of the step that would read this; None if it must run.
-
-        Called in a worker thread.
-        """
-        ...
-
-
-class Runner:
+class Runner(StepOwner):
     """One run on the current event loop. `bodies` are in the order of the graph's nodes.
 
     `evaluate` answers a step's condition from the names it reads. `values` are the objects that steps of this
@@ -114,6 +93,7 @@ class Runner:
         snapshot: RunSnapshot | None = None,
         kept: Mapping[tuple[int, str], ValueRef] | None = None,
         rollbacks: Mapping[int, Body] | None = None,
+        devices: DeviceSlots | None = None,
         journal: Journal | None = None,
         earlier: Earlier | None = None,
         evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
@@ -122,33 +102,29 @@ class Runner:
         pool: WorkerPool | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.machine = machine
         self.run_id = run_id
         # The steps are there before the record is: who has just started a run may ask for one at once.
-        self.snapshot = snapshot if snapshot is not None else _nothing_yet(machine)
+        self.snapshot = (
+            snapshot
+            if snapshot is not None
+            else not_begun(machine.graph.flow.name, machine.graph.flow.version, machine.names)
+        )
         self.sinks: list[Sink] = list(sinks)
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
-        kept = kept or {}
-        values = {key: ref for key, ref in kept.items() if not is_generator_state(key[1])}
-        self._table = ValueTable(machine.graph, inputs, values, journal)
-        self.watch = Watch(
-            machine.graph,
-            self._table,
-            refs=kept,
-            load=None if journal is None else journal.load_fresh,
-            is_ended=lambda i: machine.state[i].is_final,
-        )
-        self._earlier = earlier
+        super().__init__(machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock)
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
-        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
-        # The short way for steps that are only ordered.
-        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
+        self._devices = devices if devices is not None and devices.weights else None
+        flow = machine.graph.flow
+        self._map_room = [
+            room_of_map(step, flow, where, is_async=body.is_async)
+            for step, where, body in zip(machine.steps, self._where, bodies, strict=True)
+        ]
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
@@ -278,9 +254,12 @@ class Runner:
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], self.context_of(i, number))
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
+        if self._devices is not None:
+            context.devices = self._devices.take(i)
         if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
-            self._executors.on_a_thread(partial(self._look, self._earlier, attempt))
+            self._executors.on_a_thread(partial(self._look, attempt))
         else:
             self._begin(attempt)
 
@@ -289,18 +268,9 @@ class Runner:
         i = attempt.step
         step = self.machine.steps[i]
         if step.map:
-            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room(i)).start()
+            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i]).start()
         else:
             self.begin(attempt, step.timeout_s)
-
-    def _map_room(self, i: int) -> int:
-        """How many elements of a mapped step run at once: as it says, else as the flow says, else as is sensible."""
-        asked = self.machine.steps[i].max_parallel or self.machine.graph.flow.max_parallel
-        if asked is not None:
-            return asked
-        if self._bodies[i].is_async:
-            return _MAP_COROUTINES
-        return (os.cpu_count() or 1) if self._where[i] is Executor.PROCESS else _MAP_THREADS
 
     def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None:
         """All elements of a mapped step have ended; their tries are over too."""
@@ -315,16 +285,9 @@ class Runner:
         else:
             self._executors.complete(attempt, given)
 
-    def _look(self, earlier: Earlier, attempt: Attempt) -> None:
+    def _look(self, attempt: Attempt) -> None:
         """Looks for what stands for the attempt, on a worker thread."""
-        found = None
-        try:
-            fingerprint = self._table.fingerprint(attempt.step)
-            if fingerprint:
-                found = earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
-        except Exception:
-            log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
-        self._executors.on_loop(self._looked, attempt, found)
+        self._executors.on_loop(self._looked, attempt, self.look(attempt))
 
     def _looked(self, attempt: Attempt, found: Given | None) -> None:
         if self._attempts.get(attempt.step) is not attempt:
@@ -359,54 +322,6 @@ class Runner:
         if timeout_s is not None:
             attempt.timer = self._loop.call_later(timeout_s, self._time_out, attempt, timeout_s)
 
-    def must_load(self, attempt: Attempt) -> bool:
-        """As `Owner`."""
-        i = attempt.step
-        if self._reads_nothing[i] and self.watch.has_nothing(i):
-            return False
-        return self._table.must_load(i) or not self.watch.is_light(i)
-
-    def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
-        """As `Owner`."""
-        i = attempt.step
-        if self._reads_nothing[i] and self.watch.has_nothing(i):
-            return {}
-        return self.watch.begin(i, attempt.number, self._table.gather)
-
-    def must_keep(self, given: dict[str, Any]) -> bool:
-        """As `Owner`."""
-        return self._table.must_keep(given) or (self.watch.is_on and not all(map(is_immutable, given.values())))
-
-    def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
-        """As `Owner`."""
-        at = self._clock()
-        besides = self.watch.finish(attempt.step, attempt.number, given)
-        if not given and not besides:
-            return AttemptCompleted(at, attempt.step, attempt.number, fingerprint=self._table.fingerprint(attempt.step))
-        refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
-        if not attempt.context.is_closed:
-            self._table.put(attempt.step, given, refs)
-            self.watch.kept(attempt.step, refs)
-        fingerprint = self._table.fingerprint(attempt.step)
-        return AttemptCompleted(at, attempt.step, attempt.number, refs, fingerprint=fingerprint)
-
-    def fail(self, attempt: Attempt, error: BaseException) -> Signal:
-        """As `Owner`."""
-        at = self._clock()
-        step = self.machine.steps[attempt.step]
-        error = self.watch.fail(attempt.step, attempt.number, error)
-        if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
-            return AttemptCancelled(at, attempt.step, attempt.number)
-        if isinstance(error, StopRun):
-            return AttemptCompleted(at, attempt.step, attempt.number, stop=error.reason)
-        limit_s = step.timeout_total_s if attempt.is_overdue else step.timeout_s
-        if attempt.is_timed_out and limit_s is not None:
-            error = StepTimeout(step.name, limit_s)
-        retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
-        info = describe(error, attempt.context)
-        is_final = attempt.is_overdue or isinstance(error, AnswerError)
-        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)
-
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """As `Owner`."""
         if attempt.timer is not None:
@@ -414,6 +329,8 @@ class Runner:
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
+        if self._devices is not None:
+            self._devices.give_back(attempt.step)
         context = attempt.context
         shown, progress = context.take(close=True), context.progress
         if shown:
@@ -494,9 +411,3 @@ class Runner:
                 self.post(AttemptOutput(self._clock(), step, context.attempt, shown))
             if progress is not None:
                 self.post(AttemptProgress(self._clock(), step, context.attempt, *progress))
-
-
-def _nothing_yet(machine: RunMachine) -> RunSnapshot:
-    flow = machine.graph.flow
-    steps = {name: StepSnapshot(name=name) for name in machine.names}
-    return RunSnapshot(flow=flow.name, version=flow.version, steps=steps)

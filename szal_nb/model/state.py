@@ -237,6 +237,11 @@ class RunSnapshot(msgspec.Struct, kw_only=True):
             self.events += 1
 
 
+def not_begun(flow: str, version: int, steps: Iterable[str]) -> RunSnapshot:
+    """A run that will be created with these steps, before its first event."""
+    return RunSnapshot(flow=flow, version=version, steps={name: StepSnapshot(name=name) for name in steps})
+
+
 def fold(events: Iterable[Event]) -> RunSnapshot:
     """The state of a run after `events`, which begin with its creation."""
     snapshot = RunSnapshot()

@@ -1,0 +1,128 @@
+"""What goes into the body of a step, and what follows from its end: values, watches, errors. Part of the runner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from szal_nb.engine.attempt import Attempt, describe
+from szal_nb.engine.hidden import is_generator_state
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.signal import (
+    AttemptCancelled,
+    AttemptCompleted,
+    AttemptFailed,
+    Given,
+    Signal,
+)
+from szal_nb.engine.values import Journal, ValueTable
+from szal_nb.engine.watch import Watch
+from szal_nb.errors import AnswerError, RetryAfter, StepTimeout, StopRun
+from szal_nb.model.value import ValueRef
+
+log = logging.getLogger(__name__)
+
+
+class Earlier(Protocol):
+    """What earlier runs have given."""
+
+    def may_have(self, step: str) -> bool:
+        """Whether it is worth a look for this step."""
+        ...
+
+    def find(self, step: str, fingerprint: str, read: Mapping[str, ValueRef]) -> Given | None:
+        """What stands for an attempt of the step that would read this; None if it must run.
+
+        Called in a worker thread.
+        """
+        ...
+
+
+class StepOwner:
+    """The owner of the attempts of steps, as far as they concern no loop."""
+
+    def __init__(
+        self,
+        machine: RunMachine,
+        inputs: Mapping[str, Any],
+        kept: Mapping[tuple[int, str], ValueRef],
+        *,
+        journal: Journal | None,
+        earlier: Earlier | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self.machine = machine
+        self._clock = clock
+        # The short way for steps that are only ordered.
+        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
+        values = {key: ref for key, ref in kept.items() if not is_generator_state(key[1])}
+        self._table = ValueTable(machine.graph, inputs, values, journal)
+        self.watch = Watch(
+            machine.graph,
+            self._table,
+            refs=kept,
+            load=None if journal is None else journal.load_fresh,
+            is_ended=lambda i: machine.state[i].is_final,
+        )
+        self._earlier = earlier
+
+    def look(self, attempt: Attempt) -> Given | None:
+        """What an earlier run gave that stands for the attempt. Called in a worker thread."""
+        try:
+            fingerprint = self._table.fingerprint(attempt.step)
+            if fingerprint and self._earlier is not None:
+                return self._earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
+        except Exception:
+            log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
+        return None
+
+    def must_load(self, attempt: Attempt) -> bool:
+        """As `Owner`."""
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return False
+        return self._table.must_load(i) or not self.watch.is_light(i)
+
+    def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
+        """As `Owner`."""
+        i = attempt.step
+        if self._reads_nothing[i] and self.watch.has_nothing(i):
+            return {}
+        return self.watch.begin(i, attempt.number, self._table.gather)
+
+    def must_keep(self, given: dict[str, Any]) -> bool:
+        """As `Owner`."""
+        return self._table.must_keep(given) or (self.watch.is_on and not all(map(is_immutable, given.values())))
+
+    def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
+        """As `Owner`."""
+        at = self._clock()
+        besides = self.watch.finish(attempt.step, attempt.number, given)
+        if not given and not besides:
+            return AttemptCompleted(at, attempt.step, attempt.number, fingerprint=self._table.fingerprint(attempt.step))
+        refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
+        if not attempt.context.is_closed:
+            self._table.put(attempt.step, given, refs)
+            self.watch.kept(attempt.step, refs)
+        fingerprint = self._table.fingerprint(attempt.step)
+        return AttemptCompleted(at, attempt.step, attempt.number, refs, fingerprint=fingerprint)
+
+    def fail(self, attempt: Attempt, error: BaseException) -> Signal:
+        """As `Owner`."""
+        at = self._clock()
+        step = self.machine.steps[attempt.step]
+        error = self.watch.fail(attempt.step, attempt.number, error)
+        if isinstance(error, asyncio.CancelledError) and attempt.context.cancelled and not attempt.is_timed_out:
+            return AttemptCancelled(at, attempt.step, attempt.number)
+        if isinstance(error, StopRun):
+            return AttemptCompleted(at, attempt.step, attempt.number, stop=error.reason)
+        limit_s = step.timeout_total_s if attempt.is_overdue else step.timeout_s
+        if attempt.is_timed_out and limit_s is not None:
+            error = StepTimeout(step.name, limit_s)
+        retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
+        info = describe(error, attempt.context)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError)
+        return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)

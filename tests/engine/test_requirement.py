@@ -1,0 +1,148 @@
+"""What steps require of a machine, and who holds which device."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from szal_nb.engine.body import FunctionBody
+from szal_nb.engine.context import current_context
+from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.requirement import Surroundings, check_requirements, parse_requirement
+from szal_nb.engine.runner import Runner
+from szal_nb.errors import InvalidStep, MissingRequirement
+from szal_nb.model.step import Executor
+from tests.engine.simulation import Simulation, flow_of
+
+HERE = Surroundings(
+    environ={"TOKEN": "x", "EMPTY": ""},
+    devices=lambda: ("0", "1"),
+    has_command={"git"}.__contains__,
+    version_of={"torch": "2.1.0"}.get,
+    can_reach=lambda host, _: host != "nowhere",
+)
+
+
+def problems(*requires):
+    graph = flow_of("a", steps={"a": {"requires": requires}})
+    try:
+        check_requirements(graph, surroundings=HERE)
+    except MissingRequirement as error:
+        return [problem for _, _, problem in error.missing]
+    return []
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "gpu",
+        "gpu:2",
+        "network",
+        "network:example.org:443",
+        "command:git",
+        "env:TOKEN",
+        "package:torch",
+        "package:torch>=2,<3",
+    ],
+)
+def test_what_is_there_is_no_problem(requires):
+    assert problems(requires) == []
+
+
+@pytest.mark.parametrize(
+    ("requires", "problem"),
+    [
+        ("gpu:3", "2 devices are here"),
+        ("network:nowhere:80", "nowhere:80 cannot be reached"),
+        ("command:svn", "no such command on the PATH"),
+        ("env:OTHER", "the environment variable is not set"),
+        ("env:EMPTY", "the environment variable is not set"),
+        ("package:jax", "the package is not installed"),
+        ("package:torch>=3", "version 2.1.0 is installed"),
+        ("package:torch>=x.y", "'>=x.y' is not a version to ask for"),
+    ],
+)
+def test_a_missing_requirement_refuses_the_run_and_says_what_is_missing(requires, problem):
+    assert problems(requires) == [problem]
+
+
+def test_all_that_is_missing_is_said_at_once_with_the_steps_that_need_it():
+    graph = flow_of(
+        "a", "b", "c", steps={"a": {"requires": ("command:svn",)}, "b": {"requires": ("gpu:3", "command:svn")}}
+    )
+
+    with pytest.raises(MissingRequirement) as found:
+        check_requirements(graph, surroundings=HERE)
+    assert str(found.value).splitlines() == [
+        "Step 'a' requires command:svn: no such command on the PATH.",
+        "Step 'b' requires gpu:3: 2 devices are here.",
+        "Step 'b' requires command:svn: no such command on the PATH.",
+    ]
+
+
+def test_a_step_without_requirements_runs_anywhere_and_one_that_is_left_out_asks_for_nothing():
+    graph = flow_of("a", "b", steps={"b": {"requires": ("gpu:9",)}})
+
+    check_requirements(graph, skipped={"b"}, surroundings=HERE)
+
+
+@pytest.mark.parametrize("text", ["gpu:0", "gpu:many", "tpu", "env", "command:", "package:", "network:host"])
+def test_what_cannot_be_understood_is_refused_with_examples(text):
+    with pytest.raises(InvalidStep, match="Write gpu:1"):
+        parse_requirement("a", text)
+
+
+def test_no_more_steps_hold_a_device_than_there_are_and_none_share_one():
+    names = ("a", "b", "c", "big")
+    needs = {name: {"requires": ("gpu:2" if name == "big" else "gpu",)} for name in names}
+    graph = flow_of(*names, "free", steps=needs)
+    slots = DeviceSlots(("4", "7"), devices_asked(graph))
+    run = Simulation(RunMachine(graph, limits=device_limits(graph, ("4", "7")))).begin()
+
+    assert run.under_way == {"a", "b", "free"}
+    assert (slots.take(0), slots.take(1)) == (("4",), ("7",))
+    slots.give_back(0)
+    run.complete("a")
+    assert run.under_way == {"b", "c", "free"}
+    assert slots.take(2) == ("4",)
+    for i, name in ((1, "b"), (2, "c")):
+        slots.give_back(i)
+        run.complete(name)
+    assert run.under_way == {"big", "free"}
+    assert slots.take(3) == ("4", "7")
+
+
+def test_a_step_keeps_its_devices_until_it_gives_them_back():
+    slots = DeviceSlots(("0", "1"), {0: 1})
+
+    assert [slots.take(0), slots.take(0), slots.take(5)] == [("0",), ("0",), ()]
+
+
+def test_a_step_sees_the_devices_it_holds_and_a_process_sees_no_others():
+    def in_thread():
+        return current_context().devices
+
+    needs = {name: {"requires": ("gpu",)} for name in ("one", "two")}
+    graph = flow_of("one", "two <~ one", steps={**needs, "two": {**needs["two"], "executor": Executor.PROCESS}})
+    slots = DeviceSlots(("6",), devices_asked(graph))
+    runner = finished_really(graph, {"one": in_thread, "two": visible}, devices=slots)
+
+    assert runner.values == {(0, "one"): ("6",), (1, "two"): ("6", ("6",))}
+    assert slots.take(0) == ("6",)
+
+
+def visible():
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), current_context().devices
+
+
+def finished_really(graph, functions, **more):
+    async def main():
+        bodies = [FunctionBody(node, functions[node.step.name]) for node in graph.nodes]
+        runner = Runner(RunMachine(graph), bodies, run_id="r", inputs={}, **more)
+        await runner.run()
+        return runner
+
+    return asyncio.run(main())
