@@ -10,6 +10,8 @@ FAST   := not serial and not torture
 
 # Notebooks call `szal` in a shell.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# The tests start some hundred Pythons: none of them compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -75,7 +77,7 @@ $(PY_ENV): requirements/lock.txt pyproject.toml szal_nb/labextension/package.jso
 	@scripts/apt-need '$(PYTHON) -c "import ensurepip"' python3-venv
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements/lock.txt)"
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -r requirements/lock.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -r requirements/lock.txt
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-build-isolation --no-deps -e .
 	@touch $@
 

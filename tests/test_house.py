@@ -55,14 +55,11 @@ def printed_in_a_kernel(*sources: str) -> list[str]:
 
 
 @pytest.mark.serial
-def test_loading_the_extension_imports_nothing_heavy_and_costs_under_a_quarter_of_a_second():
-    before = "import sys, time; before, began = set(sys.modules), time.process_time()"
-    after = "print(time.process_time() - began, *(set(sys.modules) - before))"
-    *_, printed = printed_in_a_kernel(before, "%load_ext szal_nb", after)
-    cpu_s, *loaded = printed.split()
+def test_loading_the_extension_imports_nothing_heavy():
+    before = "import sys; before = set(sys.modules)"
+    *_, printed = printed_in_a_kernel(before, "%load_ext szal_nb", "print(*(set(sys.modules) - before))")
 
-    assert HEAVY & {name.split(".")[0] for name in loaded} == set()
-    assert float(cpu_s) < 0.25
+    assert HEAVY & {name.split(".")[0] for name in printed.split()} == set()
 
 
 # Imports inside of functions: what a user may never need and what is slow to import, nothing else.

@@ -1,4 +1,4 @@
-"""One server and one browser for all tests of a session; screenshots go to build/screenshots."""
+"""One server for all tests, one browser for those of a module; screenshots go to build/screenshots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lab(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _page():
     with browser_page() as page:
         yield page

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,9 +18,10 @@ from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-CHROMIUM = os.environ.get("SZAL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+from tests.chromium import chromium
+
 _CELLS = "window.jupyterapp.shell.currentWidget.content.widgets"
 _ROOT = Path(__file__).parents[2]
 _QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
@@ -120,15 +120,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path
 @contextlib.contextmanager
 def browser_page(*, dark: bool = False) -> Iterator[Page]:
     """A page of headless Chromium. `page.problems` are the uncaught errors that it met."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            headless=True,
-            args=[
-                "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync", "--no-first-run",
-            ],
-        )  # fmt: skip
+    with chromium() as browser:
         context = browser.new_context(
             viewport={"width": 1400, "height": 1000}, color_scheme="dark" if dark else "light"
         )
@@ -140,7 +132,6 @@ def browser_page(*, dark: bool = False) -> Iterator[Page]:
             yield page
         finally:
             context.close()
-            browser.close()
 
 
 def write_notebook(path: Path, cells: list[Any]) -> None:

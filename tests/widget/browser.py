@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
 from szal_nb.widget.dag import STATIC
 
-CHROMIUM = shutil.which("chromium")
 ADDRESS = "http://picture.test/"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
 
@@ -61,18 +59,6 @@ window.end = () => ends.forEach((end) => end?.());
 requestAnimationFrame(() => requestAnimationFrame(() => { document.documentElement.dataset.painted_ms = performance.now() - start; }));
 if (traits.run.now) emit("change:run");
 """
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @contextmanager

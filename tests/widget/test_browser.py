@@ -13,7 +13,8 @@ from szal_nb.model.step import Step
 from szal_nb.widget.history import history_view, timeline_view
 from szal_nb.widget.report import render_report
 from szal_nb.widget.view import details_view, view_state
-from tests.widget.browser import CHROMIUM, chromium, picture_page, save_screenshot
+from tests.chromium import CHROMIUM, chromium
+from tests.widget.browser import picture_page, save_screenshot
 from tests.widget.flows import (
     OUTPUTS,
     RUN_ID,
