@@ -276,8 +276,7 @@ def _launch(
                     runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if kept and snapshot is not None:
-                ends = {machine.index[name]: step.ended_at or 0.0 for name, step in snapshot.steps.items()}
-                await asyncio.to_thread(runner.watch.resume, ends)
+                await asyncio.to_thread(runner.watch.resume)
             await runner.run()
         finally:
             if kept_by is not None:

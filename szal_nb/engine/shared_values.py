@@ -18,11 +18,13 @@ NAME = "<shared>"
 class SharedValues:
     """`values` by step ("" for the notebook's) and name. Whoever pickles it must pickle all of it in one go.
 
-    `shared_memory` are the ids of arrays whose memory several arrays use, for the pickler.
+    `shared_memory` are the ids of arrays whose memory several arrays use, for the pickler. `number` counts such
+    groups over the whole run, also where it was resumed: what a later one says of a value is what holds.
     """
 
-    def __init__(self, values: Mapping[tuple[str, str], Any], arrays: Iterable[Any] = ()) -> None:
+    def __init__(self, values: Mapping[tuple[str, str], Any], number: int, arrays: Iterable[Any] = ()) -> None:
         self.values = dict(values)
+        self.number = number
         owners: dict[int, int] = {}
         for array in arrays:
             owner = id(last_array(array))
@@ -30,29 +32,28 @@ class SharedValues:
         self.shared_memory = frozenset(owner for owner, count in owners.items() if count > 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.values, "shared_memory": frozenset()}
+        return {"values": self.values, "number": self.number, "shared_memory": frozenset()}
 
 
-def keys_of(ref: ValueRef) -> list[tuple[str, str]]:
-    """The steps and names of the values that are recorded together."""
-    return msgspec.json.decode(ref.summary, type=list[tuple[str, str]])
+class _Title(msgspec.Struct):
+    """What a record says of shared values without reading them: the number of the group, and whose values they are."""
+
+    number: int
+    keys: list[tuple[str, str]]
 
 
-def with_keys(ref: ValueRef, keys: Iterable[tuple[str, str]]) -> ValueRef:
+def titled(ref: ValueRef, shared: SharedValues) -> ValueRef:
     """The reference as it is recorded: it says whose values it holds."""
-    return msgspec.structs.replace(ref, summary=msgspec.json.encode(list(keys)).decode())
+    title = _Title(shared.number, list(shared.values))
+    return msgspec.structs.replace(ref, summary=msgspec.json.encode(title).decode())
 
 
-def newest(
-    kept: Mapping[tuple[int, str], ValueRef], completion: Mapping[int, float], index: Mapping[str, int]
-) -> dict[int, list[Key]]:
-    """For each step whose shared values must be read on resume: which of them; each value from its newest record."""
-    found: dict[Key, int] = {}
-    for i, name in sorted(kept, key=lambda key: completion.get(key[0], 0.0)):
-        if name == NAME:
-            for step, value in keys_of(kept[i, name]):
-                found[(index[step] if step else None, value)] = i
+def newest(kept: Mapping[tuple[int, str], ValueRef], index: Mapping[str, int]) -> tuple[int, dict[int, list[Key]]]:
+    """The number of the last group, and which values each step's group has the newest record of."""
+    titles = [(msgspec.json.decode(ref.summary, type=_Title), i) for (i, name), ref in kept.items() if name == NAME]
+    titles.sort(key=lambda title: title[0].number)
+    found = {(index[step] if step else None, name): i for title, i in titles for step, name in title.keys}
     result: dict[int, list[Key]] = {}
     for key, i in found.items():
         result.setdefault(i, []).append(key)
-    return result
+    return titles[-1][0].number if titles else 0, result

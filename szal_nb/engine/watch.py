@@ -18,7 +18,7 @@ from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.shared_values import NAME as SHARED
-from szal_nb.engine.shared_values import SharedValues, newest, with_keys
+from szal_nb.engine.shared_values import SharedValues, newest, titled
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
@@ -72,7 +72,9 @@ class Watch:
         self._shared = SharedParts()
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
-        self._values_now: dict[Key, Any] = {}
+        # What the bodies of attempts gave that is not in the table yet, by step.
+        self._given: dict[int | None, dict[str, Any]] = {}
+        self._groups = 0
         self._busy = 0
         self._entered: dict[int, int] = {}
         self._now = 0
@@ -140,14 +142,16 @@ class Watch:
             return {}
         self._leave(i, has_failed=False)
         with self._held():
-            for name, value in given.items():
-                self._tracked.discard((i, name))
-                if name != DISPLAY:
-                    self._values_now[i, name] = value
+            try:
+                self._given[i] = {name: value for name, value in given.items() if name != DISPLAY}
+                for name, value in self._given[i].items():
+                    self._tracked.discard((i, name))
                     self._track((i, name), value)
-            besides = generator_states(self._states[i])
-            shared = self._shared_with(i, given) if self._load is not None else None
-            self._values_now.clear()
+                besides = generator_states(self._states[i])
+                shared = self._shared_with(i, given) if self._load is not None else None
+            except AnswerError:
+                del self._given[i]
+                raise
         return besides if shared is None else {**besides, SHARED: shared}
 
     def titled(self, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
@@ -155,10 +159,11 @@ class Watch:
         shared = besides.get(SHARED)
         if not isinstance(shared, SharedValues):
             return refs
-        return tuple(with_keys(ref, shared.values) if ref.name == SHARED else ref for ref in refs)
+        return tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
 
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
+        self._given.pop(i, None)
         self._is_dirty.discard(i)
         self._pristine.pop(i, None)
         self.refs.update({(i, ref.name): ref for ref in refs})
@@ -176,6 +181,7 @@ class Watch:
 
     def abandon(self, i: int) -> None:
         """Nobody waits for the attempt any more; what it works on belongs to it alone from now on. Never blocks."""
+        self._given.pop(i, None)
         if self._entered.pop(i, None) is not None:
             self._hidden.forget(i)
         if i in self._pristine:
@@ -227,14 +233,15 @@ class Watch:
         for name, state in found[1].items():
             set_generator(name.strip("<>"), state)
 
-    def resume(self, completion: Mapping[int, float]) -> None:
-        """Reads again what was recorded together, before anything runs. `completion`: when each step completed."""
+    def resume(self) -> None:
+        """Reads again what was recorded together, before anything runs."""
         if self._load is None:
             return
         index = {name: i for i, name in enumerate(self.usage.names)}
         kept = {(i, name): ref for (i, name), ref in self.refs.items() if i is not None}
         with self._held():
-            for i, keys in newest(kept, completion, index).items():
+            self._groups, groups = newest(kept, index)
+            for i, keys in groups.items():
                 shared: Any = self._load(kept[i, SHARED])
                 for key in keys:
                     self._put(key, shared.values["" if key[0] is None else self.usage.names[key[0]], key[1]])
@@ -244,7 +251,8 @@ class Watch:
         found: dict[Key, Any] = {}
         changed = set(self.usage.changed[i])
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
-            group: list[Key] = [key for key in self._shared.closure([start]) if key not in self.superseded]
+            closure = self._shared.closure([start])
+            group: list[Key] = [key for key in closure if key not in self.superseded and self._is_there(key)]
             size = sum(self._shared.digest(key).size for key in group)
             # What shares something with a changed value is not any more what its own record says.
             if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
@@ -252,8 +260,10 @@ class Watch:
         if not found:
             return None
         names = self.usage.names
+        self._groups += 1
         return SharedValues(
             {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
+            self._groups,
             [array for key in found for array, _ in self._shared.digest(key).arrays],
         )
 
@@ -266,9 +276,16 @@ class Watch:
 
     # Contents
 
+    def _is_there(self, key: Key) -> bool:
+        """Whether the object is at hand: an attempt that came to nothing has left nothing."""
+        if key[1] in self._given.get(key[0], ()):
+            return True
+        return key[1] in self._inputs if key[0] is None else (key[0], key[1]) in self._values
+
     def _value(self, key: Key) -> Any:
-        if key in self._values_now:
-            return self._values_now[key]
+        given = self._given.get(key[0], {})
+        if key[1] in given:
+            return given[key[1]]
         return self._inputs.get(key[1]) if key[0] is None else self._values.get((key[0], key[1]))
 
     def _put(self, key: Key, value: Any) -> None:
@@ -306,12 +323,16 @@ class Watch:
         return self._shared.closure(self.usage.changed[i]) | set(self.usage.changed[i])
 
     def _look_again(self, key: Key) -> None:
-        """The value was changed by a step that says so: later ones are compared with what it is now."""
-        if key in self.superseded or key not in self._baseline:
+        """The value was changed by a step that says so: it may hold other objects now, and is compared with these."""
+        if key in self.superseded or key not in self._tracked or not self._is_there(key):
             return
-        found = digest(self._value(key))
-        self._baseline[key] = (found, self._now)
-        self._shared.add(key, found)
+        is_compared = key in self._baseline
+        found = digest(self._value(key), is_hashing=is_compared)
+        if is_compared:
+            self._baseline[key] = (found, self._now)
+        if self._has_sharing:
+            for other in self._shared.add(key, found):
+                self._refuse_sharing(key, other)
 
     def _compare(self, key: Key, *, starting: int | None = None) -> None:
         """The value must be what its giver gave."""
