@@ -54,22 +54,36 @@ class Edges:
         if known is None:
             self._found[key] = edge
             return
-        new = tuple(name for name in edge.names if name not in known.names)
-        remedies = [one for one in edge.remedy.split(_AND) if one and one not in known.remedy.split(_AND)]
-        if new or remedies:
-            reason = known.reason
-            if edge.reason and edge.reason not in reason:
-                reason = f"{reason} {edge.reason}"
-            remedy = _AND.join([*([known.remedy] if known.remedy else []), *remedies])
-            self._found[key] = replace(known, names=known.names + new, reason=reason, remedy=remedy)
+        self._found[key] = _joined(known, edge)
 
     def all(self) -> tuple[Edge, ...]:
         """The edges in the order in which they were found; where data flows, no weaker reason is needed."""
-        return tuple(
-            edge
-            for edge in self._found.values()
-            if edge.rule not in _WEAKER or (edge.source, edge.target, EdgeKind.DATA) not in self._found
-        )
+        found = dict(self._found)
+        for key, edge in self._found.items():
+            flow = (edge.source, edge.target, EdgeKind.DATA)
+            if edge.rule in _WEAKER and flow in found:
+                del found[key]
+                found[flow] = _with_rules(found[flow], edge)
+        return tuple(found.values())
+
+
+def _joined(known: Edge, edge: Edge) -> Edge:
+    """One edge for the reasons of both."""
+    known = replace(_with_rules(known, edge), is_blocking=known.is_blocking or edge.is_blocking)
+    new = tuple(name for name in edge.names if name not in known.names)
+    remedies = [one for one in edge.remedy.split(_AND) if one and one not in known.remedy.split(_AND)]
+    if not new and not remedies:
+        return known
+    reason = known.reason
+    if edge.reason and edge.reason not in reason:
+        reason = f"{reason} {edge.reason}"
+    remedy = _AND.join([*([known.remedy] if known.remedy else []), *remedies])
+    return replace(known, names=known.names + new, reason=reason, remedy=remedy)
+
+
+def _with_rules(known: Edge, edge: Edge) -> Edge:
+    more = tuple(rule for rule in edge.rules if rule not in known.rules)
+    return replace(known, also=known.also + more) if more else known
 
 
 def ordering(found: Sequence[Resolved], holds: Mapping[str, set[str]], learns: Mapping[str, set[str]]) -> Edges:

@@ -25,6 +25,7 @@ from szal_nb.model.value import ValueRef
 
 DISPLAY = "_"
 PYPLOT = "pyplot"
+_OPAQUE = frozenset({"after", "dynamic-code"})
 # Recorded beside the values of a step, under names that are none of Python: what several values share, and the states
 # of generators.
 SHARED = "<shared>"
@@ -296,7 +297,7 @@ def other_sources(opaque: Iterable[Edge], names_before: Mapping[str, str], past:
 
 def is_opaque(edge: Edge) -> bool:
     """Whether something may come along the edge that is not written down as a value."""
-    return edge.kind is EdgeKind.PARENT or edge.rule in ("after", "dynamic-code") or is_shared(edge)
+    return edge.kind is EdgeKind.PARENT or not _OPAQUE.isdisjoint(edge.rules) or is_shared(edge)
 
 
 def is_shared(edge: Edge) -> bool:
@@ -304,9 +305,9 @@ def is_shared(edge: Edge) -> bool:
 
     Hidden state, or an object that it changed under another name. Where figures are drawn is not such.
     """
-    if edge.rule == "hidden-state":
-        return any(name != PYPLOT for name in edge.names)
-    return edge.rule == "shared-object"
+    if "hidden-state" in edge.rules and any(name != PYPLOT for name in edge.names):
+        return True
+    return "shared-object" in edge.rules
 
 
 def settle_shared(graph: FlowGraph, chosen: dict[str, Choice], *, open_as: Fate = Fate.OPEN) -> None:

@@ -93,6 +93,7 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
                 "kind": edge.kind.value,
                 "names": list(edge.names),
                 "rule": edge.rule,
+                "also": list(edge.also),
                 "reason": edge.reason,
                 "line": edge.line,
                 "remedy": edge.remedy,

@@ -27,6 +27,8 @@ class EdgeKind(StrEnum):
 class Edge:
     """`target` waits for `source`. `rule` is a short stable id, `reason` a sentence, `remedy` the flag that frees.
 
+    `also` are the rules of further reasons for the same edge.
+
     `is_blocking`: the target is skipped if the source fails. An edge that only keeps two steps apart (a change in
     place after the readers of the old version, drawing with pyplot) does not block.
     """
@@ -40,6 +42,12 @@ class Edge:
     line: int | None = None
     remedy: str = ""
     is_blocking: bool = True
+    also: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All rules that ask for the edge."""
+        return (self.rule, *self.also)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
