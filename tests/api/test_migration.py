@@ -207,7 +207,7 @@ def test_a_downgrade_is_refused_unless_it_is_declared(store):
 
     assert '@szal.migration("test", 2, 1)' in refusal(store, old.id, new)
 
-    szal.migration("test", 2, 1)(lambda m: None)
+    szal.migration("test", 2, 1)(lambda _: None)
     assert new.resume(store, migration.apply(store, old.id, NewVersion(graph=new.graph()))).state == "completed"
 
 

@@ -504,7 +504,7 @@ def test_the_store_has_the_end_of_a_run_that_failed_and_of_one_that_was_cancelle
 
     async def main():
         run = flow_with("a", bodies={"a": sleeping(1e6)}).start(store=store)
-        while run["a"].state != "running":
+        while run["a"].state != "running":  # noqa: ASYNC110  a run has no event for it
             await asyncio.sleep(0.01)
         run.cancel("enough")
         await run.wait()

@@ -102,7 +102,7 @@ def test_an_attempt_that_takes_too_long_is_exit_124(shell):
     write_notebook(
         shell.folder / "nb.ipynb",
         HEAD,
-        "%%szal_step slow --timeout 500ms\nimport asyncio\nawait asyncio.sleep(30)",
+        "%%szal_step slow --timeout 50ms\nimport asyncio\nawait asyncio.sleep(30)",
         "%szal_run",
     )
 

@@ -47,7 +47,7 @@ class Body:
                 raise RetryAfter(chance.choice([0, 100]))
             if fate < 0.23 and self.undoes is None:
                 raise StopRun("chance")
-            return {self.name: 1} if self.undoes is None else {}
+            return {self.name: 1} if self.undoes is None else {}  # noqa: TRY300  a body ends like this
         except asyncio.CancelledError:
             if chance.random() < 0.2:
                 await asyncio.sleep(chance.choice([0.01, 1000]))
@@ -202,7 +202,7 @@ class Inline:
         self.loop.call_soon(job)
 
 
-def assert_sound(world, runner):
+def assert_sound(world, runner):  # noqa: PLR0915  one look at each event, from the first to the last
     graph, events, snapshot = world.graph, world.events, runner.snapshot
     ended, began, running, retry_from = {}, Counter(), set(), {}
     completed, undone = [], []

@@ -50,7 +50,11 @@ def start_at_once(self, i, outcome, at, settle=Ledger._settle):
 def test_a_planted_fault_is_found(where, name, fault, monkeypatch):
     monkeypatch.setattr(where, name, fault)
 
-    with pytest.raises((AssertionError, Exception)) as found:
-        for seed in range(300):
+    found = None
+    for seed in range(300):
+        try:
             check(seed)
-    assert any("plays it again" in note for note in found.value.__notes__)
+        except Exception as error:  # noqa: BLE001  whatever the fault breaks
+            found = error
+            break
+    assert any("plays it again" in note for note in found.__notes__)

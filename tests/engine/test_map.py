@@ -221,7 +221,7 @@ def test_a_cancel_while_all_elements_wait_ends_the_map():
         graph = flow_of("xs", "ys <- xs", steps={"ys": {"map": ("xs",), "retry": RetryPolicy(retries=1, delay_s=1e8)}})
         runner = runner_of(graph, {"xs": lambda: [1, 2], "ys": body})
         task = asyncio.ensure_future(runner.run())
-        while runner.snapshot.steps["ys"].state != "running":
+        while runner.snapshot.steps["ys"].state != "running":  # noqa: ASYNC110  a run has no event for it
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         runner.post(Cancel(runner.now()))

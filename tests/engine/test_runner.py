@@ -279,7 +279,7 @@ def test_cancel_ends_coroutines_and_abandons_threads_after_their_grace():
             "patient": patient, "stubborn": stubborn, "later": int,
         })  # fmt: skip
         task = asyncio.ensure_future(runner.run())
-        while not told:
+        while not told:  # noqa: ASYNC110  another thread tells
             await asyncio.sleep(0)
         runner.post(Cancel(runner._clock(), "by hand"))
         await task
