@@ -15,7 +15,8 @@ from szal_nb.model.value import ValueRef
 class ResumePlan:
     """`kept` steps are not run again; `reset` ones are; `rebuilt` are those of them that had completed.
 
-    A step is rebuilt if a step that runs again reads a value of it that was `live`: gone with its process.
+    A step is rebuilt if a step that runs again reads a value of it that was `live`: gone with its process; so is a
+    step that had changed such a value since, or an object that it holds.
     """
 
     kept: tuple[str, ...]
@@ -48,13 +49,13 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
     rebuilt: set[str] = set()
     open_steps = [name for name in names if name not in kept]
     for name in open_steps:
-        for giver in _live_givers(graph, snapshot, name):
+        for giver in _gone_for(graph, snapshot, name):
             if giver not in kept:
                 continue
             if graph.node(giver).step.once:
                 raise ReplayError(
-                    f"Step {name!r} needs a live value of step {giver!r}, which is marked --once and has completed. "
-                    f"It cannot be made again; start a new run."
+                    f"Step {name!r} needs what step {giver!r} gave or changed, a live value that is gone, but "
+                    f"{giver!r} is marked --once and has completed. It cannot be made again; start a new run."
                 )
             kept.discard(giver)
             rebuilt.add(giver)
@@ -66,16 +67,28 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
     )
 
 
-def _live_givers(graph: FlowGraph, snapshot: RunSnapshot, step: str) -> list[str]:
-    """The completed steps that give `step` a value which exists no more."""
-    found = []
+def _gone_for(graph: FlowGraph, snapshot: RunSnapshot, step: str) -> list[str]:
+    """The completed steps that made what `step` reads and what exists no more: who gave it, and who changed it."""
+    givers: list[str] = []
+    objects: set[str] = set()
     for binding in graph.node(step).bindings:
         if binding.step is None:
             continue
         ref = given_ref(snapshot, binding.step, binding.source or binding.name)
         if ref is not None and ref.live is not None:
-            found.append(binding.step)
-    return found
+            givers.append(binding.step)
+            if ref.identity is not None:
+                objects.add(ref.identity)
+    if not givers:
+        return []
+    changers = [edge.source for edge in graph.edges if edge.target == step and "shared-object" in edge.rules]
+    for node in graph.nodes:
+        if node.step.name == step:
+            break
+        given = snapshot.steps[node.step.name].values
+        if any(ref.name in node.changes and ref.identity in objects for ref in given):
+            changers.append(node.step.name)
+    return [*givers, *changers]
 
 
 def given_ref(snapshot: RunSnapshot, step: str, name: str) -> ValueRef | None:

@@ -1,0 +1,60 @@
+"""A resumed run gives what an uncut one gives, also where values were live and must be made again."""
+
+from __future__ import annotations
+
+import pytest
+
+from szal_nb.errors import ReplayError
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow, everything
+
+# What is waiting cannot be stored, so the queue is live.
+NOTEBOOK = "import queue"
+QUEUE = "waiting = queue.Queue()\nwaiting.put(1)"
+
+
+@pytest.fixture
+def store():
+    with RunStore.open(":memory:", durability="fast") as store:
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("cells", "again"),
+    [
+        ({"make": QUEUE, "more": "waiting.put(2)", "end": "n = waiting.qsize()"}, ["make", "more", "end"]),
+        (
+            {"make": f"{QUEUE}\nsame = waiting", "more": "same.put(2)", "end": "n = waiting.qsize()"},
+            ["make", "more", "end"],
+        ),
+        (
+            {"make": f"{QUEUE}\nholder = [waiting]", "more": "holder[0].put(2)", "end": "n = waiting.qsize()"},
+            ["make", "more", "end"],
+        ),
+        ({"make": f"{QUEUE}\nk = 4", "more": "k = k + 1", "end": "n = waiting.qsize() + k"}, ["make", "end"]),
+    ],
+    ids=["same name", "another name", "inside", "another value"],
+)
+def test_who_changed_a_live_value_runs_again_with_who_made_it(cells, again, store):
+    expected = CellFlow(cells, notebook=NOTEBOOK).run(store)
+
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    flow.fails = {"end"}
+    cut = flow.run(store)
+    flow.fails = set()
+    resumed = flow.resume(store, cut.id)
+
+    assert (resumed.state, resumed.values.n) == ("completed", expected.values.n)
+    assert flow.deeds == again
+    assert everything(resumed)["recorded"]["end"] == everything(expected)["recorded"]["end"]
+
+
+def test_a_step_that_must_not_run_twice_and_changed_a_live_value_is_not_passed_over(store):
+    cells = {"make": f"{QUEUE}\nsame = waiting", "more --once": "same.put(2)", "end": "n = waiting.qsize()"}
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    flow.fails = {"end"}
+    cut = flow.run(store)
+    flow.fails = set()
+
+    with pytest.raises(ReplayError, match="'end' needs what step 'more' gave or changed"):
+        flow.resume(store, cut.id)
