@@ -44,9 +44,13 @@ _EXACT_SCALARS = frozenset((str, int, float, bool))
 
 
 class Condition:
-    """A compiled condition. `names`, `steps` and `inputs` are what it reads, also where evaluation stops before it."""
+    """A compiled condition.
 
-    __slots__ = ("_must_exist", "_read", "inputs", "names", "source", "steps")
+    `names`, `steps` and `inputs` are what it reads, also where evaluation stops before it; `outputs` are those of the
+    steps whose output it may read.
+    """
+
+    __slots__ = ("_must_exist", "_read", "inputs", "names", "outputs", "source", "steps")
 
     def __init__(self, source: str, *, must_exist: bool = False) -> None:
         builder = _Builder(source, must_exist=must_exist)
@@ -59,6 +63,7 @@ class Condition:
         self.names = frozenset(builder.names)
         self.steps = frozenset(builder.steps)
         self.inputs = frozenset(builder.inputs)
+        self.outputs = frozenset(builder.outputs)
 
     def evaluate(self, values: Values) -> bool:
         """Whether the condition holds.
@@ -129,6 +134,7 @@ class _Builder:
     def __init__(self, source: str, *, must_exist: bool) -> None:
         self.names: set[str] = set()
         self.steps: set[str] = set()
+        self.outputs: set[str] = set()
         self.inputs: set[str] = set()
         self._source = source
         self._must_exist = must_exist
@@ -193,6 +199,8 @@ class _Builder:
             keys: tuple[str, ...] = ("inputs", node.name)
         else:
             self.steps.add(node.step)
+            if node.field in (None, "output"):
+                self.outputs.add(node.step)
             keys = ("steps", node.step) if node.field is None else ("steps", node.step, node.field)
 
         def read_fact(values: Values) -> Any:

@@ -146,6 +146,11 @@ def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
         for binding in one.bindings.values():
             if binding.step is not None:
                 needed[binding.step].setdefault(binding.source)
+    by_name = {one.step.name: one for one in found}
+    for one in found:
+        for step in one.condition_outputs:
+            if len(by_name[step].gives) == 1:
+                needed[step].setdefault(by_name[step].gives[0])
     return needed
 
 

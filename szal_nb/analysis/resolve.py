@@ -141,6 +141,7 @@ class Resolver:
                 _near(unknown[0], self.steps),
             )  # fmt: skip
         found.condition_steps = tuple(sorted(condition.steps - {found.step.name}))
+        found.condition_outputs = tuple(sorted(condition.outputs - {found.step.name}))
         # A name that no step gives may be one of the run's inputs or null: the condition decides.
         return [Read(name, 0, is_optional=True, via="--when") for name in sorted(condition.names)]
 

@@ -48,6 +48,8 @@ class Resolved:
     definitions: list[str] = field(default_factory=list)
     modules: set[str] = field(default_factory=set)
     condition_steps: tuple[str, ...] = ()
+    # Those of them whose output the condition reads.
+    condition_outputs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 

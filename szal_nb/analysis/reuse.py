@@ -18,12 +18,11 @@ from graphlib import TopologicalSorter
 import msgspec
 
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
-from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.step import Trigger
 from szal_nb.model.value import ValueRef
 
-DISPLAY = "_"
 PYPLOT = "pyplot"
 _OPAQUE = frozenset({"after", "dynamic-code"})
 # Recorded beside the values of a step, under names that are none of Python: what several values share, and the states

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from szal_nb.errors import InvalidParameter, InvalidStep, MissingRequirement, Ru
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, RunState, fold
+from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, fold
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
 from szal_nb.store.loading import main_module
@@ -341,15 +342,22 @@ def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[
     return found
 
 
-def _condition_holds(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:
+def _condition_holds(
+    text: str, names: Mapping[str, Any], snapshot: RunSnapshot, output_of: Callable[[str], Any]
+) -> bool:
     """The condition's answer over the step's names, the run's inputs and the other steps of the run."""
-    steps = {
-        name: {
-            "status": step.state.value,
-            "error": None if step.error is None else str(step.error),
-            "attempts": len(step.attempts),
-            "duration": step.duration_s,
-        }
-        for name, step in snapshot.steps.items()
+    condition = compile_condition(text)
+    steps = {name: _facts_of(snapshot.steps[name]) for name in condition.steps}
+    for name in condition.outputs:
+        with suppress(KeyError):
+            steps[name]["output"] = output_of(name)
+    return condition.evaluate({**names, "steps": steps, "inputs": names})
+
+
+def _facts_of(step: StepSnapshot) -> dict[str, Any]:
+    return {
+        "status": step.state.value,
+        "error": None if step.error is None else str(step.error),
+        "attempts": len(step.attempts),
+        "duration": step.duration_s,
     }
-    return compile_condition(text).evaluate({**names, "steps": steps, "inputs": names})

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from szal_nb.analysis.versions import newest_versions
-from szal_nb.engine.body import DISPLAY
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
 from szal_nb.model.graph import FlowGraph, StepNode
@@ -146,10 +145,8 @@ class StepView:
     def value(self) -> Any:
         """What the step is worth: a function's result, a cell's last expression, else its only value, else None."""
         node = self._run.graph.node(self.name)
-        for name in (self.name, DISPLAY):
-            if self._run.has(self.name, name):
-                return self._run.value(self.name, name)
-        return self._run.value(self.name, node.gives[0]) if len(node.gives) == 1 else None
+        name = node.output_name(lambda name: self._run.has(self.name, name))
+        return None if name is None else self._run.value(self.name, name)
 
     def __repr__(self) -> str:
         return f"<step {self.name}: {self.state}>"

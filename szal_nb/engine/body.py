@@ -11,10 +11,8 @@ from typing import Any, Protocol
 from szal_nb.engine.context import CURRENT
 from szal_nb.engine.namespace import build_namespace, rebuilt
 from szal_nb.errors import InvalidStep
-from szal_nb.model.graph import StepNode
+from szal_nb.model.graph import DISPLAY, StepNode
 
-# The name under which the value of a cell's last expression is kept; names of values never begin with "_".
-DISPLAY = "_"
 _RESULT = "__szal_result__"
 
 

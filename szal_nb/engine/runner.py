@@ -71,14 +71,18 @@ _TIMEOUT_GRACE_S = 5.0
 _OUTPUT_EVERY_S = 0.15
 
 
-def _no_conditions(text: str, names: Mapping[str, Any], snapshot: RunSnapshot) -> bool:  # noqa: ARG001 as called
+# Whether a condition holds, from the names that its step reads, the run so far, and the output of a completed step.
+Evaluate = Callable[[str, Mapping[str, Any], RunSnapshot, Callable[[str], Any]], bool]
+
+
+def _no_conditions(text: str, *_: object) -> bool:
     raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
 class Runner(StepOwner):
     """One run on the current event loop. `bodies` are in the order of the graph's nodes.
 
-    `evaluate` answers a step's condition from the names it reads. `values` are the objects that steps of this
+    `evaluate` answers a step's condition. `values` are the objects that steps of this
     process gave, by step index and name; `kept` are references to those that an earlier process recorded.
     """
 
@@ -96,7 +100,7 @@ class Runner(StepOwner):
         devices: DeviceSlots | None = None,
         journal: Journal | None = None,
         earlier: Earlier | None = None,
-        evaluate: Callable[[str, Mapping[str, Any], RunSnapshot], bool] = _no_conditions,
+        evaluate: Evaluate = _no_conditions,
         presenter: Presenter | None = None,
         sinks: Sequence[Sink] = (),
         pool: WorkerPool | None = None,
@@ -190,8 +194,11 @@ class Runner(StepOwner):
                 while self._inbox:
                     signals, self._inbox = self._inbox, []
                     turn = self.machine.handle(signals)
+                    events = SECRETS.masked_events(turn.events)
+                    # A condition that is evaluated next asks what has become of other steps.
+                    self.snapshot.apply_all(events)
                     self._act(turn)
-                    self._show(SECRETS.masked_events(turn.events))
+                    self._show(events)
             finally:
                 self._is_turning = False
 
@@ -204,11 +211,11 @@ class Runner(StepOwner):
             events = SECRETS.masked_events(turn.events)
             if events:
                 await journal.append(events)
+                self.snapshot.apply_all(events)
             self._act(turn)
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
-        self.snapshot.apply_all(events)
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -386,11 +393,21 @@ class Runner(StepOwner):
         step = self.machine.steps[i]
         holds, failure = False, None
         try:
-            holds = self._evaluate(step.when or "", {**self._table.inputs, **self._table.gather(i)}, self.snapshot)
+            names = {**self._table.inputs, **self._table.gather(i)}
+            holds = self._evaluate(step.when or "", names, self.snapshot, self._output_of)
         except Exception as error:  # noqa: BLE001  values of any type may throw anything when compared
             failure = ErrorInfo(type=type(error).__name__, message=message_of(error), names=names_of(error))
         signal = ConditionEvaluated(self._clock(), i, holds, failure)
         self._executors.on_loop(self.post, signal)
+
+    def _output_of(self, step: str) -> Any:
+        """What a completed step is worth; KeyError if it has given no such thing, or one that is gone."""
+        i = self.machine.index[step]
+        given = self._table.given_names(i)
+        name = self.machine.graph.nodes[i].output_name(given.__contains__)
+        if name is None:
+            raise KeyError(step)
+        return self._table.given(i, name)
 
     def _noticed(self, context: StepContext) -> None:
         """A body has shown something, on whatever thread."""

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from szal_nb.engine.attempts import Pristine
-from szal_nb.engine.body import DISPLAY
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import is_immutable
@@ -24,7 +23,7 @@ from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
 from szal_nb.errors import AnswerError, HiddenStateUsed, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
 
 # Values of more bytes than this are not compared under `--guard large-off`.

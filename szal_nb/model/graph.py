@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Step
+
+# The name under which the value of a cell's last expression is kept; names of values never begin with "_".
+DISPLAY = "_"
 
 
 class EdgeKind(StrEnum):
@@ -94,6 +97,16 @@ class StepNode:
     def values(self) -> tuple[str, ...]:
         """The names whose values the step leaves to others: those it gives, then those it changed in place."""
         return tuple(dict.fromkeys((*self.gives, *self.changes)))
+
+    def output_name(self, has: Callable[[str], bool]) -> str | None:
+        """Under which name stands what the step is worth; `has` says which it gave.
+
+        A function's result, a cell's last expression, else its only value.
+        """
+        for name in (self.step.name, DISPLAY):
+            if has(name):
+                return name
+        return self.gives[0] if len(self.gives) == 1 and has(self.gives[0]) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

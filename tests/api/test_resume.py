@@ -58,3 +58,28 @@ def test_a_step_that_must_not_run_twice_and_changed_a_live_value_is_not_passed_o
 
     with pytest.raises(ReplayError, match="'end' needs what step 'more' gave or changed"):
         flow.resume(store, cut.id)
+
+
+def test_a_condition_reads_the_output_of_a_step_also_after_a_resume(store):
+    cells = {
+        "count": "rows = [1, 2, 3]",
+        "shown": "_a = 2\n_a + 2",
+        "stop": "x = 1",
+        "many --after stop --when 'len(steps.count.output) > 2 && steps.shown.output == 4'": "y = 1",
+        "few --after stop --when 'len(steps.count.output) < 2'": "z = 1",
+        "gone --after stop --when 'steps.few.output == null'": "w = 1",
+    }
+    flow = CellFlow(cells)
+    flow.fails = {"stop"}
+    cut = flow.run(store)
+    flow.fails = set()
+
+    for run in (flow.resume(store, cut.id), flow.run(store)):
+        states = {name: step.state for name, step in run.steps.items()}
+        assert (states["many"], states["few"], states["gone"]) == ("completed", "skipped", "completed")
+
+
+def test_a_value_that_only_a_condition_reads_is_needed():
+    (count, _) = CellFlow({"count": "rows = [1]", "many --when 'steps.count.output != null'": "y = 1"}).graph().nodes
+
+    assert count.needed == ("rows",)

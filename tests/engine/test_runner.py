@@ -377,3 +377,28 @@ def test_thousands_of_bodies_on_threads_share_few_threads():
     assert most <= 8
     # A thread that has just handed its result over is not idle yet when the next attempt begins.
     assert threads <= 2 * 8
+
+
+class AtOnce:
+    """A pool whose threads are quicker than any loop: a job has run when it was submitted."""
+
+    def submit(self, job):
+        job()
+
+
+@pytest.mark.parametrize("has_record", [False, True])
+def test_a_condition_knows_what_has_become_of_the_steps_that_it_waited_for(has_record):
+    async def load():
+        return 7
+
+    seen = []
+
+    def evaluate(text, names, snapshot, output_of):
+        seen.append((text, names["load"], snapshot.steps["load"].state, output_of("load")))
+        return True
+
+    graph = flow_of("load", "report <- load", steps={"report": {"when": "steps.load.status == 'completed'"}})
+    journal = FakeJournal([]) if has_record else None
+    finished(graph, {"load": load, "report": load}, evaluate=evaluate, pool=AtOnce(), journal=journal)
+
+    assert seen == [("steps.load.status == 'completed'", 7, "completed", 7)]
