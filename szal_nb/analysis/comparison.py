@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from szal_nb.analysis.fingerprint import difference
-from szal_nb.analysis.reuse import Past, is_about_the_process, refs_by_name
+from szal_nb.analysis.reuse import Past, refs_by_name
 from szal_nb.model.duration import format_duration
 from szal_nb.model.graph import DISPLAY
 from szal_nb.model.state import StepSnapshot, StepState
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, is_about_the_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

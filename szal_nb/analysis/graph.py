@@ -149,8 +149,7 @@ def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
     by_name = {one.step.name: one for one in found}
     for one in found:
         for step in one.condition_outputs:
-            if len(by_name[step].gives) == 1:
-                needed[step].setdefault(by_name[step].gives[0])
+            needed[step].update(dict.fromkeys(by_name[step].gives))
     return needed
 
 

@@ -21,7 +21,7 @@ from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.step import Trigger
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, is_about_the_process
 
 PYPLOT = "pyplot"
 _OPAQUE = frozenset({"after", "dynamic-code"})
@@ -134,11 +134,6 @@ def in_reading_order(graph: FlowGraph) -> list[StepNode]:
     """The nodes, each after all that it waits for."""
     order = TopologicalSorter({node.step.name: graph.dependencies[node.step.name] for node in graph.nodes})
     return [graph.node(name) for name in order.static_order()]
-
-
-def is_about_the_process(name: str) -> bool:
-    """Whether what is recorded under this name is no value of the step, but the state of its process."""
-    return name.startswith("<")
 
 
 def refs_by_name(step: StepSnapshot) -> dict[str, ValueRef]:

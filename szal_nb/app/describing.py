@@ -8,7 +8,7 @@ from typing import Any
 from szal_nb.app.printing import as_table
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
-from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people
 from szal_nb.store.runs import StoredRun
 
 
@@ -30,7 +30,7 @@ def run_json(run: StoredRun, snapshot: RunSnapshot | None = None) -> dict[str, A
         "params": run.params,
     }
     if snapshot is not None:
-        document["inputs"] = [value_json(ref) for ref in snapshot.inputs]
+        document["inputs"] = [value_json(ref) for ref in for_people(snapshot.inputs)]
         document["steps"] = [step_json(step) for step in snapshot.steps.values()]
     return document
 
@@ -54,7 +54,7 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
             for attempt in step.attempts
         ],
         "error": _error_json(step.error),
-        "values": [value_json(ref) for ref in step.values],
+        "values": [value_json(ref) for ref in for_people(step.values)],
     }
 
 
@@ -102,7 +102,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
         "notebook": run.notebook_path or "",
         "output": run.output_path or "",
         "params": ", ".join(f"{name}={value!r}" for name, value in run.params.items()),
-        "inputs": ", ".join(_value_text(ref) for ref in snapshot.inputs),
+        "inputs": ", ".join(_value_text(ref) for ref in for_people(snapshot.inputs)),
     }
     lines += [f"  {name:<9} {fact}" for name, fact in facts.items() if fact]
     rows = [
@@ -111,7 +111,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
             step.state.value + (f" ({step.origin})" if step.origin not in (None, "ran") else ""),
             _duration_text(step.duration_s),
             str(len(step.attempts)),
-            ", ".join(_value_text(ref) for ref in step.values) or step.reason,
+            ", ".join(_value_text(ref) for ref in for_people(step.values)) or step.reason,
         )
         for step in snapshot.steps.values()
     ]

@@ -138,11 +138,6 @@ def state_name(state: str) -> str:
     return f"<{state}>"
 
 
-def is_generator_state(name: str) -> bool:
-    """Whether a value of this name is the recorded state of a generator."""
-    return name.startswith("<")
-
-
 def generator_states(names: Iterable[str]) -> dict[str, object]:
     """The states of these global generators by the names under which they are recorded, as plain data."""
     found: dict[str, object] = {}

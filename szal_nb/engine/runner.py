@@ -401,13 +401,16 @@ class Runner(StepOwner):
         self._executors.on_loop(self.post, signal)
 
     def _output_of(self, step: str) -> Any:
-        """What a completed step is worth; KeyError if it has given no such thing, or one that is gone."""
+        """What a completed step is worth, or all that it gave, by name; KeyError if that is nothing, or gone."""
         i = self.machine.index[step]
         given = self._table.given_names(i)
         name = self.machine.graph.nodes[i].output_name(given.__contains__)
-        if name is None:
+        if name is not None:
+            return self._table.given(i, name)
+        values = {name: self._table.given(i, name) for name in self.machine.graph.nodes[i].gives if name in given}
+        if not values:
             raise KeyError(step)
-        return self._table.given(i, name)
+        return values
 
     def _noticed(self, context: StepContext) -> None:
         """A body has shown something, on whatever thread."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
-from szal_nb.engine.hidden import is_generator_state
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
@@ -21,7 +20,7 @@ from szal_nb.engine.signal import (
 from szal_nb.engine.values import Journal, ValueTable
 from szal_nb.engine.watch import Watch
 from szal_nb.errors import AnswerError, RetryAfter, StepTimeout, StopRun
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, is_about_the_process
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class StepOwner:
         self._clock = clock
         # The short way for steps that are only ordered.
         self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
-        values = {key: ref for key, ref in kept.items() if not is_generator_state(key[1])}
+        values = {key: ref for key, ref in kept.items() if not is_about_the_process(key[1])}
         self._table = ValueTable(machine.graph, inputs, values, journal)
         self.watch = Watch(
             machine.graph,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -23,6 +25,19 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     live: str | None = None
     identity: str | None = None
     needed: bool = False
+
+
+def is_about_the_process(name: str) -> bool:
+    """Whether what is recorded under this name is no value for people.
+
+    The state of a generator, or what several values share, which a resume needs; no name of Python begins with "<".
+    """
+    return name.startswith("<")
+
+
+def for_people(refs: Iterable[ValueRef]) -> list[ValueRef]:
+    """Without what is recorded about the process only."""
+    return [ref for ref in refs if not is_about_the_process(ref.name)]
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

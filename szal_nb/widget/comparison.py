@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, StepSnapshot
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, for_people
 from szal_nb.widget.view import JsonObject, error_line, value_view
 
 
@@ -41,7 +41,7 @@ def _compared_step(name: str, one: ToldRun, other: ToldRun) -> JsonObject:
     sources = [_source(run.graph, name) for run in (one, other)]
     found = [run.snapshot.steps.get(name) for run in (one, other)]
     sides = [_side(step) if source is not None else None for step, source in zip(found, sources, strict=True)]
-    values = _compared_values(*(step.values if step is not None else () for step in found))
+    values = _compared_values(*(for_people(step.values) if step is not None else () for step in found))
     first, second = sides
     differs = []
     if None in sources or first is None or second is None:

@@ -12,7 +12,7 @@ from typing import Any
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ErrorInfo, Output, ValueRef, for_people
 
 JsonObject = dict[str, Any]
 
@@ -155,6 +155,7 @@ def count_states(states: str) -> dict[str, int]:
 def step_facts(step: StepSnapshot) -> JsonObject:
     """What a step did so far; empty for one that did nothing."""
     facts: JsonObject = {}
+    values = for_people(step.values)
     if step.attempts:
         facts["started"] = _ms(step.started_at)
     optional: Mapping[str, object] = {
@@ -164,8 +165,8 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "reason": _cut(step.reason, _LINE_CHARS),
         "origin": step.origin if step.origin != "ran" else None,
         "retry_at": _ms(step.retry_at),
-        "values": [value_view(value) for value in _shown_values(step.values)],
-        "more_values": max(0, len(step.values) - _VALUES_SHOWN),
+        "values": [value_view(value) for value in _shown_values(values)],
+        "more_values": max(0, len(values) - _VALUES_SHOWN),
         "done": step.done,
         "total": step.total,
         "note": _cut(step.note, _LINE_CHARS),
@@ -200,7 +201,7 @@ def details_view(
     view: JsonObject = {"step": step, "source": _cut(_source_of(node.step), 10 * _SOURCE_CHARS)}
     run = snapshot.steps.get(step) if snapshot is not None else None
     view["inputs"] = _inputs_view(node, snapshot)
-    view["values"] = [value_view(value) for value in run.values] if run is not None else []
+    view["values"] = [value_view(value) for value in for_people(run.values)] if run is not None else []
     view["attempts"] = [_attempt_view(attempt) for attempt in run.attempts] if run is not None else []
     view["error"] = _error_view(run.error) if run is not None and run.error is not None else None
     view["outputs"] = _outputs_view(outputs)

@@ -64,8 +64,11 @@ def test_a_condition_reads_the_output_of_a_step_also_after_a_resume(store):
     cells = {
         "count": "rows = [1, 2, 3]",
         "shown": "_a = 2\n_a + 2",
+        "two": "p = 1\nq = 2",
         "stop": "x = 1",
-        "many --after stop --when 'len(steps.count.output) > 2 && steps.shown.output == 4'": "y = 1",
+        "many --after stop --when 'len(steps.count.output) > 2 && steps.shown.output + 1 == steps.two.output.q + 3'": (
+            "y = 1"
+        ),
         "few --after stop --when 'len(steps.count.output) < 2'": "z = 1",
         "gone --after stop --when 'steps.few.output == null'": "w = 1",
     }

@@ -16,7 +16,7 @@ from szal_nb.model.event import (
 )
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
-from szal_nb.model.state import fold
+from szal_nb.model.state import StepSnapshot, StepState, fold
 from szal_nb.model.step import Step
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
 from szal_nb.widget.view import details_view, graph_view, is_over, step_facts, view_state
@@ -249,3 +249,11 @@ def test_a_run_is_over_when_nothing_more_happens_by_itself(state):
 @pytest.mark.parametrize("state", ["created", "running", "paused", "rolling_back"])
 def test_a_run_is_not_over_while_it_goes_on(state):
     assert not is_over(state)
+
+
+def test_what_is_recorded_about_the_process_is_not_shown_as_a_value():
+    values = (ValueRef(name="<random>"), ValueRef(name="x", needed=True), ValueRef(name="<shared>"))
+    step = StepSnapshot(name="a", state=StepState.COMPLETED, values=values)
+
+    assert [value["name"] for value in step_facts(step)["values"]] == ["x"]
+    assert "more_values" not in step_facts(step)
