@@ -110,6 +110,20 @@ class RunFailed(RunError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class RunWaits(RunError):
+    """Nothing is left for a run to do before a person answers, and nobody is there; it can be resumed."""
+
+    def __init__(self, run_id: str, steps: tuple[str, ...]) -> None:
+        super().__init__(run_id, steps)
+        self.run_id = run_id
+        self.steps = steps
+
+    def __str__(self) -> str:
+        lines = [f"Run {self.run_id} waits for a person: {', '.join(self.steps)}."]
+        lines += [f"To answer: szal approve {self.run_id} {step} [--reject]" for step in self.steps]
+        return "\n".join([*lines, f"Then go on: szal resume {self.run_id}"])
+
+
 class StepTimeout(RunError):
     """An attempt took longer than its step's `--timeout`."""
 

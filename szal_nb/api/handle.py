@@ -14,7 +14,7 @@ from szal_nb.api.run import History, Recorded, Run
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
 from szal_nb.errors import RunError, ValueUnavailable
-from szal_nb.model.event import Event
+from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.state import RunState, StepState
 from szal_nb.model.value import ValueRef
 
@@ -175,6 +175,38 @@ class RunHandle(Run):
     def interrupt(self, reason: str) -> None:
         """Records that the process is going away."""
         self._send(lambda at: Interrupt(at, reason))
+
+    def waiting_for_a_person(self) -> list[str]:
+        """The steps that wait for an answer, if nothing else is under way or can begin."""
+        steps = self.snapshot.steps
+        waiting = [name for name, step in steps.items() if step.state is StepState.WAITING]
+        is_busy = any(
+            step.state in (StepState.RUNNING, StepState.RETRYING)
+            or (
+                step.state is StepState.PENDING
+                and all(steps[source].state.is_final for source in self.graph.dependencies[name])
+            )
+            for name, step in steps.items()
+        )
+        return [] if is_busy else waiting
+
+    async def leave(self, reason: str) -> None:
+        """Stops to run it in this process; the record says that it is paused, and it can be resumed anywhere."""
+        recorded = asyncio.Event()
+
+        def see(events: Sequence[Event]) -> None:
+            if any(isinstance(event, RunInterrupted) for event in events):
+                recorded.set()
+
+        unsubscribe = self.subscribe(see)
+        self.pause(reason)
+        self.interrupt(reason)
+        is_recorded = asyncio.ensure_future(recorded.wait())
+        await asyncio.wait([is_recorded, self._task], return_when=asyncio.FIRST_COMPLETED)
+        is_recorded.cancel()
+        unsubscribe()
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     def approve(self, step: str, value: Any = None) -> None:
         """Lets a waiting step start; `value` is kept as the answer, and must be plain data."""

@@ -316,7 +316,8 @@ def exit_of(result: BatchResult | None, runs: Sequence[tuple[StoredRun, RunSnaps
     for run, snapshot in runs:
         if run.state is RunState.FAILED and _is_timeout(snapshot):
             return ExitCode.TIMED_OUT
-        if run.state is not RunState.COMPLETED and (run.state.is_final or ended == "COMPLETED"):
+        is_over = run.state.is_final or run.state is RunState.PAUSED
+        if run.state is not RunState.COMPLETED and (is_over or ended == "COMPLETED"):
             return state_exit(run)
     if ended == "FAILED" and result is not None:
         if result.error_name in _names_below(DefinitionError):

@@ -1,8 +1,9 @@
-"""`szal runs`, `show`, `logs`, `watch` and `cancel`: what the store knows of runs."""
+"""`szal runs`, `show`, `logs`, `watch`, `cancel` and `approve`: what the store knows of runs."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import time
@@ -15,8 +16,20 @@ from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import LOOK_EVERY_S, Follower
 from szal_nb.errors import RunError
-from szal_nb.model.event import CancelRequested, RunCancelled, RunResumed, StepCancelled, StepOutput
-from szal_nb.model.state import RunState
+from szal_nb.model.event import (
+    CancelRequested,
+    Event,
+    RunCancelled,
+    RunFailed,
+    RunResumed,
+    StepAnswered,
+    StepCancelled,
+    StepFailed,
+    StepOutput,
+    StepSkipped,
+    rejected,
+)
+from szal_nb.model.state import RunState, StepState
 from szal_nb.store.locate import find_store
 from szal_nb.store.owner import is_alive
 from szal_nb.store.runs import RunStore, StoredRun
@@ -49,6 +62,23 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     cancel = commands.add_parser("cancel", parents=both, help="end a run that `szal run` started, or that crashed")
     _add_run(cancel)
     cancel.set_defaults(command=cancel_run)
+
+    approve = commands.add_parser(
+        "approve", parents=both, help="let a step start that waits for a person, or reject it"
+    )
+    _add_run(approve)
+    approve.add_argument("step", metavar="STEP", help="the waiting step")
+    approve.add_argument("--reject", action="store_true", help="the step fails instead, and the run with it")
+    approve.add_argument("--value", type=_json_text, metavar="JSON", help="the answer to keep with it")
+    approve.set_defaults(command=approve_step)
+
+
+def _json_text(text: str) -> str:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from None
+    return text
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +208,44 @@ def cancel_run(arguments: argparse.Namespace) -> ExitCode:
         if arguments.json:
             print_json(run_json(store.run(run.id), store.snapshot(run.id)))
     return ExitCode.COMPLETED
+
+
+def approve_step(arguments: argparse.Namespace) -> ExitCode:
+    """Records a person's answer to a step of a run that nobody runs at the moment."""
+    with open_store(arguments, read_only=False) as store:
+        run = store.run(arguments.run)
+        snapshot = store.snapshot(run.id)
+        _check_step(run.id, arguments.step, list(snapshot.steps))
+        state = snapshot.steps[arguments.step].state
+        if state is not StepState.WAITING:
+            raise RunError(f"Step {arguments.step!r} of run {run.id} waits for nobody: it is {state}.")
+        if run.is_owned:
+            raise RunError(
+                f"Run {run.id} is being run ({run.owner}). Answer it there: run.approve({arguments.step!r})."
+            )
+        _answer(store, run, arguments.step, arguments.value, is_approved=not arguments.reject)
+        if arguments.json:
+            print_json(run_json(store.run(run.id), store.snapshot(run.id)))
+        elif arguments.reject:
+            say(f"Step {arguments.step} of run {run.id} is rejected; the run has failed.")
+        else:
+            say(f"Step {arguments.step} of run {run.id} is approved. To go on: szal resume {run.id}")
+    return ExitCode.COMPLETED
+
+
+def _answer(store: RunStore, run: StoredRun, step: str, value: str | None, *, is_approved: bool) -> None:
+    journal = store.take_over(run.id)
+    try:
+        snapshot, now = store.snapshot(run.id), time.time()
+        events: list[Event] = [StepAnswered(at=now, step=step, approved=is_approved, value=value)]
+        if not is_approved:
+            events.append(StepFailed(at=now, step=step, attempt=0, error=rejected()))
+            others = [one for one in snapshot.steps.values() if not one.state.is_final and one.name != step]
+            events += [StepSkipped(at=now, step=one.name, reason=f"{step} failed") for one in others]
+            events.append(RunFailed(at=now, reason=f"{step} failed"))
+        journal.append_sync(events)
+    finally:
+        journal.close()
 
 
 def _cancel_crashed(store: RunStore, run: StoredRun) -> None:

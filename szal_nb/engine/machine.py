@@ -29,7 +29,6 @@ from szal_nb.engine.signal import Signal, Turn
 from szal_nb.model import event as happened
 from szal_nb.model.state import RunState
 from szal_nb.model.step import OnConditionError
-from szal_nb.model.value import ErrorInfo
 
 _UNDER_WAY = (RunState.RUNNING, RunState.PAUSED)
 
@@ -246,7 +245,7 @@ class RunMachine(Ending):
             self._is_approved[i] = True
             self._trigger(i, signal.at)
         else:
-            self._fail(i, 0, ErrorInfo(type="Rejected", message="a person refused this step"), signal.at)
+            self._fail(i, 0, happened.rejected(), signal.at)
 
 
 _HANDLERS: dict[type, Callable[[RunMachine, Any], None]] = {

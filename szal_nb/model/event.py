@@ -230,6 +230,12 @@ StepEvent = (
 )
 Event = RunEvent | StepEvent
 
+
+def rejected() -> ErrorInfo:
+    """What a step fails with that a person did not approve."""
+    return ErrorInfo(type="Rejected", message="a person refused this step")
+
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 

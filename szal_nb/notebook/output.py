@@ -61,7 +61,7 @@ class StepOutputs:
         self._homes = homes
         self._shown = shown
         self.waiting = waiting
-        self._is_attended = is_attended
+        self.is_attended = is_attended
         self._last: str | None = None
         self._begun: set[str] = set()
 
@@ -94,7 +94,7 @@ class StepOutputs:
             self._publish("display_data", {**home.chip, "transient": {}}, home.parent)
 
     def _show_error(self, step: str, error: ErrorInfo) -> None:
-        if self._steps[step].on_error is OnError.CONTINUE or not self._is_attended:
+        if self._steps[step].on_error is OnError.CONTINUE or not self.is_attended:
             self._show(step, "stream", {"name": "stderr", "text": f"{error.traceback or error}\n"})
             return
         traceback = error.traceback.split("\n") if error.traceback else [str(error)]

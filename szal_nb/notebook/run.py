@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import display
 
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.run import Run
-from szal_nb.errors import RunFailed
+from szal_nb.errors import RunFailed, RunWaits
+from szal_nb.model.event import Event
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.output import StepOutputs
 from szal_nb.notebook.picture import Picture
@@ -46,7 +47,10 @@ class NotebookRun(RunHandle):
         """Waits until the run has ended, and binds its values; if the cell is interrupted, the run is cancelled."""
         self._outputs.waiting = self._request() or self._outputs.waiting
         try:
-            await super().wait()
+            if self._outputs.is_attended:
+                await super().wait()
+            else:
+                await self._wait_alone()
         except asyncio.CancelledError:
             # Front ends interrupt a kernel before they shut it down or restart it: its run can then be resumed.
             await asyncio.wait([self._task], timeout=_SHUTDOWN_FOLLOWS_S)
@@ -57,6 +61,29 @@ class NotebookRun(RunHandle):
             raise
         self.bind_once()
         return self
+
+    async def _wait_alone(self) -> None:
+        """Nobody is there to answer: a run that waits for a person only is left for later, by RunWaits."""
+        held: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+
+        def look(_: Sequence[Event]) -> None:
+            steps = self.waiting_for_a_person()
+            if steps and not held.done():
+                held.set_result(steps)
+
+        unsubscribe = self.subscribe(look)
+        look(())
+        try:
+            either: list[asyncio.Future[Any]] = [self._task, held]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            unsubscribe()
+        if self.is_active and held.done():
+            steps = held.result()
+            await self.leave(f"{', '.join(steps)} {'waits' if len(steps) == 1 else 'wait'} for a person")
+            raise RunWaits(self.id, tuple(steps))
+        held.cancel()
+        await super().wait()
 
     def raise_if_failed(self) -> Run:
         """As for any run; the notebook shows which steps failed, not where this was asked."""

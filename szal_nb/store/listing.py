@@ -83,7 +83,10 @@ def _stored(row: _Row, lives: functools._lru_cache_wrapper[bool]) -> StoredRun:
         flow=row[1],
         version=row[2],
         state=state,
-        shown_state=state.value if state.is_final or is_owned else CRASHED,
+        # A paused run that its owner has put down is no wreck.
+        shown_state=state.value
+        if state.is_final or is_owned or (state is RunState.PAUSED and row[16] is None)
+        else CRASHED,
         is_owned=is_owned,
         reason=row[4] or "",
         created_at=cast("float", seconds(row[5])),

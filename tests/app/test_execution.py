@@ -159,3 +159,35 @@ def test_the_exit_code_tells_the_end(name):
     ended, runs, code = CODES[name]
 
     assert exit_of(ended, runs) is code
+
+
+@pytest.mark.serial
+def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answered(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        HEAD,
+        "%%szal_step load\nx = 1",
+        "%%szal_step deploy --approve 'Ship it?'\ny = x + 1",
+        "%%szal_step tell\nz = y",
+        "%szal_run",
+    )
+
+    code, document = shell.json("run", "nb.ipynb")
+
+    (run,) = document["runs"]
+    assert (code, run["shown_state"], states(run)) == (
+        4, "paused", {"load": "completed", "deploy": "waiting", "tell": "pending"},
+    )  # fmt: skip
+    assert shell.json("resume", run["id"])[0] == 4
+    assert shell.json("approve", run["id"], "load")[0] == 2
+    assert shell.call("approve", run["id"], "deploy", "--value", "not JSON")[0] == 2
+    assert shell.json("approve", run["id"], "deploy", "--value", '"go"')[0] == 0
+    code, document = shell.json("resume", run["id"])
+    assert (code, set(states(document["runs"][0]).values())) == (0, {"completed"})
+
+    _, document = shell.json("run", "nb.ipynb")
+    (run,) = document["runs"]
+    code, rejected = shell.json("approve", run["id"], "deploy", "--reject")
+    assert (code, rejected["state"], states(rejected)) == (
+        0, "failed", {"load": "completed", "deploy": "failed", "tell": "skipped"},
+    )  # fmt: skip
