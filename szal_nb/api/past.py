@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from szal_nb.analysis.comparison import RunDiff, compare_runs, verify_differences
@@ -80,6 +80,13 @@ def _last_before(store: RunStore, past: Past, step: str) -> Past | None:
         if step in found.snapshot.steps and found.snapshot.steps[step].state is StepState.COMPLETED:
             return found
     return None
+
+
+def verification(record: str, again: str, differences: Sequence[str]) -> str:
+    """What `verified` found, for people."""
+    if not differences:
+        return f"Run {again} gives what run {record} gave, in every value that can be compared."
+    return "\n".join([f"Run {again} does not give what run {record} gave:", *(f"  {one}" for one in differences)])
 
 
 def verified(store: RunStore, record: str, again: str) -> tuple[str, ...]:

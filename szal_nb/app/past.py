@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from szal_nb.api.past import diff, replay, verified, why
+from szal_nb.api.past import diff, replay, verification, verified, why
 from szal_nb.api.run import Run
 from szal_nb.app.describing import run_json, run_text
 from szal_nb.app.execution import again, carry_out, exit_of, is_launched_here
@@ -87,12 +87,8 @@ def _verify(arguments: argparse.Namespace) -> ExitCode:
         differences = verified(store, record.id, runs[0].id)
     if arguments.json:
         print_json({"run": record.id, "again": runs[0].id, "same": not differences, "differences": list(differences)})
-    elif differences:
-        print(f"Run {runs[0].id} does not give what run {record.id} gave:")
-        for difference in differences:
-            print(f"  {difference}")
     else:
-        print(f"Run {runs[0].id} gives what run {record.id} gave, in every value that can be compared.")
+        print(verification(record.id, runs[0].id, differences))
     return ExitCode.FAILED if differences else ExitCode.COMPLETED
 
 

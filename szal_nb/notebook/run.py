@@ -32,6 +32,8 @@ class NotebookRun(RunHandle):
     _started_in: str | None = None
     picture: Picture | None = None
     is_bound = False
+    # What there is to say of the run when it has ended, besides its values.
+    closing_word: Callable[[], str] | None = None
 
     def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
         """Joins the run to its notebook. `request` gives the request of the cell that calls."""
@@ -103,9 +105,9 @@ class NotebookRun(RunHandle):
         if self.is_bound or self.is_active:
             return
         self.is_bound = True
-        text = str(self._binder.bind(self))
-        if text:
-            print(text)  # noqa: T201 - for the reader of the cell
+        for text in (str(self._binder.bind(self)), self.closing_word() if self.closing_word is not None else ""):
+            if text:
+                print(text)  # noqa: T201 - for the reader of the cell
 
     def _ipython_display_(self) -> None:
         """The live picture; nothing where this very cell shows it already."""

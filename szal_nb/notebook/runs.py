@@ -18,6 +18,7 @@ from IPython.display import display
 from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
+from szal_nb.api.past import verification, verified
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
 from szal_nb.model.event import Event, RunInterrupted
@@ -87,12 +88,14 @@ class Runs:
         return self._begin(parsed, stored.flow, Selection(inputs_of=stored.id, fork_at=from_step))
 
     def verify(self, run_id: str, store: str | None) -> NotebookRun:
-        """A new run with the inputs of an earlier one, in which every body is run again."""
+        """A new run with the inputs of an earlier one, in which every body is run again; its end says what differs."""
         record = self.store(store)
         stored = record.run(run_id)
         graph = self._ready_graph(stored.flow)
         _check_unchanged(stored.id, record.graph(stored.id), graph)
-        return self._begin(ParsedRun(store=store), stored.flow, Selection(inputs_of=stored.id))
+        run = self._begin(ParsedRun(store=store), stored.flow, Selection(inputs_of=stored.id))
+        run.closing_word = lambda: verification(stored.id, run.id, verified(record, stored.id, run.id))
+        return run
 
     def _begin(self, parsed: ParsedRun, flow: str, wish: Selection) -> NotebookRun:
         graph = self._ready_graph(flow)

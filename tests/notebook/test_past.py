@@ -60,3 +60,19 @@ def test_execute_runs_a_step_with_what_is_stale_only(notebook):
     )
 
     assert notebook.value("(z, last['load'].origin)") == (3, "cached")
+
+
+def test_verify_runs_every_body_again_and_names_what_differs(notebook):
+    notebook.ok("base = 1\ncalls = []")
+    notebook.step("load", "x = base + 1")
+    notebook.step("clock", "import time\nt = time.perf_counter_ns()")
+    notebook.ok("first = %szal_run\nawait first")
+
+    cell = notebook.ok(
+        "run = get_ipython().run_line_magic('szal_replay', f'{first.id} --verify')\nawait run\nprint(run.id != first.id)"
+    )
+
+    assert "does not give what run" in cell.text
+    assert "clock" in cell.text
+    assert "load" not in cell.text.partition("does not give")[2]
+    assert notebook.value("[step.origin for step in run.steps.values()]") == ["ran", "ran"]
