@@ -43,7 +43,9 @@ bench: $(PY_ENV) ## Figures of the engine, beside those of a bare asyncio loop
 	for bench in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
 
 torture: $(PY_ENV) ## The long versions of the promises' tests
-	$(PYTEST) -m torture --timeout 0
+	SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0
+	SZAL_TORTURE=200000 $(PYTEST) tests/engine/test_chaos.py --timeout 0
+	SZAL_TORTURE=5000 $(PYTEST) tests/store/test_kill.py tests/store/test_power.py tests/store/test_failpoints.py --timeout 0
 
 binder-check: $(PY_ENV) ## What Binder would build from this folder, found out without docker
 	$(BIN)/jupyter-repo2docker --no-build --debug .
