@@ -52,7 +52,7 @@ from szal_nb.engine.signal import (
 from szal_nb.engine.step_owner import Earlier, StepOwner
 from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.values import Journal
-from szal_nb.engine.worker import WorkerPool
+from szal_nb.engine.worker import THREADS, WorkerPool
 from szal_nb.errors import RunError, StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
@@ -121,7 +121,7 @@ class Runner(StepOwner):
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
-        self._executors = Executors(self._loop, pool or WorkerPool(), contextvars.copy_context())
+        self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context())
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow

@@ -5,7 +5,9 @@ A thread whose attempt was abandoned goes on to its end and then takes up work a
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -18,6 +20,13 @@ class WorkerPool:
 
     def __init__(self, name: str = "szal") -> None:
         self._name = name
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            # A child has none of the threads.
+            pool = weakref.WeakMethod(self._begin)
+            os.register_at_fork(after_in_child=lambda: (begin := pool()) and begin())
+
+    def _begin(self) -> None:
         self._work: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
@@ -52,3 +61,7 @@ class WorkerPool:
                         if self._idle > 0:
                             self._idle -= 1
                             return
+
+
+# The threads of all runs of this process: one that follows another finds them warm.
+THREADS = WorkerPool()
