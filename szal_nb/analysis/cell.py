@@ -12,7 +12,7 @@ import textwrap
 from dataclasses import replace
 from functools import lru_cache
 
-from szal_nb.analysis import scope
+from szal_nb.analysis import hidden, scope
 from szal_nb.analysis.frame import Surface
 from szal_nb.analysis.names import CellNames, Change, Context, Given, ImportedName, Read, StateUse
 from szal_nb.analysis.statements import Walker
@@ -79,7 +79,7 @@ def _given(name: str, walker: Walker, state: State, lines: list[str]) -> Given:
         name,
         walker.given_lines[name],
         is_optional=name not in state.sure,
-        kind=value.kind,
+        kind=value.kind or hidden.alias_of(value.ref),
         objects=value.tokens,
         function=_function_source(name, value, lines),
         path=value.path,

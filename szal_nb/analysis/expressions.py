@@ -320,8 +320,7 @@ class Expressions(Calls):
             if dotted.startswith("builtins."):
                 # `globals()["x"] = 1`: the call has been noted.
                 return
-            for state in hidden.states_of_store(dotted):
-                self.use_state(state, target, what)
+            self.store_in(dotted, target, what)
             return
         if owner.direct and isinstance(target, ast.Subscript):
             self.change_surface(owner, target, rule, what)
@@ -329,6 +328,11 @@ class Expressions(Calls):
             return
         self.change(owner.tokens, target, rule, what, is_deep=owner.is_part)
         self.hold(owner.tokens, value.tokens)
+
+    def store_in(self, dotted: str, node: ast.AST, what: str) -> None:
+        """What a module holds under a dotted name is assigned or changed."""
+        for state in hidden.states_of_store(dotted):
+            self.use_state(state, node, what)
 
     _expressions: ClassVar[dict[type, Function[..., Value]]] = {
         ast.Constant: _constant,

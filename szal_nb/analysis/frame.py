@@ -80,6 +80,8 @@ class Surface:
             return Value(kind="class")
         if name in self.kinds:
             kind = self.kinds[name]
+            if hidden.aliased(kind):
+                return Value(ref=hidden.aliased(kind))
             path = self.paths.get(name, f"{{{name}}}")
             return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind, path=path)
         if name in BUILTINS:
@@ -347,6 +349,8 @@ class Frame:
         """A dotted thing of a module is used, in whatever way."""
         for state in hidden.states_of_use(dotted):
             self.use_state(state, node, dotted)
+        for state in hidden.states_of_reading(dotted):
+            self.use_state(state, node, dotted, is_write=False)
 
     def mark_dynamic(self, node: ast.AST, what: str) -> None:
         """The code runs code, or looks into the namespace, in a way that cannot be read here."""

@@ -230,7 +230,7 @@ class _Orderer:
         others += history.users if use.is_write else []
         is_file = use.state.startswith(files.PREFIX)
         # Settings of the process concern every call: only the step that writes them can be taken out.
-        is_own = use.is_write or bool(use.what)
+        is_own = use.is_write or (bool(use.what) and use.state not in hidden.PROCESS_WIDE)
         for other in others:
             both = f"both use {use.state}" if use.is_write and other.change is None else f"it depends on {use.state}"
             what = f" ({use.what})" if use.what else ""

@@ -503,3 +503,50 @@ def test_a_cycle_of_ten_thousand_steps_is_found():
     with pytest.raises(FlowCycle) as refused:
         build_graph(FlowDefinition(name="ring", steps=steps))
     assert len(refused.value.path) == 10_001
+
+
+ENVIRONMENT_READS = [
+    "y = os.environ['A']",
+    "y = 'A' in os.environ",
+    "for name in os.environ:\n    pass",
+    "y = [name for name in os.environ]",
+    "y = dict(os.environ)",
+    "y = {**os.environ}",
+    "from os import environ\ny = environ['A']",
+    "import os as system\ny = system.environ['A']",
+    "y = found()",
+]
+ENVIRONMENT_WRITES = [
+    "os.environ['A'] = '1'",
+    "del os.environ['A']",
+    "os.environ.update(A='1')",
+    "os.environ |= {'A': '1'}",
+    "from os import environ\nenviron |= {'A': '1'}",
+    "from os import environ\nenviron['A'] = '1'",
+]
+
+
+@pytest.mark.parametrize("write", ENVIRONMENT_WRITES)
+@pytest.mark.parametrize("read", ENVIRONMENT_READS)
+def test_every_way_to_read_the_environment_is_ordered_with_every_way_to_write_it(read, write):
+    helpers = "# %%\nimport os\ndef found():\n    return os.environ['A']\n"
+    graph = notebook_graph(f"{helpers}# %% a\n{write}\n# %% b\n{read}\n# %% c\n{write}\n# %% d\nz = 1\n")
+    assert edges_of(graph) == ["a -> b: order of environment", "b -> c: order of environment"]
+
+
+def test_an_item_of_the_environment_says_its_line_and_who_can_be_taken_out():
+    (edge,) = notebook_graph("# %%\nimport os\n# %% a\nos.environ['A'] = '1'\n# %% b\n\ny = os.environ['A']\n").edges
+    assert (edge.line, edge.remedy) == (2, "--pure environment on a")
+    assert edge.reason == "b waits for a: it depends on environment (os.environ)."
+
+
+ALIASES = {
+    "the environment": ("import os\nenv = os.environ", "env['A'] = '1'", "y = env['A']"),
+    "a generator's function": ("import random\ndraw = random.random", "x = draw()", "y = draw()"),
+}
+
+
+@pytest.mark.parametrize(("give", "first", "second"), ALIASES.values(), ids=ALIASES)
+def test_hidden_state_under_another_name_is_the_same_state(give, first, second):
+    graph = notebook_graph(f"# %% a\n{give}\n# %% b\n{first}\n# %% c\n{second}\n")
+    assert ("b", "c", "hidden-state") in {(edge.source, edge.target, edge.rule) for edge in graph.edges}
