@@ -167,6 +167,8 @@ class _Orderer:
                 ):
                     self._wait_for_change(target, name, line, changed)
                 history.users.append(_Use(target, name, line, is_certain=token in objects))
+        # Each change of the step waits for the users before the step, not for its other changes.
+        changed_now: dict[str, _History] = {}
         for change, objects in one.changes:
             direct = set(objects)
             for token in reach(objects, self.holds) if change.is_deep else sorted(objects):
@@ -175,7 +177,8 @@ class _Orderer:
                     if user.step != target:
                         self._wait_for_user(one, change, user, is_direct=token in direct and user.is_certain)
                 use = _Use(target, change.name, change.line, change, is_certain=change.is_certain)
-                self.objects[token] = _History(use)
+                changed_now.setdefault(token, _History(use))
+        self.objects.update(changed_now)
 
     def _wait_for_change(self, target: str, name: str, line: int | None, changed: _Use) -> None:
         what = changed.change.what if changed.change is not None else ""

@@ -181,6 +181,9 @@ class Resolver:
         name = read.name
         known = self.around[name]
         if kind == NameKind.DATA:
+            if known.reads:
+                # Its methods find their globals by themselves, in the notebook.
+                self.helpers.reads_of(found, name)
             self._take_input(found, read)
             return []
         if kind == NameKind.MODULE:

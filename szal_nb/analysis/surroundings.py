@@ -29,11 +29,15 @@ class NameKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotebookName:
-    """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it."""
+    """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it.
+
+    `reads`: the globals that the code in it reads, where that was seen in the object and not in its text.
+    """
 
     kind: str
     source: str | None = None
     statement: str | None = None
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
