@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -106,9 +106,16 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, with_code: Collection[str] | None = None) -> None:
+        """`with_code` are the names of the notebook that have a source, where they are known."""
         self._known_names = known
-        around = [(name, one.source) for name, one in known.around.items() if one.source]
+        # All names that were asked for so far: what others are bound to does not matter to what was found.
+        self.asked: set[str] = set()
+        # Those that code of the notebook reads by itself, which no step may give.
+        self.free: set[str] = set()
+        names = known.around if with_code is None else with_code
+        sources = ((name, known.around.get(name)) for name in names)
+        around = [(name, one.source) for name, one in sources if one is not None and one.source]
         self._classes = {
             (name, source): methods for name, source in (*around, *known.classes) if (methods := methods_of(source))
         }
@@ -130,6 +137,7 @@ class Helpers:
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
+        self.asked |= seen
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
         return found.context()
@@ -181,6 +189,7 @@ class Helpers:
             if read == name:
                 continue
             givers = self._givers(read)
+            self.free.add(read)
             if givers:
                 raise InvalidStep(
                     found.step.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,9 +42,10 @@ class NotebookName:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that the notebook binds outside of steps."""
+    """All that the notebook binds outside of steps. `with_code` may say which of the names have a source."""
 
     names: Mapping[str, NotebookName] = field(default_factory=dict)
+    with_code: Collection[str] | None = None
 
 
 def module_of(name: str, known: NotebookName) -> str:
