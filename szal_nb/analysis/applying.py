@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from szal_nb.analysis import files
-from szal_nb.analysis.frame import Frame
+from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
 
 _LONGEST_TOKEN = 200
+_CALLED = "()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,11 @@ class Applying(Frame):
         record.has_calls = record.has_calls or found.has_calls
 
 
+def called(token: str) -> str:
+    """The token of what an object that is called gives: for a parameter, what is passed for it, but for its code."""
+    return f"{token}{_CALLED}" if token.startswith("@") and not token.endswith(_CALLED) else token
+
+
 @dataclass(frozen=True, slots=True)
 class _Substitution:
     """Which objects here the tokens of a function's summary are."""
@@ -208,12 +214,12 @@ class _Substitution:
         own = (f"@{self.function}.", "$")
         result: set[str] = set()
         for token in tokens:
-            known = self.meant.get(token)
+            known = self.meant.get(token.removesuffix(_CALLED))
             if token.startswith("#"):
                 # Each call makes its own; where calls are nested deeply, one stands for all.
                 result |= {f"{new}~{token[1:]}" for new in self.new} if len(token) < _LONGEST_TOKEN else self.new
             elif known is not None:
-                result |= known.tokens
+                result |= known.tokens if token in self.meant else {one for one in known.tokens if not is_code(one)}
             elif not token.startswith(own):
                 result.add(token)
         return frozenset(result)

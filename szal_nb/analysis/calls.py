@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 
 from szal_nb.analysis import files, hidden, magic, strings
-from szal_nb.analysis.applying import Applying, Call
+from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.tables import (
     CHANGING,
     CHANGING_AS_STATEMENT,
@@ -16,16 +16,18 @@ from szal_nb.analysis.tables import (
     FUNCTION_SHARES,
     HOLDING,
     IMMUTABLE,
+    KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
     NOT_GOING_THROUGH,
+    RUNNING,
     SHALLOW,
     SHARING,
     TABLE_CHANGING,
     UNCHANGING,
     USED_UP,
 )
-from szal_nb.analysis.values import FRESH, Value, either
+from szal_nb.analysis.values import FRESH, Tokens, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -149,7 +151,7 @@ class Calls(Applying):
             return Value(kind=owner.kind)
         if name in SHARING or name not in _KNOWN_METHODS:
             functions = [token for value in call.values if value.callable is not None for token in value.tokens]
-            return Value(self.reach([*owner.tokens, *functions]), is_part=True)
+            return Value(self.reach([*owner.tokens, *self.without_code(functions)]), is_part=True)
         return FRESH
 
     def _call_library(self, call: Call, dotted: str) -> Value:
@@ -182,7 +184,7 @@ class Calls(Applying):
                 self.use_state(state, call.node, f"{name}(…)")
 
     def _library_result(self, call: Call, name: str) -> Value:
-        held = self.reach(token for value in call.values for token in value.tokens)
+        held = self._kept_by(call, name)
         if name in USED_UP:
             # Going through it uses up the generators that it goes through.
             used = [value.tokens for value in call.values if value.kind in USED_UP]
@@ -201,6 +203,18 @@ class Calls(Applying):
             self._maybe_change(call)
         return Value(self.fresh(call.node, held).tokens | held, kind=name)
 
+    def _kept_by(self, call: Call, name: str) -> Tokens:
+        """What the result of a library's function may hold of its arguments: `sorted` runs its key and lets it go."""
+        kept: set[str] = set()
+        root = name.partition(".")[0]
+        is_lazy = name in USED_UP or name.startswith("itertools.") or _keeps_arguments(name)
+        keeps_code = is_lazy or name in KEEPING_CODE or not (root in KNOWN_LIBRARIES or root == name)
+        for value in call.values:
+            found = self.reach(value.tokens)
+            is_let_go = not is_lazy if value.kind in RUNNING else value.callable is not None and not keeps_code
+            kept |= self.without_code(found) if is_let_go else found
+        return frozenset(kept)
+
     def _look_into_namespace(self, call: Call, name: str) -> Value:
         if name in {"vars", "dir"} and call.args:
             return self.part(call.args[0])
@@ -213,7 +227,7 @@ class Calls(Applying):
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
         if target.kind == "class":
-            made = self.fresh(call.node, held, f"class {call.callee}")
+            made = self.fresh(call.node, held | target.tokens, f"class {call.callee}")
             makers, is_only = self.surface.methods("__init__", made.kind)
             if is_only:
                 for maker in makers:
@@ -223,7 +237,7 @@ class Calls(Applying):
             self._maybe_change(call)
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False)
         # What is called may keep something, too.
-        held |= self.reach(target.tokens)
+        held |= {called(token) for token in self.without_code(self.reach(target.tokens))}
         return Value(self.fresh(call.node, held).tokens | held, is_part=True)
 
     def _maybe_change(self, call: Call) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import textwrap
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from szal_nb.analysis import scope
-from szal_nb.analysis.frame import Surface
-from szal_nb.analysis.names import CellNames, Change, Context, Given, ImportedName, Read, StateUse
+from szal_nb.analysis import hidden, scope
+from szal_nb.analysis.frame import Frame, Surface
+from szal_nb.analysis.names import Captured, CellNames, Change, Context, Given, ImportedName, Read, StateUse
 from szal_nb.analysis.statements import Walker
 from szal_nb.analysis.survey import survey
 from szal_nb.analysis.values import State, Value
@@ -54,14 +55,15 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         for read in record.reads.values()
     ]
     known = walker.surface
+    gives = tuple(_given(name, walker, state, lines) for name in given)
     return CellNames(
         reads=tuple(reads),
-        gives=tuple(_given(name, walker, state, lines) for name in given),
+        gives=gives,
         changes=_strongest(record.changes),
         deletes=tuple(Read(name, line) for name, line in state.gone.items()),
         imports=tuple(_joined(walker.imports[name]) for name in imported if name in walker.imports),
         states=_distinct(record.states),
-        captured=tuple(dict.fromkeys(record.captured)),
+        captured=tuple(dict.fromkeys([*record.captured, *_captured(gives, walker, state)])),
         builtins=tuple(record.builtins.values()),
         private=tuple(name for name in bound if name not in shown),
         helpers=tuple(r.name for r in reads if r.name in known.functions or r.name in known.classes),
@@ -79,18 +81,42 @@ def _given(name: str, walker: Walker, state: State, lines: list[str]) -> Given:
         name,
         walker.given_lines[name],
         is_optional=name not in state.sure,
-        kind=value.kind,
+        kind=value.kind or hidden.alias_of(value.ref),
         objects=value.tokens,
         function=_function_source(name, value, lines),
         path=value.path,
     )
 
 
+def _captured(gives: tuple[Given, ...], walker: Walker, state: State) -> Iterator[Captured]:
+    """What the code in values reads, where it cannot be made anew over the values of the step that uses it."""
+    classes = [captured for captured in walker.record.captured if captured.what == "class"]
+    for given in gives:
+        value = state.values[given.name]
+        if given.function or value.kind == "class":
+            continue
+        what = "closure" if value.callable is not None else "generator" if value.kind == "generator" else "object"
+        for code in walker.code_in(walker.reach(value.tokens)):
+            if isinstance(code, tuple):
+                reads = list(code)
+            elif isinstance(code, str):
+                reads = [captured.name for captured in classes if captured.owner == code]
+            else:
+                found = walker.summary(code)
+                reads = list(found.reads) if found is not None else []
+            yield from (Captured(name, given.line, given.name, what) for name in reads if name != given.name)
+
+
 def _function_source(name: str, value: Value, lines: list[str]) -> str:
     function = value.callable
-    if function is None or function.is_external or not function.is_plain or function.frame is None:
+    if function is None or function.is_external or not function.is_plain or not isinstance(function.frame, Frame):
         return ""
     node = function.node
+    if not function.frame.is_module:
+        # It was made by another function: one that needs the names of that function cannot be made anew.
+        if function.frame.is_class or function.frame.free_names(node):
+            return ""
+        return f"{name} = {ast.unparse(node)}" if isinstance(node, ast.Lambda) else ast.unparse(node)
     text = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
     if isinstance(node, ast.Lambda):
         return f"{name} = {ast.unparse(node)}"

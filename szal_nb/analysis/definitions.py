@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from szal_nb.analysis import scope
 from szal_nb.analysis.expressions import Expressions
@@ -61,6 +62,8 @@ class Definitions(Expressions):
             returned = frame.returned[0]
             for other in frame.returned[1:]:
                 returned = either(returned, other)
+            if returned.kind == "generator":
+                returned = replace(returned, tokens=returned.tokens | {frame.code_token(node, function)})
             record.returns = returned
         return record
 
@@ -111,7 +114,7 @@ class Definitions(Expressions):
         inner.class_name = node.name
         inner.record = self.record
         inner.run(node.body)
-        self.bind(node.name, Value(kind="class"), node.lineno)
+        self.bind(node.name, Value(frozenset({self.code_token(node, node.name)}), "class"), node.lineno)
         self.surface.add_class(node)
         if self.is_class:
             self.methods += inner.methods

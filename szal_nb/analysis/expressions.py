@@ -10,7 +10,7 @@ from typing import ClassVar
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
-from szal_nb.analysis.tables import FACES, IMMUTABLE
+from szal_nb.analysis.tables import FACES, IMMUTABLE, RUNNING
 from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
 
 _TRUTH = Value(kind="bool")
@@ -237,6 +237,12 @@ class Expressions(Calls):
             if name in self.given_lines and name not in given:
                 del self.given_lines[name]
         kinds = {ast.ListComp: "list", ast.SetComp: "set", ast.DictComp: "dict", ast.GeneratorExp: "generator"}
+        if isinstance(node, ast.GeneratorExp):
+            later = [node.elt, *(test for part in node.generators for test in part.ifs)]
+            later += [part.iter for part in node.generators[1:]]
+            names = {inner.id for part in later for inner in ast.walk(part) if isinstance(inner, ast.Name)}
+            code = tuple(sorted(names - hidden_names - self.locals_around()))
+            held = held | {self.code_token(node, code)}
         return self.fresh(node, held, kinds.get(type(node), ""))
 
     def _walk_generators(self, generators: list[ast.comprehension], first: Value) -> None:
@@ -262,6 +268,9 @@ class Expressions(Calls):
                         for inner, element in zip(inners, elements, strict=True)
                         for pair in self.element_of(element, inner, self.eval(inner))
                     ]
+        if items.kind in RUNNING:
+            # What a function made is no longer the function.
+            return [(target, replace(self.part(items), tokens=self.without_code(self.reach(items.tokens))))]
         return [(target, self.part(items))]
 
     def bind_local(self, target: ast.expr, value: Value) -> None:
@@ -284,7 +293,8 @@ class Expressions(Calls):
         for default in (*node.args.defaults, *node.args.kw_defaults):
             held |= self.eval(default).tokens
         is_plain = isinstance(node, ast.Lambda) or not node.decorator_list
-        return Value(frozenset(held), callable=Callable(node, name, is_plain, self))
+        function = Callable(node, name, is_plain, self)
+        return Value(frozenset({*held, self.code_token(node, function)}), callable=function)
 
     def _joined(self, node: ast.JoinedStr) -> Value:
         path = ""
@@ -320,8 +330,7 @@ class Expressions(Calls):
             if dotted.startswith("builtins."):
                 # `globals()["x"] = 1`: the call has been noted.
                 return
-            for state in hidden.states_of_store(dotted):
-                self.use_state(state, target, what)
+            self.store_in(dotted, target, what)
             return
         if owner.direct and isinstance(target, ast.Subscript):
             self.change_surface(owner, target, rule, what)
@@ -329,6 +338,11 @@ class Expressions(Calls):
             return
         self.change(owner.tokens, target, rule, what, is_deep=owner.is_part)
         self.hold(owner.tokens, value.tokens)
+
+    def store_in(self, dotted: str, node: ast.AST, what: str) -> None:
+        """What a module holds under a dotted name is assigned or changed."""
+        for state in hidden.states_of_store(dotted):
+            self.use_state(state, node, what)
 
     _expressions: ClassVar[dict[type, Function[..., Value]]] = {
         ast.Constant: _constant,

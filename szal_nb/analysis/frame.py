@@ -6,7 +6,7 @@ import ast
 import builtins
 from collections.abc import Iterable
 
-from szal_nb.analysis import files, hidden
+from szal_nb.analysis import files, hidden, scope
 from szal_nb.analysis.names import Change, Context, ImportedName, Read, StateUse
 from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Value, either, merged
@@ -18,8 +18,16 @@ ALWAYS_THERE = frozenset(
 )
 
 
+# Ends the token of something that is code.
+_CODE = "!"
+Code = Callable | str | tuple[str, ...]
 # The largest class whose methods are looked through, in nodes of its syntax tree: some hundred lines.
 _MOST_NODES = 1500
+
+
+def is_code(token: str) -> bool:
+    """Whether this is the token of a function, a class or a generator."""
+    return token.endswith(_CODE)
 
 
 class Surface:
@@ -80,6 +88,8 @@ class Surface:
             return Value(kind="class")
         if name in self.kinds:
             kind = self.kinds[name]
+            if hidden.aliased(kind):
+                return Value(ref=hidden.aliased(kind))
             path = self.paths.get(name, f"{{{name}}}")
             return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind, path=path)
         if name in BUILTINS:
@@ -139,6 +149,8 @@ class Frame:
         self.loop_exits: list[list[State]] = []
         self.tries: list[list[State]] = []
         self.summaries: dict[int, Summary] = {}
+        # What runs later, by token: functions, names of classes, names that a generator reads. See `code_token`.
+        self.code: dict[str, Code] = {}
         self.in_progress: set[int] = set()
 
     def eval(self, node: ast.expr | None, *, is_discarded: bool = False) -> Value:
@@ -168,6 +180,37 @@ class Frame:
         if held:
             self.record.holds.setdefault(token, set()).update(held)
         return Value(frozenset({token}), kind)
+
+    def code_token(self, node: ast.AST, code: Code) -> str:
+        """The token of a function, class or generator made at `node`: whoever has it may run this code later."""
+        token = f"{self.prefix}{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}{_CODE}"
+        self.root.code[token] = code
+        return token
+
+    def code_in(self, tokens: Iterable[str]) -> list[Code]:
+        """The functions, classes and generators among these objects."""
+        # A function that is called passes on its objects under longer names, see `applying`.
+        found = (self.root.code.get(f"#{token.rpartition('~')[2].removeprefix('#')}") for token in sorted(tokens))
+        return [one for one in found if one is not None]
+
+    def free_names(self, node: scope.Function) -> frozenset[str]:
+        """The names that a function made in this scope has from the functions around it."""
+        mentioned = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} - scope.local_names(node)
+        return frozenset(mentioned & self.locals_around())
+
+    def locals_around(self) -> frozenset[str]:
+        """The names that are local to the functions that this scope stands in."""
+        around = self.outer.locals_around() if self.outer is not None else frozenset()
+        return around | (self.local or frozenset())
+
+    def without_code(self, tokens: Iterable[str]) -> Tokens:
+        """These objects but for functions and classes: what a call gives that ran them and let them go."""
+        found = frozenset(tokens)
+        if not any(map(is_code, found)):
+            return found
+        return frozenset(
+            token for token in found if not token.startswith("#") or not any(map(is_code, self.reach({token})))
+        )
 
     def reach(self, tokens: Iterable[str]) -> Tokens:
         """These objects and all that they hold."""
@@ -347,6 +390,8 @@ class Frame:
         """A dotted thing of a module is used, in whatever way."""
         for state in hidden.states_of_use(dotted):
             self.use_state(state, node, dotted)
+        for state in hidden.states_of_reading(dotted):
+            self.use_state(state, node, dotted, is_write=False)
 
     def mark_dynamic(self, node: ast.AST, what: str) -> None:
         """The code runs code, or looks into the namespace, in a way that cannot be read here."""

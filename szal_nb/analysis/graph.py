@@ -17,7 +17,7 @@ step is such a function of a step.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.cycles import cycle_in, in_order
@@ -46,26 +46,21 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
     found = resolver.resolve(order)
     edges = ordering(found, resolver.holds, resolver.learns)
     if flow.mode is FlowMode.PARALLEL:
-        _refuse_dependencies(edges)
+        refuse_dependencies(edges)
+    by_name = {one.step.name: one for one in found}
     for step in flow.steps:
-        _named_edges(step, steps, edges)
-    for one in found:
-        for name in one.condition_steps:
-            edges.add(Edge(source=name, target=one.step.name, kind=EdgeKind.ORDER, rule="when",
-                           reason=f"--when asks for the state of {name}."))  # fmt: skip
+        named_edges(by_name[step.name], steps, edges)
     if flow.mode is FlowMode.SEQUENTIAL:
         for before, after in zip(flow.steps, flow.steps[1:], strict=False):
-            edges.add(Edge(source=before.name, target=after.name, kind=EdgeKind.ORDER, rule="sequential",
-                           reason="The flow is sequential.", remedy="use mode dag"))  # fmt: skip
+            edges.add(sequential_edge(before, after))
     cycle = cycle_in(list(steps), edges.all())
     if cycle:
         raise FlowCycle(cycle)
-    by_name = {one.step.name: one for one in found}
     needed = _needed(found)
-    main = _main_thread(found)
+    main = main_thread(found)
     return FlowGraph(
         flow=flow,
-        nodes=tuple(_node(by_name[name], needed, main) for name in steps),
+        nodes=tuple(node_of(by_name[name], needed[name], main) for name in steps),
         edges=edges.all(),
         inputs=tuple(resolver.inputs),
     )
@@ -110,7 +105,8 @@ def _picked(flow: FlowDefinition, order: Sequence[str]) -> Sequence[Step]:
     return [by_name[name] for name in order]
 
 
-def _refuse_dependencies(edges: Edges) -> None:
+def refuse_dependencies(edges: Edges) -> None:
+    """Refuses steps of a parallel flow that depend on each other."""
     for edge in edges.all():
         if edge.kind is EdgeKind.DATA or (edge.kind is EdgeKind.ORDER and edge.rule == "changed-after-reading"):
             names = ", ".join(edge.names)
@@ -120,7 +116,15 @@ def _refuse_dependencies(edges: Edges) -> None:
             )
 
 
-def _named_edges(step: Step, steps: Mapping[str, Step], edges: Edges) -> None:
+def sequential_edge(before: Step, after: Step) -> Edge:
+    """The edge between neighbours in a sequential flow."""
+    return Edge(source=before.name, target=after.name, kind=EdgeKind.ORDER, rule="sequential",
+                reason="The flow is sequential.", remedy="use mode dag")  # fmt: skip
+
+
+def named_edges(one: Resolved, steps: Mapping[str, Step], edges: Edges) -> None:
+    """The edges that a step's flags name."""
+    step = one.step
     for name in step.after:
         _check_known(step, "--after", name, steps)
         edges.add(Edge(source=name, target=step.name, kind=EdgeKind.ORDER, rule="after",
@@ -129,6 +133,9 @@ def _named_edges(step: Step, steps: Mapping[str, Step], edges: Edges) -> None:
         _check_known(step, "--parent", step.parent, steps)
         edges.add(Edge(source=step.parent, target=step.name, kind=EdgeKind.PARENT, rule="parent",
                        reason=f"{step.name} is a sub-step of {step.parent}."))  # fmt: skip
+    for name in one.condition_steps:
+        edges.add(Edge(source=name, target=step.name, kind=EdgeKind.ORDER, rule="when",
+                       reason=f"--when asks for the state of {name}."))  # fmt: skip
 
 
 def _check_known(step: Step, flag: str, name: str, steps: Mapping[str, Step]) -> None:
@@ -153,7 +160,7 @@ def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
     return needed
 
 
-def _main_thread(found: Sequence[Resolved]) -> set[str]:
+def main_thread(found: Iterable[Resolved]) -> set[str]:
     """The steps that make or use, between them, a value that is bound to the thread that made it."""
     result: set[str] = set()
     for one in found:
@@ -163,7 +170,8 @@ def _main_thread(found: Sequence[Resolved]) -> set[str]:
     return result
 
 
-def _node(one: Resolved, needed: Mapping[str, Mapping[str, None]], main: set[str]) -> StepNode:
+def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
+    """The node of a step, which is one of those on the `main` thread or not."""
     names, step = one.names, one.step
     notes = list(one.notes)
     dynamic = dict.fromkeys(read.name for read in names.dynamic)
@@ -177,7 +185,7 @@ def _node(one: Resolved, needed: Mapping[str, Mapping[str, None]], main: set[str
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
         changes=tuple(dict.fromkeys(change.name for change, _ in one.changes)),
-        needed=tuple(needed[step.name]),
+        needed=tuple(needed),
         imports=tuple(dict.fromkeys(one.imports.values())),
         definitions=tuple(dict.fromkeys(one.definitions)),
         states=tuple(dict.fromkeys(use.state for use in names.states if use.is_write)),

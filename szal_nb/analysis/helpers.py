@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -106,9 +106,16 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, with_code: Collection[str] | None = None) -> None:
+        """`with_code` are the names of the notebook that have a source, where they are known."""
         self._known_names = known
-        around = [(name, one.source) for name, one in known.around.items() if one.source]
+        # All names that were asked for so far: what others are bound to does not matter to what was found.
+        self.asked: set[str] = set()
+        # Those that code of the notebook reads by itself, which no step may give.
+        self.free: set[str] = set()
+        names = known.around if with_code is None else with_code
+        sources = ((name, known.around.get(name)) for name in names)
+        around = [(name, one.source) for name, one in sources if one is not None and one.source]
         self._classes = {
             (name, source): methods for name, source in (*around, *known.classes) if (methods := methods_of(source))
         }
@@ -130,6 +137,7 @@ class Helpers:
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
+        self.asked |= seen
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
         return found.context()
@@ -170,23 +178,27 @@ class Helpers:
         """The reads behind a class or another callable that is used as it is; refused if a step gives one of them."""
         known = self._known_names.around[name]
         source = known.source or ""
-        if not source or (known.kind != NameKind.CLASS and is_plain_function(source)):
+        if not source:
+            names: Iterable[str] = known.reads
+        elif known.kind != NameKind.CLASS and is_plain_function(source):
             return []
-        names = self._names_of(source)
+        else:
+            names = (read.name for read in self._names_of(source).reads)
         result = []
-        for read in names.reads:
-            if read.name == name:
+        for read in names:
+            if read == name:
                 continue
-            givers = self._givers(read.name)
+            givers = self._givers(read)
+            self.free.add(read)
             if givers:
                 raise InvalidStep(
                     found.step.name,
-                    f"it uses {name}, a {_noun(known.kind)} of the notebook whose code reads {read.name!r}, "
+                    f"it uses {name}, a {_noun(known.kind)} of the notebook whose code reads {read!r}, "
                     f"which {_steps(givers)} {'give' if len(givers) > 1 else 'gives'}.",
-                    f"Only plain functions are made anew over a step's values: pass {read.name!r} to {name} as an "
+                    f"Only plain functions are made anew over a step's values: pass {read!r} to {name} as an "
                     f"argument, or define {name} in the step that uses it.",
                 )
-            result.append(Read(read.name, 0, is_optional=True, via=name))
+            result.append(Read(read, 0, is_optional=True, via=name))
         return result
 
     def _names_of(self, source: str) -> CellNames:
@@ -205,6 +217,7 @@ class Helpers:
             return
         used: dict[tuple[str, str], str] = {}
         changed: dict[str, list[str]] = {}
+        places = {one.step.name: number for number, one in enumerate(found)}
         for one in found:
             for binding in one.bindings.values():
                 if binding.step is not None:
@@ -217,7 +230,8 @@ class Helpers:
                 if user is None:
                     continue
                 givers = self._givers(captured.name)
-                changers = [step for step in changed.get(captured.name, ()) if step != one.step.name]
+                place = places[one.step.name]
+                changers = [step for step in changed.get(captured.name, ()) if places[step] > place]
                 if len(givers) > 1 or (changers and givers):
                     problem = (
                         f"is given by {_steps(givers)}" if len(givers) > 1 else f"{_steps(changers)} changes in place"
@@ -231,7 +245,7 @@ class Helpers:
 
 
 def _noun(kind: str) -> str:
-    return "class" if kind == NameKind.CLASS else "callable"
+    return {NameKind.CLASS: "class", NameKind.DATA: "value"}.get(NameKind(kind), "callable")
 
 
 def _steps(names: list[str]) -> str:

@@ -156,6 +156,9 @@ fast_gnp_random_graph dense_gnm_random_graph newman_watts_strogatz_graph random_
 configuration_model stochastic_block_model random_layout
 """)
 
+# Begins the kind of a value that is a dotted thing under another name.
+_ALIAS = "="
+
 _PLOT_ACCESSORS = _names("plot hist boxplot")
 _DRAWING_METHODS = _names("sample")
 
@@ -201,6 +204,29 @@ def states_of_store(dotted: str) -> tuple[str, ...]:
             return (state,)
     used = states_of_use(dotted)
     return used or (f"module {dotted.partition('.')[0]}",)
+
+
+def states_of_reading(dotted: str) -> tuple[str, ...]:
+    """The hidden states that looking at `dotted`, in whatever way, depends on.
+
+    >>> states_of_reading("os.environ")
+    ('environment',)
+    """
+    return tuple(state for prefix, state in _WRITING_STORES.items() if is_within(dotted, prefix))[:1]
+
+
+def alias_of(dotted: str) -> str:
+    """The kind of a value that is this dotted thing under another name, where using it uses hidden state; else empty.
+
+    >>> alias_of("numpy.random.rand"), alias_of("math.pi")
+    ('=numpy.random.rand', '')
+    """
+    return f"{_ALIAS}{dotted}" if states_of_use(dotted) or states_of_reading(dotted) else ""
+
+
+def aliased(kind: str) -> str:
+    """The dotted thing that a value of this kind is; empty if it is none."""
+    return kind[1:] if kind.startswith(_ALIAS) else ""
 
 
 def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from szal_nb.analysis.resolved import Resolved
 from szal_nb.model.graph import Edge, EdgeKind
 
 _DYNAMIC = "everything"
+_MODULE = "module "
 # Joins the remedies of an edge that has more than one reason: it takes all of them to free the step.
 _AND = " and "
 _WEAKER = frozenset({"changed-after-reading", "shared-object"})
@@ -91,9 +92,11 @@ def ordering(found: Sequence[Resolved], holds: Mapping[str, set[str]], learns: M
 
     `holds`: objects with those that may be inside them; `learns`: those with others that they keep but leave alone.
     """
-    edges = Edges()
-    _Orderer(edges, holds, learns, found).run()
-    return edges
+    orderer = Orderer(holds, learns)
+    orderer.begin(found)
+    for one in found:
+        orderer.add(one)
+    return orderer.edges
 
 
 def reach(objects: Iterable[str], *tables: Mapping[str, set[str]]) -> Iterable[str]:
@@ -111,26 +114,35 @@ def reach(objects: Iterable[str], *tables: Mapping[str, set[str]]) -> Iterable[s
     return sorted(found)
 
 
-class _Orderer:
-    def __init__(
-        self, edges: Edges, holds: Mapping[str, set[str]], learns: Mapping[str, set[str]], found: Sequence[Resolved]
-    ) -> None:
-        self.edges = edges
+class Orderer:
+    """Takes in steps one after another, and gathers the edges that lead to them in `edges`."""
+
+    def __init__(self, holds: Mapping[str, set[str]], learns: Mapping[str, set[str]]) -> None:
+        self.edges = Edges()
         self.holds = holds
         self.learns = learns
-        self.found = found
         self.objects: dict[str, _History] = {}
         self.states: dict[str, _History] = {}
-        written = {use.state for one in found for use in one.names.states if use.is_write}
-        self.process_wide = sorted(written & hidden.PROCESS_WIDE)
-        self.modules = sorted(state for state in written if state.startswith("module "))
-        self.is_dynamic = any(one.names.dynamic for one in found)
+        self.widely_written: set[str] = set()
 
-    def run(self) -> None:
-        for one in self.found:
-            self._names(one)
-            self._objects(one)
-            self._states(one)
+    def begin(self, found: Iterable[Resolved]) -> bool:
+        """What all steps may depend on, when these come next; False if those before should have known of it."""
+        written = {use.state for one in found for use in one.names.states if use.is_write}
+        new = {state for state in written if state in hidden.PROCESS_WIDE or state.startswith(_MODULE)}
+        if any(one.names.dynamic for one in found):
+            new.add(_DYNAMIC)
+        is_known = new <= self.widely_written
+        self.widely_written |= new
+        self.process_wide = sorted(self.widely_written & hidden.PROCESS_WIDE)
+        self.modules = sorted(state for state in self.widely_written if state.startswith(_MODULE))
+        self.is_dynamic = _DYNAMIC in self.widely_written
+        return is_known
+
+    def add(self, one: Resolved) -> None:
+        """The next step."""
+        self._names(one)
+        self._objects(one)
+        self._states(one)
 
     def _names(self, one: Resolved) -> None:
         target = one.step.name
@@ -167,6 +179,8 @@ class _Orderer:
                 ):
                     self._wait_for_change(target, name, line, changed)
                 history.users.append(_Use(target, name, line, is_certain=token in objects))
+        # Each change of the step waits for the users before the step, not for its other changes.
+        changed_now: dict[str, _History] = {}
         for change, objects in one.changes:
             direct = set(objects)
             for token in reach(objects, self.holds) if change.is_deep else sorted(objects):
@@ -175,7 +189,8 @@ class _Orderer:
                     if user.step != target:
                         self._wait_for_user(one, change, user, is_direct=token in direct and user.is_certain)
                 use = _Use(target, change.name, change.line, change, is_certain=change.is_certain)
-                self.objects[token] = _History(use)
+                changed_now.setdefault(token, _History(use))
+        self.objects.update(changed_now)
 
     def _wait_for_change(self, target: str, name: str, line: int | None, changed: _Use) -> None:
         what = changed.change.what if changed.change is not None else ""
@@ -214,7 +229,7 @@ class _Orderer:
             for state in self.process_wide:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for state in self.modules:
-            if state.removeprefix("module ") in one.modules:
+            if state.removeprefix(_MODULE) in one.modules:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for use in uses.values():
             self._state(one.step.name, use)
@@ -230,7 +245,7 @@ class _Orderer:
         others += history.users if use.is_write else []
         is_file = use.state.startswith(files.PREFIX)
         # Settings of the process concern every call: only the step that writes them can be taken out.
-        is_own = use.is_write or bool(use.what)
+        is_own = use.is_write or (bool(use.what) and use.state not in hidden.PROCESS_WIDE)
         for other in others:
             both = f"both use {use.state}" if use.is_write and other.change is None else f"it depends on {use.state}"
             what = f" ({use.what})" if use.what else ""

@@ -9,11 +9,12 @@ from dataclasses import replace
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
-from szal_nb.analysis.glance import Glance, glance_at
+from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.names import CellNames, Change, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
+from szal_nb.analysis.sight import Sight
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, Surroundings, module_of
 from szal_nb.errors import InvalidStep
 from szal_nb.model.flow import FlowDefinition
@@ -25,9 +26,6 @@ class Resolver:
     """Goes through the steps of a flow in order and finds where each of their names comes from."""
 
     def __init__(self, flow: FlowDefinition, surroundings: Surroundings) -> None:
-        self.flow = flow
-        self.glances = {step.name: glance_at(step) for step in flow.steps}
-        self.steps = {step.name: step for step in flow.steps}
         self.found: dict[str, Resolved] = {}
         self.given_by: dict[str, dict[str, Version]] = {}
         self.deleted: dict[str, tuple[str, int]] = {}
@@ -35,6 +33,8 @@ class Resolver:
         self.learns: dict[str, set[str]] = {}
         self.inputs: dict[str, None] = {}
         self.dynamic_step: str | None = None
+        # Whether a later step had an earlier one take in or hold more than was found of it before.
+        self.is_revised = False
         known = Known(surroundings.names)
         self.around, self.versions, self.imported, self.givers = (
             known.around,
@@ -42,24 +42,40 @@ class Resolver:
             known.imported,
             known.givers,
         )
-        for step in flow.steps:
-            for name in self.glances[step.name].bound:
-                if name.startswith("_"):
-                    continue
-                self.givers.setdefault(name, []).append(step.name)
-            for one in self.glances[step.name].imports:
-                self.imported.setdefault(one.name, one)
-            known.classes += self.glances[step.name].classes
-        self.helpers = Helpers(known)
+        self.sight = self._take_in(Sight.of(flow))
+        self.imported.update(self.sight.imports)
+        known.classes += self.sight.classes
+        self.helpers = Helpers(known, surroundings.with_code)
+
+    def _take_in(self, sight: Sight) -> Sight:
+        self.flow, self.glances = sight.flow, sight.glances
+        self.steps = {step.name: step for step in sight.flow.steps}
+        self.givers.clear()
+        for name, glance in sight.glances.items():
+            for bound in glance.bound:
+                if not bound.startswith("_"):
+                    self.givers.setdefault(bound, []).append(name)
+        return sight
+
+    def go_on(self, flow: FlowDefinition) -> bool:
+        """Takes another flow, whose first steps are those resolved so far; False if they would be resolved anew."""
+        sight = Sight.of(flow)
+        new = {name: one for name, one in sight.imports.items() if self.sight.imports.get(name) != one}
+        if self.sight.imports.keys() - sight.imports.keys() or new.keys() & (self.helpers.asked | self.imported.keys()):
+            return False
+        if sight.classes != self.sight.classes:
+            return False
+        self.sight = self._take_in(sight)
+        self.imported.update(new)
+        return not self.helpers.free & self.givers.keys()
 
     def resolve(self, order: Sequence[Step]) -> list[Resolved]:
-        """All steps, in the order given."""
-        found = []
+        """All steps so far, then these in the order given."""
         for step in order:
             one = self._resolve_step(step, self.glances[step.name])
-            found.append(one)
             self.found[step.name] = one
             self._give(one)
+        found = list(self.found.values())
         self.helpers.check_captured(found)
         return found
 
@@ -182,6 +198,9 @@ class Resolver:
         name = read.name
         known = self.around[name]
         if kind == NameKind.DATA:
+            if known.reads:
+                # Its methods find their globals by themselves, in the notebook.
+                self.helpers.reads_of(found, name)
             self._take_input(found, read)
             return []
         if kind == NameKind.MODULE:
@@ -311,6 +330,7 @@ class Resolver:
             for holder, held in pairs:
                 inside = self._objects(found, held)
                 for token in self._objects(found, {holder}) if inside else ():
+                    self.is_revised = self.is_revised or not token.startswith(f"{found.step.name}#")
                     table.setdefault(token, set()).update(inside - {token})
 
     def _given_versions(self, found: Resolved) -> dict[str, Version]:
@@ -380,6 +400,7 @@ class Resolver:
         before, giver = version.fallback, self.found.get(version.giver)
         if before is None or giver is None or version.name in giver.bindings:
             return
+        self.is_revised = True
         giver.bindings[version.name] = Binding(
             name=version.name, step=before.giver, source=before.name, line=version.line, is_optional=True
         )

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable as Function
 from typing import ClassVar
 
-from szal_nb.analysis import scope
+from szal_nb.analysis import hidden, scope
 from szal_nb.analysis.definitions import Definitions
 from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, State, Value, merged
@@ -86,6 +86,10 @@ class Walker(Definitions):
         name = node.target.id
         before = self.load(name, node.lineno)
         value = self.eval(node.value)
+        if hidden.states_of_reading(before.ref):
+            # `environ |= …` changes the mapping of the process.
+            self.store_in(before.ref, node, ast.unparse(node))
+            return
         if before.kind in IMMUTABLE or before.ref or (not before.tokens and not before.kind):
             self.bind(name, Value(kind=before.kind), node.lineno)
             return

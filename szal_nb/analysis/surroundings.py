@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -29,18 +29,23 @@ class NameKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotebookName:
-    """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it."""
+    """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it.
+
+    `reads`: the globals that the code in it reads, where that was seen in the object and not in its text.
+    """
 
     kind: str
     source: str | None = None
     statement: str | None = None
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that the notebook binds outside of steps."""
+    """All that the notebook binds outside of steps. `with_code` may say which of the names have a source."""
 
     names: Mapping[str, NotebookName] = field(default_factory=dict)
+    with_code: Collection[str] | None = None
 
 
 def module_of(name: str, known: NotebookName) -> str:

@@ -269,8 +269,16 @@ itertools.chain.from_iterable collections.OrderedDict collections.defaultdict co
 collections.Counter types.SimpleNamespace sum
 """)
 
+# Of all functions, the ones whose result runs a function that they were given later; classes do, too.
+KEEPING_CODE = _names("""
+map filter enumerate zip iter reversed dict functools.partial functools.partialmethod
+collections.defaultdict types.SimpleNamespace types.MethodType copy.copy setattr
+""")
+
 # Kinds of values that going through uses up, and the functions that do not go through what they are given.
 USED_UP = _names("generator map zip filter enumerate iter reversed file csv.reader csv.DictReader")
+# Of these kinds, the ones whose elements are what a function gives.
+RUNNING = _names("generator map filter")
 NOT_GOING_THROUGH = _names("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")
 
 # Values that may be used only on the thread that made them.

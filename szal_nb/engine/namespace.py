@@ -39,7 +39,8 @@ def build_namespace(
         if name in definitions:
             namespace[name] = rebuilt(definitions[name], namespace, force=True)
     for name, value in inputs.items():
-        namespace[name] = rebuilt(value, namespace)
+        # A function that was read from a record no longer shows that a step made it: the node knows.
+        namespace[name] = rebuilt(value, namespace, force=name in node.definitions)
     return namespace
 
 

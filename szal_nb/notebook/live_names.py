@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from dataclasses import replace
+from dis import get_instructions
+from functools import lru_cache, partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from szal_nb.analysis.surroundings import NotebookName
@@ -41,7 +43,7 @@ class LiveNames(Mapping[str, NotebookName]):
             raise KeyError(name)
         value, read = self._live[name], self._read.get(name)
         if read is not None and _fits(read.kind, value):
-            return read
+            return replace(read, reads=_globals_read_by(value)) if read.kind == "data" else read
         return _judged(name, value)
 
     def __iter__(self) -> Iterator[str]:
@@ -70,9 +72,36 @@ def _judged(name: str, value: Any) -> NotebookName:
         alias = "" if value.__name__ == name else f" as {name}"
         return NotebookName(kind="module", statement=f"import {value.__name__}{alias}")
     if not isinstance(value, (type, *_CALLABLES)):
-        return NotebookName(kind="data")
+        return NotebookName(kind="data", reads=_globals_read_by(value))
     module, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if module != "__main__" and module in sys.modules and getattr(sys.modules[module], own, None) is value:
         alias = "" if own == name else f" as {name}"
         return NotebookName(kind="module", statement=f"from {module} import {own}{alias}")
-    return NotebookName(kind="callable")
+    return NotebookName(kind="callable", reads=_globals_read_by(value))
+
+
+def _globals_read_by(value: Any) -> tuple[str, ...]:
+    """The names of the notebook that the code in an object reads when it is called; of data, the code of its class."""
+    while isinstance(value, partial | MethodType):
+        value = value.func if isinstance(value, partial) else value.__func__
+    value = value if isinstance(value, type) else getattr(value, "__wrapped__", value)
+    if isinstance(value, FunctionType):
+        return _globals_of_code(value.__code__) if value.__globals__.get("__name__") == "__main__" else ()
+    kind = value if isinstance(value, type) else type(value)
+    if kind.__module__ != "__main__":
+        return ()
+    parts = [part for one in kind.__mro__ if one.__module__ == "__main__" for part in vars(one).values()]
+    codes = [part.__code__ for part in map(_unwrapped, parts) if isinstance(part, FunctionType)]
+    return tuple(dict.fromkeys(name for code in codes for name in _globals_of_code(code)))
+
+
+def _unwrapped(part: Any) -> Any:
+    part = part.fget if isinstance(part, property) else getattr(part, "__func__", part)
+    return getattr(part, "__wrapped__", part)
+
+
+@lru_cache(maxsize=1000)
+def _globals_of_code(code: CodeType) -> tuple[str, ...]:
+    found = [one.argval for one in get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    found += [name for inner in code.co_consts if isinstance(inner, CodeType) for name in _globals_of_code(inner)]
+    return tuple(dict.fromkeys(found))

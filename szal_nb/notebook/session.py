@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from szal_nb.analysis.graph import build_graph
+from szal_nb.analysis.growth import Growth
 from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.options import function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
+from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import Step
 from szal_nb.notebook.cells import compile_step, read_step_cell
@@ -48,6 +50,7 @@ class Session:
         self._ambient = ambient_names(shell)
         self.shown: set[str] = set()
         self.functions: dict[str, Callable[..., Any]] = {}
+        self._growths: dict[str, Growth] = {}
         self._accepted_orders: set[tuple[str, ...]] = set()
         self._execution = 0
         self._request_id: str | None = None
@@ -133,7 +136,8 @@ class Session:
         self.definitions.define(defined)
         self.shown.discard(step.name)
         try:
-            return chip_of(step, self.graph(flow))
+            growth = self._growths.setdefault(flow, Growth())
+            return chip_of(step, growth.place(self._flow(flow), self._around(), step.name))
         except DefinitionError as error:
             # The cells that it needs may still come; what is wrong for good is said again by `%szal_run`.
             return StepChip(name=step.name, notes=(f"not ready: {error}",))
@@ -144,18 +148,24 @@ class Session:
 
     def graph(self, flow: str | None = None, *, is_checked: bool = False) -> FlowGraph:
         """A flow with its edges. `is_checked`: it is about to run, so the order of its cells must be beyond doubt."""
-        flow = flow or self.definitions.current
+        definition, around = self._flow(flow or self.definitions.current, is_checked=is_checked), self._around()
+        graph = build_graph(definition, around)
+        return fingerprinted(graph, around) if is_checked else graph
+
+    def _flow(self, flow: str, *, is_checked: bool = False) -> FlowDefinition:
         steps = self.definitions.of_flow(flow)
         keys = list(dict.fromkeys(defined.cell.key for defined in steps))
         ordered = document_order(keys, self.saved())
         if is_checked and ordered != keys:
             self._settle_order(flow, steps, ordered)
-        steps.sort(key=lambda defined: ordered.index(defined.cell.key))
+        places = {key: place for place, key in enumerate(ordered)}
+        steps.sort(key=lambda defined: places[defined.cell.key])
+        return self.definitions.definition(flow, steps)
+
+    def _around(self) -> Surroundings:
         hidden = {**self.shell.user_ns_hidden, **self.functions}
         names = LiveNames(self.shell.user_ns, hidden, self.history.names)
-        around = Surroundings(names=names)
-        graph = build_graph(self.definitions.definition(flow, steps), around)
-        return fingerprinted(graph, around) if is_checked else graph
+        return Surroundings(names, [name for name, one in self.history.names.items() if one.source])
 
     @property
     def path(self) -> Path | None:

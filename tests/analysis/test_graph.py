@@ -503,3 +503,115 @@ def test_a_cycle_of_ten_thousand_steps_is_found():
     with pytest.raises(FlowCycle) as refused:
         build_graph(FlowDefinition(name="ring", steps=steps))
     assert len(refused.value.path) == 10_001
+
+
+ENVIRONMENT_READS = [
+    "y = os.environ['A']",
+    "y = 'A' in os.environ",
+    "for name in os.environ:\n    pass",
+    "y = [name for name in os.environ]",
+    "y = dict(os.environ)",
+    "y = {**os.environ}",
+    "from os import environ\ny = environ['A']",
+    "import os as system\ny = system.environ['A']",
+    "y = found()",
+]
+ENVIRONMENT_WRITES = [
+    "os.environ['A'] = '1'",
+    "del os.environ['A']",
+    "os.environ.update(A='1')",
+    "os.environ |= {'A': '1'}",
+    "from os import environ\nenviron |= {'A': '1'}",
+    "from os import environ\nenviron['A'] = '1'",
+]
+
+
+@pytest.mark.parametrize("write", ENVIRONMENT_WRITES)
+@pytest.mark.parametrize("read", ENVIRONMENT_READS)
+def test_every_way_to_read_the_environment_is_ordered_with_every_way_to_write_it(read, write):
+    helpers = "# %%\nimport os\ndef found():\n    return os.environ['A']\n"
+    graph = notebook_graph(f"{helpers}# %% a\n{write}\n# %% b\n{read}\n# %% c\n{write}\n# %% d\nz = 1\n")
+    assert edges_of(graph) == ["a -> b: order of environment", "b -> c: order of environment"]
+
+
+def test_an_item_of_the_environment_says_its_line_and_who_can_be_taken_out():
+    (edge,) = notebook_graph("# %%\nimport os\n# %% a\nos.environ['A'] = '1'\n# %% b\n\ny = os.environ['A']\n").edges
+    assert (edge.line, edge.remedy) == (2, "--pure environment on a")
+    assert edge.reason == "b waits for a: it depends on environment (os.environ)."
+
+
+ALIASES = {
+    "the environment": ("import os\nenv = os.environ", "env['A'] = '1'", "y = env['A']"),
+    "a generator's function": ("import random\ndraw = random.random", "x = draw()", "y = draw()"),
+}
+
+
+@pytest.mark.parametrize(("give", "first", "second"), ALIASES.values(), ids=ALIASES)
+def test_hidden_state_under_another_name_is_the_same_state(give, first, second):
+    graph = notebook_graph(f"# %% a\n{give}\n# %% b\n{first}\n# %% c\n{second}\n")
+    assert ("b", "c", "hidden-state") in {(edge.source, edge.target, edge.rule) for edge in graph.edges}
+
+
+@pytest.mark.parametrize(("kind", "noun"), [("callable", "callable"), ("data", "value")])
+def test_code_in_an_object_of_the_notebook_that_reads_what_a_step_gives_is_refused(kind, noun):
+    around = Surroundings({"f": NotebookName(kind, reads=("k", "len"))})
+    flow = FlowDefinition(name="f", steps=(step("a", "k = 1"), step("b", "y = f.go(1)")))
+    with pytest.raises(InvalidStep, match=f"it uses f, a {noun} of the notebook whose code reads 'k'"):
+        build_graph(flow, around)
+    assert build_graph(replace(flow, steps=flow.steps[1:]), around).edges == ()
+
+
+LATE = {
+    "a closure": "def make(n):\n    return lambda x: x * n * k\nf = make(3)",
+    "a lambda in a list": "f = [lambda: k]",
+    "a lambda that was appended": "f = []\nf.append(lambda: k)",
+    "a function with its arguments": "import functools\ndef g(x):\n    return k * x\nf = functools.partial(g, 1)",
+    "an attribute": "class B:\n    pass\nf = B()\nf.go = lambda: k",
+    "an attribute of a new object": "class B:\n    def __init__(self):\n        self.go = lambda: k\nf = B()",
+    "an instance": "class B:\n    def go(self):\n        return k\nf = B()",
+    "instances in a list": "class B:\n    def go(self):\n        return k\nf = [B()]",
+    "a mapping that runs later": "f = map(lambda x: x * k, [1])",
+    "a generator": "f = (k * x for x in [1])",
+    "a function's generator": "def go():\n    yield k\nf = go()",
+    "a default that is made later": "import collections\nf = collections.defaultdict(lambda: k)",
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+def test_code_that_runs_later_over_an_ambiguous_global_is_refused(late):
+    with pytest.raises(InvalidStep, match="f, which step 'd' uses, reads 'k', which is given by steps 'a' and 'c'"):
+        notebook_graph(f"# %% a\nk = 2\n# %% b\n{late}\n# %% c\nk = 5\n# %% d\ny = f\n")
+    with pytest.raises(InvalidStep, match="f, which step 'd' uses, reads 'k', which step 'c' changes in place"):
+        notebook_graph(f"# %% a\nk = [2]\n# %% b\n{late}\n# %% c\nk.append(5)\n# %% d\ny = f\n")
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+def test_code_that_runs_later_over_a_global_with_one_value_is_not_refused(late):
+    graph = notebook_graph(f"# %% a\nk = [2]\n# %% z\nk.append(5)\n# %% b\n{late}\n# %% d\ny = f\n")
+    assert bindings_of(graph, "b")["k"] == "z.k"
+
+
+AT_ONCE = {
+    "a key": "f = sorted([3], key=lambda x: x * k)",
+    "a mapping": "f = list(map(lambda x: x * k, [1]))",
+    "a generator that is summed": "f = sum(x * k for x in [1])",
+    "a generator in a loop": "f = [x for x in (y * k for y in [1])]",
+    "a method of a table": "f = df.apply(lambda row: row * k)",
+    "a pipe": "f = df.pipe(lambda d: d * k)",
+    "a table of functions": "_table = {'a': lambda x: x * k}\nf = _table['a'](1)",
+    "a function of the notebook": "def go(g):\n    return g(1)\nf = go(lambda x: x * k)",
+}
+
+
+@pytest.mark.parametrize("code", AT_ONCE.values(), ids=AT_ONCE)
+def test_code_that_has_run_by_then_reads_what_was_there(code):
+    graph = notebook_graph(f"# %%\ndf = 1\n# %% a\nk = 2\n# %% b\n{code}\n# %% c\nk = 5\n# %% d\ny = f\n")
+    assert bindings_of(graph, "b")["k"] == "a.k"
+    assert bindings_of(graph, "d") == {"f": "b.f"}
+
+
+def test_a_function_made_by_a_function_is_made_anew_where_it_needs_nothing_of_it():
+    cells = "# %%\ndef make():\n    def inner(x):\n        return x * k\n    return inner\n"
+    graph = notebook_graph(f"{cells}# %% a\nk = 1\n# %% b\nf = make()\n# %% c\nk = 2\n# %% d\ny = f(1)\n")
+    assert bindings_of(graph, "d") == {"f": "b.f", "k": "c.k"}
+    assert graph.node("d").definitions == ("f",)

@@ -68,3 +68,44 @@ def test_what_ipython_itself_puts_there_is_not_the_notebooks():
     }
 
     assert set(names_of(live, hidden={"hidden": shell, "_": None, "__": 0})) == {"_mine", "__x"}
+
+
+NOTEBOOK = """
+import functools
+
+def make(n):
+    def inner(x):
+        return [n * x * rate for _ in range(x)]
+    return inner
+
+class Model:
+    def rate(self):
+        return rate
+    @property
+    def limit(self):
+        return limit
+
+closure = make(3)
+bound = functools.partial(closure, 1)
+model = Model()
+method = model.rate
+cached = functools.cache(make(4))
+plain = [1]
+"""
+
+
+def test_code_in_objects_says_which_names_of_the_notebook_it_reads():
+    live = {"__name__": "__main__"}
+    exec(NOTEBOOK, live)
+    found = names_of(live, {"model": NotebookName(kind="data")}, hidden={"__builtins__": live["__builtins__"]})
+
+    reads = {name: [read for read in one.reads if read in ("rate", "limit")] for name, one in found.items()}
+    assert {name: read for name, read in reads.items() if read} == {
+        "make": ["rate"],
+        "closure": ["rate"],
+        "bound": ["rate"],
+        "method": ["rate"],
+        "cached": ["rate"],
+        "model": ["rate", "limit"],
+        "Model": ["rate", "limit"],
+    }

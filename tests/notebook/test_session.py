@@ -336,3 +336,13 @@ def test_a_waiting_run_that_fails_raises(notebook):
     notebook.step("bad", "1 / 0")
 
     assert notebook.cell("run = %szal_run", may_ask=False).error.startswith("RunFailed")
+
+
+def test_a_step_cell_costs_one_look_at_its_own_code(notebook):
+    notebook.ok("from szal_nb.analysis.cell import analyze_cell\ndef looks():\n    info = analyze_cell.cache_info()\n"
+                "    return info.hits + info.misses\ncounts = []")  # fmt: skip
+    for number in range(5):
+        notebook.step(f"s{number}", f"counted_{number} = [{number}]")
+        notebook.ok("counts.append(looks())")
+
+    assert notebook.value("[after - before for before, after in zip(counts, counts[1:])]") == [1, 1, 1, 1]

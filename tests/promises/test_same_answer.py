@@ -334,3 +334,41 @@ def test_instances_of_a_class_of_the_former_kernel_are_found(store, monkeypatch)
     )
 
     assert find(store, cuts=True)
+
+
+# Code that is made in one step and runs in another: what it reads is what it would read in a notebook run from the top.
+
+FACTORY = "def make(n):\n    def inner(x):\n        return x * n * k\n    return inner"
+CLASS = "class F:\n    def go(self, x):\n        return x * k"
+MADE_HERE_RUN_THERE = {
+    "a class": ["k = 2", CLASS, "f = F()\nprint(f.go(2))", "print(f.go(3), isinstance(f, F))"],
+    "a class beside its global": [f"k = 2\n{CLASS}\nf = F()", "print(F().go(2))", "print(f.go(3), isinstance(f, F))"],
+    "a decorated function": ["import functools\nk = 2", "@functools.cache\ndef f(x):\n    return x * k", "print(f(2))"],
+    "a closure": ["k = 2", FACTORY, "f = make(3)", "print(f(4))"],
+    "a closure of a helper in a list": ["k = 2", f"{FACTORY}\nfs = [make(3)]", "print(fs[0](4))", "print(make(1)(2))"],
+    "a function that needs nothing of its maker": [
+        "k = 2", "def make():\n    def inner(x):\n        return x * k\n    return inner", "f = make()", "k = 5",
+        "print(f(1))",
+    ],
+    "a global changed before": ["k = [2]", "k.append(3)", f"{CLASS}\nf = F()", "print(f.go(2))"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", MADE_HERE_RUN_THERE.values(), ids=MADE_HERE_RUN_THERE)
+def test_code_that_reads_a_global_with_one_giver_sees_its_value(cells, store):
+    assert check(cells, 1, store) == "same"
+
+
+AMBIGUOUS = {
+    "a class": ["k = 2", CLASS, "k = 3", "print(F().go(2))"],
+    "an instance": ["k = 2", f"{CLASS}\nf = F()", "k = 3", "print(f.go(2))"],
+    "a global changed after": ["k = [2]", f"{CLASS}\nf = F()", "k.append(3)", "print(f.go(2))"],
+    "a closure": ["k = 2", f"{FACTORY}\nf = make(3)", "k = 3", "print(f(4))"],
+    "a lambda in a list": ["k = 2", "fs = [lambda: k]", "k = 3", "print(fs[0]())"],
+    "a generator": ["k = 2", "f = (k * x for x in [1, 2])", "k = 3", "print(list(f))"],
+}
+
+
+@pytest.mark.parametrize("cells", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_code_that_reads_an_ambiguous_global_is_refused(cells, store):
+    assert check(cells, 1, store) == "refused"
