@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.compensation import undo_of
 from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
@@ -35,7 +36,7 @@ class Resolver:
         self.learns: dict[str, set[str]] = {}
         self.inputs: dict[str, None] = {}
         self.dynamic_step: str | None = None
-        known = Known(surroundings.names)
+        self.known = known = Known(surroundings.names)
         self.around, self.versions, self.imported, self.givers = (
             known.around,
             known.versions,
@@ -60,6 +61,7 @@ class Resolver:
             found.append(one)
             self.found[step.name] = one
             self._give(one)
+            one.undo = undo_of(one, self.known, self.helpers)
         self.helpers.check_captured(found)
         return found
 

@@ -219,7 +219,10 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
     """The code of the steps is recorded as it is: masking it would make it other code."""
     for node in graph.nodes:
         step = node.step
-        if any(SECRETS.masked(text) != text for text in (step.raw, step.source, step.when or "")):
+        texts = [step.raw, step.source, step.when or ""]
+        if step.rollback is not None:
+            texts += [step.rollback.raw, step.rollback.source]
+        if any(SECRETS.masked(text) != text for text in texts):
             raise InvalidStep(
                 step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code."
             )

@@ -113,7 +113,7 @@ class Runs:
         skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
         take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
         outputs = self._outputs(graph)
-        surround = self._surround(parsed.store, outputs, params=given.params)
+        surround = self._surround(parsed.store, graph, outputs, params=given.params)
         run = start_run(
             graph,
             self._session.bodies(graph),
@@ -151,7 +151,7 @@ class Runs:
             graph,
             self._session.bodies(graph),
             live,
-            self._surround(store, outputs),
+            self._surround(store, graph, outputs),
             force=force,
             on_plan=_say_plan,
         )
@@ -251,7 +251,9 @@ class Runs:
             is_attended=not session.waits() and self._headless.launcher is None,
         )
 
-    def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:
+    def _surround(
+        self, store: str | None, graph: FlowGraph, outputs: StepOutputs, params: Mapping[str, Any] | None = None
+    ) -> Surround:
         headless, saved = self._headless, self._session.saved()
         return Surround(
             store=self.store(store),
@@ -265,6 +267,7 @@ class Runs:
             launcher=headless.launcher,
             interactive=not self._session.waits(),
             handle=NotebookRun,
+            rollbacks=self._session.rollbacks(graph),
         )
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
@@ -349,8 +352,7 @@ def _newest_open(store: RunStore, flow: str) -> Any:
 
 
 def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:
-    before = {node.step.name: node.step.source for node in recorded.nodes}
-    now = {node.step.name: node.step.source for node in graph.nodes}
+    before, now = _sources(recorded), _sources(graph)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         raise InvalidStep(
@@ -358,6 +360,14 @@ def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None
             f"it is not what run {run_id} ran.",
             "Undo the change, or start a new run: a run goes on only with the steps that it began with.",
         )
+
+
+def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
+    """The code of each step, and of what undoes it."""
+    return {
+        node.step.name: (node.step.source, node.step.rollback.source if node.step.rollback is not None else "")
+        for node in graph.nodes
+    }
 
 
 def _say_plan(plan: Any) -> None:
