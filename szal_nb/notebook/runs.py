@@ -272,7 +272,8 @@ class Runs:
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
-        run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
+        binder = Binder(self._space, names, self._session.functions)
+        run.attach(binder, self._session.request, outputs, is_headless=self._headless.launcher is not None)
         # Runs hold their values; those that are done with are held by the notebook's own names only.
         self._runs = [*(other for other in self._runs if not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
