@@ -123,6 +123,27 @@ def test_a_signal_undoes_a_headless_run_that_asks_for_it(shell, number):
     assert wait_until(lambda: is_gone(kernel), "the end of the kernel")
 
 
+def test_a_second_signal_ends_a_run_that_is_being_undone_and_it_can_be_resumed(shell):
+    """SIGINT and SIGTERM of a headless run end it cleanly, with rollback if asked."""
+    release = "%%szal_rollback reserve\nseat\nhold('release')\ndeed('released')"
+    write(shell, release, HOLDS, flow="--rollback-on cancel", steps=STEPS[:2])
+    started = shell.start("run", "nb.ipynb")
+    shell.begun("at ship")
+    started.send_signal(signal.SIGINT)
+    kernel = shell.begun("at release")
+
+    started.send_signal(signal.SIGINT)
+    code, _, _ = shell.end(started)
+
+    (run,) = shell.runs()
+    assert (code, run["state"], run["shown_state"]) == (130, "rolling_back", "crashed")
+    assert wait_until(lambda: is_gone(kernel), "the end of the kernel")
+    shell.let_go()
+    assert shell.call("resume", run["id"])[0] == 130
+    assert [text for text, _ in shell.deeds()].count("released") == 1
+    assert shell.show(run["id"])["state"] == "rolled_back"
+
+
 def test_a_signal_undoes_nothing_where_it_was_not_asked_for(shell):
     """On failure (and on cancel or timeout if asked)."""
     write(shell, HOLDS)
