@@ -10,6 +10,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from szal_nb.analysis.graph import build_graph
+from szal_nb.notebook.reader import read_flow
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 ORDERS = "region,product,month,revenue\nEU,tea,1,10\nEU,salt,1,5\nUS,tea,1,99\nEU,tea,2,20\nEU,salt,2,\n"
 
@@ -50,6 +53,23 @@ def test_the_flow_in_python_runs(tmp_path):
 
     assert (ran.stdout, ran.stderr, ran.returncode) == ("completed app-4f2a91.whl: 120 passed\n", "", 0)
     assert (tmp_path / ".szal/runs.db").is_file()
+
+
+def test_the_rollback_is_that_of_the_step_and_sees_what_it_read_and_gave(tmp_path):
+    blocks = python_blocks("## When a run must be undone", "## What works today")
+    around = "flight = 'LO 5'\ndef book_seat(flight): ...\ndef release_seat(flight, seat): ..."
+    path = tmp_path / "trip.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(block.strip()) for block in (around, *blocks)]), path)
+
+    found = read_flow(path)
+    (node,) = build_graph(found.definition, found.surroundings).nodes
+
+    assert (node.step.name, node.undo.reads, node.undo.definitions) == (
+        "reserve",
+        ("flight", "seat"),
+        ("release_seat",),
+    )
+    assert (node.step.rollback.retry.retries, node.step.rollback.timeout_s) == (3, 30.0)
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))

@@ -150,6 +150,12 @@ def _check_known(step: Step, flag: str, name: str, steps: Mapping[str, Step]) ->
 def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
     needed: dict[str, dict[str, None]] = {one.step.name: dict.fromkeys(one.step.out) for one in found}
     for one in found:
+        if one.step.rollback is not None:
+            # What undoes a step in another process needs what the step gave.
+            own = dict.fromkeys((*one.gives, *(change.name for change, _ in one.changes)))
+            needed[one.step.name].update(
+                (name, None) for name in own if one.undo is None or name.replace("-", "_") in one.undo.reads
+            )
         for binding in one.bindings.values():
             if binding.step is not None:
                 needed[binding.step].setdefault(binding.source)
@@ -193,4 +199,5 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
         is_main_thread=step.name in main,
         is_cacheable=not dynamic,
         notes=tuple(notes),
+        undo=one.undo,
     )

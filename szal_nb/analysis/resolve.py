@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.compensation import undo_of
 from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance
@@ -35,7 +36,7 @@ class Resolver:
         self.dynamic_step: str | None = None
         # Whether a later step had an earlier one take in or hold more than was found of it before.
         self.is_revised = False
-        known = Known(surroundings.names)
+        self.known = known = Known(surroundings.names)
         self.around, self.versions, self.imported, self.givers = (
             known.around,
             known.versions,
@@ -75,6 +76,7 @@ class Resolver:
             one = self._resolve_step(step, self.glances[step.name])
             self.found[step.name] = one
             self._give(one)
+            one.undo = undo_of(one, self.known, self.helpers)
         found = list(self.found.values())
         self.helpers.check_captured(found)
         return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from szal_nb.analysis.names import CellNames, Change, ImportedName
 from szal_nb.analysis.surroundings import NotebookName
-from szal_nb.model.graph import Binding
+from szal_nb.model.graph import Binding, Undo
 from szal_nb.model.step import Step
 
 NO_OBJECTS: frozenset[str] = frozenset()
@@ -52,6 +52,7 @@ class Resolved:
     condition_outputs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    undo: Undo | None = None
 
 
 @dataclass(slots=True)

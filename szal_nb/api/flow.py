@@ -141,7 +141,7 @@ class Flow:
         """The flow with its edges; raises DefinitionError if it is not valid."""
         if self._graph is None:
             names: dict[str, NotebookName] = {}
-            for _, function in self._steps.values():
+            for function in (*(function for _, function in self._steps.values()), *self._rollbacks.values()):
                 # What a function finds around itself stays there: it is neither a step's value nor an input.
                 around = (*function.__globals__, *function.__code__.co_freevars)
                 names.update((name, NotebookName(kind="callable")) for name in around)
@@ -255,7 +255,9 @@ class Flow:
 
     def _surround(self, store: StoreChoice) -> Surround:
         graph = self.graph()
-        undo = {name: FunctionBody(graph.node(name), function) for name, function in self._rollbacks.items()}
+        undo = {
+            name: FunctionBody(graph.node(name).compensation, function) for name, function in self._rollbacks.items()
+        }
         return Surround(store=opened_store(store), rollbacks=undo)
 
     def __repr__(self) -> str:

@@ -149,7 +149,7 @@ def resume_run(
 
     Its recorded inputs win over `inputs`, which serve for those that could not be stored. `on_plan` is told what
     will run again before anything does. Raises RunOwned if another live process has the run, RunError if it has
-    completed, ReplayError if the graph does not fit.
+    completed or was rolled back, ReplayError if the graph does not fit.
     """
     store = surround.store
     if store is None:
@@ -158,6 +158,8 @@ def resume_run(
     snapshot = fold(events)
     if snapshot.state is RunState.COMPLETED:
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
+    if snapshot.state is RunState.ROLLED_BACK:
+        raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
     plan_resume(graph, snapshot)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
@@ -220,7 +222,10 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
     """The code of the steps is recorded as it is: masking it would make it other code."""
     for node in graph.nodes:
         step = node.step
-        if any(SECRETS.masked(text) != text for text in (step.raw, step.source, step.when or "")):
+        texts = [step.raw, step.source, step.when or ""]
+        if step.rollback is not None:
+            texts += [step.rollback.raw, step.rollback.source]
+        if any(SECRETS.masked(text) != text for text in texts):
             raise InvalidStep(
                 step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code."
             )

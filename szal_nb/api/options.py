@@ -77,6 +77,7 @@ def compensation(step: str, function: Callable[..., Any], **options: Any) -> Com
     if not isinstance(function, FunctionType):
         raise InvalidStep(step, f"its rollback {function!r} is not a plain function.")
     made = Compensation(
+        kind=StepKind.FUNCTION,
         source=_source(function),
         retry=_retry(step, options),
         timeout_s=seconds(step, "timeout", options.pop("timeout", None)),

@@ -309,8 +309,9 @@ class Run:
             for step in self.snapshot.steps.values()
             if step.state is StepState.FAILED and step.error is not None
         )
-        hint = f"To go on from here: %szal_resume {self.id}" if self.store_path is not None else ""
-        raise RunFailed(self.id, self.state, failures, hint)
+        is_undone = self.state == RunState.ROLLED_BACK
+        hint = f"To go on from here: %szal_resume {self.id}" if self.store_path is not None and not is_undone else ""
+        raise RunFailed(self.id, self.state.replace("_", " "), failures, hint)
 
     def __repr__(self) -> str:
         done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())

@@ -54,6 +54,10 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
             for attempt in step.attempts
         ],
         "error": _error_json(step.error),
+        "progress": None if step.done is None else {"done": step.done, "total": step.total, "note": step.note},
+        "rollback": {"attempts": step.rollback_attempts, "error": _error_json(step.rollback_error)}
+        if step.rollback_attempts
+        else None,
         "values": [value_json(ref) for ref in for_people(step.values)],
     }
 
@@ -120,6 +124,8 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
         if step.error is not None and step.state is not StepState.COMPLETED:
             place = f" (line {step.error.line} of its cell)" if step.error.line is not None else ""
             lines += ["", f"{step.name}: {step.error}{place}"]
+        if step.rollback_error is not None:
+            lines += ["", f"{step.name}: its rollback failed: {step.rollback_error}"]
     if run.shown_state == "crashed":
         lines += ["", f"Its process is gone. To go on from here: szal resume {run.id}"]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from szal_nb.app.progress import Follower
 from szal_nb.app.record import state_exit
 from szal_nb.errors import DefinitionError, InvalidStep, RunError, RunFailed, StepTimeout, StoreError
 from szal_nb.model.duration import format_duration
+from szal_nb.model.flow import RollbackOn
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.notebook.affected import affected_names
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
@@ -187,6 +188,8 @@ def resume_command(arguments: argparse.Namespace) -> ExitCode:
         if run.state is RunState.COMPLETED:
             say(f"Run {run.id} has completed; there is nothing to resume.")
             return _answer(arguments, store, [run], None)
+        if run.state is RunState.ROLLED_BACK:
+            raise RunError(f"Run {run.id} was rolled back: what it completed is undone. Start a new run.")
         if not arguments.force:
             # A kernel that a killed `szal run` left behind is ended here, before a new one costs seconds.
             run = store.end_orphan_of(run.id)
@@ -287,7 +290,7 @@ def _answer(
     if store is not None:
         print(f"  store     {store.path}")
     for run in runs:
-        if run.state is not RunState.COMPLETED:
+        if run.state not in (RunState.COMPLETED, RunState.ROLLED_BACK):
             print(f"  To go on: szal resume {run.id}")
     return code
 
@@ -301,6 +304,11 @@ def _summary(run: StoredRun, snapshot: RunSnapshot) -> str:
         f"Run {run.id} of {run.flow}: {run.shown_state}{took}, {done} of {len(snapshot.steps)} steps completed{others}"
     ]
     lines += [f"  {step.name}: {step.error}" for step in snapshot.steps.values() if step.state is StepState.FAILED]
+    lines += [
+        f"  {step.name}: its rollback failed: {step.rollback_error}"
+        for step in snapshot.steps.values()
+        if step.rollback_error is not None
+    ]
     return "\n".join(lines)
 
 
@@ -314,8 +322,10 @@ def exit_of(result: BatchResult | None, runs: Sequence[tuple[StoredRun, RunSnaps
     if ended == "TIMED_OUT":
         return ExitCode.TIMED_OUT
     for run, snapshot in runs:
-        if run.state is RunState.FAILED and _is_timeout(snapshot):
+        if run.state in (RunState.FAILED, RunState.ROLLED_BACK) and (snapshot.is_timed_out or _is_timeout(snapshot)):
             return ExitCode.TIMED_OUT
+        if run.state is RunState.ROLLED_BACK and snapshot.undone_on == RollbackOn.CANCEL:
+            return ExitCode.INTERRUPTED
         is_over = run.state.is_final or run.state is RunState.PAUSED
         if run.state is not RunState.COMPLETED and (is_over or ended == "COMPLETED"):
             return state_exit(run)

@@ -13,12 +13,15 @@ from szal_nb.errors import StoreError
 from szal_nb.model.duration import format_duration
 from szal_nb.model.event import (
     Event,
+    RollbackStarted,
     RunCreated,
     RunResumed,
     StepCancelled,
     StepCompleted,
     StepFailed,
     StepRetrying,
+    StepRollbackFailed,
+    StepRolledBack,
     StepSkipped,
     StepStarted,
     StepWaiting,
@@ -113,6 +116,19 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
             return _step_line(snapshot.steps[event.step].state.value, event.step, event.reason)
         case StepWaiting():
             return _step_line("waiting", event.step, event.message)
+    return _line_of_rollback(event, run_id)
+
+
+def _line_of_rollback(event: Event, run_id: str) -> str | None:
+    match event:
+        case RollbackStarted():
+            because = f", because {event.reason}" if event.reason else ""
+            return f"Run {run_id} is rolled back{because}: {', '.join(event.steps) or 'nothing to undo'}"
+        case StepRolledBack():
+            return _step_line("rolled back", event.step)
+        case StepRollbackFailed():
+            wait = "" if event.delay_s is None else f"; next in {format_duration(event.delay_s)}"
+            return _step_line("not undone", event.step, f"attempt {event.attempt}: {event.error}{wait}")
     return None
 
 

@@ -99,7 +99,7 @@ def state_exit(run: StoredRun) -> ExitCode:
             return ExitCode.INTERRUPTED
         case RunState.PAUSED:
             return ExitCode.WAITING
-        case RunState.RUNNING | RunState.CREATED:
+        case RunState.RUNNING | RunState.CREATED | RunState.ROLLING_BACK:
             return ExitCode.KERNEL_DIED if run.is_crashed else ExitCode.WAITING
     return ExitCode.FAILED
 
@@ -196,6 +196,8 @@ def cancel_run(arguments: argparse.Namespace) -> ExitCode:
         run = store.run(arguments.run)
         if run.state.is_final:
             say(f"Run {run.id} is {run.state.value} already.")
+        elif run.is_crashed and run.state is RunState.ROLLING_BACK:
+            raise RunError(f"Run {run.id} is being undone already, and its process is gone: szal resume {run.id}")
         elif run.is_crashed:
             _cancel_crashed(store, run)
             say(f"Run {run.id} is cancelled. Its process was gone already.")

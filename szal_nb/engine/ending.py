@@ -25,18 +25,14 @@ class Ending(Ledger):
     """The rules about the run as a whole."""
 
     def _end(self, at: float) -> None:
-        if self._is_timed_out:
-            why, wish = self._cancel_reason, RollbackOn.TIMEOUT
-        elif self._is_cancelling:
-            why, wish = self._cancel_reason, RollbackOn.CANCEL
-        elif self._failures:
-            why, wish = f"{', '.join(self._failures)} failed", RollbackOn.FAILURE
-        else:
+        wish = self._kind_of_end()
+        if wish is None:
             self.run_state = RunState.COMPLETED
             stopped = None if self._stop is None else f"stopped: {self._stop}" if self._stop else "stopped"
             self._events.append(happened.RunCompleted(at=at, reason=stopped or ""))
             self._actions.append(told.EndRun())
             return
+        why = f"{', '.join(self._failures)} failed" if wish is RollbackOn.FAILURE else self._cancel_reason
         self._cancel_reason = why
         if self._can_undo and wish in self.graph.flow.rollback_on:
             self._undo(at)
@@ -46,6 +42,14 @@ class Ending(Ledger):
             self._actions.append(told.EndRun())
         else:
             self._end_failed(at, why)
+
+    def _kind_of_end(self) -> RollbackOn | None:
+        """How the run comes to its end; None if it completes."""
+        if self._is_timed_out:
+            return RollbackOn.TIMEOUT
+        if self._is_cancelling:
+            return RollbackOn.CANCEL
+        return RollbackOn.FAILURE if self._failures else None
 
     def _end_failed(self, at: float, why: str) -> None:
         self.run_state = RunState.FAILED
@@ -58,7 +62,8 @@ class Ending(Ledger):
         if self.run_state is not RunState.ROLLING_BACK:
             self.run_state = RunState.ROLLING_BACK
             names = tuple(self.names[i] for i in left)
-            self._events.append(happened.RollbackStarted(at=at, steps=names, reason=self._cancel_reason))
+            end = self._kind_of_end() or RollbackOn.FAILURE
+            self._events.append(happened.RollbackStarted(at=at, steps=names, reason=self._cancel_reason, end=end.value))
         self._rollback = Rollback(self.steps, left, seed=self._seed)
         self._actions += self._rollback.next()
         self._end_rollback(at)

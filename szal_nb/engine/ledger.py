@@ -5,7 +5,7 @@ Part of the machine; it decides nothing about the run as a whole. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from szal_nb.engine import signal as told
 from szal_nb.engine.limit import Limit, Starts, limits_of
@@ -96,11 +96,13 @@ class Ledger:
         reset: Sequence[str],
         rebuilt: Sequence[str],
         approved: Iterable[str] = (),
+        taken: Collection[str] = (),
         is_rolling_back: bool = False,
     ) -> None:
         """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
 
-        `completed` are in the order of their completion. If the run was being undone, that goes on.
+        `completed` are in the order of their completion; `taken` have values of another run. If the run was being
+        undone, that goes on.
         """
         self._resume = (tuple(reset), tuple(rebuilt))
         for name, attempt in attempts.items():
@@ -112,7 +114,7 @@ class Ledger:
             self.state[i] = COMPLETED
             self._outcome[i] = IS_COMPLETED
         # In the order of their completion, as far as a record tells: `completed` comes in it.
-        self._undoable = [self.index[name] for name in completed if attempts.get(name)]
+        self._undoable = [self.index[name] for name in completed if attempts.get(name) and name not in taken]
         self._given.clear()
         if is_rolling_back:
             self.run_state = RunState.ROLLING_BACK

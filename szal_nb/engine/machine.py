@@ -110,7 +110,8 @@ class RunMachine(Ending):
         )
         self._running -= 1
         self._starts.give_back(i)
-        if self._can_undo:
+        if self._can_undo and not signal.taken_from:
+            # What another run gave is not this one's to undo.
             self._undoable.append(i)
         self._settle(i, IS_COMPLETED, signal.at)
         if signal.stop is not None and self._stop is None and not self._is_cancelling:
@@ -206,7 +207,7 @@ class RunMachine(Ending):
         if self.run_state not in _UNDER_WAY or self._is_cancelling:
             return
         self._is_cancelling, self._cancel_reason = True, signal.reason
-        self._events.append(happened.CancelRequested(at=signal.at, reason=signal.reason))
+        self._events.append(happened.CancelRequested(at=signal.at, reason=signal.reason, is_timeout=self._is_timed_out))
         self._starts.clear()
         for i, state in enumerate(self.state):
             if state is RUNNING:

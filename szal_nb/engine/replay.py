@@ -106,5 +106,6 @@ def put_where_record_ends(machine: RunMachine, snapshot: RunSnapshot, plan: Resu
         reset=plan.reset,
         rebuilt=plan.rebuilt,
         approved=[name for name, step in snapshot.steps.items() if step.is_approved],
+        taken=[name for name, step in snapshot.steps.items() if step.taken_from],
         is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
     )

@@ -65,8 +65,8 @@ class Undoing:
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`: the step's inputs, and what it gave under the same names wins."""
-        i = attempt.step
-        return {**self._values.gather(i), **{name: self._values.given(i, name) for name in self._values.given_names(i)}}
+        undo = self._runner.machine.graph.nodes[attempt.step].undo
+        return self._values.around(attempt.step, None if undo is None else undo.reads)
 
     def must_keep(self, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
         """As `Owner`: what a compensation gives is not kept."""

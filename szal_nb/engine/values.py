@@ -106,6 +106,25 @@ class ValueTable:
         """The names that step `i` has given."""
         return list(dict.fromkeys(name for j, name in (*self.objects, *self._kept) if j == i))
 
+    def around(self, i: int, names: Collection[str] | None) -> dict[str, Any]:
+        """The inputs of step `i` and what it gave, which wins: those of these names (None: all) that are there.
+
+        A live value is gone with its process; who does not ask for it need not care.
+        """
+        sources = {local: (source, name) for local, source, name, _ in self._bindings[i]}
+        # Code spells the name of a step that holds a hyphen with an underscore.
+        sources |= {name.replace("-", "_"): (i, name) for name in self.given_names(i)}
+        found = {}
+        for local, (source, name) in sources.items():
+            if names is not None and local not in names:
+                continue
+            if source is None:
+                if name in self.inputs:
+                    found[local] = self.inputs[name]
+            elif (source, name) in self.objects or (source, name) in self._kept:
+                found[local] = self.given(source, name)
+        return found
+
     def must_keep(self, given: Mapping[str, Any]) -> bool:
         """Whether what a step gave must be written down before it counts."""
         return self._journal is not None and bool(given)

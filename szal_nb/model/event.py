@@ -61,9 +61,10 @@ class RunInterrupted(_Fact, frozen=True, tag="run.interrupted"):
 
 
 class CancelRequested(_Fact, frozen=True, tag="run.cancel_requested"):
-    """Somebody asked for the run to end; attempts under way are being told."""
+    """Somebody asked for the run to end, or its time is over; attempts under way are being told."""
 
     reason: str = ""
+    is_timeout: bool = False
 
 
 class RunCompleted(_Fact, frozen=True, tag="run.completed"):
@@ -85,10 +86,14 @@ class RunCancelled(_Fact, frozen=True, tag="run.cancelled"):
 
 
 class RollbackStarted(_Fact, frozen=True, tag="run.rollback_started"):
-    """What the run completed is being undone: `steps`, in this order. `reason` is why the run came to this."""
+    """What the run completed is being undone: `steps`, in this order. `reason` is why the run came to this.
+
+    `end` is which end of the run it was: `model.flow.RollbackOn`.
+    """
 
     steps: tuple[str, ...] = ()
     reason: str = ""
+    end: str = "failure"
 
 
 class RunRolledBack(_Fact, frozen=True, tag="run.rolled_back"):

@@ -73,6 +73,10 @@ class FlowDefinition:
                 raise InvalidFlow(f"Two steps are named {step.name!r}; rename one of them.")
             seen.add(step.name)
 
+    def undoes(self, end: RollbackOn) -> bool:
+        """Whether a run that comes to this end has something undone."""
+        return end in self.rollback_on and any(step.rollback is not None for step in self.steps)
+
     def step(self, name: str) -> Step:
         """The step of this name; `KeyError` if there is none."""
         for step in self.steps:

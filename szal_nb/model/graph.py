@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from szal_nb.model.flow import FlowDefinition
@@ -69,6 +69,18 @@ class Binding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """What the analysis knows of a step's compensation.
+
+    `reads` are the names of the step's inputs and values that it is given; the rest as in `StepNode`.
+    """
+
+    reads: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    definitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepNode:
     """A step with all that the analysis knows of it.
 
@@ -76,7 +88,8 @@ class StepNode:
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
     that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
     sentences for the chip. `parts` are what the fingerprint of the code is made of (`analysis.fingerprint`), pairs of
-    a name and a hash; empty in a graph that is not run.
+    a name and a hash; empty in a graph that is not run. `undo` is None where the step has no compensation, or one
+    whose code is not known: that is given all that the step read and gave.
     """
 
     step: Step
@@ -92,6 +105,20 @@ class StepNode:
     is_cacheable: bool = True
     notes: tuple[str, ...] = ()
     parts: tuple[tuple[str, str], ...] = ()
+    undo: Undo | None = None
+
+    @property
+    def compensation(self) -> StepNode:
+        """The node whose body is the step's compensation: in a namespace of its own, and it gives nothing."""
+        undo = self.undo or Undo()
+        return replace(
+            self,
+            step=replace(self.step, out=()),
+            gives=(),
+            changes=(),
+            imports=undo.imports,
+            definitions=undo.definitions,
+        )
 
     @property
     def values(self) -> tuple[str, ...]:

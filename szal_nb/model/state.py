@@ -209,7 +209,10 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
 
 
 class RunSnapshot(msgspec.Struct, kw_only=True):
-    """A run at one moment: the fold of its events so far. Changed only by `apply`."""
+    """A run at one moment: the fold of its events so far. Changed only by `apply`.
+
+    `undone_on` is the end of the run that its rollback began with, as `model.flow.RollbackOn` has it.
+    """
 
     flow: str = ""
     version: int = 1
@@ -219,6 +222,8 @@ class RunSnapshot(msgspec.Struct, kw_only=True):
     reason: str = ""
     is_cancelling: bool = False
     is_interrupted: bool = False
+    is_timed_out: bool = False
+    undone_on: str = ""
     epoch: int = 1
     created_at: float | None = None
     started_at: float | None = None
@@ -282,7 +287,7 @@ def _run_ended(run: RunSnapshot, event: RunCompleted | RunFailed | RunCancelled 
 
 def _rollback_started(run: RunSnapshot, event: RollbackStarted) -> None:
     _move_run(run, event)
-    run.reason, run.is_cancelling = event.reason, False
+    run.reason, run.is_cancelling, run.undone_on = event.reason, False, event.end
 
 
 def _run_interrupted(run: RunSnapshot, event: RunInterrupted) -> None:
@@ -292,7 +297,7 @@ def _run_interrupted(run: RunSnapshot, event: RunInterrupted) -> None:
 
 def _cancel_requested(run: RunSnapshot, event: CancelRequested) -> None:
     _move_run(run, event)
-    run.is_cancelling, run.reason = True, event.reason
+    run.is_cancelling, run.is_timed_out, run.reason = True, event.is_timeout, event.reason
 
 
 def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
@@ -302,6 +307,8 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
     _move_run(run, event)
     run.epoch, run.ended_at, run.reason = event.epoch, None, event.reason
     run.is_interrupted = run.is_cancelling = False
+    if run.state is not RunState.ROLLING_BACK:
+        run.is_timed_out, run.undone_on = False, ""
     run.started_at = run.started_at or event.at
     for step in run.steps.values():
         if step.state is StepState.COMPLETED:

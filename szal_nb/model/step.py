@@ -115,8 +115,9 @@ _LONGEST_WAIT_S = 365 * 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compensation:
-    """What undoes a step: a cell (`source`) or a function, which sees the step's inputs and what it gave."""
+    """What undoes a step: a cell or a function (`source`), which sees the step's inputs and what it gave."""
 
+    kind: StepKind = StepKind.CELL
     source: str = ""
     raw: str = ""
     cell_id: str | None = None

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.names import Context
 from szal_nb.notebook.document import Notebook, python_of
-from szal_nb.notebook.flags import step_magic
+from szal_nb.notebook.flags import spelled_in
 
 
 def affected_names(notebook: Notebook, names: Iterable[str]) -> tuple[str, ...]:
     """`names`, and all that cells outside of steps bind from them, in turn."""
     found = dict.fromkeys(names)
     for cell in notebook.code if found else ():
-        if step_magic(cell.source) is not None or "parameters" in cell.tags:
+        if spelled_in(cell.source) is not None or "parameters" in cell.tags:
             continue
         try:
             cell_names = analyze_cell(python_of(cell.source), Context())

@@ -54,8 +54,8 @@ def _choices(options: type[StrEnum]) -> list[str]:
     return [option.value for option in options]
 
 
-STEP_ARGUMENTS = (
-    _argument("name", help="the step's name"),
+# How a body is tried: a step's, and that of what undoes it.
+_TRIES = (
     _argument("--retries", type=int, metavar="N", help="how often a failed attempt is tried again"),
     _argument("--delay", type=_duration, metavar="TIME", help="wait before a retry, such as 1s"),
     _argument("--backoff", choices=_choices(Backoff), help="how the wait grows from retry to retry"),
@@ -64,6 +64,13 @@ STEP_ARGUMENTS = (
     _many("--retry-on", "ERROR", "retry only these exceptions"),
     _many("--no-retry-on", "ERROR", "never retry these exceptions"),
     _argument("--timeout", type=_duration, metavar="TIME", help="longest time of one attempt, such as 30s"),
+)
+
+ROLLBACK_ARGUMENTS = (_argument("step", help="the step that this cell undoes"), *_TRIES)
+
+STEP_ARGUMENTS = (
+    _argument("name", help="the step's name"),
+    *_TRIES,
     _argument("--timeout-total", type=_duration, metavar="TIME", help="longest time of all attempts and waits"),
     _argument("--when", metavar="EXPR", help="run the step only if this condition holds, else skip it"),
     _argument(
@@ -102,7 +109,12 @@ FLOW_ARGUMENTS = (
     _argument("--max-parallel", type=int, metavar="N", help="most steps that run at a time"),
     _argument("--timeout", type=_duration, metavar="TIME", help="longest time of a run"),
     _many("--limit", "TAG=LIMIT", "most steps with this tag at once (api=3) or in a time (api=10/s)", type=_limit),
-    _many("--rollback-on", "END", "which ends of a run are undone", choices=_choices(RollbackOn)),
+    _many(
+        "--rollback-on",
+        "END",
+        "which ends of a run are undone, where its steps have rollbacks: failure, cancel, timeout; failure by default",
+        choices=_choices(RollbackOn),
+    ),
     _argument("--guard", choices=_choices(Guard), help="which values are checked for unseen changes"),
 )
 
@@ -193,6 +205,7 @@ RUNS_ARGUMENTS = (
 
 COMMANDS: Mapping[str, tuple[Argument, ...]] = {
     "%%szal_step": STEP_ARGUMENTS,
+    "%%szal_rollback": ROLLBACK_ARGUMENTS,
     "%szal_flow": FLOW_ARGUMENTS,
     "%szal_run": RUN_ARGUMENTS,
     "%szal_dag": FLOW_NAME_ARGUMENTS,

@@ -15,7 +15,7 @@ from typing import Any
 
 from szal_nb.engine.body import compile_cell
 from szal_nb.notebook.document import python_of
-from szal_nb.notebook.flags import step_comment, step_magic
+from szal_nb.notebook.flags import comment_of, spelled_in
 
 # Magics that start or continue a run, and so may wait for it.
 WAITING_MAGICS = frozenset({"szal_run", "szal_resume", "szal_fork"})
@@ -25,7 +25,7 @@ AWAITED = "--awaited"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCell:
-    """A cell that spells a step. `source` is the body as Python, with the line numbers of the cell.
+    """A cell that spells a step, or what undoes one. `source` is the body as Python, with the line numbers of the cell.
 
     The body begins below `above` lines of `raw`; in `source` these are blank.
     """
@@ -42,17 +42,20 @@ class StepCell:
         return self.body.rstrip().endswith(";")
 
 
-def read_step_cell(raw: str, *, line: str | None = None, body: str | None = None) -> StepCell:
+def read_step_cell(
+    raw: str, *, command: str = "%%szal_step", line: str | None = None, body: str | None = None
+) -> StepCell:
     """The step that the cell `raw` spells; `line` and `body` are what IPython made of its first line.
 
-    A step that was not spelled by a whole cell (a magic called from code) gets a cell of its own.
+    A step that was not spelled by a whole cell (a magic called from code) gets a cell of its own. The same for
+    another `command` that has a body.
     """
-    spelled = step_magic(raw)
-    if spelled is None or (body is not None and spelled[1].strip() != body.strip()):
+    spelled = spelled_in(raw)
+    if spelled is None or spelled.command != command or (body is not None and spelled.body.strip() != body.strip()):
         line, body = line or "", body or ""
-        raw = f"%%szal_step {line}\n{body}"
-        spelled = line, body
-    line, body = spelled
+        raw = f"{command} {line}\n{body}"
+    else:
+        line, body = spelled.line, spelled.body
     above = raw.count("\n") - body.count("\n") if body else raw.count("\n") + 1
     return StepCell(line=line, body=body, source="\n" * above + transform_body(body), raw=raw, above=above)
 
@@ -94,13 +97,14 @@ def compile_step(shell: Any, cell: StepCell) -> CodeType:
 def spell_as_magic(lines: list[str]) -> list[str]:
     """An input transformer: a cell that begins with `#| step:` is the same as one that begins with `%%szal_step`.
 
-    A step without a body is one that does nothing yet; IPython refuses cell magics without a body.
+    So are `#| rollback:` and `%%szal_rollback`. A step without a body is one that does nothing yet; IPython refuses
+    cell magics without a body.
     """
     source = "".join(lines)
-    line = step_comment(source)
-    if line is not None:
-        lines = [f"%%szal_step {line}\n", *lines[1:]]
-    elif step_magic(source) is None:
+    comment = comment_of(source)
+    if comment is not None:
+        lines = [f"{' '.join(comment)}\n", *lines[1:]]
+    elif spelled_in(source) is None:
         return lines
     return lines if len(lines) > 1 else [lines[0].rstrip("\n") + "\n", "\n"]
 

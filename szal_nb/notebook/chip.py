@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from szal_nb.model.graph import EdgeKind, FlowGraph
+from szal_nb.model.graph import EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import Step
 
 
@@ -42,13 +42,40 @@ class StepChip:
             f"gives {gives}" if gives else "gives nothing",
             *(f"<span style='opacity:.75'>{html.escape(flag)}</span>" for flag in self.flags),
         ]
-        notes = "".join(f"<div style='opacity:.75'>{html.escape(note)}</div>" for note in self.notes)
-        frame = "border-left:3px solid #3b82c4;padding:1px 8px;font-size:90%"
-        return f"<div style='{frame}'><span>step {' · '.join(parts)}</span>{notes}</div>"
+        return _framed(f"step {' · '.join(parts)}", self.notes, "#3b82c4")
 
     def bundle(self) -> dict[str, object]:
         """The content of a message that displays the chip."""
         return {"data": {"text/plain": repr(self), "text/html": self._repr_html_()}, "metadata": {}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackChip:
+    """What a cell shows that undoes a step: `reads` are names of the step's inputs and values."""
+
+    step: str
+    reads: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        reads = f"reads {', '.join(self.reads)}" if self.reads else "reads nothing"
+        return "\n".join([f"rollback of {self.step} · {reads}", *(f"  {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        reads = f"reads {', '.join(map(_code, self.reads))}" if self.reads else "reads nothing"
+        head = f"rollback of <b>{html.escape(self.step)}</b> · {reads}"
+        return _framed(head, self.notes, "#77606a")
+
+
+def rollback_chip_of(node: StepNode) -> RollbackChip:
+    """The chip of what undoes this step."""
+    return RollbackChip(step=node.step.name, reads=node.undo.reads if node.undo is not None else ())
+
+
+def _framed(head: str, notes: Sequence[str], color: str) -> str:
+    below = "".join(f"<div style='opacity:.75'>{html.escape(note)}</div>" for note in notes)
+    frame = f"border-left:3px solid {color};padding:1px 8px;font-size:90%"
+    return f"<div style='{frame}'><span>{head}</span>{below}</div>"
 
 
 def chip_of(step: Step, graph: FlowGraph) -> StepChip:

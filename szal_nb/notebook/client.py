@@ -2,7 +2,7 @@
 
 Stock nbclient drops what arrives after its cell has ended, sends no cell ids, and leaves a kernel that is told to
 stop to itself. This one keeps late output in the cell it belongs to, names the cells to the kernel, and turns
-SIGINT into an interrupt of the kernel and SIGTERM into its orderly end.
+SIGINT into an interrupt of the kernel and SIGTERM into its orderly end; into an interrupt too, if that undoes a run.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from papermill.clientwrap import PapermillNotebookClient
 from szal_nb.engine.terminal import overwritten
 from szal_nb.model.secret import SECRETS
 
-# A kernel that has been interrupted gets this long to end its cell, before it is shut down.
+# A kernel that has been interrupted gets this long to end its cell, before it is shut down; one that has something to
+# undo gets longer. A second signal ends it at once.
 INTERRUPT_GRACE_S = 15.0
+ROLLBACK_GRACE_S = 3600.0
 # What the kernel still had to say when its last cell was done comes within this time, or is lost.
 DRAIN_S = 10.0
 
@@ -45,10 +47,15 @@ class Stopped(BaseException):
 
 
 class SzalClient(PapermillNotebookClient):
-    """Runs the cells of one notebook. `execute` blocks; `Stopped` and `DeadKernelError` leave it after clean-up."""
+    """Runs the cells of one notebook. `execute` blocks; `Stopped` and `DeadKernelError` leave it after clean-up.
+
+    `is_undone_on_cancel`: a flow of the notebook has something undone when its run is cancelled. A signal is then an
+    interrupt, whichever it is, and the kernel is left until that is done.
+    """
 
     km: Any
     extra_arguments: Any
+    is_undone_on_cancel = False
 
     def reset_execution_trackers(self) -> None:
         """Forgets what an earlier execution left."""
@@ -222,7 +229,7 @@ class SzalClient(PapermillNotebookClient):
 
     def _stop_by(self, stop: Stop) -> None:
         again, self._stop = self._stop is not None, stop if self._stop is None else self._stop
-        if stop is Stop.INTERRUPTED and not again and self._running:
+        if (stop is Stop.INTERRUPTED or self.is_undone_on_cancel) and not again and self._running:
             task = asyncio.ensure_future(self._interrupt())
             self._helpers.add(task)
             task.add_done_callback(self._helpers.discard)
@@ -232,6 +239,6 @@ class SzalClient(PapermillNotebookClient):
     async def _interrupt(self) -> None:
         """Lets the kernel end its cell by itself; cancels the wait for it if it does not."""
         await ensure_async(self.km.interrupt_kernel())
-        await asyncio.sleep(INTERRUPT_GRACE_S)
+        await asyncio.sleep(ROLLBACK_GRACE_S if self.is_undone_on_cancel else INTERRUPT_GRACE_S)
         if self._running and self._main is not None:
             self._main.cancel()

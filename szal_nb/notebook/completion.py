@@ -25,8 +25,8 @@ def completions(line: str, steps: Iterable[str] = ()) -> Sequence[str] | None:
     match = re.match(r"\s*(?:[\w.]+\s*=\s*)?(%{1,2}szal_\w+)\s", line)
     if match is not None:
         command, rest = match[1], line[match.end() :]
-    elif line.startswith("#|") and (match := re.match(r"#\|\s*step\s*:", line)) is not None:
-        command, rest = "%%szal_step", line[match.end() :]
+    elif line.startswith("#|") and (match := re.match(r"#\|\s*(step|rollback)\s*:", line)) is not None:
+        command, rest = f"%%szal_{match[1]}", line[match.end() :]
     else:
         return None
     if command not in COMMANDS:
@@ -42,7 +42,7 @@ def completions(line: str, steps: Iterable[str] = ()) -> Sequence[str] | None:
 
 def _values_after(command: str, words: Sequence[str], steps: Iterable[str]) -> Iterable[str]:
     flag = next((word for word in reversed(words) if word.startswith("-")), "")
-    if flag in _STEP_FLAGS:
+    if flag in _STEP_FLAGS or (command == "%%szal_rollback" and not words):
         return [step for step in steps if step not in words]
     for action in parser_of(command)._actions:  # noqa: SLF001 - argparse has no other way to ask
         if flag in action.option_strings and action.choices and words[-1] == flag:

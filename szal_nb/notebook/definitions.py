@@ -11,9 +11,11 @@ from szal_nb.engine.body import Body
 from szal_nb.errors import InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import StepNode
-from szal_nb.model.step import Step
+from szal_nb.model.step import Compensation, Step
 from szal_nb.notebook.flags import ParsedFlow
-from szal_nb.notebook.reader import DEFAULT_FLOW
+from szal_nb.notebook.reader import DEFAULT_FLOW, has_rollback, no_such_step
+
+MakeBody = Callable[[StepNode, Mapping[str, Any]], Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,29 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defined:
-    """A step as its cell defined it. `make_body` gives what runs, from its node and the notebook's functions."""
+    """A step as its cell defined it. `make_body` gives what runs, from its node and the notebook's functions.
+
+    `make_undo` does the same for the compensation of a step that was defined together with it.
+    """
 
     step: Step
     flow: str
     cell: Cell
-    make_body: Callable[[StepNode, Mapping[str, Any]], Body]
+    make_body: MakeBody
+    make_undo: MakeBody | None = None
     parent: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinedRollback:
+    """What undoes a step, as a cell of its own defined it; `where` is what messages call the cell."""
+
+    step: str
+    flow: str
+    cell: Cell
+    where: str
+    compensation: Compensation
+    make_body: MakeBody
 
 
 class Definitions:
@@ -47,14 +65,16 @@ class Definitions:
         self._flows: dict[str, ParsedFlow] = {}
         self._flow_cells: dict[str, str] = {}
         self._steps: dict[str, Defined] = {}
+        self._rollbacks: dict[str, DefinedRollback] = {}
         self._places: dict[str, int] = {}
         self._cell: Cell | None = None
         self._former_flow: str | None = None
         self._defined_now: set[str] = set()
+        self._undone_now: set[str] = set()
 
     def begin_cell(self, cell: Cell) -> None:
         """A cell is about to be executed."""
-        self._cell, self._defined_now = cell, set()
+        self._cell, self._defined_now, self._undone_now = cell, set(), set()
         self._former_flow = self._flow_cells.pop(cell.key, None)
 
     def end_cell(self, *, is_completed: bool) -> None:
@@ -62,6 +82,11 @@ class Definitions:
         if is_completed and self._cell is not None:
             gone = self._steps_of(self._cell.key) - self._defined_now
             self._steps = {name: defined for name, defined in self._steps.items() if name not in gone}
+            self._rollbacks = {
+                step: found
+                for step, found in self._rollbacks.items()
+                if found.cell.key != self._cell.key or step in self._undone_now
+            }
         self._cell, self._defined_now, self._former_flow = None, set(), None
 
     def delete_cells(self, keys: Collection[str]) -> None:
@@ -69,6 +94,7 @@ class Definitions:
         for key in keys:
             self._flow_cells.pop(key, None)
         self._steps = {name: defined for name, defined in self._steps.items() if defined.cell.key not in keys}
+        self._rollbacks = {step: found for step, found in self._rollbacks.items() if found.cell.key not in keys}
 
     def use_flow(self, flow: ParsedFlow) -> None:
         """The steps below belong to `flow`."""
@@ -80,6 +106,10 @@ class Definitions:
             self._steps = {
                 name: replace(defined, flow=flow.name) if defined.flow == former else defined
                 for name, defined in self._steps.items()
+            }
+            self._rollbacks = {
+                step: replace(found, flow=flow.name) if found.flow == former else found
+                for step, found in self._rollbacks.items()
             }
         if self._cell is not None:
             self._flow_cells[self._cell.key] = flow.name
@@ -112,6 +142,29 @@ class Definitions:
         self._defined_now.add(name)
         self._steps[name] = defined
 
+    def define_rollback(self, defined: DefinedRollback) -> None:
+        """The cell says what undoes a step; it takes the place of what the cell said before."""
+        step, cell = defined.step, defined.cell
+        known = self._rollbacks.get(step)
+        is_twice = step in self._undone_now and cell == self._cell
+        if known is not None and (is_twice or (known.cell.key != cell.key and (cell.has_id or cell.is_only))):
+            raise has_rollback(step, f"by {known.where}", defined.where)
+        self._undone_now.add(step)
+        self._rollbacks[step] = defined
+
+    def rollback_of(self, step: str) -> MakeBody | None:
+        """What gives the body that undoes the step, if anything does."""
+        found = self._rollbacks.get(step)
+        return found.make_body if found is not None else self._steps[step].make_undo
+
+    def check_rollbacks(self, flow: str) -> None:
+        """Refuses what undoes a step that is not there, or one that says itself how it is undone."""
+        for step, found in self._rollbacks.items():
+            if found.flow == flow and step not in self._steps:
+                raise no_such_step(step, found.where, self._steps)
+            if step in self._steps and self._steps[step].make_undo is not None:
+                raise has_rollback(step, "by its rollback=", found.where)
+
     def flow_names(self) -> list[str]:
         """All flows that have steps or a line of their own."""
         return list(dict.fromkeys([*self._flows, *(defined.flow for defined in self._steps.values())]))
@@ -119,6 +172,12 @@ class Definitions:
     def step_names(self) -> list[str]:
         """All steps of all flows."""
         return list(self._steps)
+
+    def flow_of(self, step: str) -> str:
+        """The flow that a step belongs to; InvalidStep if there is no such step."""
+        if step not in self._steps:
+            raise no_such_step(step, "the cell", self._steps)
+        return self._steps[step].flow
 
     def of_flow(self, name: str) -> list[Defined]:
         """The steps of a flow, in the order in which their cells first defined steps."""
@@ -134,7 +193,11 @@ class Definitions:
         """The flow with these steps, in this order."""
         parsed = self._flows.get(name)
         fields = parsed.fields if parsed is not None else {}
-        return FlowDefinition(name=name, steps=tuple(defined.step for defined in steps), **fields)
+        return FlowDefinition(name=name, steps=tuple(self._undoable(defined.step) for defined in steps), **fields)
+
+    def _undoable(self, step: Step) -> Step:
+        found = self._rollbacks.get(step.name)
+        return step if found is None else replace(step, rollback=found.compensation)
 
     def _steps_of(self, key: str) -> set[str]:
         return {name for name, defined in self._steps.items() if defined.cell.key == key}

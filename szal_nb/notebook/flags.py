@@ -1,4 +1,4 @@
-"""The command lines of a notebook as data: `%%szal_step`, `%szal_flow`, `%szal_run` and the other line magics.
+"""The command lines of a notebook as data: `%%szal_step`, `%%szal_rollback`, `%szal_flow`, `%szal_run` and the rest.
 
 The table of arguments makes the plain parser used here and by the reader, and the decorators of the magics. This
 module knows nothing of IPython.
@@ -17,7 +17,17 @@ from typing import Any, NoReturn
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowMode, Guard, RollbackOn
-from szal_nb.model.step import Backoff, Executor, MapMode, OnConditionError, OnError, RetryPolicy, Step, Trigger
+from szal_nb.model.step import (
+    Backoff,
+    Compensation,
+    Executor,
+    MapMode,
+    OnConditionError,
+    OnError,
+    RetryPolicy,
+    Step,
+    Trigger,
+)
 from szal_nb.notebook.arguments import AWAITED, COMMANDS
 
 
@@ -45,6 +55,18 @@ class ParsedStep:
     def step(self, **more: Any) -> Step:
         """The step, with the fields that are not on its line (`source`, `raw`, `cell_id`, …) from `more`."""
         return Step(name=self.name, **{**self.fields, **more})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRollback:
+    """A rollback's line: the step that it undoes, and the fields of `model.step.Compensation` that the flags set."""
+
+    step: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def compensation(self, **more: Any) -> Compensation:
+        """The compensation, with the fields that are not on its line (`source`, `raw`, `cell_id`) from `more`."""
+        return Compensation(**{**self.fields, **more})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +147,26 @@ def parse_step_line(line: str) -> ParsedStep:
     """
     found = vars(parse_line("%%szal_step", line))
     name, is_executed = found.pop("name"), found.pop("execute")
-    # Not by equality: 0 equals False.
-    options = {key: value for key, value in found.items() if value is not None and value is not False and value != []}
-    return ParsedStep(name=name, fields=step_fields(options), is_executed=is_executed)
+    return ParsedStep(name=name, fields=step_fields(_set_options(found)), is_executed=is_executed)
+
+
+def parse_rollback_line(line: str) -> ParsedRollback:
+    """What stands behind `%%szal_rollback` or `#| rollback:`.
+
+    >>> parse_rollback_line("load --timeout 1m")
+    ParsedRollback(step='load', fields={'timeout_s': 60.0})
+    """
+    found = vars(parse_line("%%szal_rollback", line))
+    step = found.pop("step")
+    fields = step_fields(_set_options(found))
+    # A step checks what a retry may be; so it is the same for what undoes it.
+    Step(name=step, **fields)
+    return ParsedRollback(step=step, fields=fields)
+
+
+def _set_options(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given. Not by equality: 0 equals False."""
+    return {key: value for key, value in found.items() if value is not None and value is not False and value != []}
 
 
 def step_fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,34 +223,44 @@ def parse_run_line(line: str) -> ParsedRun:
     )
 
 
-_STEP_COMMENT = re.compile(r"#\|\s*step\s*:(?P<line>.*)")
+_COMMENT = re.compile(r"#\|\s*(?P<what>step|rollback)\s*:(?P<line>.*)")
 
 
-def step_comment(source: str) -> str | None:
-    r"""What stands behind `#| step:` in the first line of a cell; None for any other cell.
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A cell that is a step or a rollback: `command` is `%%szal_step` or `%%szal_rollback`, `line` what follows it.
 
-    >>> step_comment("#| step: load --retries 3\nx = 1")
-    'load --retries 3'
+    `body` keeps the cell's line numbers less one.
     """
-    match = _STEP_COMMENT.match(source.partition("\n")[0])
-    return match["line"].strip() if match else None
+
+    command: str
+    line: str
+    body: str
 
 
-def step_magic(source: str) -> tuple[str, str] | None:
-    r"""The line and the body of a cell that spells a step, as `%%szal_step` or as `#| step:`; None for any other.
+def comment_of(source: str) -> tuple[str, str] | None:
+    r"""The command and the line of a cell that begins with `#| step:` or `#| rollback:`; None for any other cell.
 
-    The body keeps the cell's line numbers less one.
+    >>> comment_of("#| step: load --retries 3\nx = 1")
+    ('%%szal_step', 'load --retries 3')
+    """
+    match = _COMMENT.match(source.partition("\n")[0])
+    return (f"%%szal_{match['what']}", match["line"].strip()) if match else None
 
-    >>> step_magic("%%szal_step load\nx = 1")
-    ('load', 'x = 1')
+
+def spelled_in(source: str) -> Spelled | None:
+    r"""What a cell spells, by its magic or by a comment in its first line; None for a cell that is neither.
+
+    >>> spelled_in("%%szal_step load\nx = 1")
+    Spelled(command='%%szal_step', line='load', body='x = 1')
     """
     body = source.partition("\n")[2]
-    if (line := step_comment(source)) is not None:
-        return line, body
+    if (comment := comment_of(source)) is not None:
+        return Spelled(*comment, body)
     # The cell magic may stand below blank lines, as IPython allows.
     head, _, body = source.lstrip("\n").partition("\n")
-    match = re.fullmatch(r"%%szal_step(?:\s+(?P<line>.*))?", head.rstrip())
-    return ((match["line"] or "").strip(), body) if match else None
+    match = re.fullmatch(r"(?P<command>%%szal_(?:step|rollback))(?:\s+(?P<line>.*))?", head.rstrip())
+    return Spelled(match["command"], (match["line"] or "").strip(), body) if match else None
 
 
 def _words(given: str | Sequence[str]) -> tuple[str, ...]:

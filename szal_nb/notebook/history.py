@@ -11,7 +11,7 @@ from typing import Any
 
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_python, python_of, read_notebook
-from szal_nb.notebook.flags import step_magic
+from szal_nb.notebook.flags import spelled_in
 from szal_nb.notebook.surroundings import names_bound
 
 
@@ -37,7 +37,7 @@ class History:
 
     def read(self, source: str) -> None:
         """Takes in the names that a cell binds, without the cell: one that was executed before we watched."""
-        if step_magic(source) is None:
+        if spelled_in(source) is None:
             try:
                 python = python_of(source)
                 self.names = names_bound(python, parse_python(python), self.names)

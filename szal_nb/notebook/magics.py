@@ -57,7 +57,7 @@ async def _ended(run: NotebookRun) -> None:
 
 @magics_class
 class SzalMagics(Magics):
-    """`%%szal_step` and the line magics of one kernel."""
+    """`%%szal_step`, `%%szal_rollback` and the line magics of one kernel."""
 
     def __init__(self, shell: Any, session: Session, runs: Runs) -> None:
         super().__init__(shell)
@@ -75,6 +75,11 @@ class SzalMagics(Magics):
         self._refuse_to_wait_in_a_function(is_asked=False, is_awaited=is_awaited)
         run = self.runs.run_step(chip.name)
         return _ended(run) if is_awaited else None
+
+    @command("%%szal_rollback")
+    def szal_rollback(self, line: str, body: str) -> None:
+        """Define this cell as what undoes a step, when the run fails (%szal_flow --rollback-on: or is ended)."""
+        display(self.session.define_rollback(line, body))
 
     @command("%szal_flow")
     def szal_flow(self, line: str) -> None:

@@ -16,7 +16,7 @@ from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.migration import NewVersion
 from szal_nb.errors import MigrationError
 from szal_nb.notebook.document import Notebook, parse_python, python_of, read_notebook
-from szal_nb.notebook.flags import step_magic
+from szal_nb.notebook.flags import spelled_in
 from szal_nb.notebook.reader import read_flow
 from szal_nb.store.runs import RunStore
 
@@ -60,7 +60,7 @@ def declare_from(notebook: Notebook) -> None:
 def _definitions(notebook: Notebook) -> Iterator[ast.stmt]:
     """The notebook's imports, and the functions that declare migrations, in their order."""
     for cell in notebook.code:
-        if step_magic(cell.source) is not None:
+        if spelled_in(cell.source) is not None:
             continue
         try:
             tree = parse_python(python_of(cell.source))

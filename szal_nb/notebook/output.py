@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from szal_nb.model.event import Event, StepCompleted, StepFailed, StepOutput, StepRetrying, StepStarted
+from szal_nb.model.event import (
+    Event,
+    StepCompleted,
+    StepFailed,
+    StepOutput,
+    StepRetrying,
+    StepRollbackFailed,
+    StepRolledBack,
+    StepStarted,
+)
 from szal_nb.model.step import OnError, Step, StepKind
 from szal_nb.model.value import ErrorInfo, Output
 
@@ -79,6 +88,11 @@ class StepOutputs:
                     self._show(event.step, "stream", {"name": "stderr", "text": text})
                 case StepFailed():
                     self._show_error(event.step, event.error)
+                case StepRolledBack():
+                    self._show(event.step, "stream", {"name": "stdout", "text": "rolled back\n"})
+                case StepRollbackFailed():
+                    text = f"Its rollback failed, attempt {event.attempt}: {event.error}\n{event.error.traceback}\n"
+                    self._show(event.step, "stream", {"name": "stderr", "text": text})
                 case StepCompleted() if event.origin != "ran":
                     self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
 

@@ -23,13 +23,14 @@ from papermill.log import logger
 from papermill.utils import merge_kwargs, remove_args
 
 from szal_nb.errors import RunError
+from szal_nb.model.flow import RollbackOn
 from szal_nb.model.secret import PREFIX, SECRETS
 from szal_nb.notebook.client import Stop, Stopped, SzalClient
 from szal_nb.notebook.document import Notebook, parse_notebook
 from szal_nb.notebook.headless import Headless, read_headless
 from szal_nb.notebook.interruption import record_interruption
 from szal_nb.notebook.parameters import INJECTED_TAG, PARAMETERS_TAG, Given, injected_source, retype
-from szal_nb.notebook.reader import needs_run_cell
+from szal_nb.notebook.reader import needs_run_cell, read_flows
 from szal_nb.store.locate import find_store
 from szal_nb.store.owner import Owner
 
@@ -137,7 +138,12 @@ class SzalEngine(NBClientEngine):
             environment = {**os.environ, **headless.environment(), **given.environment}
             try:
                 cls.execute_managed_notebook(
-                    manager, kernel_name, log_output=log_output, environment=environment, **kwargs
+                    manager,
+                    kernel_name,
+                    log_output=log_output,
+                    environment=environment,
+                    is_undone_on_cancel=any(flow.definition.undoes(RollbackOn.CANCEL) for flow in read_flows(source)),
+                    **kwargs,
                 )
             except Stopped as stopped:
                 record_interruption(headless, f"its process was {stopped.stop.value} by a signal")
@@ -153,6 +159,7 @@ class SzalEngine(NBClientEngine):
         start = {"env": kwargs.pop("environment", None)}
         if (cwd := kwargs.pop("cwd", None)) is not None:
             start["cwd"] = str(cwd)
+        is_undone_on_cancel = kwargs.pop("is_undone_on_cancel", False)
         timeout, start_timeout = kwargs.pop("execution_timeout", None), kwargs.pop("start_timeout", 60)
         options = merge_kwargs(
             remove_args(["input_path", "timeout", "startup_timeout"], **kwargs),
@@ -161,7 +168,9 @@ class SzalEngine(NBClientEngine):
             kernel_name=kernel_name,
             log=logger,
         )
-        return SzalClient(nb_man, **options).execute(**start)
+        client = SzalClient(nb_man, **options)
+        client.is_undone_on_cancel = is_undone_on_cancel
+        return client.execute(**start)
 
 
 _SECRET_CALL = re.compile(r"""\bsecret\(\s*(?:name\s*=\s*)?["'](\w+)["']""")

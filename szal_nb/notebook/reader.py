@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from szal_nb.analysis.graph import NotebookName, Surroundings
 from szal_nb.errors import DefinitionError, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition
-from szal_nb.model.step import Step, StepKind
+from szal_nb.model.step import Compensation, Step, StepKind
 from szal_nb.notebook.cells import read_step_cell
 from szal_nb.notebook.document import InvalidNotebook, Notebook, NotebookCell, parse_python, python_of, read_notebook
-from szal_nb.notebook.flags import ParsedFlow, parse_flow_line, parse_run_line, parse_step_line, step_fields, step_magic
+from szal_nb.notebook.flags import (
+    ParsedFlow,
+    parse_flow_line,
+    parse_rollback_line,
+    parse_run_line,
+    parse_step_line,
+    spelled_in,
+    step_fields,
+)
 from szal_nb.notebook.surroundings import magics_in, names_bound
 
 DEFAULT_FLOW = "notebook"
@@ -65,6 +73,7 @@ def _read(notebook: Notebook) -> _Reading:
             if cell.where() not in str(error):
                 error.add_note(f"In {cell.where()} of {notebook.label}.")
             raise
+    reading.check_rollbacks()
     return reading
 
 
@@ -87,15 +96,28 @@ class _Reading:
         self._current = DEFAULT_FLOW
         self._steps: dict[str, list[Step]] = {}
         self.cells: dict[str, NotebookCell] = {}
+        self._rollbacks: dict[str, tuple[Compensation, NotebookCell]] = {}
         self._names: dict[str, NotebookName] = {}
         self._run: set[str] = set()
 
     def read(self, cell: NotebookCell) -> None:
         """Takes in the next code cell."""
-        if step_magic(cell.source) is not None:
-            self._read_step(cell)
-        elif not cell.source.lstrip().startswith("%%szal_rollback"):
+        spelled = spelled_in(cell.source)
+        if spelled is None:
             self._read_notebook_code(cell)
+        elif spelled.command == "%%szal_rollback":
+            self._read_rollback(cell)
+        else:
+            self._read_step(cell)
+
+    def check_rollbacks(self) -> None:
+        """Refuses what undoes a step that is not there, or one that says itself how it is undone."""
+        own = {step.name for steps in self._steps.values() for step in steps if step.rollback is not None}
+        for name, (_, cell) in self._rollbacks.items():
+            if name not in self.cells:
+                raise no_such_step(name, cell.where(), self.cells)
+            if name in own:
+                raise has_rollback(name, "by its rollback=", cell.where())
 
     @property
     def is_never_run(self) -> bool:
@@ -118,7 +140,7 @@ class _Reading:
             raise InvalidFlow(f"{self._notebook.label} has several flows: {', '.join(found)}. Name the one you mean.")
         name = name or found[0]
         parsed = self._flows.get(name)
-        steps = tuple(self._steps.get(name, ()))
+        steps = tuple(map(self._undoable, self._steps.get(name, ())))
         return NotebookFlow(
             notebook=self._notebook,
             definition=FlowDefinition(name=name, steps=steps, **(parsed.fields if parsed is not None else {})),
@@ -135,6 +157,21 @@ class _Reading:
         except (SyntaxError, ValueError) as error:
             raise _not_python(error, cell, step=parsed.name) from None
         self._add(cell, parsed.step(source=read.source, raw=cell.source, cell_id=cell.id))
+
+    def _read_rollback(self, cell: NotebookCell) -> None:
+        read = read_step_cell(cell.source, command="%%szal_rollback")
+        parsed = parse_rollback_line(read.line)
+        try:
+            parse_python(read.source)
+        except (SyntaxError, ValueError) as error:
+            raise _not_python(error, cell, step=parsed.step) from None
+        if parsed.step in self._rollbacks:
+            raise has_rollback(parsed.step, f"by {self._rollbacks[parsed.step][1].where()}", cell.where())
+        made = parsed.compensation(source=read.source, raw=cell.source, cell_id=cell.id)
+        self._rollbacks[parsed.step] = made, cell
+
+    def _undoable(self, step: Step) -> Step:
+        return replace(step, rollback=self._rollbacks[step.name][0]) if step.name in self._rollbacks else step
 
     def _add(self, cell: NotebookCell, step: Step) -> None:
         other = self.cells.get(step.name)
@@ -175,11 +212,31 @@ class _Reading:
             for keyword in call.keywords if call is not None else ():
                 if keyword.arg is None:
                     raise InvalidStep(function.name, "the arguments of @szal.step must be written out, without **.")
-                options[keyword.arg] = _option(function.name, keyword.arg, keyword.value)
+                if keyword.arg == "rollback":
+                    options["rollback"] = self._compensation(function.name, keyword.value)
+                else:
+                    options[keyword.arg] = _option(function.name, keyword.arg, keyword.value)
             if call is not None and call.args:
                 options.setdefault("name", _option(function.name, "name", call.args[0]))
             return options
         return None
+
+    def _compensation(self, step: str, value: ast.expr) -> Compensation | None:
+        """What `rollback=` gives, which is a function of the notebook."""
+        known = self._names.get(value.id) if isinstance(value, ast.Name) else None
+        match value:
+            case ast.Constant(value=None):
+                return None
+            case ast.Lambda():
+                source = f"def step({ast.unparse(value.args)}): ..."
+            case _ if known is not None and known.kind != "data":
+                # Of one that is imported, only the kernel knows the text.
+                source = f"{known.source}\n" if known.source else ""
+            case _:
+                raise InvalidStep(
+                    step, f"rollback={ast.unparse(value)} is no function.", "Name a function that is defined above."
+                )
+        return Compensation(kind=StepKind.FUNCTION, source=source)
 
     def _is_step_decorator(self, node: ast.expr) -> bool:
         match node:
@@ -199,6 +256,7 @@ class _Reading:
         options: dict[str, Any],
     ) -> None:
         name = str(options.pop("name", None) or function.name)
+        rollback = options.pop("rollback", None)
         first = min(decorator.lineno for decorator in function.decorator_list)
         text = "\n".join(source.splitlines()[first - 1 : function.end_lineno]) + "\n"
         # Blank lines above it give it the line numbers of its cell.
@@ -208,9 +266,22 @@ class _Reading:
             source="\n" * (first - 1) + text,
             raw=text,
             cell_id=cell.id,
+            rollback=rollback,
             **step_fields(options),
         )
         self._add(cell, step)
+
+
+def no_such_step(name: str, where: str, steps: Iterable[str]) -> InvalidStep:
+    """The refusal of what undoes a step that is not there; `where` is the cell that says so."""
+    near = difflib.get_close_matches(name, list(steps), n=1, cutoff=0.5)
+    advice = f"Did you mean {near[0]}?" if near else f"The steps are: {', '.join(steps) or 'none'}."
+    return InvalidStep(name, f"{where} is its rollback, but there is no such step.", advice)
+
+
+def has_rollback(name: str, how: str, where: str) -> InvalidStep:
+    """The refusal of a second thing that undoes a step; `how` says what the first is."""
+    return InvalidStep(name, f"{where} is its rollback, but it is undone {how} already.", "Remove one of the two.")
 
 
 def _functions_of(statement: ast.stmt) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -12,6 +12,7 @@ from szal_nb.api.handle import RunHandle
 from szal_nb.api.run import Run
 from szal_nb.errors import RunFailed, RunWaits
 from szal_nb.model.event import Event
+from szal_nb.model.flow import RollbackOn
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.output import StepOutputs
 from szal_nb.notebook.picture import Picture
@@ -19,7 +20,7 @@ from szal_nb.notebook.refusal import shorten
 
 # If an interrupt was the beginning of a shutdown, the request for that comes within this time, in seconds.
 _SHUTDOWN_FOLLOWS_S = 0.2
-# How long a cell that was interrupted waits for its run to end, in seconds.
+# How long a cell that was interrupted waits for its run to end, in seconds; headless, one that is undone has all time.
 _CANCEL_S = 2.0
 
 
@@ -34,10 +35,22 @@ class NotebookRun(RunHandle):
     is_bound = False
     # What there is to say of the run when it has ended, besides its values.
     closing_word: Callable[[], str] | None = None
+    _is_headless = False
 
-    def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
-        """Joins the run to its notebook. `request` gives the request of the cell that calls."""
+    def attach(
+        self,
+        binder: Binder,
+        request: Callable[[], Mapping[str, Any]],
+        outputs: StepOutputs,
+        *,
+        is_headless: bool = False,
+    ) -> None:
+        """Joins the run to its notebook. `request` gives the request of the cell that calls.
+
+        `is_headless`: nobody is there who could look how a run goes on after its cell.
+        """
         self._binder, self._request, self._outputs = binder, request, outputs
+        self._is_headless = is_headless
         self._started_in = _id_of(request())
 
     @property
@@ -59,7 +72,8 @@ class NotebookRun(RunHandle):
             if self.is_active and not self.snapshot.is_interrupted:
                 self.cancel("interrupted")
                 # The cell ends after the record: a headless run ends the kernel next.
-                await asyncio.wait([self._task], timeout=_CANCEL_S)
+                is_undone = self._is_headless and self.graph.flow.undoes(RollbackOn.CANCEL)
+                await asyncio.wait([self._task], timeout=None if is_undone else _CANCEL_S)
             raise
         self.bind_once()
         return self

@@ -116,7 +116,7 @@ class Runs:
         skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
         take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
         outputs = self._outputs(graph)
-        surround = self._surround(parsed.store, outputs, params=given.params)
+        surround = self._surround(parsed.store, graph, outputs, params=given.params)
         run = start_run(
             graph,
             self._session.bodies(graph),
@@ -154,7 +154,7 @@ class Runs:
             graph,
             self._session.bodies(graph),
             live,
-            self._surround(store, outputs),
+            self._surround(store, graph, outputs),
             force=force,
             on_plan=_say_plan,
         )
@@ -254,7 +254,9 @@ class Runs:
             is_attended=not session.waits() and self._headless.launcher is None,
         )
 
-    def _surround(self, store: str | None, outputs: StepOutputs, params: Mapping[str, Any] | None = None) -> Surround:
+    def _surround(
+        self, store: str | None, graph: FlowGraph, outputs: StepOutputs, params: Mapping[str, Any] | None = None
+    ) -> Surround:
         headless, saved = self._headless, self._session.saved()
         return Surround(
             store=self.store(store),
@@ -268,11 +270,13 @@ class Runs:
             launcher=headless.launcher,
             interactive=not self._session.waits(),
             handle=NotebookRun,
+            rollbacks=self._session.rollbacks(graph),
         )
 
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
-        run.attach(Binder(self._space, names, self._session.functions), self._session.request, outputs)
+        binder = Binder(self._space, names, self._session.functions)
+        run.attach(binder, self._session.request, outputs, is_headless=self._headless.launcher is not None)
         # Runs hold their values; those that are done with are held by the notebook's own names only.
         self._runs = [*(other for other in self._runs if not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
@@ -352,8 +356,7 @@ def _newest_open(store: RunStore, flow: str) -> Any:
 
 
 def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:
-    before = {node.step.name: node.step.source for node in recorded.nodes}
-    now = {node.step.name: node.step.source for node in graph.nodes}
+    before, now = _sources(recorded), _sources(graph)
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     if changed:
         raise InvalidStep(
@@ -361,6 +364,14 @@ def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None
             f"it is not what run {run_id} ran.",
             "Undo the change, or start a new run: a run goes on only with the steps that it began with.",
         )
+
+
+def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
+    """The code of each step, and of what undoes it."""
+    return {
+        node.step.name: (node.step.source, node.step.rollback.source if node.step.rollback is not None else "")
+        for node in graph.nodes
+    }
 
 
 def _say_plan(plan: Any) -> None:

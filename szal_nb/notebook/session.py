@@ -16,17 +16,17 @@ from szal_nb.analysis.graph import build_graph
 from szal_nb.analysis.growth import Growth
 from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.api.fingerprints import fingerprinted
-from szal_nb.api.options import function_step
+from szal_nb.api.options import compensation, function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import Step
 from szal_nb.notebook.cells import compile_step, read_step_cell
-from szal_nb.notebook.chip import StepChip, chip_of
-from szal_nb.notebook.definitions import Cell, Defined, Definitions
+from szal_nb.notebook.chip import RollbackChip, StepChip, chip_of, rollback_chip_of
+from szal_nb.notebook.definitions import Cell, Defined, DefinedRollback, Definitions
 from szal_nb.notebook.document import Notebook
-from szal_nb.notebook.flags import ParsedFlow, parse_step_line
+from szal_nb.notebook.flags import ParsedFlow, parse_rollback_line, parse_step_line
 from szal_nb.notebook.headless import read_headless
 from szal_nb.notebook.history import History, SavedNotebook, document_order, notebook_path
 from szal_nb.notebook.live_names import LiveNames
@@ -120,19 +120,57 @@ class Session:
         step = parsed.step(source=spelled.source, raw=spelled.raw, cell_id=cell.key if cell.has_id else None)
         return self._define(step, cell, make_body), parsed.is_executed
 
+    def define_rollback(self, line: str, body: str) -> RollbackChip:
+        """What undoes a step, as a cell spells it, defined."""
+        raw = str(self.request().get("content", {}).get("code", ""))
+        spelled = read_step_cell(raw, command="%%szal_rollback", line=line, body=body)
+        parsed = parse_rollback_line(spelled.line)
+        try:
+            code = compile_step(self.shell, spelled)
+        except SyntaxError as error:
+            raise not_python(parsed.step, error) from None
+
+        def make_body(node: StepNode, functions: Mapping[str, Any]) -> CellBody:
+            return CellBody(node, code, functions, self._ambient, is_quiet=spelled.is_quiet)
+
+        cell, saved = self._cell(), self.saved()
+        cells = {found.id or "": found for found in saved.cells} if saved is not None else {}
+        flow = self.definitions.flow_above(cell, list(cells))
+        key = cell.key if cell.has_id else None
+        where = cells[cell.key].where() if cell.key in cells else f"cell {key}" if key is not None else "a cell"
+        made = parsed.compensation(source=spelled.source, raw=spelled.raw, cell_id=key)
+        self.definitions.define_rollback(
+            DefinedRollback(step=parsed.step, flow=flow, cell=cell, where=where, compensation=made, make_body=make_body)
+        )
+        try:
+            self.definitions.check_rollbacks(flow)
+            return rollback_chip_of(self.graph(self.definitions.flow_of(parsed.step)).node(parsed.step))
+        except DefinitionError as error:
+            # As with a step: the cells that it needs may still come.
+            return RollbackChip(step=parsed.step, notes=(f"not ready: {error}",))
+
     def define_function(self, function: Callable[..., Any], name: str | None, options: Mapping[str, Any]) -> StepChip:
-        """The step that a function makes, defined."""
+        """The step that a function makes, defined, with the function that undoes it where `rollback=` names one."""
         cell = self._cell()
+        options = dict(options)
+        undo = options.pop("rollback", None)
         step = function_step(function, name, **options)
+        if undo is not None:
+            step = replace(step, rollback=compensation(step.name, undo))
         above = "\n" * (inspect.unwrap(function).__code__.co_firstlineno - 1)
         step = replace(step, raw=step.source, source=above + step.source, cell_id=cell.key if cell.has_id else None)
         self.functions[step.name] = function
-        return self._define(step, cell, lambda node, _: FunctionBody(node, function))  # type: ignore[arg-type]
+        make_undo = None if undo is None else lambda node, _: FunctionBody(node, undo)
+        return self._define(step, cell, lambda node, _: FunctionBody(node, function), make_undo)  # type: ignore[arg-type]
 
-    def _define(self, step: Step, cell: Cell, make_body: Callable[..., Any]) -> StepChip:
+    def _define(
+        self, step: Step, cell: Cell, make_body: Callable[..., Any], make_undo: Callable[..., Any] | None = None
+    ) -> StepChip:
         saved = self.saved()
         flow = self.definitions.flow_above(cell, [found.id or "" for found in saved.cells] if saved is not None else ())
-        defined = Defined(step=step, flow=flow, cell=cell, make_body=make_body, parent=dict(self.request()))
+        defined = Defined(
+            step=step, flow=flow, cell=cell, make_body=make_body, make_undo=make_undo, parent=dict(self.request())
+        )
         self.definitions.define(defined)
         self.shown.discard(step.name)
         try:
@@ -154,6 +192,8 @@ class Session:
 
     def _flow(self, flow: str, *, is_checked: bool = False) -> FlowDefinition:
         steps = self.definitions.of_flow(flow)
+        if is_checked:
+            self.definitions.check_rollbacks(flow)
         keys = list(dict.fromkeys(defined.cell.key for defined in steps))
         ordered = document_order(keys, self.saved())
         if is_checked and ordered != keys:
@@ -179,13 +219,23 @@ class Session:
     def bodies(self, graph: FlowGraph) -> dict[str, Body]:
         """What the steps of a graph run, over the notebook's functions as they are now."""
         defined = {found.step.name: found for found in self.definitions.of_flow(graph.flow.name)}
-        space = self.shell.user_ns
         return {
-            node.step.name: defined[node.step.name].make_body(
-                node, {name: space[name] for name in node.definitions if name in space}
-            )
-            for node in graph.nodes
+            node.step.name: defined[node.step.name].make_body(node, self._functions_for(node)) for node in graph.nodes
         }
+
+    def rollbacks(self, graph: FlowGraph) -> dict[str, Body]:
+        """What undoes the steps of a graph, where anything does."""
+        found = {}
+        for node in graph.nodes:
+            make_body = self.definitions.rollback_of(node.step.name)
+            if make_body is not None:
+                undo = node.compensation
+                found[node.step.name] = make_body(undo, self._functions_for(undo))
+        return found
+
+    def _functions_for(self, node: StepNode) -> dict[str, Any]:
+        space = self.shell.user_ns
+        return {name: space[name] for name in node.definitions if name in space}
 
     def homes(self, graph: FlowGraph) -> dict[str, Home]:
         """The cells of the steps of a graph."""

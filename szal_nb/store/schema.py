@@ -181,9 +181,23 @@ def _fingerprints(db: Database) -> None:
         db.execute(f"ALTER TABLE steps ADD COLUMN {column} TEXT")
 
 
+def _progress(db: Database) -> None:
+    # How far a step's body says that it is, and how often it was tried to undo the step, with the last error of that.
+    for column, kind in (
+        ("done", "FLOAT"),
+        ("total", "FLOAT"),
+        ("note", "TEXT"),
+        ("rollback_attempts", "INTEGER"),
+        ("rollback_error", "TEXT"),
+        ("rollback_error_detail", "TEXT"),
+    ):
+        db.execute(f"ALTER TABLE steps ADD COLUMN {column} {kind}")
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_tables", _tables),
     ("2026_11_fingerprints", _fingerprints),
+    ("2026_11_progress", _progress),
 )
 VERSION = len(MIGRATIONS)
 

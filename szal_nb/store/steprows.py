@@ -24,7 +24,9 @@ UPDATE steps SET state = ?, attempt = ?, started_at = ?, ended_at = ?, duration_
 """
 _SET_STEP = """
 UPDATE steps SET state = ?, attempt = ?, started_at = ?, ended_at = ?, duration_s = ?, origin = ?, reason = ?,
-                 retry_at = ?, answer = ?, is_approved = ?, error = ?, error_detail = ?, fingerprint = ?, taken_from = ?
+                 retry_at = ?, answer = ?, is_approved = ?, error = ?, error_detail = ?, fingerprint = ?,
+                 taken_from = ?, done = ?, total = ?, note = ?, rollback_attempts = ?,
+                 rollback_error = ?, rollback_error_detail = ?
 WHERE run_id = ? AND name = ?
 """
 _PUT_ATTEMPT = """
@@ -134,6 +136,9 @@ def _told_by(step: StepSnapshot) -> _Written:
         or step.answer is not None
         or step.retry_at is not None
         or step.error is not None
+        or step.done is not None
+        or step.note
+        or step.rollback_attempts
     ):
         error, detail = _error_columns(step.error)
         resting = (
@@ -146,6 +151,11 @@ def _told_by(step: StepSnapshot) -> _Written:
             detail,
             step.fingerprint or None,
             step.taken_from or None,
+            step.done,
+            step.total,
+            step.note or None,
+            step.rollback_attempts or None,
+            *_error_columns(step.rollback_error),
         )
     if not attempts:
         return _Written((state, 0, None, None, None), resting, 0, None)
@@ -168,4 +178,4 @@ def _error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None]:
 
 
 _UNMOVED: _Row = ("pending", 0, None, None, None)
-_AT_REST: _Row = (None, "", None, None, False, None, None, None, None)
+_AT_REST: _Row = (None, "", None, None, False, *[None] * 10)

@@ -89,6 +89,53 @@ def test_a_failure_undoes_what_completed():
         flow.rollback("pay", speed=3)(refund)
 
 
+def test_what_undoes_a_step_of_several_names_takes_those_it_asks_for_and_gives_none():
+    flow, log = szal.Flow("order"), []
+
+    def refund(fee, item, *, speed="slow"):
+        log.append((fee, item, speed))
+
+    @flow.step(out=("receipt", "fee"), rollback=refund)
+    def pay(item):
+        return "paid", 3
+
+    @flow.step
+    def ship(receipt):
+        raise ValueError("no truck")
+
+    run = szal.run(flow, {"item": "book"}, store=None)
+
+    assert (run.state, log) == ("rolled_back", [(3, "book", "slow")])
+
+
+def test_what_undoes_a_step_cannot_take_what_the_step_does_not_have():
+    flow = szal.Flow("order")
+
+    @flow.step(rollback=lambda other: None)  # noqa: ARG005 the name is what matters
+    def pay(item):
+        return item
+
+    with pytest.raises(InvalidStep, match="its rollback function takes 'other', which the step neither reads nor"):
+        flow.graph()
+
+
+def test_a_run_that_was_rolled_back_does_not_go_on(tmp_path):
+    flow = szal.Flow("order")
+
+    @flow.step(rollback=lambda pay: None)  # noqa: ARG005 the name is what matters
+    def pay():
+        return 1
+
+    @flow.step
+    def ship(pay):
+        raise ValueError("no truck")
+
+    run = szal.run(flow, store=tmp_path / "runs.db")
+
+    with pytest.raises(RunError, match=f"Run {run.id} was rolled back: what it completed is undone. Start a new run."):
+        szal.resume(flow, run.id, store=tmp_path / "runs.db")
+
+
 def test_a_body_ends_the_run_early_and_says_how_far_it_is():
     flow = szal.Flow("f")
 

@@ -119,12 +119,12 @@ def result(ended, error_name=""):
     return BatchResult(ended=ended, output=Path("out.ipynb"), error_name=error_name, error="…")
 
 
-def run_in(state, shown=None, error=None):
+def run_in(state, shown=None, error=None, **more):
     step = StepSnapshot(name="a", state=StepState.FAILED if error else StepState.COMPLETED)
     step.error = ErrorInfo(type=error) if error else None
     fields = dict.fromkeys(StoredRun.__struct_fields__)
     run = StoredRun(**{**fields, "id": "r", "flow": "f", "state": state, "shown_state": shown or state.value})
-    return run, RunSnapshot(flow="f", state=state, steps={"a": step})
+    return run, RunSnapshot(flow="f", state=state, steps={"a": step}, **more)
 
 
 CODES = {
@@ -145,6 +145,32 @@ CODES = {
     "interrupted": (result(Ended.INTERRUPTED), [run_in(RunState.CANCELLED)], ExitCode.INTERRUPTED),
     "terminated": (result(Ended.TERMINATED), [run_in(RunState.RUNNING, "crashed")], ExitCode.INTERRUPTED),
     "the kernel died": (result(Ended.KERNEL_DIED), [run_in(RunState.RUNNING, "crashed")], ExitCode.KERNEL_DIED),
+    "a step failed and the run was rolled back": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.ROLLED_BACK, error="ValueError", undone_on="failure")],
+        ExitCode.FAILED,
+    ),
+    "a step timed out and the run was rolled back": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.ROLLED_BACK, error="StepTimeout", undone_on="failure")],
+        ExitCode.TIMED_OUT,
+    ),
+    "the flow took too long": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.FAILED, is_timed_out=True)],
+        ExitCode.TIMED_OUT,
+    ),
+    "the flow took too long and was rolled back": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.ROLLED_BACK, is_timed_out=True, undone_on="timeout")],
+        ExitCode.TIMED_OUT,
+    ),
+    "a run was cancelled and rolled back": (
+        result(Ended.FAILED, "RunFailed"),
+        [run_in(RunState.ROLLED_BACK, undone_on="cancel")],
+        ExitCode.INTERRUPTED,
+    ),
+    "a requirement is missing": (result(Ended.FAILED, "MissingRequirement"), [], ExitCode.INVALID),
     "paused": (result(Ended.COMPLETED), [run_in(RunState.PAUSED)], ExitCode.WAITING),
     "a cell failed while a run went on": (
         result(Ended.FAILED, "KeyError"),

@@ -9,7 +9,7 @@ import pytest
 from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
-from szal_nb.engine.signal import Cancel, Given
+from szal_nb.engine.signal import AttemptCompleted, Cancel, Given, TimedOut
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import RollbackOn
 from szal_nb.model.step import Compensation, OnError, RetryPolicy
@@ -135,6 +135,43 @@ def test_values_that_another_run_gave_are_not_undone():
     run.fail("bad")
 
     assert (run.snapshot.state, undone(run)) == ("rolled_back", [])
+
+
+def test_a_value_that_was_found_in_another_run_is_not_undone_here_nor_after_a_resume():
+    graph = flow_of("a", "b <- a", "bad <- b", steps={"a": UNDO, "b": UNDO})
+    run = begun(graph)
+    run.tell(lambda at: AttemptCompleted(at, 0, 1, origin="cached", taken_from="an earlier run"))
+    run.complete("b")
+    run.fail("bad")
+
+    assert run.undoing == [(1, 1)]
+    machine = RunMachine(graph)
+    put_where_record_ends(machine, run.snapshot, plan_resume(graph, run.snapshot))
+    again = Simulation(machine, at=run.at, events=list(run.events)).begin()
+    again.undo()
+    assert again.states == {"a": "completed", "b": "rolled_back", "bad": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("signal", "end"),
+    [
+        (lambda at: Cancel(at, "enough"), RollbackOn.CANCEL),
+        (lambda at: TimedOut(at, 5.0), RollbackOn.TIMEOUT),
+    ],
+)
+def test_the_record_tells_which_end_began_the_rollback_also_after_a_resume(signal, end):
+    graph = flow_of("a", "b <- a", steps={"a": UNDO}, rollback_on=tuple(RollbackOn))
+    run = begun(graph)
+    run.complete("a")
+    run.tell(signal)
+    run.end_cancelled("b")
+    machine = RunMachine(graph)
+    put_where_record_ends(machine, run.snapshot, plan_resume(graph, run.snapshot))
+    again = Simulation(machine, at=run.at, events=list(run.events)).begin()
+    again.undo()
+
+    assert (again.snapshot.state, again.snapshot.undone_on) == ("rolled_back", end)
+    assert again.snapshot.is_timed_out is (end is RollbackOn.TIMEOUT)
 
 
 def test_a_cancel_does_not_stop_a_rollback():

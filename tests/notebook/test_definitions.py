@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from szal_nb.errors import InvalidFlow, InvalidStep
-from szal_nb.model.step import Step
-from szal_nb.notebook.definitions import Cell, Defined, Definitions
+from szal_nb.model.step import Compensation, Step
+from szal_nb.notebook.definitions import Cell, Defined, DefinedRollback, Definitions
 from szal_nb.notebook.flags import parse_flow_line
 
 
@@ -24,6 +24,29 @@ class Book:
                 )
         finally:
             self.definitions.end_cell(is_completed=not fails)
+
+    def undo(self, key, step, text="undo", **options):
+        cell = Cell(key, **options)
+        self.definitions.begin_cell(cell)
+        made = Compensation(source=text)
+        defined = DefinedRollback(
+            step=step,
+            flow=self.definitions.current,
+            cell=cell,
+            where=f"cell {key}",
+            compensation=made,
+            make_body=lambda *_: text,
+        )
+        is_completed = False
+        try:
+            self.definitions.define_rollback(defined)
+            is_completed = True
+        finally:
+            self.definitions.end_cell(is_completed=is_completed)
+
+    def rollbacks(self, flow="notebook"):
+        found = self.definitions.definition(flow, self.definitions.of_flow(flow))
+        return {step.name: step.rollback.source for step in found.steps if step.rollback is not None}
 
     def steps(self, flow="notebook"):
         return [defined.step.name for defined in self.definitions.of_flow(flow)]
@@ -145,3 +168,72 @@ def test_an_unknown_flow_names_the_nearest_one(book):
 def test_a_flow_line_is_checked_where_it_stands(book):
     with pytest.raises(InvalidFlow, match="versions count from 1"):
         book.definitions.use_flow(parse_flow_line("sales --version 0"))
+
+
+def test_what_undoes_a_step_is_replaced_by_its_cell_and_gone_with_it(book):
+    book.execute("1", "load", "save")
+    book.undo("2", "load", "first")
+    book.undo("2", "load", "second")
+    assert book.rollbacks() == {"load": "second"}
+
+    book.undo("2", "save")
+    assert book.rollbacks() == {"save": "undo"}
+
+    book.definitions.delete_cells(["2"])
+    assert book.rollbacks() == {}
+    assert book.definitions.rollback_of("save") is None
+
+
+def test_what_undoes_a_step_may_stand_above_it(book):
+    book.undo("1", "load")
+    with pytest.raises(InvalidStep, match=r"Step 'load': cell 1 is its rollback, .* The steps are: none\."):
+        book.definitions.check_rollbacks("notebook")
+
+    book.execute("2", "load")
+    book.definitions.check_rollbacks("notebook")
+
+    assert book.rollbacks() == {"load": "undo"}
+
+
+def test_a_second_cell_that_undoes_a_step_is_an_error(book):
+    book.execute("1", "load")
+    book.undo("2", "load")
+
+    with pytest.raises(InvalidStep, match="cell 3 is its rollback, but it is undone by cell 2 already. Remove one"):
+        book.undo("3", "load")
+    # Without ids a cell that is executed again looks like another one.
+    book.undo("4", "load", "again", has_id=False)
+    assert book.rollbacks() == {"load": "again"}
+
+
+def test_a_cell_for_a_step_that_says_itself_how_it_is_undone_is_an_error(book):
+    book.definitions.begin_cell(Cell("1"))
+    step = Defined(
+        step=Step(name="load", rollback=Compensation()),
+        flow="notebook",
+        cell=Cell("1"),
+        make_body=lambda *_: None,
+        make_undo=lambda *_: "its own",
+    )
+    book.definitions.define(step)
+    book.definitions.end_cell(is_completed=True)
+    assert book.definitions.rollback_of("load")() == "its own"
+
+    book.undo("2", "load")
+
+    with pytest.raises(InvalidStep, match="undone by its rollback= already"):
+        book.definitions.check_rollbacks("notebook")
+
+
+def test_what_undoes_a_step_goes_with_a_flow_that_is_renamed(book):
+    def flow_line(line):
+        book.definitions.begin_cell(Cell("flow"))
+        book.definitions.use_flow(parse_flow_line(line))
+        book.definitions.end_cell(is_completed=True)
+
+    flow_line("sales")
+    book.undo("1", "load")
+    flow_line("costs")
+
+    with pytest.raises(InvalidStep, match="no such step"):
+        book.definitions.check_rollbacks("costs")

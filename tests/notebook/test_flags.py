@@ -4,15 +4,17 @@ import doctest
 
 import pytest
 
-from szal_nb.model.step import Backoff, Executor, OnError, RetryPolicy, Step, Trigger
+from szal_nb.errors import InvalidStep
+from szal_nb.model.step import Backoff, Compensation, Executor, OnError, RetryPolicy, Step, Trigger
 from szal_nb.notebook import flags
 from szal_nb.notebook.flags import (
     InvalidLine,
+    Spelled,
     parse_flow_line,
+    parse_rollback_line,
     parse_run_line,
     parse_step_line,
-    step_comment,
-    step_magic,
+    spelled_in,
 )
 
 
@@ -94,19 +96,47 @@ def test_an_unknown_flag_names_the_nearest_one_and_a_wrong_value_says_what_fits(
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        ("%%szal_step load --retries 3\nx = 1", ("load --retries 3", "x = 1")),
-        ("\n%%szal_step load\nx = 1\ny", ("load", "x = 1\ny")),
-        ("#| step: load --retries 3\nx = 1", ("load --retries 3", "x = 1")),
-        ("#|step:load\nx", ("load", "x")),
-        ("%%szal_step load", ("load", "")),
+        ("%%szal_step load --retries 3\nx = 1", ("%%szal_step", "load --retries 3", "x = 1")),
+        ("\n%%szal_step load\nx = 1\ny", ("%%szal_step", "load", "x = 1\ny")),
+        ("#| step: load --retries 3\nx = 1", ("%%szal_step", "load --retries 3", "x = 1")),
+        ("#|step:load\nx", ("%%szal_step", "load", "x")),
+        ("%%szal_step load", ("%%szal_step", "load", "")),
+        ("%%szal_rollback load --retries 3\nx", ("%%szal_rollback", "load --retries 3", "x")),
+        ("#| rollback: load\nx", ("%%szal_rollback", "load", "x")),
         ("%%szal_stepper load\nx", None),
+        ("%%szal_rollbacks load\nx", None),
         ("# step: load\nx", None),
         ("x = 1\n#| step: load", None),
     ],
 )
-def test_the_spellings_of_a_step_cell(cell, expected):
-    assert step_magic(cell) == expected
-    assert (step_comment(cell) is not None) == cell.startswith("#|")
+def test_the_spellings_of_a_step_cell_and_of_what_undoes_one(cell, expected):
+    assert spelled_in(cell) == (expected and Spelled(*expected))
+
+
+def test_every_flag_of_a_rollback_has_its_place():
+    parsed = parse_rollback_line("load --retries 2 --delay 1ms --retry-on OSError --timeout 5s")
+
+    assert (parsed.step, parsed.compensation(source="x")) == (
+        "load",
+        Compensation(source="x", retry=RetryPolicy(retries=2, delay_s=0.001, retry_on=("OSError",)), timeout_s=5.0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "text"),
+    [
+        ("load --timout 5s", InvalidLine, "%%szal_rollback: There is no flag --timout. Did you mean --timeout?"),
+        ("load --when x", InvalidLine, "There is no flag --when."),
+        ("", InvalidLine, "The following arguments are required: step."),
+        ("load --retries -1", InvalidStep, "Step 'load': --retries -1 is refused."),
+        ("2nd", InvalidStep, "this is not a name for a step"),
+    ],
+)
+def test_a_flag_of_a_rollback_that_is_not_right_is_refused(line, error, text):
+    with pytest.raises(error) as caught:
+        parse_rollback_line(line)
+
+    assert text in str(caught.value)
 
 
 def test_a_run_line_takes_parameters_again_and_again():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from szal_nb.errors import DefinitionError, InvalidFlow, InvalidStep
-from szal_nb.model.step import StepKind
+from szal_nb.model.step import Compensation, RetryPolicy, StepKind
 from szal_nb.notebook.document import InvalidNotebook, parse_notebook, read_notebook
 from szal_nb.notebook.reader import needs_run_cell, read_flow
 
@@ -175,6 +175,87 @@ def test_an_error_names_the_cell_the_line_and_the_step(name):
 
     assert str(caught.value) == message
     assert "cell" in f"{caught.value} {getattr(caught.value, '__notes__', '')}"
+
+
+def undone_by(*cells):
+    return {step.name: step.rollback for step in flow_of(*cells).definition.steps if step.rollback is not None}
+
+
+def test_what_undoes_a_step_is_found_in_each_spelling():
+    found = undone_by(
+        code("%%szal_rollback load --timeout 5s\n\nprint(x)", "undo-load"),
+        "%%szal_step load\nx = 1",
+        "#| rollback: save --retries 2\n!true",
+        "%%szal_step save\ny = x",
+        "import szal_nb as szal\ndef refund(paid):\n    print(paid)",
+        "@szal.step(rollback=refund)\ndef paid(x):\n    return x",
+        "@szal.step(rollback=lambda sent: print(sent))\ndef sent(x):\n    return x",
+        "@szal.step(rollback=None)\ndef last(x):\n    return x",
+    )
+
+    assert found == {
+        "load": Compensation(
+            source="\n\nprint(x)",
+            raw="%%szal_rollback load --timeout 5s\n\nprint(x)",
+            cell_id="undo-load",
+            timeout_s=5.0,
+        ),
+        "save": Compensation(
+            source="\nget_ipython().system('true')\n",
+            raw="#| rollback: save --retries 2\n!true",
+            cell_id=found["save"].cell_id,
+            retry=RetryPolicy(retries=2),
+        ),
+        "paid": Compensation(kind=StepKind.FUNCTION, source="def refund(paid):\n    print(paid)\n"),
+        "sent": Compensation(kind=StepKind.FUNCTION, source="def step(sent): ..."),
+    }
+
+
+def test_what_a_rollback_cell_binds_is_no_name_of_the_notebook():
+    found = flow_of("%%szal_step load\nx = 1", "%%szal_rollback load\nimport os\nhidden = x")
+
+    assert not {"os", "hidden"} & found.surroundings.names.keys()
+
+
+ROLLBACKS_REFUSED = {
+    "of no step": (
+        ["%%szal_step load\nx = 1", code("%%szal_rollback laod\nx", "undo")],
+        "Step 'laod': cell 2 (id undo) is its rollback, but there is no such step. Did you mean load?",
+    ),
+    "twice": (
+        ["%%szal_step a\nx = 1", code("%%szal_rollback a\nx", "u1"), code("#| rollback: a\nx", "u2")],
+        "Step 'a': cell 3 (id u2) is its rollback, but it is undone by cell 2 (id u1) already. Remove one of the two.",
+    ),
+    "beside one of its own": (
+        [
+            "from szal_nb import step\ndef undo(): ...\n@step(rollback=undo)\ndef a(): ...",
+            code("%%szal_rollback a\nx", "u"),
+        ],
+        "Step 'a': cell 2 (id u) is its rollback, but it is undone by its rollback= already. Remove one of the two.",
+    ),
+    "no Python": (
+        ["%%szal_step a\nx = 1", code("%%szal_rollback a\n\nx = = 1", "u")],
+        "Step 'a': cell 2 (id u), line 3 is not valid Python: invalid syntax.",
+    ),
+    "an unknown flag": (
+        ["%%szal_step a\nx = 1", code("%%szal_rollback a --retrys 3\nx", "u")],
+        "%%szal_rollback: There is no flag --retrys. Did you mean --retries?",
+    ),
+    "no function": (
+        ["from szal_nb import step\n@step(rollback=3)\ndef a(): ..."],
+        "Step 'a': rollback=3 is no function. Name a function that is defined above.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROLLBACKS_REFUSED)
+def test_a_rollback_is_refused(name):
+    cells, message = ROLLBACKS_REFUSED[name]
+
+    with pytest.raises(DefinitionError) as caught:
+        flow_of(*cells)
+
+    assert str(caught.value) == message
 
 
 def test_a_cell_that_is_meant_to_fail_is_left_to_the_kernel():

@@ -23,7 +23,10 @@ CELLS = {
     "helper": "def scaled(values):\n    return [value * rows for value in values]\n\nclass Basket:\n    pass",
     "load": "%%szal_step load --retries 3 --backoff exponential --timeout 60s\n\norders = [1, 2, 3]\n!true",
     "clean": "#| step: clean --tag tidy\norders = [order for order in orders if order > 1]",
-    "count": "@szal.step(retries=1, retry_on=ValueError)\ndef counted(orders):\n    return Counter(orders)",
+    "undo": "%%szal_rollback clean --retries 2 --timeout 5s\n\n!true\nBasket(), orders\nm.pi",
+    "comment": "#| rollback: load\nlen(orders)",
+    "back": "def uncount(counted, orders):\n    print(counted)",
+    "count": "@szal.step(retries=1, retry_on=ValueError, rollback=uncount)\ndef counted(orders):\n    return Counter(orders)",
     "report": "%%szal_step report --when 'len(orders) > 0'\nprint(m.pi, region)\nscaled(orders)",
     "run": "run = %szal_run",
 }

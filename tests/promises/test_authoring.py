@@ -265,6 +265,25 @@ def test_shell_syntax_and_its_exit_code_belong_to_the_step(notebook):
 
 
 @pytest.mark.serial
+def test_a_rollback_cell_gives_the_compensation_of_its_step(notebook):
+    """A cell `%%szal_rollback load` gives the compensation of `load`; it sees `load`'s inputs and values."""
+    notebook.ok("source_of_load = 'web'")
+    notebook.step("load", "loaded = source_of_load.upper()\nprint('loaded')")
+    notebook.step("use", "broken = loaded / 0")
+    cell = notebook.ok("%%szal_rollback load\nprint('undone:', source_of_load, loaded)")
+
+    failed = notebook.cell("run = %szal_run\nawait run")
+    notebook.kernel.settle()
+
+    assert cell.plain == "rollback of load · reads source_of_load, loaded"
+    assert failed.error.startswith("RunFailed: Run ")
+    assert "rolled back.\n  step use: TypeError" in failed.error
+    assert "resume" not in failed.error
+    assert notebook.value("{name: run[name].state for name in run.steps}") == {"load": "rolled_back", "use": "failed"}
+    assert "undone: web WEB\n" in notebook.value("run['load'].logs")
+
+
+@pytest.mark.serial
 def test_where_no_person_is_a_run_waits_by_itself(notebook):
     """Where no person is at the front end a top-level `%szal_run` waits by itself; inside a function it raises and says `await run`. `--wait` works everywhere."""
     notebook.step("slow", "time.sleep(0.2)\nwaited_for = 1")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from szal_nb.model.event import (
     CancelRequested,
     Event,
+    RollbackStarted,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -14,6 +15,7 @@ from szal_nb.model.event import (
     RunInterrupted,
     RunPaused,
     RunResumed,
+    RunRolledBack,
     RunStarted,
     RunUnpaused,
     StepAnswered,
@@ -21,7 +23,10 @@ from szal_nb.model.event import (
     StepCompleted,
     StepFailed,
     StepOutput,
+    StepProgress,
     StepRetrying,
+    StepRollbackFailed,
+    StepRolledBack,
     StepSkipped,
     StepStarted,
     StepWaiting,
@@ -71,6 +76,8 @@ _RUN_EVENTS: dict[type, Callable[[float, RunSnapshot], Event]] = {
     RunFailed: lambda at, _: RunFailed(at=at, reason="a step failed"),
     RunCancelled: lambda at, _: RunCancelled(at=at, reason="asked"),
     CancelRequested: lambda at, _: CancelRequested(at=at, reason="asked"),
+    RollbackStarted: lambda at, _: RollbackStarted(at=at, reason="a step failed"),
+    RunRolledBack: lambda at, _: RunRolledBack(at=at, reason="a step failed"),
     RunInterrupted: lambda at, _: RunInterrupted(at=at, reason="shut down"),
     RunResumed: lambda at, run: RunResumed(
         at=at, epoch=run.epoch + 1, reset=tuple(name for name, step in run.steps.items() if step.state != "completed")
@@ -87,6 +94,9 @@ _STEP_EVENTS: dict[type, Callable[[float, str, int], Event]] = {
     StepCancelled: lambda at, step, n: StepCancelled(at=at, step=step, attempt=n, reason="asked"),
     StepWaiting: lambda at, step, _: StepWaiting(at=at, step=step, message="go on?"),
     StepAnswered: lambda at, step, _: StepAnswered(at=at, step=step, approved=True, value="1"),
+    StepProgress: lambda at, step, n: StepProgress(at=at, step=step, attempt=n, done=n, total=9.5, note="far"),
+    StepRolledBack: lambda at, step, n: StepRolledBack(at=at, step=step, attempt=n),
+    StepRollbackFailed: lambda at, step, n: StepRollbackFailed(at=at, step=step, attempt=n, error=_ERROR),
     StepSkipped: lambda at, step, _: StepSkipped(at=at, step=step, reason="its dependency failed"),
 }
 

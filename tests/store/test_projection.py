@@ -33,7 +33,8 @@ def tables_of(path, run_id):
     )
     steps = rows(
         path,
-        "SELECT name, state, attempt, origin, reason, started_at, ended_at, retry_at, answer, is_approved, error_detail"
+        "SELECT name, state, attempt, origin, reason, started_at, ended_at, retry_at, answer, is_approved, error_detail,"
+        " done, total, note, rollback_attempts, rollback_error, rollback_error_detail"
         " FROM steps WHERE run_id = ? ORDER BY position",
         run_id,
     )
@@ -77,6 +78,12 @@ def told_by(snapshot: RunSnapshot):
             step.answer,
             int(step.is_approved),
             detail(step.error),
+            step.done,
+            step.total,
+            step.note or None,
+            step.rollback_attempts or None,
+            None if step.rollback_error is None else str(step.rollback_error),
+            detail(step.rollback_error),
         )
         for step in snapshot.steps.values()
     ]
