@@ -7,11 +7,12 @@ dependencies; for functions the same with `asyncio.to_thread`. Each figure is th
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
+from benchmarks.floors import floor, in_a_thread, nothing
+from benchmarks.shapes import SHAPES, dependencies_of
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.runner import Runner
 from szal_nb.model.flow import FlowDefinition
@@ -20,21 +21,6 @@ from szal_nb.model.step import Executor, Step
 
 ROUNDS = 9
 THREADS = 32
-
-
-def dependencies_of(shape: str, count: int) -> list[list[int]]:
-    """The dependencies of each step: a chain, 1 → count-2 → 1, or a seeded layered graph with three a step."""
-    chance = random.Random(1)
-    match shape:
-        case "chain":
-            return [[i - 1] if i else [] for i in range(count)]
-        case "fan":
-            return [[], *([[0]] * (count - 2)), list(range(1, count - 1))]
-        case _:
-            return [
-                sorted({chance.randrange(max(0, i - 40), i - 9) for _ in range(3)}) if i >= 10 else []
-                for i in range(count)
-            ]
 
 
 def graph_of(shape: str, count: int, *, executor: Executor = Executor.THREAD) -> FlowGraph:
@@ -64,30 +50,6 @@ class Nothing:
         return {}
 
 
-async def floor(shape: str, count: int, body: Callable[[], Awaitable[Any]]) -> float:
-    """Seconds of a bare loop: one task a step, begun by the last of its dependencies."""
-    waits = dependencies_of(shape, count)
-    open_count = [len(sources) for sources in waits]
-    successors: list[list[int]] = [[] for _ in waits]
-    for target, sources in enumerate(waits):
-        for source in sources:
-            successors[source].append(target)
-    begun = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-
-        async def run(i: int) -> None:
-            await body()
-            for target in successors[i]:
-                open_count[target] -= 1
-                if not open_count[target]:
-                    group.create_task(run(target))
-
-        for i, sources in enumerate(waits):
-            if not sources:
-                group.create_task(run(i))
-    return time.perf_counter() - begun
-
-
 async def engine(graph: FlowGraph, body: Nothing) -> float:
     """Seconds of a run of ours, with everything on but a record."""
     threaded = [] if body.is_async else [(THREADS, range(len(graph.nodes)))]
@@ -98,14 +60,6 @@ async def engine(graph: FlowGraph, body: Nothing) -> float:
     if runner.snapshot.state != "completed":
         raise RuntimeError(f"the run {runner.snapshot.state}")
     return seconds
-
-
-async def _nothing() -> None:
-    return None
-
-
-async def _in_a_thread() -> None:
-    await asyncio.to_thread(int)
 
 
 def best_us(count: int, *makes: Callable[[], Any]) -> list[float]:
@@ -122,18 +76,19 @@ def main() -> None:
     print("engine cost per step, µs (store=None)")
     print(f"{'shape':<8}{'steps':>7}{'floor':>9}{'async':>9}{'ratio':>7}{'to_thread':>11}{'sync':>9}{'ratio':>7}")
     for count in (1_000, 10_000):
-        for shape in ("chain", "fan", "dag"):
+        for shape in SHAPES:
+            waits = dependencies_of(shape, count)
             graph = graph_of(shape, count)
             bare, own = best_us(
                 count,
-                lambda: floor(shape, count, _nothing),  # noqa: B023 called at once
+                lambda: floor(waits, nothing),  # noqa: B023 called at once
                 lambda: engine(graph, Nothing(is_async=True)),  # noqa: B023 called at once
             )
             line = f"{shape:<8}{count:>7}{bare:>9.2f}{own:>9.2f}{own / bare:>7.2f}"
             if count == 1_000:
                 hop, sync = best_us(
                     count,
-                    lambda: floor(shape, count, _in_a_thread),  # noqa: B023 called at once
+                    lambda: floor(waits, in_a_thread),  # noqa: B023 called at once
                     lambda: engine(graph, Nothing(is_async=False)),  # noqa: B023 called at once
                 )
                 line += f"{hop:>11.2f}{sync:>9.2f}{sync / hop:>7.2f}"
