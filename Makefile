@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test check e2e nbval bench torture binder-check lint node-check bundle-check notebooks lock clean
+.PHONY: help demo lab test check e2e nbval bench bench-peers torture binder-check lint node-check bundle-check notebooks lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ nbval: $(PY_ENV) ## The notebooks give the outputs that they were saved with
 
 bench: $(PY_ENV) ## Figures of the engine, beside those of a bare asyncio loop
 	for bench in $(notdir $(basename $(wildcard benchmarks/bench_*.py))); do $(BIN)/python -m benchmarks.$$bench || exit 1; done
+
+bench-peers: $(PY_ENV) ## The same flows with Hamilton, pipefunc, LangGraph and DBOS, installed below build/peers
+	$(BIN)/python -m benchmarks.peers.compare
 
 torture: $(PY_ENV) ## The long versions of the promises' tests
 	SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0

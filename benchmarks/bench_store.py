@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import queue
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_engine import Nothing, floor, graph_of
+from benchmarks.bench_engine import Nothing, graph_of
+from benchmarks.floors import written
+from benchmarks.shapes import dependencies_of
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.runner import Runner
 from szal_nb.model.event import RunCreated, RunStarted, StepCompleted, StepStarted
@@ -35,61 +35,6 @@ TARGETS = {"chain": 1.5, "fan": 2.5, "dag": 2.5}
 LISTED = 10_000
 LISTING_S = 0.3
 ARRAY_RATIO = 1.5
-
-
-class RawWriter:
-    """The least that makes a row durable off the loop: a queue, a thread, one transaction for all that waits."""
-
-    def __init__(self, path: Path, durability: str) -> None:
-        self._path = path
-        self._level = "FULL" if durability == "full" else "NORMAL"
-        self._queue: queue.SimpleQueue[asyncio.Future[None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        self._loop = asyncio.get_running_loop()
-
-    async def insert(self) -> None:
-        """Waits until one more row is committed."""
-        future = self._loop.create_future()
-        self._queue.put(future)
-        await future
-
-    def close(self) -> None:
-        """Ends the thread."""
-        self._queue.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {self._level}")
-        connection.execute("CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, data TEXT)")
-        is_open = True
-        while is_open:
-            waiting = [self._queue.get()]
-            while not self._queue.empty():
-                waiting.append(self._queue.get())
-            futures = [future for future in waiting if future is not None]
-            is_open = len(futures) == len(waiting)
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO rows (data) VALUES (?)", [("x" * 100,)] * len(futures))
-            connection.execute("COMMIT")
-            self._loop.call_soon_threadsafe(_resolve, futures)
-        connection.close()
-
-
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        future.set_result(None)
-
-
-async def raw(folder: Path, shape: str, durability: str) -> float:
-    """Seconds of the floor."""
-    writer = RawWriter(folder / f"raw-{durability}.db", durability)
-    try:
-        return await floor(shape, STEPS, writer.insert)
-    finally:
-        writer.close()
 
 
 async def recorded(store: RunStore, graph: FlowGraph) -> float:
@@ -111,10 +56,10 @@ def compare_runs(folder: Path, durability: str) -> list[str]:
     missed = []
     with RunStore.open(folder / f"{durability}.db", durability=durability) as store:
         for shape, target in TARGETS.items():
-            graph = graph_of(shape, STEPS)
+            waits, graph = dependencies_of(shape, STEPS), graph_of(shape, STEPS)
             floors, runs = [], []
             for _ in range(ROUNDS):
-                floors.append(asyncio.run(raw(folder, shape, durability)))
+                floors.append(asyncio.run(written(waits, folder / f"raw-{durability}.db", durability)))
                 runs.append(asyncio.run(recorded(store, graph)))
             least, own = min(floors) / STEPS * 1e6, min(runs) / STEPS * 1e6
             print(f"{durability:<6}{shape:<7}{least:>9.1f}{own:>9.1f}{own / least:>7.2f}{target:>8.1f}")

@@ -140,11 +140,12 @@ class Flow:
     def graph(self) -> FlowGraph:
         """The flow with its edges; raises DefinitionError if it is not valid."""
         if self._graph is None:
-            names: dict[str, NotebookName] = {}
-            for function in (*(function for _, function in self._steps.values()), *self._rollbacks.values()):
-                # What a function finds around itself stays there: it is neither a step's value nor an input.
-                around = (*function.__globals__, *function.__code__.co_freevars)
-                names.update((name, NotebookName(kind="callable")) for name in around)
+            # What a function finds around itself stays there: it is neither a step's value nor an input. Functions of
+            # one module share what is around them.
+            functions = [*(function for _, function in self._steps.values()), *self._rollbacks.values()]
+            modules = {id(function.__globals__): function.__globals__ for function in functions}
+            around = (*modules.values(), *(function.__code__.co_freevars for function in functions))
+            names = {name: NotebookName(kind="callable") for part in around for name in part}
             given = {name for step, _ in self._steps.values() for name in (step.out or (step.name,))}
             self._graph = build_graph(
                 self.definition(), Surroundings({k: v for k, v in names.items() if k not in given})

@@ -97,9 +97,7 @@ class FunctionBody:
         self.is_async = inspect.iscoroutinefunction(function)
         self._function = function
         self._names = node.step.out or (node.step.name,)
-        parameters = inspect.signature(function).parameters.values()
-        self._positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        self._parameters = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        self._positional, self._parameters = _parameters(function)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Calls the function with those inputs that it has parameters for; the others are its globals."""
@@ -138,3 +136,16 @@ class FunctionBody:
                 f"Return a tuple of {len(names)} values or a dict with these names.",
             )
         return dict(zip(names, result, strict=True))
+
+
+def _parameters(function: FunctionType) -> tuple[list[str], frozenset[str]]:
+    """The names of the parameters that are given by position only, and of those that can be given by name."""
+    if function.__dict__:
+        # A decorator may have left word that the parameters are others than they look.
+        parameters = inspect.signature(function).parameters.values()
+        named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY], frozenset(named)
+    code = function.__code__
+    first = code.co_posonlyargcount
+    names = code.co_varnames
+    return list(names[:first]), frozenset(names[first : code.co_argcount + code.co_kwonlyargcount])

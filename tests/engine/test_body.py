@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import sys
 
@@ -161,3 +162,19 @@ def test_a_function_that_changes_its_argument_gives_it_again():
     body = FunctionBody(StepNode(step=Step(name="extend"), gives=("extend",), changes=("xs",)), extend)
 
     assert body.call({"xs": [1]}) == {"xs": [1, 2], "extend": None}
+
+
+def test_a_function_is_called_by_the_parameters_that_it_shows_whatever_their_kind():
+    def plain(a, /, b, *, c):
+        return a, b, c
+
+    @functools.wraps(plain)
+    def decorated(*args, **kwargs):
+        return ("decorated", *plain(*args, **kwargs))
+
+    found = [
+        FunctionBody(StepNode(step=Step(name="s")), function).call({"a": 1, "b": 2, "c": 3})
+        for function in (plain, decorated)
+    ]
+
+    assert found == [{"s": (1, 2, 3)}, {"s": ("decorated", 1, 2, 3)}]
