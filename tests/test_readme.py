@@ -56,7 +56,7 @@ def test_the_flow_in_python_runs(tmp_path):
 
 
 def test_the_rollback_is_that_of_the_step_and_sees_what_it_read_and_gave(tmp_path):
-    blocks = python_blocks("## When a run must be undone", "## What works today")
+    blocks = python_blocks("## When a run must be undone", "## A run has a past")
     around = "flight = 'LO 5'\ndef book_seat(flight): ...\ndef release_seat(flight, seat): ..."
     path = tmp_path / "trip.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(block.strip()) for block in (around, *blocks)]), path)

@@ -13,7 +13,7 @@ from szal_nb.model.value import ValueRef
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.identity import Identities
-from szal_nb.store.pickling import ResolveClass, UnknownClassError
+from szal_nb.store.pickling import ResolveClass, Resolver, UnknownClassError
 
 
 class Loader:
@@ -38,6 +38,7 @@ class Loader:
         self._is_trusted = is_trusted
         # May be set when the notebook's classes are known.
         self.resolve_class = resolve_class
+        self._resolver = Resolver(self._class_of)
         self._identities = identities
         self._lock = threading.RLock()
         self._loaded: dict[tuple[str, str], object] = {}
@@ -92,7 +93,7 @@ class Loader:
 
     def _decode(self, codec: Codec, data: bytes | Path, ref: ValueRef) -> object:
         try:
-            return codec.decode(data, self._class_of)
+            return codec.decode(data, self._resolver)
         except UnknownClassError as error:
             raise ValueUnavailable(ref.name, str(error)) from error
         except (StoreError, MemoryError):

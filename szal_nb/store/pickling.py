@@ -9,7 +9,12 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+import threading
+import uuid
+import weakref
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -94,12 +99,57 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return super().reducer_override(obj)
 
 
+class Classes:
+    """The classes that one reader has made from pickles that hold them whole.
+
+    cloudpickle makes a class once in a process and gives it its attributes anew with each pickle that holds it, also a
+    class that is in use. Here each reader makes classes of its own, and gives each its attributes once.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._ids: dict[str, str] = {}
+        self._are_made: weakref.WeakSet[type] = weakref.WeakSet()
+
+    def skeleton(self, make: Callable[..., type], *arguments: Any) -> type:
+        """As cloudpickle's `make`, whose last argument but one tells classes apart."""
+        *before, tracker, extra = arguments
+        return make(*before, self._ids.setdefault(tracker, uuid.uuid4().hex), extra)
+
+    def set_state(self, set_state: Callable[[type, Any], type], made: type, state: Any) -> type:
+        """As cloudpickle's `set_state`, the first time."""
+        if made not in self._are_made:
+            self._are_made.add(made)
+            set_state(made, state)
+        return made
+
+
+class Resolver:
+    """Finds classes of the notebook by name, for a reader that goes on reading: `classes` are those it has made."""
+
+    def __init__(self, resolve: ResolveClass) -> None:
+        self._resolve = resolve
+        self.classes = Classes()
+
+    def __call__(self, name: str) -> type | None:
+        """The class of this name; None if there is none."""
+        return self._resolve(name)
+
+
+_SKELETONS = ("_make_skeleton_class", "_make_skeleton_enum")
+
+
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, resolve_class: ResolveClass) -> None:
+    def __init__(self, file: io.BytesIO, resolve_class: ResolveClass, classes: Classes) -> None:
         super().__init__(file)
         self._resolve_class = resolve_class
+        self._classes = classes
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if module_name == "cloudpickle.cloudpickle" and global_name in _SKELETONS:
+            return partial(self._classes.skeleton, super().find_class(module_name, global_name))
+        if (module_name, global_name) == ("cloudpickle.cloudpickle", "_class_setstate"):
+            return partial(self._classes.set_state, super().find_class(module_name, global_name))
         if (module_name, global_name) == (__name__, notebook_class.__name__):
             return self._resolved
         if module_name == _NOTEBOOK:
@@ -124,7 +174,9 @@ def dump(value: object, *, limit: int | None = None) -> bytes:
 
 def load(data: bytes, resolve_class: ResolveClass) -> object:
     """The value of a pickle that is trusted: this runs code."""
-    return _Unpickler(io.BytesIO(data), resolve_class).load()
+    classes = resolve_class.classes if isinstance(resolve_class, Resolver) else Classes()
+    with classes.lock if b"_make_skeleton_" in data else nullcontext():
+        return _Unpickler(io.BytesIO(data), resolve_class, classes).load()
 
 
 def class_in(main: ModuleType | None) -> ResolveClass:

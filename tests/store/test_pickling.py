@@ -1,0 +1,59 @@
+"""Classes in pickles: those in use are left alone, and one reader makes each once."""
+
+from __future__ import annotations
+
+import enum
+
+import pytest
+
+from szal_nb.store.pickling import Resolver, dump, load
+
+
+def none_here(_):
+    return None
+
+
+@pytest.fixture
+def kind():
+    """A class as a step gives it: of the notebook, and held whole by its pickle."""
+    space = {"__name__": "__main__"}
+    exec("class Box:\n    sides = [4]\n    def go(self):\n        return 1", space)
+    return space["Box"]
+
+
+def test_a_class_that_is_in_use_is_left_alone_by_reading_what_was_stored_of_it(kind):
+    go, sides = kind.go, kind.sides
+    stored = dump(kind)
+    kind.sides = sides = [5]
+
+    read = load(stored, none_here)
+
+    assert (kind.go, kind.sides) == (go, sides)
+    assert read is not kind
+    assert (read.sides, read().go()) == ([4], 1)
+
+
+def test_one_reader_makes_a_class_once(kind):
+    reader = Resolver(none_here)
+    stored = dump(kind)
+    first = load(dump(kind), reader)
+    go = first.go
+    first.sides.append(6)
+
+    assert load(stored, reader) is first
+    assert (first.go, first.sides) == (go, [4, 6])
+    other = load(stored, Resolver(none_here))
+    assert other is not first
+    assert other.sides == [4]
+
+
+def test_an_enumeration_is_made_once_too():
+    space = {"__name__": "__main__", "enum": enum}
+    exec("class Size(enum.Enum):\n    SMALL = 1\n    LARGE = 2", space)
+    reader = Resolver(none_here)
+
+    first, second = load(dump(space["Size"]), reader), load(dump(space["Size"]), reader)
+
+    assert first is second
+    assert first.SMALL is second.SMALL
+    assert first is not space["Size"]
