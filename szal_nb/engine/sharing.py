@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from szal_nb.engine.digest import Digest
@@ -59,15 +59,19 @@ class SharedParts:
         """What is inside the value."""
         return self._digests[key]
 
-    def closure(self, keys: Iterable[Key]) -> set[Key]:
-        """These values and all that share something with one of them, at any remove."""
+    def direct(self, key: Key) -> set[Key]:
+        """The values that share something with this one, itself among them; none if it is not known."""
+        return self._sharing(key) if key in self._digests else set()
+
+    def closure(self, keys: Iterable[Key], leaving_out: Container[Key] = ()) -> set[Key]:
+        """These values and all that share something with one of them, at any remove; not through what is left out."""
         found: set[Key] = set()
-        todo = [key for key in keys if key in self._digests]
+        todo = [key for key in keys if key in self._digests and key not in leaving_out]
         while todo:
             key = todo.pop()
             if key not in found:
                 found.add(key)
-                todo += self._sharing(key) - found
+                todo += [other for other in self._sharing(key) - found if other not in leaving_out]
         return found
 
     def _sharing(self, key: Key) -> set[Key]:

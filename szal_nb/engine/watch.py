@@ -74,6 +74,8 @@ class Watch:
         # What the bodies of attempts gave that is not in the table yet, by step.
         self._given: dict[int | None, dict[str, Any]] = {}
         self._groups = 0
+        # What steps have begun to change, until that is recorded: its objects are in no state to be recorded.
+        self._changing: dict[int, tuple[Key, ...]] = {}
         self._busy = 0
         self._entered: dict[int, int] = {}
         self._now = 0
@@ -163,6 +165,7 @@ class Watch:
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._given.pop(i, None)
+        self._changing.pop(i, None)
         self._is_dirty.discard(i)
         self._pristine.pop(i, None)
         self.refs.update({(i, ref.name): ref for ref in refs})
@@ -212,6 +215,8 @@ class Watch:
             for key in self.usage.taken[i]:
                 if key in changes:
                     continue
+                if key not in self._baseline:
+                    continue
                 others = (reader for reader in self.usage.readers.get(key, ()) if reader != i)
                 is_last = all(map(self._is_ended, others))
                 if is_last or can_retry:
@@ -225,6 +230,7 @@ class Watch:
         found = self._pristine.get(i)
         if found is None:
             return
+        self._changing.pop(i, None)
         for key, value in found[0].fresh().items():
             self._put(key, value)
             self.superseded.discard(key)
@@ -244,14 +250,33 @@ class Watch:
                 shared: Any = self._load(kept[i, SHARED])
                 for key in keys:
                     self._put(key, shared.values["" if key[0] is None else self.usage.names[key[0]], key[1]])
+            self._link({key for keys in groups.values() for key in keys})
+
+    def _link(self, grouped: set[Key]) -> None:
+        """Other names for an object that was recorded with others are names for it again, where it did not change."""
+        objects: dict[tuple[str | None, str | None], Key] = {
+            (ref.identity, ref.hash): key
+            for key in grouped
+            if (ref := self.refs.get(key)) is not None and ref.identity is not None and ref.hash is not None
+        }
+        for key, ref in self.refs.items():
+            if key not in grouped and key[0] is not None and (ref.identity, ref.hash) in objects:
+                self._put(key, self._value(objects[ref.identity, ref.hash]))
 
     def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
         """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
         found: dict[Key, Any] = {}
         changed = set(self.usage.changed[i])
+        being_changed = {key for j, keys in tuple(self._changing.items()) if j != i for key in keys}
+        unsteady = being_changed.union(*(self._shared.direct(key) for key in being_changed))
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
-            closure = self._shared.closure([start])
+            closure = self._shared.closure([start], leaving_out=unsteady - {start})
             group: list[Key] = [key for key in closure if key not in self.superseded and self._is_there(key)]
+            if unsteady:
+                # What shares something with these is recorded with them already.
+                group = [key for key in group if key[0] == i or not self._shared.direct(key) & unsteady]
+                if any(self._is_torn(i, key, unsteady) for key in group):
+                    continue
             size = sum(self._shared.digest(key).size for key in group)
             # What shares something with a changed value is not any more what its own record says.
             if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
@@ -265,6 +290,22 @@ class Watch:
             self._groups,
             [array for key in found for array, _ in self._shared.digest(key).arrays],
         )
+
+    def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:
+        """Whether the value is, or holds, a part of values that another step has begun to change.
+
+        An object that has a name already is found again by its token; what holds such a part beside a change that
+        failed can be told from what it was by nobody.
+        """
+        beside = self._shared.direct(key) & unsteady
+        if not beside:
+            return False
+        value, names = self._value(key), self.usage.names
+        if not any(self._value(other) is value for other in self._shared.direct(key) - {key}):
+            for j, keys in tuple(self._changing.items()):
+                if j not in self._entered and self._shared.closure(keys) & beside:
+                    raise ValuesShared(self._title(keys[0]), names[j], self._title(key), names[i])
+        return True
 
     def _matters(self, keys: list[Key]) -> bool:
         """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
@@ -389,6 +430,7 @@ class Watch:
         """What the step is about to change is its own from now on; others ask the record."""
         if self._load is None:
             return
+        self._changing[i] = self.usage.changed[i]
         for key in self.usage.changed[i]:
             ref = self.refs.get(key)
             if key[0] is None or ref is None or ref.hash is None:

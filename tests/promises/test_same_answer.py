@@ -261,6 +261,35 @@ def test_thousands_of_generated_notebooks_have_one_answer(store):
     check_many(TORTURE_PROGRAMS, store)
 
 
+FIRST = "a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"
+# Programs that once gave another answer when they were cut and resumed, with the seed of their order.
+ONCE_WRONG = {
+    "a value that another step shares is recorded before its own step is": (
+        [FIRST, "store = [a]\nprint()", "a = a\nprint()", "a = [1]\nprint()", "a = [1]\nprint()"], 2,
+    ),
+    "a changed value holds other objects than before": (
+        [
+            FIRST,
+            "a = [[1], [2]]\nprint()",
+            "a = [a]\nb = [1]\nfirst, *others = [a, d]\nothers[0].append(1)\nprint()",
+            "b = [1]\ntry:\n    d.append(a[0][0])\nexcept (IndexError, TypeError) as error:\n    d = [str(error)]\nd = [1]\nprint()",
+            "b = [1]\nprint()",
+            "a.append(7)\nprint()",
+        ],
+        0,
+    ),
+    "one step records while another has begun to change what is beside": (
+        [FIRST, "pairs = list(zip([a], [b]))\npairs[0][1].append(1)\nprint()", "b.append(7)\nb = [1]\nprint()", "a = a\nprint()"], 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "seed"), ONCE_WRONG.values(), ids=ONCE_WRONG)
+def test_programs_that_once_gave_another_answer_give_the_same(cells, seed, store):
+    for _ in range(10):
+        assert check(cells, seed, store) == "same"
+
+
 # A check that cannot go red proves nothing: each of these faults must be found among few programs.
 
 
