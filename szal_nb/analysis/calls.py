@@ -93,6 +93,9 @@ class Calls(Applying):
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
             self.use_file(path, node, f".{name}(…)", is_write=is_write)
         methods, is_only = self.surface.methods(name, owner.kind)
+        found = files.listed(name, owner.path, paths)
+        if found and not methods:
+            return Value(path=found)
         results = [self.call_method(call, method, owner, is_certain=is_only) for method in methods]
         if is_only:
             return self.one_of(results)
@@ -192,7 +195,8 @@ class Calls(Applying):
         if name in FUNCTION_SHARES:
             return Value(held, is_part=True)
         if name in FUNCTION_HOLDS:
-            return self.fresh(call.node, held, name if "." not in name and name != "tuple" else "")
+            made = self.fresh(call.node, held, name if "." not in name and name != "tuple" else "")
+            return replace(made, path=files.path_of_elements(call.args[0].path)) if call.args else made
         root = name.partition(".")[0]
         if root in KNOWN_LIBRARIES or root == name:
             unseeded = "!unseeded" if hidden.is_unseeded(name, frozenset(call.keywords)) else ""
