@@ -42,6 +42,10 @@ _MADE_BY_BUILTINS = {
     "input": "str", "format": "str", "chr": "str", "ord": "int", "hash": "int", "id": "int", "complex": "complex",
     "round": "", "abs": "", "sum": "",
 }  # fmt: skip
+_DATABASES = ("duckdb.", "sqlite3.")
+# Functions that work on the one database that duckdb keeps for the process.
+_OF_THE_PROCESS = frozenset({"duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.executemany"})
+_SQL = frozenset({"sql", "query"})
 _NOT_TABLES = frozenset({
     "set_option", "get_option", "Timestamp", "Timedelta", "ExcelFile", "ExcelWriter", "HDFStore", "unique", "factorize",
 })  # fmt: skip
@@ -89,10 +93,16 @@ class Calls(Applying):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
+        if name == "to_sql":
+            for database in [*call.args[1:2], *(call.keywords[key] for key in ("con",) if key in call.keywords)]:
+                self.change(database.tokens, call.node, "changing function", call.text, is_deep=True)
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
             self.use_file(path, node, f".{name}(…)", is_write=is_write)
         methods, is_only = self.surface.methods(name, owner.kind)
+        found = files.listed(name, owner.path, paths)
+        if found and not methods:
+            return Value(path=found)
         results = [self.call_method(call, method, owner, is_certain=is_only) for method in methods]
         if is_only:
             return self.one_of(results)
@@ -114,6 +124,8 @@ class Calls(Applying):
         is_deep = owner.is_part or _changes_what_it_holds(name, owner)
         if _is_inplace(call.node):
             self.change(owner.tokens, call.node, "inplace=True", call.text, is_deep=is_deep)
+        elif owner.kind.startswith(_DATABASES) and name in _SQL and strings.changes_database(strings.sql_of(call.node)):
+            self.change(owner.tokens, call.node, "changing statement", call.text, is_deep=True)
         elif _changes(name, owner, is_discarded=call.is_discarded):
             held = frozenset(token for value in _kept_arguments(name, call) for token in value.tokens)
             if owner.direct and name in CONTAINER_METHODS:
@@ -147,6 +159,9 @@ class Calls(Applying):
             return Value(self.fresh(call.node, owner.tokens).tokens | owner.tokens, owner.kind)
         if name in SHALLOW and not is_table:
             return self.fresh(call.node, owner.tokens, owner.kind) if owner.tokens else FRESH
+        if owner.kind.startswith("duckdb.") and name in _SQL:
+            # It is looked at only when it is read.
+            return self.fresh(call.node, owner.tokens, "duckdb.relation")
         if is_table and name != "pipe":
             return Value(kind=owner.kind)
         if name in SHARING or name not in _KNOWN_METHODS:
@@ -168,6 +183,9 @@ class Calls(Applying):
         if made:
             return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
+        if name in _OF_THE_PROCESS:
+            is_write = strings.changes_database(strings.sql_of(call.node))
+            self.use_state("duckdb", call.node, f"{name}(…)", is_write=is_write)
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(call.args):
@@ -192,7 +210,8 @@ class Calls(Applying):
         if name in FUNCTION_SHARES:
             return Value(held, is_part=True)
         if name in FUNCTION_HOLDS:
-            return self.fresh(call.node, held, name if "." not in name and name != "tuple" else "")
+            made = self.fresh(call.node, held, name if "." not in name and name != "tuple" else "")
+            return replace(made, path=files.path_of_elements(call.args[0].path)) if call.args else made
         root = name.partition(".")[0]
         if root in KNOWN_LIBRARIES or root == name:
             unseeded = "!unseeded" if hidden.is_unseeded(name, frozenset(call.keywords)) else ""

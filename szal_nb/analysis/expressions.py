@@ -271,7 +271,7 @@ class Expressions(Calls):
         if items.kind in RUNNING:
             # What a function made is no longer the function.
             return [(target, replace(self.part(items), tokens=self.without_code(self.reach(items.tokens))))]
-        return [(target, self.part(items))]
+        return [(target, replace(self.part(items), path=files.path_of_elements(items.path)))]
 
     def bind_local(self, target: ast.expr, value: Value) -> None:
         """Binds the targets of a comprehension, in this scope, for as long as it lasts."""

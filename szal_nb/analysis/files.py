@@ -16,6 +16,8 @@ from szal_nb.analysis.tables import _names
 
 PREFIX = "file:"
 _LONGEST_PATH = 200
+_UNKNOWN = re.compile(r"\{[^}]*\}|[*?]+")
+_LISTING = _names("glob.glob glob.iglob")
 _PARAMETER = re.compile(r"\{(@[^}]*)\}")
 
 # Which argument, counted from 0, is the path of the file that they write.
@@ -66,6 +68,10 @@ def path_of_call(dotted: str, paths: Sequence[str]) -> str:
     """
     if dotted in _JOINING and paths and all(paths):
         return posixpath.join(*paths)[:_LONGEST_PATH]
+    if dotted == "os.listdir":
+        return "*"
+    if dotted in _LISTING and paths:
+        return paths[0] if is_pattern(paths[0]) else ""
     if dotted in _SAME_PATH and len(paths) == 1:
         return paths[0]
     return ""
@@ -97,6 +103,10 @@ def uses_of_function(
     if dotted in _READERS:
         position, keyword = _READERS[dotted]
         yield _argument(position, (keyword,), paths, keywords), False
+    if dotted in _LISTING:
+        yield _argument(0, ("pathname",), paths, keywords), False
+    if dotted == "os.listdir":
+        yield joined(_argument(0, ("path",), paths, keywords), "*", ast.Div()), False
     root, _, last = dotted.rpartition(".")
     if root in {"pandas", "polars"} and last.startswith(("read_", "scan_")):
         yield _argument(0, ("filepath_or_buffer", "path", "io", "source", "path_or_buf"), paths, keywords), False
@@ -106,6 +116,8 @@ def uses_of_method(
     name: str, owner: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
 ) -> Iterator[tuple[str, bool]]:
     """The files that calling a method uses; `owner` is the path of the object it is called on."""
+    if listed(name, owner, paths):
+        yield listed(name, owner, paths), False
     if name in _WRITING_METHODS:
         yield _argument(0, _PATH_KEYWORDS, paths, keywords), True
     elif name in _WRITING_PATH_METHODS:
@@ -126,6 +138,53 @@ def states_of(path: str, *, is_write: bool) -> Iterator[tuple[str, bool]]:
     while folder and folder != "/":
         yield PREFIX + folder, False
         folder = posixpath.dirname(folder)
+
+
+def is_pattern(path: str) -> bool:
+    """Whether this is the path of any of several files: some of its text is not known."""
+    return _UNKNOWN.search(path) is not None
+
+
+def may_be_same(one: str, other: str) -> bool:
+    """Whether two paths, of which one is a pattern, may be the same file; what is wholly unknown is taken as another.
+
+    >>> may_be_same("out/{name}.csv", "out/a.csv"), may_be_same("out/*.csv", "data/a.csv"), may_be_same("{x}", "a")
+    (True, False, False)
+    """
+    (head, tail), (other_head, other_tail) = _known_ends(one), _known_ends(other)
+    if not is_pattern(one):
+        return is_pattern(other) and may_be_same(other, one)
+    if not (head or tail):
+        return False
+    if not is_pattern(other):
+        path = other.removeprefix(PREFIX)
+        return len(path) > len(head + tail) and path.startswith(head) and path.endswith(tail)
+    if not (other_head or other_tail):
+        return False
+    heads_agree = head.startswith(other_head) or other_head.startswith(head)
+    return heads_agree and (tail.endswith(other_tail) or other_tail.endswith(tail))
+
+
+def _known_ends(path: str) -> tuple[str, str]:
+    parts = _UNKNOWN.split(path.removeprefix(PREFIX))
+    return parts[0], parts[-1]
+
+
+def path_of_elements(path: str) -> str:
+    """The path of each of the files that a pattern stands for; empty for a path that is no pattern of a listing."""
+    return path if "*" in path else ""
+
+
+def listed(name: str, owner: str, paths: Sequence[str]) -> str:
+    """The pattern of the paths that a method of a folder lists; empty if it lists none.
+
+    >>> listed("glob", "out", ["*.csv"])
+    'out/*.csv'
+    """
+    if not owner or name not in ("glob", "rglob", "iterdir"):
+        return ""
+    pattern = paths[0] if paths and name != "iterdir" else "*"
+    return posixpath.join(owner, "*" if name == "rglob" else "", pattern) if pattern else ""
 
 
 def substituted(state: str, paths: Mapping[str, str]) -> str:

@@ -5,6 +5,8 @@ A use is a write when it changes the state or depends on how often others used i
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from szal_nb.analysis.tables import _names
 
 RANDOM = "random"
@@ -188,6 +190,7 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
     return ()
 
 
+@lru_cache(maxsize=10_000)
 def states_of_use(dotted: str) -> tuple[str, ...]:
     """The hidden states that any use of `dotted` writes."""
     for module, (state, harmless) in _WRITING_MODULES.items():
@@ -206,6 +209,7 @@ def states_of_store(dotted: str) -> tuple[str, ...]:
     return used or (f"module {dotted.partition('.')[0]}",)
 
 
+@lru_cache(maxsize=10_000)
 def states_of_reading(dotted: str) -> tuple[str, ...]:
     """The hidden states that looking at `dotted`, in whatever way, depends on.
 

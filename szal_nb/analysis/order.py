@@ -123,6 +123,8 @@ class Orderer:
         self.learns = learns
         self.objects: dict[str, _History] = {}
         self.states: dict[str, _History] = {}
+        self.files: dict[str, None] = {}
+        self.patterns: dict[str, None] = {}
         self.widely_written: set[str] = set()
 
     def begin(self, found: Iterable[Resolved]) -> bool:
@@ -232,6 +234,8 @@ class Orderer:
             if state.removeprefix(_MODULE) in one.modules:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for use in uses.values():
+            self._like_files(one.step.name, use)
+        for use in uses.values():
             self._state(one.step.name, use)
         if self.is_dynamic:
             self._dynamic(one)
@@ -260,6 +264,28 @@ class Orderer:
         else:
             history.users.append(mine)
 
+    def _like_files(self, target: str, use: StateUse) -> None:
+        """A file whose path is not fully known may be one that another step used under another text."""
+        if not use.state.startswith(files.PREFIX):
+            return
+        is_pattern = files.is_pattern(use.state)
+        for state in self.files if is_pattern else self.patterns:
+            if state == use.state or not files.may_be_same(use.state, state):
+                continue
+            history = self.states[state]
+            changed = [history.change] if history.change is not None else []
+            for other in (*changed, *(history.users if use.is_write else ())):
+                self.edges.add(Edge(
+                    source=other.step, target=target, kind=EdgeKind.DOUBT, names=(use.state,), rule="hidden-state",
+                    line=use.line or other.line or None, is_blocking=not use.is_write,
+                    reason=f"{target} waits for {other.step}: {_path(use.state)} may be {_path(state)} ({use.what}).",
+                    remedy=f"--pure {use.state}",
+                ))  # fmt: skip
+        self.files.setdefault(use.state)
+        if is_pattern:
+            self.patterns.setdefault(use.state)
+        self.states.setdefault(use.state, _History())
+
     def _dynamic(self, one: Resolved) -> None:
         history = self.states.setdefault(_DYNAMIC, _History())
         target = one.step.name
@@ -279,6 +305,10 @@ class Orderer:
             reason=f"{what} can read and change anything, so the order of the document is kept.",
             remedy=f"replace {what} by plain names",
         ))  # fmt: skip
+
+
+def _path(state: str) -> str:
+    return state.removeprefix(files.PREFIX)
 
 
 def _line(line: int | None) -> str:

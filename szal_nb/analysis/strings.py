@@ -15,6 +15,8 @@ _LISTED = re.compile(r"\bfrom\s+((?:[A-Za-z_]\w*\s*(?:as\s+\w+\s*)?,\s*)+[A-Za-z
 _SQL_WORDS = frozenset(
     {"select", "values", "lateral", "unnest", "read_csv", "read_parquet", "generate_series", "range"}
 )
+_READING_WORDS = frozenset({"select", "from", "with", "describe", "summarize", "show", "explain", "values", "pivot"})
+_WRITING_WORDS = frozenset({"insert", "update", "delete", "create"})
 _STRING_METHODS = frozenset({"query", "eval"})
 _SQL_METHODS = frozenset({"sql", "query", "execute", "query_df", "from_query"})
 
@@ -35,6 +37,22 @@ def names_in_expression(text: str) -> list[str]:
     ['region', 'limits']
     """
     return list(dict.fromkeys(_AT_NAME.findall(text)))
+
+
+def changes_database(text: str) -> bool:
+    """Whether a statement of SQL may change the database it is given to.
+
+    >>> changes_database("insert into t values (1)"), changes_database("select 1")
+    (True, False)
+    """
+    words = re.sub(r"--[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL).lower().split()
+    return not words or words[0].strip("(;") not in _READING_WORDS or bool(_WRITING_WORDS & set(words))
+
+
+def sql_of(node: ast.Call) -> str:
+    """The text of SQL that a call gets, as far as it is literal."""
+    keywords = [keyword.value for keyword in node.keywords if keyword.arg in {"query", "sql"}]
+    return next(filter(None, map(literal, [*node.args[:1], *keywords])), "")
 
 
 def names_in_sql(text: str) -> list[str]:

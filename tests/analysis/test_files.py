@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from szal_nb.model.graph import EdgeKind
 from tests.analysis.cells import notebook_graph
 
 IMPORTS = """# %%
@@ -65,3 +66,48 @@ def test_who_reads_a_file_needs_its_writer_and_who_writes_it_after_a_reader_does
     graph = notebook_graph(write.format(1) + read + write.format(2))
     blocking = {(edge.source, edge.target): edge.is_blocking for edge in graph.edges}
     assert blocking == {("w1", "r"): True, ("r", "w2"): False}
+
+
+IN_DOUBT = {
+    "written in a loop": ("for n in names:\n    pd.DataFrame().to_csv(f'out/{n}.csv')", "df = pd.read_csv('out/a.csv')"),
+    "read in a loop": ("pd.DataFrame().to_csv('out/a.csv')", "for n in names:\n    df = pd.read_csv(f'out/{n}.csv')"),
+    "loops with other variables": (
+        "for n in names:\n    pd.DataFrame().to_csv(f'out/{n}.csv')", "for m in names:\n    df = pd.read_csv(f'out/{m}.csv')"
+    ),
+    "glob": ("pd.DataFrame().to_csv('out/a.csv')", "dfs = [pd.read_csv(p) for p in glob.glob('out/*.csv')]"),
+    "a sorted glob of a path": (
+        "pd.DataFrame().to_csv('out/a.csv')", "for p in sorted(Path('out').glob('*.csv')):\n    df = pd.read_csv(p)"
+    ),
+    "a folder that is listed": (
+        "pd.DataFrame().to_csv('out/a.csv')", "for p in os.listdir('out'):\n    df = pd.read_csv(os.path.join('out', p))"
+    ),
+    "a count of files": ("pd.DataFrame().to_csv('out/a.csv')", "n = len(glob.glob('out/*.csv'))"),
+    "read before it is written": ("dfs = [pd.read_csv(p) for p in glob.glob('out/*.csv')]", "pd.DataFrame().to_csv('out/a.csv')"),
+    "files that are removed": ("for p in Path('out').iterdir():\n    p.unlink()", "df = pd.read_csv('out/a.csv')"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), IN_DOUBT.values(), ids=IN_DOUBT)
+def test_steps_that_may_share_a_file_keep_the_order_of_the_document(first, second):
+    cells = f"# %%\nimport glob\nnames = ['a']\n{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n"
+    (edge,) = notebook_graph(cells).edges
+    assert (edge.source, edge.target, edge.kind, edge.rule) == ("a", "b", EdgeKind.DOUBT, "hidden-state")
+    assert "may be out/" in edge.reason
+    assert notebook_graph(cells.replace("# %% b", f"# %% b {edge.remedy}")).edges == ()
+
+
+APART = {
+    "another folder": (
+        "pd.DataFrame().to_csv('plots/a.csv')",
+        "dfs = [pd.read_csv(p) for p in glob.glob('out/*.csv')]",
+    ),
+    "another ending": ("for n in names:\n    plt.savefig(f'out/{n}.png')", "df = pd.read_csv('out/a.csv')"),
+    "the folder itself": ("os.makedirs('out', exist_ok=True)", "print('out/*.csv')"),
+    "both are read": ("n = len(glob.glob('out/*.csv'))", "df = pd.read_csv('out/a.csv')"),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), APART.values(), ids=APART)
+def test_patterns_that_fit_no_file_of_the_other_order_nothing(first, second):
+    cells = f"# %%\nimport glob\nnames = ['a']\n{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n"
+    assert notebook_graph(cells).edges == ()

@@ -615,3 +615,51 @@ def test_a_function_made_by_a_function_is_made_anew_where_it_needs_nothing_of_it
     graph = notebook_graph(f"{cells}# %% a\nk = 1\n# %% b\nf = make()\n# %% c\nk = 2\n# %% d\ny = f(1)\n")
     assert bindings_of(graph, "d") == {"f": "b.f", "k": "c.k"}
     assert graph.node("d").definitions == ("f",)
+
+
+DATABASE_CHANGES = [
+    "con.execute('insert into t values (1)')",
+    "cursor = con.execute('update t set x = 1')",
+    "con.executescript('delete from t')",
+    "con.sql('insert into t values (1)')",
+    r"done = con.query('-- a note\ncreate table u as select 1')",
+    "con.sql(statement)",
+    "df.to_sql('t', con)",
+    "df.to_sql('t', con=con)",
+    "con.commit()",
+]
+DATABASE_READS = ["y = con.sql('select * from t').df()", "y = pd.read_sql('select * from t', con)"]
+
+
+@pytest.mark.parametrize("maker", ["sqlite3.connect(':memory:')", "duckdb.connect()"])
+@pytest.mark.parametrize("change", DATABASE_CHANGES)
+@pytest.mark.parametrize("read", DATABASE_READS)
+def test_a_statement_that_changes_a_database_is_a_change_of_its_connection(maker, change, read):
+    head = "# %%\nimport duckdb, sqlite3\nimport pandas as pd\ndf = statement = 1\n"
+    cells = f"{head}# %% a\ncon = {maker}\n# %% b\n{read}\n# %% c\n{change}\n# %% d\n{read}\n"
+    assert {("a", "b"), ("b", "c"), ("c", "d")} <= {(edge.source, edge.target) for edge in notebook_graph(cells).edges}
+
+
+@pytest.mark.parametrize("read", DATABASE_READS)
+def test_questions_to_a_database_need_no_order(read):
+    cells = (
+        f"# %%\nimport duckdb\nimport pandas as pd\n# %% a\ncon = duckdb.connect()\n# %% b\n{read}\n# %% c\n{read}\n"
+    )
+    assert edges_of(notebook_graph(cells)) == ["a -> b: data of con", "a -> c: data of con"]
+
+
+def test_a_question_that_is_asked_later_waits_for_the_changes_above_it():
+    cells = "# %%\nimport duckdb\n# %% a\ncon = duckdb.connect()\n# %% b\nasked = con.sql('select * from t')\n"
+    graph = notebook_graph(f"{cells}# %% c\ncon.execute('insert into t values (1)')\n# %% d\ny = asked.df()\n")
+    assert ("c", "d") in {(edge.source, edge.target) for edge in graph.edges}
+
+
+def test_the_database_of_the_process_is_hidden_state():
+    head = "# %%\nimport duckdb\n# %% a\nduckdb.sql('create table t as select 1')\n"
+    question = "duckdb.sql('select * from t').df()"
+    graph = notebook_graph(
+        f"{head}# %% b\nx = {question}\n# %% c\ny = {question}\n# %% d\nduckdb.execute('drop table t')\n"
+    )
+    assert edges_of(graph) == [
+        "a -> b: order of duckdb", "a -> c: order of duckdb", "b -> d: order of duckdb", "c -> d: order of duckdb",
+    ]  # fmt: skip
