@@ -9,7 +9,7 @@ from typing import Any
 from szal_nb.analysis.graph import build_graph
 from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import as_table, print_json, table_line
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.notebook.document import read_notebook
 from szal_nb.notebook.parameters import Parameter, json_default, parameters_schema, read_parameters
 from szal_nb.notebook.reader import read_flow
@@ -83,6 +83,7 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
                 "changes": list(node.changes),
                 "after": list(graph.dependencies[node.step.name]),
                 "notes": list(node.notes),
+                "rollback": _rollback_json(node),
             }
             for node in graph.nodes
         ],
@@ -101,6 +102,14 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
             for edge in graph.edges
         ],
     }
+
+
+def _rollback_json(node: StepNode) -> dict[str, Any] | None:
+    """What undoes a step: its cell, if it has one of its own, and the names that it is given."""
+    made = node.step.rollback
+    if made is None:
+        return None
+    return {"cell": made.cell_id, "reads": list(node.undo.reads) if node.undo is not None else None}
 
 
 def mermaid(graph: FlowGraph) -> str:

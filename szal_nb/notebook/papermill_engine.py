@@ -116,6 +116,7 @@ class SzalEngine(NBClientEngine):
     ) -> Any:
         """The notebook, executed with these parameters; raises `Stopped` if a signal ended it."""
         register_secrets(source, given)
+        is_undone_on_cancel = any(flow.definition.undoes(RollbackOn.CANCEL) for flow in read_flows(source))
         if needs_run_cell(source):
             nb.cells.append(_run_cell())
         manager = RecordedNotebook(
@@ -142,7 +143,7 @@ class SzalEngine(NBClientEngine):
                     kernel_name,
                     log_output=log_output,
                     environment=environment,
-                    is_undone_on_cancel=any(flow.definition.undoes(RollbackOn.CANCEL) for flow in read_flows(source)),
+                    is_undone_on_cancel=is_undone_on_cancel,
                     **kwargs,
                 )
             except Stopped as stopped:

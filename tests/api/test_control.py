@@ -108,6 +108,27 @@ def test_what_undoes_a_step_of_several_names_takes_those_it_asks_for_and_gives_n
     assert (run.state, log) == ("rolled_back", [(3, "book", "slow")])
 
 
+def test_what_undoes_a_step_works_in_its_own_module(monkeypatch):
+    monkeypatch.setitem(globals(), "_refunded", None)
+    flow = szal.Flow("order")
+
+    def refund(item):
+        global _refunded  # noqa: PLW0603 that this works is the point
+        _refunded = item
+
+    @flow.step(rollback=refund)
+    def pay(item):
+        return 1
+
+    @flow.step
+    def ship(pay):
+        raise ValueError("no truck")
+
+    szal.run(flow, {"item": "book"}, store=None)
+
+    assert globals()["_refunded"] == "book"
+
+
 def test_what_undoes_a_step_cannot_take_what_the_step_does_not_have():
     flow = szal.Flow("order")
 

@@ -26,6 +26,7 @@ def notebook(tmp_path, monkeypatch):
         "%%szal_step load\norders = list(range(rows))",
         "%%szal_step clean\nkept = [o for o in orders if o]",
         "%%szal_step report --after clean\nprint(region)",
+        "%%szal_rollback clean\nkept.clear()",
     )
 
 
@@ -85,6 +86,7 @@ def test_graph_is_drawn_as_text_json_mermaid_and_svg(notebook, capsys):
     ]
     edges = [(edge["source"], edge["target"], edge["kind"], edge["names"]) for edge in found["edges"]]
     assert edges == [("load", "clean", "data", ["orders"]), ("clean", "report", "order", [])]
+    assert [step["rollback"] for step in found["steps"]] == [None, {"cell": "cell-6", "reads": ["kept"]}, None]
     assert answer(capsys, "graph", "nb.ipynb", "--mermaid")[1] == (
         'flowchart LR\n    s0["load"]\n    s1["clean"]\n    s2["report"]\n    s0 -->|"orders"| s1\n    s1 -.-> s2\n'
     )

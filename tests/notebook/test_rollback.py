@@ -117,3 +117,27 @@ def test_a_cancelled_run_is_undone_if_its_flow_asks_for_it_and_does_not_go_on(no
     run_id = notebook.value("run.id")
     assert "was rolled back: what it completed is undone" in notebook.cell(f"%szal_resume {run_id}").error
     notebook.ok("%szal_flow notebook")
+
+
+def test_a_run_does_not_go_on_with_another_rollback_than_it_began_with(notebook):
+    notebook.step("reserve", "seat = '12A'")
+    notebook.step("ship", FAILS)
+    notebook.ok("%%szal_rollback reserve\nraise OSError(seat)", cell_id="undo")
+    notebook.cell("run = %szal_run\nawait run")
+    assert notebook.value("(run.state, run.snapshot.reason)") == ("failed", "ship failed; reserve could not be undone")
+
+    notebook.ok("%%szal_rollback reserve\npass", cell_id="undo")
+    cell = notebook.cell("%szal_resume")
+
+    assert cell.error.startswith("InvalidStep: Step 'reserve': it is not what run ")
+
+
+def test_what_undoes_a_step_runs_where_its_step_runs(notebook):
+    notebook.step("reserve --executor process", "import os\nseat = os.getpid()")
+    notebook.step("ship", FAILS)
+    notebook.ok("%%szal_rollback reserve\nimport os\nprint(seat, os.getpid())")
+
+    notebook.cell("run = %szal_run\nawait run")
+
+    of_step, of_rollback = notebook.value("run['reserve'].logs").split()
+    assert str(notebook.value("__import__('os').getpid()")) not in (of_step, of_rollback)

@@ -94,6 +94,8 @@ def test_a_run_that_was_killed_while_it_was_undone_goes_on_being_undone(shell):
     os.kill(kernel, signal.SIGKILL)
     assert shell.end(started)[0] == 138
     assert shell.show(run["id"])["shown_state"] == "crashed"
+    code, _, err = shell.call("cancel", run["id"])
+    assert (code, f"szal resume {run['id']}" in err) == (2, True), err
     shell.let_go()
     code, _, err = shell.call("resume", run["id"])
 
