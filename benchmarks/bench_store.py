@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.bench_engine import Nothing, graph_of
 from benchmarks.floors import written
 from benchmarks.shapes import dependencies_of
+from szal_nb.api.launch import Surround, resume_run
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.runner import Runner
 from szal_nb.model.event import RunCreated, RunStarted, StepCompleted, StepStarted
@@ -35,6 +36,8 @@ TARGETS = {"chain": 1.5, "fan": 2.5, "dag": 2.5}
 LISTED = 10_000
 LISTING_S = 0.3
 ARRAY_RATIO = 1.5
+FINISHED = 10_000
+RESUME_S = 1.0
 
 
 async def recorded(store: RunStore, graph: FlowGraph) -> float:
@@ -133,6 +136,44 @@ def compare_listing(folder: Path) -> list[str]:
     return ["listing"] if seconds > LISTING_S else []
 
 
+def compare_resume(folder: Path) -> list[str]:
+    """Prints how long a run of which 10,000 steps have completed takes to go on with its last one."""
+    graph = graph_of("dag", FINISHED + 1)
+    names = [node.step.name for node in graph.nodes]
+    bodies = dict.fromkeys(names, Nothing(is_async=True))
+
+    async def begin(store: RunStore) -> str:
+        run_id = new_run_id()
+        journal = store.begin(NewRun(run_id=run_id, graph=graph))
+        now = time.time()
+        await journal.append([RunCreated(at=now, flow="dag", steps=tuple(names)), RunStarted(at=now)])
+        for first in range(0, FINISHED, 500):
+            some = names[first : min(first + 500, FINISHED)]
+            await journal.append([StepStarted(at=now, step=name, attempt=1) for name in some])
+            await journal.append([StepCompleted(at=now, step=name, attempt=1) for name in some])
+        await asyncio.to_thread(journal.close)
+        return run_id
+
+    async def go_on(run_id: str) -> float:
+        begun = time.perf_counter()
+        with RunStore.open(folder / "resumed.db", durability="full") as store:
+            handle = resume_run(run_id, graph, bodies, {}, Surround(store=store))
+            await handle.wait()
+            seconds = time.perf_counter() - begun
+        attempts = sum(step.attempt for step in handle.snapshot.steps.values())
+        if handle.state != "completed" or attempts != FINISHED + 1:
+            raise RuntimeError(f"the run {handle.state} after {attempts} attempts")
+        return seconds
+
+    best = float("inf")
+    for _ in range(3):
+        with RunStore.open(folder / "resumed.db", durability="full") as store:
+            run_id = asyncio.run(begin(store))
+        best = min(best, asyncio.run(go_on(run_id)))
+    print(f"{FINISHED:,} finished steps: store opened, resumed and ended in {best:.3f} s (target {RESUME_S:g})")
+    return ["resume"] if best > RESUME_S else []
+
+
 def main() -> int:
     """Prints the tables; 1 if `--check` is asked for and a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -146,6 +187,7 @@ def main() -> int:
             missed += compare_runs(Path(folder), durability)
         missed += compare_arrays(Path(folder))
         missed += compare_listing(Path(folder))
+        missed += compare_resume(Path(folder))
     for what in missed if is_checked else ():
         print(f"missed: {what}")
     return 1 if is_checked and missed else 0

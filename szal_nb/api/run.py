@@ -34,7 +34,7 @@ class Recorded:
         for event in events:
             if isinstance(event, StepOutput):
                 self._by_step.setdefault(event.step, []).extend(event.items)
-            elif isinstance(event, StepStarted):
+            elif self._by_step and isinstance(event, StepStarted):
                 self._by_step.pop(event.step, None)
 
     def put(self, step: str, outputs: Sequence[Output]) -> None:

@@ -28,9 +28,20 @@ _MOST_KEEPERS = 4
 
 
 class Executors:
-    """Begins attempts; their owners are told on the loop how they ended. `surroundings` is copied for each body."""
+    """Begins attempts; their owners are told on the loop how they ended. `surroundings` is copied for each body.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: WorkerPool, surroundings: Context) -> None:
+    While `is_serving`, one body follows the other on the loop; `served` is called before anything else happens there.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pool: WorkerPool,
+        surroundings: Context,
+        served: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.is_serving = False
+        self._served = served
         self._loop = loop
         self._pool = pool
         self._surroundings = surroundings
@@ -91,14 +102,29 @@ class Executors:
             if ready and not self._has_spare:
                 self._add_spare()
             attempt.task = task
+            self.is_serving = True
             rest = self._run_now(attempt)
             if rest is not None:
+                self.is_serving = False
+                self._served()
                 await rest
+            elif not ready:
+                self._serve_no_more()
             # What a cancellation leaves in a task must not reach another body.
             if attempt.context.cancelled or self._loop.time() > slice_ends:
+                self._serve_no_more()
                 if ready and not self._has_spare:
                     self._add_spare()
                 return
+
+    def _serve_no_more(self) -> None:
+        """For now: what becomes ready by this is taken up by the task that runs."""
+        self.is_serving = False
+        self._is_taking = True
+        try:
+            self._served()
+        finally:
+            self._is_taking = False
 
     def _run_now(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
         """Runs the body as far as it goes without waiting; what is left of it if it waits."""

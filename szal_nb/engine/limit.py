@@ -92,8 +92,12 @@ class Starts:
             limits = self._limits[i]
             if not limits:
                 return i
-            full = next((limit for limit in limits if not limit.has_room(i, at)), None)
-            if full is None:
+            full = None
+            for limit in limits:
+                if not limit.has_room(i, at):
+                    full = limit
+                    break
+            else:
                 for limit in limits:
                     limit.take(i, at)
                 return i
@@ -108,7 +112,8 @@ class Starts:
         """The attempt of step `i` is over: those that wait may use its room."""
         for limit in self._limits[i]:
             limit.give_back(i)
-            limit.wake(self.ready)
+            if limit.waiting:
+                limit.wake(self.ready)
 
     def refuse(self, i: int) -> None:
         """Step `i`, just taken, does not start after all."""

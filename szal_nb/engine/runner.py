@@ -121,7 +121,11 @@ class Runner(StepOwner):
         self._evaluate = evaluate
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
-        self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context())
+        self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
+        # Nothing that a completed coroutine lets start could start before the coroutines that are ready already.
+        self._may_join = journal is None and all(
+            body.is_async and not step.map for body, step in zip(bodies, machine.steps, strict=True)
+        )
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow
@@ -187,20 +191,28 @@ class Runner(StepOwner):
         self._inbox.append(signal)
         if self._journal is not None:
             self._news.set()
-        elif not self._is_turning:
+        elif not (
+            self._may_join and self._executors.is_serving and type(signal) is AttemptCompleted and signal.stop is None
+        ):
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Takes in all that was told, where there is no journal to wait for."""
+        if self._journal is not None or self._is_turning:
             # What is told while a turn is carried out belongs to the next one.
-            self._is_turning = True
-            try:
-                while self._inbox:
-                    signals, self._inbox = self._inbox, []
-                    turn = self.machine.handle(signals)
-                    events = SECRETS.masked_events(turn.events)
-                    # A condition that is evaluated next asks what has become of other steps.
-                    self.snapshot.apply_all(events)
-                    self._act(turn)
-                    self._show(events)
-            finally:
-                self._is_turning = False
+            return
+        self._is_turning = True
+        try:
+            while self._inbox:
+                signals, self._inbox = self._inbox, []
+                turn = self.machine.handle(signals)
+                events = SECRETS.masked_events(turn.events)
+                # A condition that is evaluated next asks what has become of other steps.
+                self.snapshot.apply_all(events)
+                self._act(turn)
+                self._show(events)
+        finally:
+            self._is_turning = False
 
     async def _pump(self, journal: Journal) -> None:
         while not self._ended.done():

@@ -24,21 +24,30 @@ class Wiring:
         self.index = index
         self.successors: list[list[tuple[int, bool, bool]]] = [[] for _ in range(count)]
         self.sources: list[list[int]] = [[] for _ in range(count)]
+        # A pair of steps as one number: less to keep for a moment than as a tuple.
         value_needed = {
-            (index[binding.step], i)
+            index[binding.step] * count + i
             for i, node in enumerate(graph.nodes)
             for binding in node.bindings
             if binding.step is not None and not binding.is_optional
         }
         # What belongs to a parent is not run without it, as if it needed a value.
-        value_needed |= {(index[e.source], index[e.target]) for e in graph.edges if e.kind is EdgeKind.PARENT}
-        blocking = {(index[edge.source], index[edge.target]) for edge in graph.edges if edge.is_blocking}
+        value_needed.update(index[e.source] * count + index[e.target] for e in graph.edges if e.kind is EdgeKind.PARENT)
+        loose = {index[e.source] * count + index[e.target] for e in graph.edges if not e.is_blocking}
+        if loose:
+            loose.difference_update(index[e.source] * count + index[e.target] for e in graph.edges if e.is_blocking)
         for target, sources in graph.dependencies.items():
             i = index[target]
-            for source in sources:
-                pair = (index[source], i)
-                self.sources[i].append(pair[0])
-                self.successors[pair[0]].append((i, pair in blocking or pair in value_needed, pair in value_needed))
+            # All that it waits for in the same way know it by the same tuple.
+            usual, with_value, apart = (i, True, False), (i, True, True), (i, False, False)
+            for name in sources:
+                source = index[name]
+                pair = source * count + i
+                self.sources[i].append(source)
+                if pair in value_needed:
+                    self.successors[source].append(with_value)
+                else:
+                    self.successors[source].append(apart if pair in loose else usual)
         self.blockers = [len(sources) for sources in self.sources]
         self.order = self._topological()
         longest = self._remaining_path()

@@ -402,3 +402,60 @@ def test_a_condition_knows_what_has_become_of_the_steps_that_it_waited_for(has_r
     finished(graph, {"load": load, "report": load}, evaluate=evaluate, pool=AtOnce(), journal=journal)
 
     assert seen == [("steps.load.status == 'completed'", 7, "completed", 7)]
+
+
+def test_coroutines_that_are_ready_together_and_do_not_wait_share_a_turn():
+    shown = []
+    flow = flow_of("a", "b", "c", "d <- a, b, c")
+
+    async def at_once(**_):
+        return 1
+
+    runner = finished(
+        flow, dict.fromkeys("abcd", at_once), sinks=[lambda events: shown.append(list(map(kind_of, events)))]
+    )
+
+    assert runner.snapshot.state == "completed"
+    assert shown == [
+        ["run.created", "run.started", *["step.started"] * 3],
+        [*["step.completed"] * 3, "step.started"],
+        ["step.completed", "run.completed"],
+    ]
+
+
+def test_what_a_body_completed_lets_start_does_not_wait_for_one_that_waits():
+    log = []
+
+    async def at_once(**_):
+        log.append("quick")
+        return 1
+
+    async def slow():
+        log.append("slow begins")
+        await asyncio.sleep(10)
+        log.append("slow ends")
+        return 1
+
+    async def after(**_):
+        log.append("after quick")
+        return 1
+
+    finished(flow_of("a", "b", "c <- a"), {"a": at_once, "b": slow, "c": after})
+
+    assert log == ["quick", "slow begins", "after quick", "slow ends"]
+
+
+def test_a_completion_is_taken_in_at_once_where_a_function_may_start_on_a_thread():
+    shown = []
+
+    async def at_once(**_):
+        return 1
+
+    runner = finished(
+        flow_of("a", "b", "c <- a, b"),
+        {"a": at_once, "b": at_once, "c": lambda **_: 1},
+        sinks=[lambda events: shown.append([kind_of(event) for event in events])],
+    )
+
+    assert runner.snapshot.state == "completed"
+    assert shown[1:3] == [["step.completed"], ["step.completed", "step.started"]]
