@@ -177,7 +177,7 @@ def watch_run(arguments: argparse.Namespace) -> ExitCode:
         while True:
             follower.look(store)
             run = store.run(run.id)
-            if run.state.is_final or run.is_crashed:
+            if run.state.is_final or run.is_left:
                 break
             time.sleep(LOOK_EVERY_S)
         follower.look(store)
@@ -196,10 +196,10 @@ def cancel_run(arguments: argparse.Namespace) -> ExitCode:
         run = store.run(arguments.run)
         if run.state.is_final:
             say(f"Run {run.id} is {run.state.value} already.")
-        elif run.is_crashed and run.state is RunState.ROLLING_BACK:
+        elif run.is_left and run.state is RunState.ROLLING_BACK:
             raise RunError(f"Run {run.id} is being undone already, and its process is gone: szal resume {run.id}")
-        elif run.is_crashed:
-            _cancel_crashed(store, run)
+        elif run.is_left:
+            _cancel_left(store, run)
             say(f"Run {run.id} is cancelled. Its process was gone already.")
         elif run.launcher is not None and run.launcher.is_near and is_alive(run.launcher):
             os.kill(run.launcher.pid, signal.SIGINT)
@@ -250,7 +250,7 @@ def _answer(store: RunStore, run: StoredRun, step: str, value: str | None, *, is
         journal.close()
 
 
-def _cancel_crashed(store: RunStore, run: StoredRun) -> None:
+def _cancel_left(store: RunStore, run: StoredRun) -> None:
     journal = store.take_over(run.id)
     try:
         snapshot, now = store.snapshot(run.id), time.time()
@@ -272,6 +272,6 @@ def _wait_for_end(store: RunStore, run: StoredRun) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         now = store.run(run.id)
-        if now.state.is_final or now.is_crashed:
+        if now.state.is_final or now.is_left:
             return
         time.sleep(LOOK_EVERY_S)

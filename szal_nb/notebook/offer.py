@@ -1,4 +1,4 @@
-"""Whether the last run of a notebook crashed, found out without making a store and without delay."""
+"""Whether the last run of a notebook was left unfinished, found out without making a store and without delay."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from szal_nb.errors import SzalError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import StepState, fold
+from szal_nb.model.state import RunState, StepState, fold
 from szal_nb.notebook.report import Report
 from szal_nb.store.runs import RunStore
 
@@ -28,12 +28,14 @@ class CrashedRun:
 
     def told(self) -> Report:
         """What happened and what to do, in a line."""
-        steps = fold(self.events).steps.values()
+        snapshot = fold(self.events)
+        steps = snapshot.steps.values()
+        how = "was left while it was paused" if snapshot.state is RunState.PAUSED else "did not end: its kernel died"
         completed = sum(step.state is StepState.COMPLETED for step in steps)
         flow = self.graph.flow.name
         text = (
-            f"Run {self.run_id} of flow {flow!r} did not end: its kernel died when {completed} of {len(steps)} steps "
-            f"had completed. Execute the cells of its steps, then %szal_resume {self.run_id} goes on from there."
+            f"Run {self.run_id} of flow {flow!r} {how} when {completed} of {len(steps)} steps had completed. "
+            f"Execute the cells of its steps, then %szal_resume {self.run_id} goes on from there."
         )
         return Report(text, f"<p>{html.escape(text)}</p>")
 
@@ -49,7 +51,7 @@ def crashed_run(store: Path, *, flow: str | None = None, notebook: Path | None =
         with RunStore.open(store, read_only=True) as record:
             runs = record.runs(flow=flow, limit=1 if notebook is None else _LOOKED_AT)
             run = next((run for run in runs if notebook is None or run.notebook_path == str(notebook)), None)
-            if run is None or not run.is_crashed:
+            if run is None or not run.is_left:
                 return None
             return CrashedRun(run.id, record.graph(run.id), record.events(run.id), store)
     except (SzalError, OSError):

@@ -98,8 +98,9 @@ class RunTable:
     def _opened(self, run_id: str) -> JsonObject:
         graph, events = self._read(run_id)
         snapshot = fold(events)
-        is_crashed = self._store.run(run_id).is_crashed
-        now = events[-1].at if events and (is_crashed or snapshot.state.is_final) else None
+        run = self._store.run(run_id)
+        is_crashed = run.is_crashed
+        now = events[-1].at if events and (run.is_left or snapshot.state.is_final) else None
         return {
             "run": run_id,
             "view": view_state(graph, snapshot, run_id=run_id, is_crashed=is_crashed, now=now),

@@ -17,7 +17,10 @@ from szal_nb.store.times import seconds
 CRASHED = "crashed"
 RUN_COLUMNS = (
     "id, flow, version, state, reason, created_at, started_at, ended_at, notebook_path, output_path, params, packages, "
-    "is_interactive, owner, launcher, epoch, lease_until, events, is_imported"
+    "is_interactive, owner, launcher, epoch, lease_until, events, is_imported, "
+    # Whether it was put down while it was paused, with nothing under way.
+    "state = 'paused' AND lease_until IS NULL AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.run_id = runs.id"
+    " AND steps.state IN ('running', 'retrying'))"
 )
 
 
@@ -50,6 +53,11 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     imported: bool
 
     @property
+    def is_left(self) -> bool:
+        """Whether it has not ended and nobody runs it: it crashed, or was put down while it was paused."""
+        return not self.state.is_final and not self.is_owned
+
+    @property
     def is_crashed(self) -> bool:
         """Whether its process died before the run ended."""
         return self.shown_state == CRASHED
@@ -71,7 +79,7 @@ def stored_runs(rows: Iterable[Sequence[object]], now: float, path: Path) -> lis
 
 _Row = tuple[
     str, str, int, str, str | None, str, str | None, str | None, str | None, str | None, str | None, str | None,
-    int, str | None, str | None, int, str | None, int, int,
+    int, str | None, str | None, int, str | None, int, int, int | None,
 ]  # fmt: skip
 
 
@@ -83,10 +91,7 @@ def _stored(row: _Row, lives: functools._lru_cache_wrapper[bool]) -> StoredRun:
         flow=row[1],
         version=row[2],
         state=state,
-        # A paused run that its owner has put down is no wreck.
-        shown_state=state.value
-        if state.is_final or is_owned or (state is RunState.PAUSED and row[16] is None)
-        else CRASHED,
+        shown_state=state.value if state.is_final or is_owned or row[19] else CRASHED,
         is_owned=is_owned,
         reason=row[4] or "",
         created_at=cast("float", seconds(row[5])),

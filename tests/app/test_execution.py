@@ -217,3 +217,8 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
     assert (code, rejected["state"], states(rejected)) == (
         0, "failed", {"load": "completed", "deploy": "failed", "tell": "skipped"},
     )  # fmt: skip
+
+    _, document = shell.json("run", "nb.ipynb")
+    (run,) = document["runs"]
+    code, cancelled = shell.json("cancel", run["id"])
+    assert (code, cancelled["state"], states(cancelled)["deploy"]) == (0, "cancelled", "cancelled")
