@@ -76,6 +76,8 @@ class Watch:
         self._groups = 0
         # What steps have begun to change, until that is recorded: its objects are in no state to be recorded.
         self._changing: dict[int, tuple[Key, ...]] = {}
+        # Held for moments only, also on the loop; the other one as long as a look takes.
+        self._changing_lock = threading.Lock()
         self._busy = 0
         self._entered: dict[int, int] = {}
         self._now = 0
@@ -165,7 +167,7 @@ class Watch:
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._given.pop(i, None)
-        self._changing.pop(i, None)
+        self._set_changing(i, ())
         self._is_dirty.discard(i)
         self._pristine.pop(i, None)
         self.refs.update({(i, ref.name): ref for ref in refs})
@@ -230,7 +232,7 @@ class Watch:
         found = self._pristine.get(i)
         if found is None:
             return
-        self._changing.pop(i, None)
+        self._set_changing(i, ())
         for key, value in found[0].fresh().items():
             self._put(key, value)
             self.superseded.discard(key)
@@ -267,7 +269,7 @@ class Watch:
         """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
         found: dict[Key, Any] = {}
         changed = set(self.usage.changed[i])
-        being_changed = {key for j, keys in tuple(self._changing.items()) if j != i for key in keys}
+        being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
         unsteady = being_changed.union(*(self._shared.direct(key) for key in being_changed))
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
             closure = self._shared.closure([start], leaving_out=unsteady - {start})
@@ -291,6 +293,16 @@ class Watch:
             [array for key in found for array, _ in self._shared.digest(key).arrays],
         )
 
+    def _set_changing(self, i: int, keys: tuple[Key, ...]) -> None:
+        with self._changing_lock:
+            self._changing.pop(i, None)
+            if keys:
+                self._changing[i] = keys
+
+    def _changing_now(self) -> list[tuple[int, tuple[Key, ...]]]:
+        with self._changing_lock:
+            return list(self._changing.items())
+
     def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:
         """Whether the value is, or holds, a part of values that another step has begun to change.
 
@@ -302,7 +314,7 @@ class Watch:
             return False
         value, names = self._value(key), self.usage.names
         if not any(self._value(other) is value for other in self._shared.direct(key) - {key}):
-            for j, keys in tuple(self._changing.items()):
+            for j, keys in self._changing_now():
                 if j not in self._entered and self._shared.closure(keys) & beside:
                     raise ValuesShared(self._title(keys[0]), names[j], self._title(key), names[i])
         return True
@@ -430,7 +442,7 @@ class Watch:
         """What the step is about to change is its own from now on; others ask the record."""
         if self._load is None:
             return
-        self._changing[i] = self.usage.changed[i]
+        self._set_changing(i, self.usage.changed[i])
         for key in self.usage.changed[i]:
             ref = self.refs.get(key)
             if key[0] is None or ref is None or ref.hash is None:
