@@ -46,7 +46,8 @@ bench-peers: $(PY_ENV) ## The same flows with Hamilton, pipefunc, LangGraph and 
 	$(BIN)/python -m benchmarks.peers.compare
 
 torture: $(PY_ENV) ## The long versions of the promises' tests
-	SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0
+	SZAL_DRAW_ANEW=1 $(PYTEST) -n 2 --dist loadfile -m "$(FAST)" --timeout 0
+	SZAL_DRAW_ANEW=1 SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0
 	SZAL_TORTURE=200000 $(PYTEST) tests/engine/test_chaos.py --timeout 0
 	SZAL_TORTURE=5000 $(PYTEST) tests/store/test_kill.py tests/store/test_power.py tests/store/test_failpoints.py --timeout 0
 

@@ -46,7 +46,8 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
     record = walker.record
     state = walker.state or walker.last_state or State()
     bound = [name for name in walker.given_lines if name in state.values]
-    imported = [name for name in bound if state.values[name].kind == "import"]
+    # Another name for a module (`xp = np`) is given as any name is: no statement could bind it elsewhere.
+    imported = [name for name in bound if state.values[name].kind == "import" and name in walker.imports]
     given = [name for name in bound if name not in imported and not name.startswith("_")]
     shown = {*given, *imported}
     lines = source.splitlines()
@@ -61,7 +62,7 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         gives=gives,
         changes=_strongest(record.changes),
         deletes=tuple(Read(name, line) for name, line in state.gone.items()),
-        imports=tuple(_joined(walker.imports[name]) for name in imported if name in walker.imports),
+        imports=tuple(_joined(walker.imports[name]) for name in imported),
         states=_distinct(record.states),
         captured=tuple(dict.fromkeys([*record.captured, *_captured(gives, walker, state)])),
         builtins=tuple(record.builtins.values()),

@@ -86,3 +86,13 @@ def test_a_value_that_only_a_condition_reads_is_needed():
     (count, _) = CellFlow({"count": "rows = [1]", "many --when 'steps.count.output != null'": "y = 1"}).graph().nodes
 
     assert count.needed == ("rows",)
+
+
+def test_another_name_for_a_module_is_there_for_other_steps_also_after_a_resume(store):
+    cells = {"a": "import numpy as np\nxp = np", "b": "y = float(xp.ones(2).sum())"}
+    flow = CellFlow(cells)
+    flow.fails = {"b"}
+    cut = flow.run(store)
+    flow.fails = set()
+
+    assert flow.resume(store, cut.id).values.y == flow.run(store).values.y == 2.0
