@@ -338,3 +338,15 @@ def test_past_runs_of_a_flow_in_python_are_replayed_compared_explained_verified_
     assert [(step.step, step.is_same) for step in found.steps] == [("load", True), ("total", False)]
     assert szal.why(forked.id, "total", store=path).changed == ("value factor",)
     assert szal.verify(flow, first.id, store=path) == ()
+
+
+def test_hidden_state_counts_also_where_an_edge_has_another_reason_besides(store):
+    cells = {
+        "a": "random.seed(4)\nv_a = [0]",
+        "b": "v_b = [*v_a, random.randrange(9)]",
+        "c": "v_a.append(0)\nv_c = [random.randrange(9)]",
+    }
+    CellFlow(cells, notebook="import random").run(store)
+
+    flow = CellFlow(cells, notebook="import random")
+    assert everything(flow.run(store, reuse="")) == everything(flow.run(store))
