@@ -18,16 +18,11 @@ from szal_nb.app.progress import LOOK_EVERY_S, Follower
 from szal_nb.errors import RunError
 from szal_nb.model.event import (
     CancelRequested,
-    Event,
     RunCancelled,
-    RunFailed,
     RunResumed,
     StepAnswered,
     StepCancelled,
-    StepFailed,
     StepOutput,
-    StepSkipped,
-    rejected,
 )
 from szal_nb.model.state import RunState, StepState
 from szal_nb.store.locate import find_store
@@ -68,7 +63,7 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     )
     _add_run(approve)
     approve.add_argument("step", metavar="STEP", help="the waiting step")
-    approve.add_argument("--reject", action="store_true", help="the step fails instead, and the run with it")
+    approve.add_argument("--reject", action="store_true", help="the step fails instead, when the run goes on")
     approve.add_argument("--value", type=_json_text, metavar="JSON", help="the answer to keep with it")
     approve.set_defaults(command=approve_step)
 
@@ -225,29 +220,20 @@ def approve_step(arguments: argparse.Namespace) -> ExitCode:
             raise RunError(
                 f"Run {run.id} is being run ({run.owner}). Answer it there: run.approve({arguments.step!r})."
             )
-        _answer(store, run, arguments.step, arguments.value, is_approved=not arguments.reject)
+        journal = store.take_over(run.id)
+        try:
+            answer = StepAnswered(
+                at=time.time(), step=arguments.step, approved=not arguments.reject, value=arguments.value
+            )
+            journal.append_sync([answer])
+        finally:
+            journal.close()
         if arguments.json:
             print_json(run_json(store.run(run.id), store.snapshot(run.id)))
-        elif arguments.reject:
-            say(f"Step {arguments.step} of run {run.id} is rejected; the run has failed.")
         else:
-            say(f"Step {arguments.step} of run {run.id} is approved. To go on: szal resume {run.id}")
+            answered = "rejected" if arguments.reject else "approved"
+            say(f"Step {arguments.step} of run {run.id} is {answered}. To go on: szal resume {run.id}")
     return ExitCode.COMPLETED
-
-
-def _answer(store: RunStore, run: StoredRun, step: str, value: str | None, *, is_approved: bool) -> None:
-    journal = store.take_over(run.id)
-    try:
-        snapshot, now = store.snapshot(run.id), time.time()
-        events: list[Event] = [StepAnswered(at=now, step=step, approved=is_approved, value=value)]
-        if not is_approved:
-            events.append(StepFailed(at=now, step=step, attempt=0, error=rejected()))
-            others = [one for one in snapshot.steps.values() if not one.state.is_final and one.name != step]
-            events += [StepSkipped(at=now, step=one.name, reason=f"{step} failed") for one in others]
-            events.append(RunFailed(at=now, reason=f"{step} failed"))
-        journal.append_sync(events)
-    finally:
-        journal.close()
 
 
 def _cancel_left(store: RunStore, run: StoredRun) -> None:

@@ -69,6 +69,8 @@ class Ledger:
         self._base_attempt = [0] * count
         self._is_settled_by_condition = [not step.when for step in self.steps]
         self._is_approved = [step.approve is None for step in self.steps]
+        # What a person refused while nobody ran the run.
+        self._is_rejected = [False] * len(self.steps)
         self._is_triggered = [False] * count
         self._is_evaluating = [False] * count
         self._open_count = count
@@ -96,6 +98,7 @@ class Ledger:
         reset: Sequence[str],
         rebuilt: Sequence[str],
         approved: Iterable[str] = (),
+        rejected: Iterable[str] = (),
         taken: Collection[str] = (),
         is_rolling_back: bool = False,
     ) -> None:
@@ -109,6 +112,8 @@ class Ledger:
             self._attempt[self.index[name]] = self._base_attempt[self.index[name]] = attempt
         for name in approved:
             self._is_approved[self.index[name]] = True
+        for name in rejected:
+            self._is_rejected[self.index[name]] = True
         for name in completed:
             i = self.index[name]
             self.state[i] = COMPLETED
@@ -135,6 +140,8 @@ class Ledger:
         if not self._is_settled_by_condition[i]:
             self._is_evaluating[i] = True
             self._actions.append(told.EvaluateCondition(i))
+        elif self._is_rejected[i]:
+            self._fail(i, 0, happened.rejected(), at)
         elif not self._is_approved[i]:
             self.state[i] = WAITING
             self._events.append(happened.StepWaiting(at=at, step=self.names[i], message=self.steps[i].approve or ""))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from szal_nb.engine.machine import RunMachine
 from szal_nb.errors import ReplayError
+from szal_nb.model.event import Event, StepAnswered, StepFailed, StepWaiting
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.model.value import ValueRef
@@ -96,8 +98,21 @@ def given_ref(snapshot: RunSnapshot, step: str, name: str) -> ValueRef | None:
     return next((ref for ref in snapshot.steps[step].values if ref.name == name), None)
 
 
-def put_where_record_ends(machine: RunMachine, snapshot: RunSnapshot, plan: ResumePlan) -> None:
-    """Puts a fresh `machine` of the same graph where the record ends."""
+def rejected_steps(events: Iterable[Event]) -> list[str]:
+    """The steps that a person refused while nobody ran the run: nothing has followed from it yet."""
+    found: dict[str, bool] = {}
+    for event in events:
+        if isinstance(event, StepAnswered):
+            found[event.step] = not event.approved
+        elif isinstance(event, StepWaiting | StepFailed):
+            found.pop(event.step, None)
+    return [step for step, is_rejected in found.items() if is_rejected]
+
+
+def put_where_record_ends(
+    machine: RunMachine, snapshot: RunSnapshot, plan: ResumePlan, *, rejected: Iterable[str] = ()
+) -> None:
+    """Puts a fresh `machine` of the same graph where the record ends. `rejected`: see `rejected_steps`."""
     rank = {machine.names[i]: position for position, i in enumerate(machine.wiring.order)}
     kept = sorted(plan.kept, key=lambda name: (snapshot.steps[name].ended_at or 0.0, rank[name]))
     machine.resume_from(
@@ -106,6 +121,7 @@ def put_where_record_ends(machine: RunMachine, snapshot: RunSnapshot, plan: Resu
         reset=plan.reset,
         rebuilt=plan.rebuilt,
         approved=[name for name, step in snapshot.steps.items() if step.is_approved],
+        rejected=rejected,
         taken=[name for name, step in snapshot.steps.items() if step.taken_from],
         is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
     )

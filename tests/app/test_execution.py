@@ -195,6 +195,7 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
         "%%szal_step load\nx = 1",
         "%%szal_step deploy --approve 'Ship it?'\ny = x + 1",
         "%%szal_step tell\nz = y",
+        "%%szal_step clean --trigger all_done --after deploy\nprint('clean')",
         "%szal_run",
     )
 
@@ -202,7 +203,7 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
 
     (run,) = document["runs"]
     assert (code, run["shown_state"], states(run)) == (
-        4, "paused", {"load": "completed", "deploy": "waiting", "tell": "pending"},
+        4, "paused", {"load": "completed", "deploy": "waiting", "tell": "pending", "clean": "pending"},
     )  # fmt: skip
     assert shell.json("resume", run["id"])[0] == 4
     assert shell.json("approve", run["id"], "load")[0] == 2
@@ -213,9 +214,11 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
 
     _, document = shell.json("run", "nb.ipynb")
     (run,) = document["runs"]
-    code, rejected = shell.json("approve", run["id"], "deploy", "--reject")
-    assert (code, rejected["state"], states(rejected)) == (
-        0, "failed", {"load": "completed", "deploy": "failed", "tell": "skipped"},
+    assert shell.json("approve", run["id"], "deploy", "--reject")[0] == 0
+    code, document = shell.json("resume", run["id"])
+    (run,) = document["runs"]
+    assert (code, run["state"], states(run)) == (
+        1, "failed", {"load": "completed", "deploy": "failed", "tell": "skipped", "clean": "completed"},
     )  # fmt: skip
 
     _, document = shell.json("run", "nb.ipynb")
