@@ -176,6 +176,20 @@ class RunHandle(Run):
         """Records that the process is going away."""
         self._send(lambda at: Interrupt(at, reason))
 
+    async def interrupted(self, reason: str) -> None:
+        """As `interrupt`; returns when that is recorded, or the run has ended."""
+        recorded = self._loop.create_future()
+
+        def see(events: Sequence[Event]) -> None:
+            if not recorded.done() and any(isinstance(event, RunInterrupted) for event in events):
+                recorded.set_result(None)
+
+        unsubscribe = self.subscribe(see)
+        self.interrupt(reason)
+        await asyncio.wait([recorded, self._task], return_when=asyncio.FIRST_COMPLETED)
+        recorded.cancel()
+        unsubscribe()
+
     def waiting_for_a_person(self) -> list[str]:
         """The steps that wait for an answer, if nothing else is under way or can begin."""
         steps = self.snapshot.steps
@@ -192,19 +206,8 @@ class RunHandle(Run):
 
     async def leave(self, reason: str) -> None:
         """Stops to run it in this process; the record says that it is paused, and it can be resumed anywhere."""
-        recorded = asyncio.Event()
-
-        def see(events: Sequence[Event]) -> None:
-            if any(isinstance(event, RunInterrupted) for event in events):
-                recorded.set()
-
-        unsubscribe = self.subscribe(see)
         self.pause(reason)
-        self.interrupt(reason)
-        is_recorded = asyncio.ensure_future(recorded.wait())
-        await asyncio.wait([is_recorded, self._task], return_when=asyncio.FIRST_COMPLETED)
-        is_recorded.cancel()
-        unsubscribe()
+        await self.interrupted(reason)
         self._task.cancel()
         await asyncio.wait([self._task])
 

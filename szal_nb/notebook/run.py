@@ -35,22 +35,10 @@ class NotebookRun(RunHandle):
     is_bound = False
     # What there is to say of the run when it has ended, besides its values.
     closing_word: Callable[[], str] | None = None
-    _is_headless = False
 
-    def attach(
-        self,
-        binder: Binder,
-        request: Callable[[], Mapping[str, Any]],
-        outputs: StepOutputs,
-        *,
-        is_headless: bool = False,
-    ) -> None:
-        """Joins the run to its notebook. `request` gives the request of the cell that calls.
-
-        `is_headless`: nobody is there who could look how a run goes on after its cell.
-        """
+    def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
+        """Joins the run to its notebook. `request` gives the request of the cell that calls."""
         self._binder, self._request, self._outputs = binder, request, outputs
-        self._is_headless = is_headless
         self._started_in = _id_of(request())
 
     @property
@@ -72,7 +60,7 @@ class NotebookRun(RunHandle):
             if self.is_active and not self.snapshot.is_interrupted:
                 self.cancel("interrupted")
                 # The cell ends after the record: a headless run ends the kernel next.
-                is_undone = self._is_headless and self.graph.flow.undoes(RollbackOn.CANCEL)
+                is_undone = not self._outputs.is_attended and self.graph.flow.undoes(RollbackOn.CANCEL)
                 await asyncio.wait([self._task], timeout=None if is_undone else _CANCEL_S)
             raise
         self.bind_once()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from szal_nb.api.migration import NewVersion
 from szal_nb.api.past import verification, verified
 from szal_nb.api.selection import Selection, unselected
 from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
-from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
@@ -276,7 +275,7 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         binder = Binder(self._space, names, self._session.functions)
-        run.attach(binder, self._session.request, outputs, is_headless=self._headless.launcher is not None)
+        run.attach(binder, self._session.request, outputs)
         # Runs hold their values; those that are done with are held by the notebook's own names only.
         self._runs = [*(other for other in self._runs if not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
@@ -327,25 +326,13 @@ class Runs:
     async def interrupt(self) -> None:
         """The kernel shuts down: runs that are alive record that they were interrupted. On the main loop."""
         with suppress(TimeoutError, StoreError):
-            await asyncio.wait_for(_interrupted([run for run in self._runs if run.is_active]), LAST_WORDS_S)
+            active = [run.interrupted("the kernel was shut down") for run in self._runs if run.is_active]
+            await asyncio.wait_for(asyncio.gather(*active), LAST_WORDS_S)
 
     def close(self) -> None:
         """As `interrupt`, for a process that ends without having been asked over the protocol."""
         if not self._loop.is_running() and not self._loop.is_closed():
             self._loop.run_until_complete(self.interrupt())
-
-
-async def _interrupted(runs: list[NotebookRun]) -> None:
-    recorded = [asyncio.Event() for _ in runs]
-    for run, is_recorded in zip(runs, recorded, strict=True):
-
-        def see(events: Sequence[Event], is_recorded: asyncio.Event = is_recorded) -> None:
-            if any(isinstance(event, RunInterrupted) for event in events):
-                is_recorded.set()
-
-        run.subscribe(see)
-        run.interrupt("the kernel was shut down")
-    await asyncio.gather(*(is_recorded.wait() for is_recorded in recorded))
 
 
 def _newest_open(store: RunStore, flow: str) -> Any:

@@ -170,7 +170,7 @@ def test_the_kernel_stays_usable_while_steps_run_side_by_side(notebook):
     notebook.ok("run = %szal_run")
 
     assert notebook.value("1 + 1") == 2
-    assert notebook.value("run.state") == "running"
+    notebook.kernel.until(lambda: notebook.value("run.state") == "running")
     notebook.ok("go.set()\nawait run")
     assert notebook.value("slow_done, other_done") == (True, True)
 
@@ -210,10 +210,8 @@ def test_the_run_button_starts_the_flow_again(notebook):
     model_id = picture.shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"]
 
     notebook.kernel.click(model_id, {"action": "run", "id": 1})
-    notebook.kernel.until(
-        lambda: notebook.value("get_ipython().find_line_magic('szal_run').__self__.runs.find(None).id != run.id"),
-        timeout_s=5,
-    )
+    newest = "get_ipython().find_line_magic('szal_run').__self__.runs.find(None)"
+    notebook.kernel.until(lambda: notebook.value(f"{newest}.id != run.id and {newest}.state") == "completed")
 
 
 def test_a_second_run_of_a_flow_waits_for_the_first(notebook):
