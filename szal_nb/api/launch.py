@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,12 +275,12 @@ def _launch(
             if again is not None:
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
                 return
-            if kept_by is not None and snapshot is None and not runner.input_refs:
-                taken = {**inputs, **runner.watch.generators()}
-                if taken:
-                    runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
+            if kept_by is not None and snapshot is None:
+                # A plan was made over them: then they are kept already.
+                values = {} if runner.input_refs else inputs
+                runner.input_refs += await asyncio.to_thread(_keep_inputs, runner, kept_by, values)
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
-            if kept and snapshot is not None:
+            if snapshot is not None:
                 await asyncio.to_thread(runner.watch.resume)
             await runner.run()
         finally:
@@ -301,6 +300,12 @@ def _launch(
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
+
+
+def _keep_inputs(runner: Runner, journal: RunJournal, inputs: Mapping[str, Any]) -> tuple[ValueRef, ...]:
+    besides = runner.watch.besides_inputs()
+    kept = {**inputs, **besides}
+    return runner.watch.titled(journal.keep("", 0, kept, tuple(kept)), besides) if kept else ()
 
 
 class _Classes:
