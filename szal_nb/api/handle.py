@@ -190,6 +190,10 @@ class RunHandle(Run):
         recorded.cancel()
         unsubscribe()
 
+    def changed_inputs(self) -> set[str]:
+        """The inputs that steps of this process may have changed in place, and all that share something with them."""
+        return self._runner.watch.changed_inputs()
+
     def waiting_for_a_person(self) -> list[str]:
         """The steps that wait for an answer, if nothing else is under way or can begin."""
         steps = self.snapshot.steps

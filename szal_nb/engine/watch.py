@@ -270,6 +270,11 @@ class Watch:
             for other in self._shared.add(key, found):
                 self._refuse_sharing(key, other)
 
+    def changed_inputs(self) -> set[str]:
+        """The inputs of the run that steps may have changed in place, with those that share something with them."""
+        with self._held():
+            return {name for i in self._spans for place, name in self._reach(i) if place is None}
+
     def _track_early(self, key: Key) -> None:
         """Looks at a value before a step takes it: what shares something with it may be changed first."""
         try:
