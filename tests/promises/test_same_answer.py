@@ -263,6 +263,7 @@ def check_many(programs, store):
 
 @pytest.mark.timeout(900)
 def test_a_generated_notebook_has_one_answer(store):
+    """Running the flow in parallel gives what "Restart and run all" gives. What analysis can prove independent runs side by side; never a silently different result."""
     check_many(PROGRAMS, store)
 
 
@@ -351,6 +352,7 @@ SHARING = ["{x} = [{y}]", "{x} = {y}", "{x} = last({y})", "{x}.append(7)", "view
 
 
 def test_sharing_that_no_edge_knows_of_is_refused_at_run_time(store):
+    """What shows only at run time fails the run and names the steps and the flag to write."""
     assert not find(store, cuts=True, change=without("shared-object"), statements=SHARING, programs=120)
 
 
