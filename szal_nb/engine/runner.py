@@ -122,11 +122,12 @@ class Runner(StepOwner):
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
-        # Nothing that a completed coroutine lets start could start before the coroutines that are ready already.
-        self._may_join = journal is None and all(
-            body.is_async and not step.map for body, step in zip(bodies, machine.steps, strict=True)
-        )
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
+        self._may_join = journal is None and all(
+            (body.is_async or where is Executor.MAIN) and not step.map
+            for body, where, step in zip(bodies, self._where, machine.steps, strict=True)
+        )
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow
         self._map_room = [
