@@ -122,12 +122,16 @@ class Executors:
                     self._add_spare()
                 return
 
-    def _serve_no_more(self) -> None:
-        """For now: what becomes ready by this is taken up by the task that runs."""
+    def _take_in(self) -> None:
+        """The bodies that followed each other have ended, for now."""
         self.is_serving = False
+        self._served()
+
+    def _serve_no_more(self) -> None:
+        """As `_take_in`; coroutines that become ready by this are taken up by the task that runs."""
         self._is_taking = True
         try:
-            self._served()
+            self._take_in()
         finally:
             self._is_taking = False
 
@@ -226,9 +230,9 @@ class Executors:
             signal = self._surroundings.copy().run(_run_function, attempt)
             attempt.owner.end(attempt, signal)
             if not ready:
-                self._serve_no_more()
+                self._take_in()
         if self.is_serving:
-            self._serve_no_more()
+            self._take_in()
         self._is_here = bool(ready)
         if ready:
             self._loop.call_soon(self._serve_here)

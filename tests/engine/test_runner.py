@@ -519,3 +519,12 @@ def test_a_function_that_is_cancelled_before_it_began_does_not_begin():
     asyncio.run(main())
     assert began == ["first"]
     assert {name: step.state.value for name, step in runners[0].snapshot.steps.items()}["b"] == "cancelled"
+
+
+def test_a_coroutine_that_waits_for_a_function_on_the_main_thread_begins():
+    async def after(a):
+        return a + 1
+
+    runner = finished(on_main("a", "b <- a"), {"a": lambda: 1, "b": after})
+
+    assert runner.values[1, "b"] == 2
