@@ -83,10 +83,12 @@ class Starts:
     def __init__(self, urgency: Sequence[int], limits: Iterable[tuple[Limit, Iterable[int]]]) -> None:
         self._urgency = urgency
         self._limits: list[list[Limit]] = [[] for _ in urgency]
+        self._all: list[Limit] = []
         self._rates: list[Limit] = []
         self._wakes_at: float | None = None
         self.ready: list[tuple[int, int]] = []
         for limit, members in limits:
+            self._all.append(limit)
             if limit.per_s is not None:
                 self._rates.append(limit)
             for i in members:
@@ -144,8 +146,10 @@ class Starts:
                 heapq.heappush(self.ready, heapq.heappop(limit.waiting))
 
     def clear(self) -> None:
-        """Nothing starts any more."""
+        """Nothing of what waits starts any more."""
         self.ready.clear()
+        for limit in self._all:
+            limit.waiting.clear()
 
 
 def _take_all(limits: Sequence[Limit], i: int, at: float) -> Limit | None:

@@ -323,6 +323,7 @@ class Story:
                 self.has_cancel = True
             case "run.resumed":
                 self.is_paused = self.has_cancel = False
+                self.rollbacks = 0
                 for name in event.reset:
                     assert name not in self.completed, f"{name} had completed"
                     self.ended.pop(name, None)
@@ -390,7 +391,7 @@ class Story:
     def finish_undoing(self, snapshot):
         if snapshot.state == "rolled_back":
             assert self.left_to_undo == [], f"{self.left_to_undo} were not undone"
-        if self.rollbacks == 0:
+        if self.world.rollbacks == 0:
             assert not self.world.undoing
         flow = self.graph.flow
         end = "timeout" if snapshot.is_timed_out else snapshot.state.replace("cancelled", "cancel")
