@@ -107,6 +107,8 @@ class Ending(Ledger):
             )
         )
         self.run_state = RunState.RUNNING
+        # Who ended while it waited for room may stand in the queue still.
+        self._starts.clear()
         self._is_cancelling = self._is_timed_out = False
         self._failures = [name for name in self._failures if name not in reset]
         for i in again:

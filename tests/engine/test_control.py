@@ -164,3 +164,19 @@ def test_a_step_that_waited_for_room_when_its_run_was_cancelled_waits_for_nothin
     assert (run.states["b"], run.under_way) == ("retrying", set())
     run.fire_timer()
     assert run.under_way == {"b"}
+
+
+def test_a_step_that_failed_while_it_waited_for_room_asks_its_condition_again_in_its_second_life():
+    steps = {"a": {"when": "true", "timeout_total_s": 60, "retry": RetryPolicy(retries=1, delay_s=5)}}
+    run = begun(flow_of("a", steps=steps))
+    run.answer_condition("a")
+    run.fail("a")
+    run.pause()
+    run.fire_timer()
+    run.tell(lambda at: Overdue(at, 0, BOOM))
+    assert run.snapshot.state == "failed"
+
+    reopen(run, "a")
+    assert run.under_way == set()
+    run.answer_condition("a", holds=False)
+    assert run.states == {"a": "skipped"}
