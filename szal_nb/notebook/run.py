@@ -30,16 +30,30 @@ class NotebookRun(RunHandle):
     _binder: Binder
     _outputs: StepOutputs
     _request: Callable[[], Mapping[str, Any]]
+    _keep: Callable[[NotebookRun], None]
     _started_in: str | None = None
     picture: Picture | None = None
     is_bound = False
     # What there is to say of the run when it has ended, besides its values.
     closing_word: Callable[[], str] | None = None
 
-    def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
-        """Joins the run to its notebook. `request` gives the request of the cell that calls."""
-        self._binder, self._request, self._outputs = binder, request, outputs
+    def attach(
+        self,
+        binder: Binder,
+        request: Callable[[], Mapping[str, Any]],
+        outputs: StepOutputs,
+        keep: Callable[[NotebookRun], None],
+    ) -> None:
+        """Joins the run to its notebook: `request` gives the request of the cell that calls, `keep` minds live runs."""
+        self._binder, self._request, self._outputs, self._keep = binder, request, outputs, keep
         self._started_in = _id_of(request())
+        keep(self)
+
+    def _begin_again(self, index: int) -> None:
+        super()._begin_again(index)
+        # It is alive like any other: what it gives is bound when it ends, and an interrupt must wake its loop.
+        self.is_bound = False
+        self._keep(self)
 
     @property
     def is_done_with(self) -> bool:

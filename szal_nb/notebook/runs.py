@@ -275,12 +275,15 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
         binder = Binder(self._space, names, self._session.functions)
-        run.attach(binder, self._session.request, outputs)
+        run.attach(binder, self._session.request, outputs, self._keep)
+        return run  # type: ignore[no-any-return]
+
+    def _keep(self, run: NotebookRun) -> None:
+        """The run is alive now, for the first time or again."""
         # Runs hold their values; those that are done with are held by the notebook's own names only.
-        self._runs = [*(other for other in self._runs if not other.is_done_with), run]
+        self._runs = [*(other for other in self._runs if other is not run and not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
             self._ticker = self._loop.create_task(self._tick(), name="szal ticker")
-        return run  # type: ignore[no-any-return]
 
     async def _tick(self) -> None:
         while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point
