@@ -152,7 +152,8 @@ class RunHandle(Run):
     def retry(self, step: str) -> None:
         """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
 
-        Raises RunError while the run is going on, if it completed or was undone, and for a step that completed.
+        Raises RunError while the run is going on, if it completed or some of it was undone, and for a step that
+        completed.
         """
         index = self._index_of(step)
         if self.is_active:
@@ -160,6 +161,12 @@ class RunHandle(Run):
         if self.state not in (RunState.FAILED, RunState.CANCELLED):
             raise RunError(
                 f"Run {self.id} is {self.state}; only a run that failed or was cancelled has steps to retry."
+            )
+        undone = [name for name, one in self.snapshot.steps.items() if one.state is StepState.ROLLED_BACK]
+        if undone:
+            raise RunError(
+                f"Run {self.id}: {', '.join(undone)} {'was' if len(undone) == 1 else 'were'} undone, so step {step!r} "
+                "cannot be tried again by itself. Resume the run: what was undone runs again first."
             )
         if self[step].state == StepState.COMPLETED:
             raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from szal_nb.app.describing import run_json, run_text, runs_table
-from szal_nb.app.exit import ExitCode
+from szal_nb.app.exit import ExitCode, exit_of_run
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import LOOK_EVERY_S, Follower
 from szal_nb.errors import RunError
@@ -50,7 +50,9 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     logs.add_argument("step", nargs="?", metavar="STEP", help="only this step")
     logs.set_defaults(command=show_logs)
 
-    watch = commands.add_parser("watch", parents=both, help="show a run as it goes, until it ends")
+    watch = commands.add_parser(
+        "watch", parents=both, help="show a run as it goes, until it ends; then exit as it ended"
+    )
     _add_run(watch)
     watch.set_defaults(command=watch_run)
 
@@ -83,20 +85,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def open_store(arguments: argparse.Namespace, *, read_only: bool = True) -> RunStore:
     """The store that the command means: the one named, else the nearest."""
     return RunStore.open(Path(arguments.store) if arguments.store else find_store(), read_only=read_only)
-
-
-def state_exit(run: StoredRun) -> ExitCode:
-    """The exit code that says how a run stands."""
-    match run.state:
-        case RunState.COMPLETED:
-            return ExitCode.COMPLETED
-        case RunState.CANCELLED:
-            return ExitCode.INTERRUPTED
-        case RunState.PAUSED:
-            return ExitCode.WAITING
-        case RunState.RUNNING | RunState.CREATED | RunState.ROLLING_BACK:
-            return ExitCode.KERNEL_DIED if run.is_crashed else ExitCode.WAITING
-    return ExitCode.FAILED
 
 
 def show_runs(arguments: argparse.Namespace) -> ExitCode:
@@ -182,7 +170,7 @@ def watch_run(arguments: argparse.Namespace) -> ExitCode:
         print_json(run_json(run, snapshot))
     else:
         print(f"Run {run.id}: {run.shown_state}")
-    return state_exit(run)
+    return exit_of_run(run, snapshot)
 
 
 def cancel_run(arguments: argparse.Namespace) -> ExitCode:

@@ -30,7 +30,8 @@ class NotebookRun(RunHandle):
     _binder: Binder
     _outputs: StepOutputs
     _request: Callable[[], Mapping[str, Any]]
-    _settle: Callable[[], None] | None
+    _keep: Callable[[NotebookRun], None]
+    _settle: Callable[[], None]
     _started_in: str | None = None
     picture: Picture | None = None
     is_bound = False
@@ -42,15 +43,23 @@ class NotebookRun(RunHandle):
         binder: Binder,
         request: Callable[[], Mapping[str, Any]],
         outputs: StepOutputs,
-        settle: Callable[[], None] | None = None,
+        keep: Callable[[NotebookRun], None],
+        settle: Callable[[], None],
     ) -> None:
-        """Joins the run to its notebook. `request` gives the request of the cell that calls.
+        """Joins the run to its notebook: `request` gives the request of the cell that calls, `keep` minds live runs.
 
-        `settle` is called once when the run has ended, before its values are bound.
+        `settle` is called when the run has ended, before its values are bound.
         """
         self._binder, self._request, self._outputs = binder, request, outputs
-        self._settle = settle
+        self._keep, self._settle = keep, settle
         self._started_in = _id_of(request())
+        keep(self)
+
+    def _begin_again(self, index: int) -> None:
+        super()._begin_again(index)
+        # It is alive like any other: what it gives is bound when it ends, and an interrupt must wake its loop.
+        self.is_bound = False
+        self._keep(self)
 
     @property
     def is_done_with(self) -> bool:
@@ -114,7 +123,7 @@ class NotebookRun(RunHandle):
         return self._binder.bind(self, force=True)
 
     def _end(self) -> None:
-        if not self.is_bound and self._settle is not None:
+        if not self.is_bound:
             self._settle()
         self.is_bound = True
 

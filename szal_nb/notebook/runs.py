@@ -287,12 +287,15 @@ class Runs:
             changed = {name: inputs[name] for name in run.changed_inputs() if inputs and name in inputs}
             own.changed(run.flow, changed, run.id, record)
 
-        run.attach(binder, self._session.request, outputs, settle)
+        run.attach(binder, self._session.request, outputs, self._keep, settle)
+        return run  # type: ignore[no-any-return]
+
+    def _keep(self, run: NotebookRun) -> None:
+        """The run is alive now, for the first time or again."""
         # Runs hold their values; those that are done with are held by the notebook's own names only.
-        self._runs = [*(other for other in self._runs if not other.is_done_with), run]
+        self._runs = [*(other for other in self._runs if other is not run and not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
             self._ticker = self._loop.create_task(self._tick(), name="szal ticker")
-        return run  # type: ignore[no-any-return]
 
     async def _tick(self) -> None:
         while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point

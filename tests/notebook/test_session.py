@@ -202,6 +202,45 @@ def test_interrupt_cancels_the_run_without_waiting_for_a_body_that_does_not_end(
     assert notebook.value("__import__('szal_nb.engine.runner', fromlist=['x']).CANCEL_GRACE_S") <= 0.25
 
 
+FAILS_FIRST = """\
+if not Path('mended').exists():
+    raise ValueError('not yet')
+while Path('hold').exists():
+    time.sleep(0.05)
+late = 7"""
+
+
+def failed_and_mended(notebook):
+    """A run whose step has failed, and would not if it were tried again."""
+    notebook.ok("from pathlib import Path\nPath('mended').unlink(missing_ok=True)")
+    notebook.step("slow", FAILS_FIRST)
+    notebook.ok("run = %szal_run\nawait run.wait()")
+    assert notebook.value("run.state") == "failed"
+    notebook.ok("Path('mended').touch()")
+
+
+def test_what_a_step_gives_that_is_tried_again_is_bound_when_it_ends(notebook):
+    failed_and_mended(notebook)
+    notebook.ok("run.retry('slow')")
+    notebook.kernel.until(lambda: notebook.value("run.state") == "completed")
+
+    assert notebook.value("late") == 7
+
+
+def test_an_interrupt_reaches_a_run_that_is_tried_again(notebook):
+    failed_and_mended(notebook)
+    notebook.ok("Path('hold').touch()\nrun.retry('slow')")
+    cell = notebook.begin("await run")
+    notebook.kernel.settle(0.5)
+
+    notebook.kernel.interrupt()
+    notebook.kernel.until(lambda: cell.is_idle and cell.reply, timeout_s=20)
+    notebook.ok("Path('hold').unlink()")
+
+    assert "CancelledError" in cell.error
+    notebook.kernel.until(lambda: notebook.value("run.state") == "cancelled", timeout_s=20)
+
+
 def test_the_cancel_button_answers_while_a_cell_awaits(notebook):
     notebook.step("endless", "await asyncio.sleep(3600)")
     picture = notebook.ok("run = %szal_run")
