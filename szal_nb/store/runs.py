@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
-from szal_nb.errors import IllegalTransition, RunOwned, UnknownRun, ValueUnavailable
+from szal_nb.errors import IllegalTransition, RunOwned, StoreError, UnknownRun, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, fold
@@ -95,6 +95,8 @@ class RunStore:
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self.contents = Contents(self.reader, self.files)
         self._owned: dict[str, RunJournal] = {}
+        # Runs that nobody here runs any more, by epoch, though the record could not be told.
+        self._given_up: set[tuple[str, int]] = set()
         self._owned_lock = threading.Lock()
         self._temporary = temporary
         self._is_closed = False
@@ -201,6 +203,8 @@ class RunStore:
             end_orphan(owner)
             return self.run(run.id)
         if owner.is_same(Owner.here()):
+            if (run.id, run.epoch) in self._given_up:
+                return run
             raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
         advice = (
             "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
@@ -353,7 +357,11 @@ class RunStore:
             )
 
         if not journal.is_final:
-            self.write(Job(release))
+            try:
+                self.write(Job(release))
+            except StoreError:
+                # A disk that is full, mostly: the heart says it when it can, and this process knows it.
+                self._given_up.add((journal.run_id, journal.epoch))
 
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
@@ -361,7 +369,10 @@ class RunStore:
         lease = iso(self._now() + LEASE_S)
         connection.executemany(
             "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",
-            [(lease, run_id, epoch) for run_id, epoch in owned],
+            [
+                *((lease, run_id, epoch) for run_id, epoch in owned),
+                *((None, run_id, epoch) for run_id, epoch in self._given_up),
+            ],
         )
 
     def _writing(self) -> Writer:
