@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import difflib
+import functools
 import os
 import secrets
 import shutil
@@ -29,7 +30,7 @@ from szal_nb.store.database import Durability, Reader, check_readable, lock_path
 from szal_nb.store.failure import StoreDamaged, StoreUnusable
 from szal_nb.store.files import ValueFiles, make_home
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
-from szal_nb.store.formats import all_codecs
+from szal_nb.store.formats import all_codecs, installed_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
 from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_text, stored_runs
@@ -72,12 +73,12 @@ class RunStore:
         journal_mode: str = "WAL",
         reader: Reader | None = None,
         temporary: Path | None = None,
-        codecs: Sequence[Codec] = (),
+        codecs: Sequence[Codec] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
         self._now = now
-        self._codecs = all_codecs(codecs)
+        self._extra_codecs = codecs
         self.reader = Reader(path) if reader is None else reader
         self._lock = lock
         self._writer = None
@@ -110,9 +111,11 @@ class RunStore:
         *,
         durability: str = "full",
         read_only: bool = False,
-        codecs: Sequence[Codec] = (),
+        codecs: Sequence[Codec] | None = None,
     ) -> Self:
         """The store at `path`, made if it is not there (not with `read_only`). `":memory:"` lives until it is closed.
+
+        `codecs` are asked before those of this package; they are those of installed packages if none are named.
 
         Raises `StoreError` for what is no store, is damaged, or was made by a newer program.
         """
@@ -136,6 +139,11 @@ class RunStore:
             lock.close()
             raise
         return cls(file, durability=kept, lock=lock, journal_mode=mode, temporary=temporary, codecs=codecs)
+
+    @functools.cached_property
+    def _codecs(self) -> tuple[Codec, ...]:
+        # Looking for packages takes longer than listing runs, so it waits for the first value.
+        return all_codecs(installed_codecs() if self._extra_codecs is None else self._extra_codecs)
 
     def __enter__(self) -> Self:
         return self
