@@ -136,6 +136,24 @@ class StepTimeout(RunError):
         return f"Step {self.step!r} took longer than its timeout of {self.timeout_s:g} s."
 
 
+class ValueNotStored(RunError):
+    """A step that must not run again gave a value that another step reads and that cannot be stored."""
+
+    def __init__(self, step: str, name: str, reason: str, flag: str) -> None:
+        super().__init__(step, name, reason, flag)
+        self.step = step
+        self.name = name
+        self.reason = reason
+        self.flag = flag
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step!r} is marked {self.flag}, and what it gave as {self.name!r} cannot be stored "
+            f"({self.reason}): a resume would have to run the step again. Give something that can be stored, such as "
+            f"a path or a table, or make {self.name!r} in the step that uses it."
+        )
+
+
 class RetryAfter(RunError):
     """Raised by a body that wants to be tried again after `seconds`, if its step has retries left."""
 

@@ -64,6 +64,7 @@ def test_loading_the_extension_imports_nothing_heavy():
 
 # Imports inside of functions: what a user may never need and what is slow to import, nothing else.
 LATE = HEAVY | {
+    "PIL",
     "IPython",
     "anywidget",
     "cloudpickle",

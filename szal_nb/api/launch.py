@@ -27,7 +27,7 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.replay import ResumePlan, plan_resume, put_where_record_ends, rejected_steps
+from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
@@ -180,7 +180,7 @@ def resume_run(
         if name in recorded or name in inputs
     }
     machine = RunMachine(graph, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id)
-    put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events))
+    put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
     # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
     kept = {
         (machine.index[name], ref.name): ref

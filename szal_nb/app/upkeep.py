@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from szal_nb.app.record import open_store
 from szal_nb.errors import RunError
 from szal_nb.model.duration import parse_duration
 from szal_nb.store.archive import export_run, import_run
-from szal_nb.store.collect import collect, removable
+from szal_nb.store.collect import beyond_size, collect, removable
 from szal_nb.store.doctor import Level, examine, repair
 from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore
@@ -45,6 +46,8 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
 
     gc = commands.add_parser("gc", parents=both, help="delete values that no run names, and old runs if asked")
     gc.add_argument("--older-than", type=_seconds, metavar="TIME", help="also runs that ended longer ago, such as 30d")
+    size = "also the oldest runs that ended, until the values of all others take no more than this, such as 2GB"
+    gc.add_argument("--max-size", type=_bytes, metavar="SIZE", help=size)
     gc.add_argument("--keep", nargs="+", default=[], metavar="RUN", help="runs that stay, however old")
     gc.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     gc.set_defaults(command=collect_garbage)
@@ -59,6 +62,21 @@ def _seconds(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(text: str) -> int:
+    """How many bytes a person means.
+
+    >>> _bytes("1.5GB")
+    1500000000
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)", text.strip().upper())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 500MB or 2GB")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def write_report(arguments: argparse.Namespace) -> ExitCode:
@@ -97,9 +115,11 @@ def collect_garbage(arguments: argparse.Namespace) -> ExitCode:
     """Deletes what nobody needs."""
     with open_store(arguments, read_only=False) as store:
         old: list[str] = []
+        keep = [store.run(name).id for name in arguments.keep]
         if arguments.older_than is not None:
-            keep = [store.run(name).id for name in arguments.keep]
-            old = removable(store.runs(), older_than_s=arguments.older_than, now=time.time(), keep=keep)
+            old += removable(store.runs(), older_than_s=arguments.older_than, now=time.time(), keep=keep)
+        if arguments.max_size is not None:
+            old += beyond_size(store, arguments.max_size, keep=keep)
         found = collect(store, old, is_dry=arguments.dry_run)
     did = "Would delete" if arguments.dry_run else "Deleted"
     text = f"{did} {len(found.runs)} runs, {found.values} values and {found.files} files: {found.size / 1e6:.1f} MB."

@@ -34,6 +34,11 @@ from szal_nb.model.state import RunState, StepState
 from szal_nb.model.step import OnError
 from szal_nb.model.value import ErrorInfo, ValueRef
 
+_MAY_HAVE_RUN = (
+    "It was running when its process died, and it is marked --once: look whether it has done its work. "
+    "Approve it to run it again, reject it to let it fail."
+)
+
 
 class Ledger:
     """The steps of one run.
@@ -69,6 +74,7 @@ class Ledger:
         self._base_attempt = [0] * count
         self._is_settled_by_condition = [not step.when for step in self.steps]
         self._is_approved = [step.approve is None for step in self.steps]
+        self._questions = [step.approve or "" for step in self.steps]
         # What a person refused while nobody ran the run.
         self._is_rejected = [False] * len(self.steps)
         self._is_triggered = [False] * count
@@ -99,13 +105,14 @@ class Ledger:
         rebuilt: Sequence[str],
         approved: Iterable[str] = (),
         rejected: Iterable[str] = (),
+        held: Iterable[str] = (),
         taken: Collection[str] = (),
         is_rolling_back: bool = False,
     ) -> None:
         """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
 
         `completed` are in the order of their completion; `taken` have values of another run. If the run was being
-        undone, that goes on.
+        undone, that goes on. `held` may have done once already what they may do only once: a person decides.
         """
         self._resume = (tuple(reset), tuple(rebuilt))
         for name, attempt in attempts.items():
@@ -114,6 +121,9 @@ class Ledger:
             self._is_approved[self.index[name]] = True
         for name in rejected:
             self._is_rejected[self.index[name]] = True
+        for name in held:
+            self._is_approved[self.index[name]] = False
+            self._questions[self.index[name]] = _MAY_HAVE_RUN
         for name in completed:
             i = self.index[name]
             self.state[i] = COMPLETED
@@ -144,7 +154,7 @@ class Ledger:
             self._fail(i, 0, happened.rejected(), at)
         elif not self._is_approved[i]:
             self.state[i] = WAITING
-            self._events.append(happened.StepWaiting(at=at, step=self.names[i], message=self.steps[i].approve or ""))
+            self._events.append(happened.StepWaiting(at=at, step=self.names[i], message=self._questions[i]))
         else:
             self._starts.add(i)
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from szal_nb.engine.machine import RunMachine
 from szal_nb.errors import ReplayError
-from szal_nb.model.event import Event, StepAnswered, StepFailed, StepWaiting
+from szal_nb.model.event import (
+    Event,
+    StepAnswered,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepRetrying,
+    StepStarted,
+    StepWaiting,
+)
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.model.value import ValueRef
@@ -109,10 +118,26 @@ def rejected_steps(events: Iterable[Event]) -> list[str]:
     return [step for step, is_rejected in found.items() if is_rejected]
 
 
+def cut_steps(events: Iterable[Event]) -> list[str]:
+    """The steps that were running when their process died, if no person has said since what to do."""
+    found: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, StepStarted):
+            found[event.step] = None
+        elif isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled | StepAnswered):
+            found.pop(event.step, None)
+    return list(found)
+
+
 def put_where_record_ends(
-    machine: RunMachine, snapshot: RunSnapshot, plan: ResumePlan, *, rejected: Iterable[str] = ()
+    machine: RunMachine,
+    snapshot: RunSnapshot,
+    plan: ResumePlan,
+    *,
+    rejected: Iterable[str] = (),
+    cut: Iterable[str] = (),
 ) -> None:
-    """Puts a fresh `machine` of the same graph where the record ends. `rejected`: see `rejected_steps`."""
+    """Puts a fresh `machine` of the same graph where the record ends: see `rejected_steps` and `cut_steps`."""
     rank = {machine.names[i]: position for position, i in enumerate(machine.wiring.order)}
     kept = sorted(plan.kept, key=lambda name: (snapshot.steps[name].ended_at or 0.0, rank[name]))
     machine.resume_from(
@@ -122,6 +147,7 @@ def put_where_record_ends(
         rebuilt=plan.rebuilt,
         approved=[name for name, step in snapshot.steps.items() if step.is_approved],
         rejected=rejected,
+        held=[name for name in cut if machine.steps[machine.index[name]].once],
         taken=[name for name, step in snapshot.steps.items() if step.taken_from],
         is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
     )

@@ -17,9 +17,9 @@ from szal_nb.engine.signal import (
     Given,
     Signal,
 )
-from szal_nb.engine.values import Journal, ValueTable
+from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import Watch
-from szal_nb.errors import AnswerError, RetryAfter, StepTimeout, StopRun
+from szal_nb.errors import AnswerError, RetryAfter, StepTimeout, StopRun, ValueNotStored
 from szal_nb.model.value import ValueRef, is_about_the_process
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,9 @@ class StepOwner:
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
         refs = self.watch.titled(self._table.keep(i, attempt.number, {**given, **besides}), besides)
+        step = self.machine.steps[i]
+        if step.once or step.strict:
+            check_kept(step, refs)
         if not attempt.context.is_closed:
             self._table.put(i, given, refs)
             self.watch.kept(i, refs)
@@ -118,5 +121,5 @@ class StepOwner:
             error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
         info = describe(error, attempt.context)
-        is_final = attempt.is_overdue or isinstance(error, AnswerError)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError | ValueNotStored)
         return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)

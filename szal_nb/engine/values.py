@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 from szal_nb.analysis.fingerprint import fingerprint_of
 from szal_nb.engine.immutable import is_immutable
-from szal_nb.errors import ValueUnavailable
+from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.value import ValueRef
+from szal_nb.model.step import Step
+from szal_nb.model.value import ValueRef, is_about_the_process
 
 
 class Journal(Protocol):
@@ -185,3 +186,10 @@ class ValueTable:
         for ref in refs:
             if ref.name in given and ref.live is None:
                 self._kept[i, ref.name] = ref
+
+
+def check_kept(step: Step, refs: Iterable[ValueRef]) -> None:
+    """Refuses, for a step marked `--once` or `--strict`, a value that a later step needs and that is only live."""
+    for ref in refs:
+        if ref.needed and ref.live is not None and not is_about_the_process(ref.name):
+            raise ValueNotStored(step.name, ref.name, ref.live, "--once" if step.once else "--strict")

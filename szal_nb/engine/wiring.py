@@ -58,6 +58,7 @@ class Wiring:
             node.step.trigger in (Trigger.ALL, Trigger.NONE_FAILED)
             and node.step.when is None
             and node.step.approve is None
+            and not node.step.once
             for node in graph.nodes
         ]
         self.plain_targets = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Collection
@@ -20,6 +21,10 @@ GRACE_S = 3600.0
 _TABLES = ("events", "attempts", "steps", '"values"', "inputs")
 _UNNAMED_BLOBS = """
 hash IN (SELECT hash FROM blobs EXCEPT SELECT hash FROM "values" EXCEPT SELECT hash FROM inputs)
+"""
+_NAMED_BLOBS = """
+SELECT hash, blobs.size, run_id FROM blobs JOIN "values" USING (hash) WHERE blobs.size > 0
+UNION SELECT hash, blobs.size, run_id FROM blobs JOIN inputs USING (hash) WHERE blobs.size > 0
 """
 
 
@@ -42,6 +47,35 @@ def removable(runs: Collection[StoredRun], *, older_than_s: float, now: float, k
         for run in runs
         if run.id not in keep and run.state.is_final and (run.ended_at or run.created_at) < now - older_than_s
     ]
+
+
+def beyond_size(store: RunStore, limit: int, *, keep: Collection[str] = ()) -> list[str]:
+    """The oldest runs that have ended, except those in `keep`, without which the values take at most `limit` bytes.
+
+    All that can go, if what is left takes more all the same.
+    """
+    runs = store.runs()
+    removed = removable(runs, older_than_s=0, now=math.inf, keep=keep)
+    oldest_first = sorted((run for run in runs if run.id in set(removed)), key=lambda run: run.ended_at or 0.0)
+    place = {run.id: number for number, run in enumerate(oldest_first)}
+    # A content goes with the last of the runs that name it.
+    last: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for digest, size, run_id in store.reader.fetch(_NAMED_BLOBS):
+        sizes[str(digest)] = int(str(size))
+        last[str(digest)] = max(last.get(str(digest), -1), place.get(str(run_id), math.inf))
+    freed = [0] * len(oldest_first)
+    for digest, number in last.items():
+        if number < len(freed):
+            freed[int(number)] += sizes[digest]
+    total = sum(sizes.values())
+    found = []
+    for run, size in zip(oldest_first, freed, strict=True):
+        if total <= limit:
+            break
+        found.append(run.id)
+        total -= size
+    return found
 
 
 def collect(

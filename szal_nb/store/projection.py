@@ -25,20 +25,23 @@ from szal_nb.model.event import (
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef
 from szal_nb.store.failure import StoreDamaged
+from szal_nb.store.insertion import insert_rows, nullable
 from szal_nb.store.times import iso
 
 _VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
-INSERT_EVENT = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_VALUE = f"""
-INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS})
-VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""  # noqa: S608 the columns are a constant
-_PUT_INPUT = f"""
-INSERT OR REPLACE INTO inputs (run_id, {_VALUE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""  # noqa: S608 the columns are a constant
+_INSERT_EVENTS = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES"
+_EVENT = f"?, ?, ?, ?, {nullable(2)}, ?, ?"
+_PUT_VALUE = f'INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS}) VALUES'
+_PUT_INPUT = f"INSERT OR REPLACE INTO inputs (run_id, {_VALUE_COLUMNS}) VALUES"
+# Of `_VALUE_COLUMNS`, these may be NULL: hash and format, shape, live and identity.
+_VALUE = f"?, ?, {nullable(2)}, ?, {nullable(1)}, ?, {nullable(2)}, ?"
 # Asked for each event: a look into a table is several times faster than `isinstance` of a union.
 _STEP_EVENTS = frozenset(get_args(StepEvent))
-_KINDS = {kind: str(kind.__struct_config__.tag) for kind in (*_STEP_EVENTS, *get_args(RunEvent))}
+# The kind of an event as text, and whether it is of a step and of an attempt.
+_KINDS = {
+    kind: (str(kind.__struct_config__.tag), kind in _STEP_EVENTS, "attempt" in kind.__struct_fields__)
+    for kind in (*_STEP_EVENTS, *get_args(RunEvent))
+}
 # The fence: it matches only while this epoch owns the run and nothing was written that this process does not know.
 _COUNT_EVENTS = "UPDATE runs SET events = ? WHERE id = ? AND epoch = ? AND events = ?"
 _SET_RUN = """
@@ -84,13 +87,28 @@ def decode_events(rows: Iterable[tuple[int, str, int]], path: str, *, first: int
     return events
 
 
-def event_row(run_id: str, seq: int, event: Event, data: str) -> tuple[object, ...]:
-    """The row for `INSERT_EVENT`."""
-    step = attempt = None
-    kind = type(event)
-    if kind in _STEP_EVENTS:
-        step, attempt = event.step, getattr(event, "attempt", None)  # type: ignore[union-attr]
-    return (run_id, seq, iso(event.at), _KINDS[kind], step, attempt, data, zlib.crc32(data.encode()))
+def event_rows(run_id: str, first: int, events: Sequence[Event]) -> tuple[list[tuple[object, ...]], Sequence[Event]]:
+    """The rows of events, numbered from `first` on, and the events as they will be read back from these rows."""
+    rows: list[tuple[object, ...]] = []
+    plain: dict[int, Event] = {}
+    for seq, event in enumerate(events, first):
+        try:
+            data = to_json(event)
+        except UnicodeEncodeError:
+            plain[seq - first], text = encode_event(event)
+            data = text.encode()
+        kind, has_step, has_attempt = _KINDS[type(event)]
+        step = event.step if has_step else ""  # type: ignore[union-attr]
+        attempt = event.attempt if has_attempt else ""  # type: ignore[union-attr]
+        rows.append((run_id, seq, iso(event.at), kind, step, attempt, data.decode(), zlib.crc32(data)))
+    if plain:
+        events = [plain.get(n, event) for n, event in enumerate(events)]
+    return rows, events
+
+
+def write_events(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Appends what `event_rows` gave."""
+    insert_rows(connection, _INSERT_EVENTS, _EVENT, rows)
 
 
 def touched_steps(events: Iterable[Event], known: Iterable[str]) -> Iterable[str]:
@@ -129,34 +147,41 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
 
 def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
     """Writes the rows of the values that these events tell of. Their blobs are there already."""
+    values: list[tuple[object, ...]] = []
     for event in events:
         if isinstance(event, StepCompleted):
-            if event.values:
-                rows = [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
-                connection.executemany(_PUT_VALUE, rows)
+            values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
         elif isinstance(event, RunResumed):
+            _put_values(connection, values)
             connection.executemany(
                 'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
                 [(run_id, step) for step in event.reset],
             )
         elif isinstance(event, RunCreated) and event.inputs:
-            connection.executemany(_PUT_INPUT, [(run_id, *value_row(ref)) for ref in event.inputs])
+            insert_rows(connection, _PUT_INPUT, f"?, {_VALUE}", [(run_id, *value_row(ref)) for ref in event.inputs])
+    _put_values(connection, values)
+
+
+def _put_values(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    if rows:
+        insert_rows(connection, _PUT_VALUE, f"?, ?, ?, 1, {_VALUE}", rows)
+        rows.clear()
 
 
 def value_row(ref: ValueRef) -> tuple[object, ...]:
-    """The columns that `values` and `inputs` have in common."""
-    shape = None if ref.shape is None else msgspec.json.encode(ref.shape).decode()
+    """What is written to the columns that `values` and `inputs` have in common; empty text for NULL."""
+    shape = "" if ref.shape is None else msgspec.json.encode(ref.shape).decode()
     return (
         ref.name,
         ref.type,
-        ref.hash,
-        ref.format,
+        ref.hash or "",
+        ref.format or "",
         ref.size,
         shape,
         ref.summary,
-        ref.live,
-        ref.identity,
-        ref.needed,
+        ref.live or "",
+        ref.identity or "",
+        int(ref.needed),
     )
 
 

@@ -79,24 +79,19 @@ class RunRecord:
 
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         """Writes events and all that follows from them; gives how many events the run then has."""
-        encoded = [projection.encode_event(event) for event in events]
-        events = [event for event, _ in encoded]
+        before = 0 if self._new is not None else self._current(connection).events
+        rows, events = projection.event_rows(self.run_id, before, events)
         if self._new is not None:
             self._insert_run(connection, self._new, events[0])
         snapshot = self._current(connection)
-        before = snapshot.events
-        for event in events:
-            snapshot.apply(event)
+        snapshot.apply_all(events)
         if not projection.count_events(connection, self.run_id, self.epoch, before=before, after=snapshot.events):
             raise OwnershipLost(self.run_id)
         row = projection.run_row(snapshot)
         if row != self._row:
             projection.write_run(connection, self.run_id, row)
             self._row = row
-        connection.executemany(
-            projection.INSERT_EVENT,
-            [projection.event_row(self.run_id, before + n, event, data) for n, (event, data) in enumerate(encoded)],
-        )
+        projection.write_events(connection, rows)
         if before == 0:
             self._rows.create(connection, snapshot.steps)
         touched = projection.touched_steps(events, snapshot.steps)
@@ -124,7 +119,7 @@ class RunRecord:
         if self._snapshot is None:
             rows = connection.execute(_READ_EVENTS, (self.run_id,)).fetchall()
             self._snapshot = fold(projection.decode_events(rows, self._path))
-            self._rows.read(self._snapshot)
+            self._rows.read(connection, self._snapshot)
         return self._snapshot
 
     def _insert_run(self, connection: sqlite3.Connection, new: NewRun, first: Event) -> None:

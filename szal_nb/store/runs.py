@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import difflib
+import functools
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
-from szal_nb.errors import IllegalTransition, RunOwned, UnknownRun, ValueUnavailable
+from szal_nb.errors import IllegalTransition, RunOwned, StoreError, UnknownRun, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, fold
@@ -29,7 +30,7 @@ from szal_nb.store.database import Durability, Reader, check_readable, lock_path
 from szal_nb.store.failure import StoreDamaged, StoreUnusable
 from szal_nb.store.files import ValueFiles, make_home
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
-from szal_nb.store.formats import all_codecs
+from szal_nb.store.formats import all_codecs, installed_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
 from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_text, stored_runs
@@ -72,12 +73,12 @@ class RunStore:
         journal_mode: str = "WAL",
         reader: Reader | None = None,
         temporary: Path | None = None,
-        codecs: Sequence[Codec] = (),
+        codecs: Sequence[Codec] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
         self._now = now
-        self._codecs = all_codecs(codecs)
+        self._extra_codecs = codecs
         self.reader = Reader(path) if reader is None else reader
         self._lock = lock
         self._writer = None
@@ -95,6 +96,8 @@ class RunStore:
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self.contents = Contents(self.reader, self.files)
         self._owned: dict[str, RunJournal] = {}
+        # Runs that nobody here runs any more, by epoch, though the record could not be told.
+        self._given_up: set[tuple[str, int]] = set()
         self._owned_lock = threading.Lock()
         self._temporary = temporary
         self._is_closed = False
@@ -108,9 +111,11 @@ class RunStore:
         *,
         durability: str = "full",
         read_only: bool = False,
-        codecs: Sequence[Codec] = (),
+        codecs: Sequence[Codec] | None = None,
     ) -> Self:
         """The store at `path`, made if it is not there (not with `read_only`). `":memory:"` lives until it is closed.
+
+        `codecs` are asked before those of this package; they are those of installed packages if none are named.
 
         Raises `StoreError` for what is no store, is damaged, or was made by a newer program.
         """
@@ -134,6 +139,11 @@ class RunStore:
             lock.close()
             raise
         return cls(file, durability=kept, lock=lock, journal_mode=mode, temporary=temporary, codecs=codecs)
+
+    @functools.cached_property
+    def _codecs(self) -> tuple[Codec, ...]:
+        # Looking for packages takes longer than listing runs, so it waits for the first value.
+        return all_codecs(installed_codecs() if self._extra_codecs is None else self._extra_codecs)
 
     def __enter__(self) -> Self:
         return self
@@ -201,6 +211,8 @@ class RunStore:
             end_orphan(owner)
             return self.run(run.id)
         if owner.is_same(Owner.here()):
+            if (run.id, run.epoch) in self._given_up:
+                return run
             raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
         advice = (
             "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
@@ -353,7 +365,11 @@ class RunStore:
             )
 
         if not journal.is_final:
-            self.write(Job(release))
+            try:
+                self.write(Job(release))
+            except StoreError:
+                # A disk that is full, mostly: the heart says it when it can, and this process knows it.
+                self._given_up.add((journal.run_id, journal.epoch))
 
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
@@ -361,7 +377,10 @@ class RunStore:
         lease = iso(self._now() + LEASE_S)
         connection.executemany(
             "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",
-            [(lease, run_id, epoch) for run_id, epoch in owned],
+            [
+                *((lease, run_id, epoch) for run_id, epoch in owned),
+                *((None, run_id, epoch) for run_id, epoch in self._given_up),
+            ],
         )
 
     def _writing(self) -> Writer:

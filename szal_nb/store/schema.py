@@ -194,10 +194,31 @@ def _progress(db: Database) -> None:
         db.execute(f"ALTER TABLE steps ADD COLUMN {column} {kind}")
 
 
+def _numbered_rows(db: Database) -> None:
+    # The two tables that every step changes twice: a row that is found by its number is changed in half the time.
+    for view in ("v_runs", "v_failures"):
+        db.execute(f"DROP VIEW {view}")
+    for table, order in (("steps", "run_id, position"), ("attempts", "run_id, started_at, step, number")):
+        columns = db.table(table).columns_dict
+        rules = [column.name for column in db.table(table).columns if column.notnull and not column.is_pk]
+        db.table(f"new_{table}").create(
+            {"id": int, **columns}, pk="id", foreign_keys=[("run_id", "runs", "id")], not_null=rules
+        )
+        names = ", ".join(columns)
+        db.execute(f"INSERT INTO new_{table} ({names}) SELECT {names} FROM {table} ORDER BY {order}")  # noqa: S608 own names
+        db.execute(f"DROP TABLE {table}")
+        db.execute(f"ALTER TABLE new_{table} RENAME TO {table}")
+    db.table("steps").create_index(["run_id", "name"], unique=True)
+    db.table("attempts").create_index(["run_id"])
+    db.create_view("v_runs", _V_RUNS)
+    db.create_view("v_failures", _V_FAILURES)
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_tables", _tables),
     ("2026_11_fingerprints", _fingerprints),
     ("2026_11_progress", _progress),
+    ("2026_11_numbered_rows", _numbered_rows),
 )
 VERSION = len(MIGRATIONS)
 

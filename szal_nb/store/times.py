@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from datetime import UTC, datetime
 
 
@@ -17,11 +16,8 @@ def iso(at: float | None) -> str | None:
     if at is None:
         return None
     # One event's time goes into several rows, and the text of its second into those of many events.
-    part, second = math.modf(at)
-    micros = round(part * 1e6)
-    if not 0 <= micros < 1_000_000:
-        return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
-    return f"{_iso_second(int(second))}.{micros:06d}+00:00"
+    second, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_iso_second(second)}.{micros:06d}+00:00"
 
 
 @functools.lru_cache(maxsize=64)

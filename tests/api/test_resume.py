@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
-from szal_nb.errors import ReplayError
+from szal_nb.errors import ReplayError, StoreError
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
 
@@ -96,3 +99,26 @@ def test_another_name_for_a_module_is_there_for_other_steps_also_after_a_resume(
     flow.fails = set()
 
     assert flow.resume(store, cut.id).values.y == flow.run(store).values.y == 2.0
+
+
+def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(tmp_path):
+    """Free some space, then resume the run."""
+    path = tmp_path / "runs.db"
+    refuse = (
+        "CREATE TRIGGER full_events BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'disk full'); END;"
+        "CREATE TRIGGER full_runs BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END;"
+    )
+    cells = {"load": "x = [1]", "fill --after load": f"open_file({refuse!r})", "total --after fill": "t = sum(x)"}
+    notebook = f"import sqlite3\ndef open_file(sql):\n    with sqlite3.connect({str(path)!r}) as c:\n        c.executescript(sql)"
+    flow = CellFlow(cells, notebook=notebook)
+    with RunStore.open(path) as store:
+        with pytest.raises(StoreError, match="disk full"):
+            flow.run(store)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript("DROP TRIGGER full_events; DROP TRIGGER full_runs")
+        (left,) = store.runs()
+
+        ended = CellFlow({**cells, "fill --after load": "pass"}, notebook=notebook).resume(store, left.id)
+
+    assert (ended.state, ended.values.t) == ("completed", 1)
+    assert ended.snapshot.steps["load"].attempt == 1

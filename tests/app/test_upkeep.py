@@ -69,6 +69,17 @@ def test_old_runs_are_deleted_only_if_asked(store, capsys):
     assert document(capsys, "runs")[1]["runs"] == []
 
 
+def test_runs_go_by_the_size_of_what_they_keep(store, capsys):
+    run = the_run(capsys)
+
+    assert document(capsys, "gc", "--max-size", "1GB")[1]["runs"] == []
+    assert document(capsys, "gc", "--max-size", "0B", "--keep", run["id"])[1]["runs"] == []
+    assert document(capsys, "gc", "--max-size", "0B")[1]["runs"] == [run["id"]]
+    with pytest.raises(SystemExit, match="2"):
+        main(["gc", "--max-size", "much"])
+    assert "write it as 500MB or 2GB" in capsys.readouterr().err
+
+
 def test_doctor_tells_a_whole_store_from_a_damaged_one(store, tmp_path, capsys):
     code, found = document(capsys, "doctor")
     assert (code, [each for each in found["findings"] if each["level"] == "problem"]) == (0, [])

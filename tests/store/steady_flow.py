@@ -6,13 +6,17 @@ What it does is the same each time, so that a test can end the process at any po
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
+from szal_nb.errors import StoreError
 from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
-from szal_nb.model.state import StepState
+from szal_nb.model.state import RunState, StepState
 from szal_nb.store import files, writer
 from szal_nb.store.database import Durability, open_for_writing
 from szal_nb.store.runs import RunJournal, RunStore
@@ -20,6 +24,7 @@ from tests.store.scribe import NAMES, begun, new_run
 
 RUN = "aaaaaaaaaaaa"
 EARLY, UNSYNCED, NO_FOLDER_SYNC = "acknowledge-before-commit", "synchronous-off", "no-folder-sync"
+SWALLOWED = "an error is no error"
 
 
 def value_of(step: str) -> dict[str, object]:
@@ -50,21 +55,48 @@ def play(path: Path, effects: Path, durability: str = "full", fault: str | None 
             journal = store.begin(new_run(RUN))
             journal.append_sync(begun(time.time()))
         for step in missing:
-            run_step(journal, step, effects, is_early=fault == EARLY)
+            run_step(journal, step, effects, fault)
         journal.append_sync([RunCompleted(at=time.time())])
 
 
-def run_step(journal: RunJournal, step: str, effects: Path, *, is_early: bool) -> None:
+def run_step(journal: RunJournal, step: str, effects: Path, fault: str | None) -> None:
     attempt = journal.epoch
     journal.append_sync([StepStarted(at=time.time(), step=step, attempt=attempt)])
     tell(effects, "began", step)
     values = value_of(step)
     refs = journal.keep(step, attempt, values, values.keys())
-    if is_early:
+    if fault == EARLY:
         tell(effects, "acknowledged", step)
-    journal.append_sync([StepCompleted(at=time.time(), step=step, attempt=attempt, values=refs)])
-    if not is_early:
+    with contextlib.suppress(*([StoreError] if fault == SWALLOWED else [])):
+        journal.append_sync([StepCompleted(at=time.time(), step=step, attempt=attempt, values=refs)])
+    if fault != EARLY:
         tell(effects, "acknowledged", step)
+
+
+def faults_of(folder: Path, *, may_be_live: bool = False) -> list[str]:
+    """What is wrong once the run was resumed to its end; `may_be_live`: values for which there was no place."""
+    found = []
+    with RunStore.open(folder / "runs.db") as store:
+        if store.run(RUN).state is not RunState.COMPLETED:
+            found.append("the run did not complete")
+        refs = {ref.name: ref for step in store.snapshot(RUN).steps.values() for ref in step.values}
+        for step in NAMES:
+            for name, value in value_of(step).items():
+                if may_be_live and name in refs and refs[name].live:
+                    continue
+                if name not in refs or store.value(RUN, step, name) != value:
+                    found.append(f"{name} of {step} is wrong")
+    acknowledged = set()
+    effects = folder / "effects"
+    for line in effects.read_text().splitlines() if effects.exists() else ():
+        what, step = line.split()
+        if what == "acknowledged":
+            acknowledged.add(step)
+        elif step in acknowledged:
+            found.append(f"{step} was run again")
+    with closing(sqlite3.connect(folder / "runs.db")) as connection:
+        found += [str(row) for (row,) in connection.execute("PRAGMA integrity_check") if row != "ok"]
+    return found
 
 
 def plant(fault: str | None) -> None:

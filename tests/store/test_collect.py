@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
-from szal_nb.store.collect import Collected, collect, removable
+from szal_nb.store.collect import Collected, beyond_size, collect, removable
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, new_run
 
@@ -50,6 +50,25 @@ def test_only_runs_that_ended_long_enough_ago_are_removable(filled):
     assert removable(runs, older_than_s=500, now=1100.0) == [OLD]
     assert removable(runs, older_than_s=0, now=1100.0) == [NEW, OLD]
     assert removable(runs, older_than_s=0, now=1100.0, keep=[OLD]) == [NEW]
+
+
+def test_the_oldest_runs_go_until_the_rest_is_small_enough(filled):
+    whole = sum(size for (size,) in filled.reader.fetch("SELECT size FROM blobs"))
+
+    assert beyond_size(filled, whole) == []
+    assert beyond_size(filled, whole - 1) == [OLD]
+    assert beyond_size(filled, whole - 1, keep=[OLD]) == [NEW]
+    assert beyond_size(filled, whole - 1_000_000) == [OLD, NEW]
+    assert beyond_size(filled, 0) == [OLD, NEW], "a run that has not ended stays"
+
+
+def test_a_content_that_a_later_run_names_too_frees_nothing(store):
+    for run_id, ends_at in ((OLD, 10.0), (NEW, 20.0)):
+        fill(store, run_id, 1, ends_at=ends_at)
+    whole = sum(size for (size,) in store.reader.fetch("SELECT size FROM blobs"))
+
+    assert beyond_size(store, whole - 100_000) == [OLD, NEW]
+    assert beyond_size(store, whole - 100_000, keep=[NEW]) == [OLD]
 
 
 def test_a_run_goes_with_all_that_only_it_names(filled):

@@ -7,17 +7,13 @@ import random
 import sqlite3
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlite_utils  # noqa: F401 so that no forked child has to load it
 
-from szal_nb.model.state import RunState
 from szal_nb.store.lock import FileLock
-from szal_nb.store.runs import RunStore
-from tests.store.scribe import NAMES
-from tests.store.steady_flow import EARLY, RUN, play, value_of
+from tests.store.steady_flow import EARLY, faults_of, play
 
 pytestmark = [
     pytest.mark.serial,
@@ -109,30 +105,6 @@ def in_child(folder: Path, end_at: int, fault: str | None = None) -> list[str] |
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert code in {0, _ENDED_HERE}
     return names if code == 0 else None
-
-
-def faults_of(folder: Path) -> list[str]:
-    """What is wrong after the run was resumed to its end."""
-    found = []
-    with RunStore.open(folder / "runs.db") as store:
-        if store.run(RUN).state is not RunState.COMPLETED:
-            found.append("the run did not complete")
-        found += [
-            f"{name} of {step} is wrong"
-            for step in NAMES
-            for name, value in value_of(step).items()
-            if store.value(RUN, step, name) != value
-        ]
-    acknowledged = set()
-    for line in (folder / "effects").read_text().splitlines():
-        what, step = line.split()
-        if what == "acknowledged":
-            acknowledged.add(step)
-        elif step in acknowledged:
-            found.append(f"{step} was run again")
-    with closing(sqlite3.connect(folder / "runs.db")) as connection:
-        found += [str(row) for (row,) in connection.execute("PRAGMA integrity_check") if row != "ok"]
-    return found
 
 
 @pytest.fixture

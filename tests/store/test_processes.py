@@ -22,12 +22,13 @@ from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, new_run
 
 RUN = "aaaaaaaaaaaa"
+PROCESSES = 16
 
 
-def start(code, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def start(code, *arguments, within=()):
+    """A Python that runs this code, begun by the command `within`."""
+    command = [*within, sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def answer(process):
@@ -150,7 +151,7 @@ def test_an_owner_that_was_stopped_while_its_run_was_taken_by_force_writes_no_mo
 @pytest.mark.serial
 def test_many_processes_write_at_once_and_none_sees_a_lock(path):
     RunStore.open(path).close()
-    appenders = [start(APPENDER, path, n, 60) for n in range(8)]
+    appenders = [start(APPENDER, path, n, 60) for n in range(PROCESSES)]
     try:
         for appender in appenders:
             answer(appender)
@@ -159,17 +160,17 @@ def test_many_processes_write_at_once_and_none_sees_a_lock(path):
             appender.stdin.flush()
         with RunStore.open(path, read_only=True) as reader:
             seen = 0
-            while seen < 8 and any(appender.poll() is None for appender in appenders):
+            while seen < PROCESSES and any(appender.poll() is None for appender in appenders):
                 seen = len(reader.runs())
         longest = [answer(appender) for appender in appenders]
-        assert [appender.wait(timeout=30) for appender in appenders] == [0] * 8
+        assert [appender.wait(timeout=30) for appender in appenders] == [0] * PROCESSES
     finally:
         end(*appenders)
 
     print(f"longest wait for one append: {max(longest) * 1000:.0f} ms")
     assert max(longest) < 10
     with RunStore.open(path) as store:
-        assert [run.events for run in store.runs()] == [63] * 8
+        assert [run.events for run in store.runs()] == [63] * PROCESSES
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 

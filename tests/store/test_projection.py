@@ -5,6 +5,7 @@ import zlib
 from contextlib import closing
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from szal_nb.model.event import Event, RunResumed, StepCompleted, StepOutput, St
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.value import Output, ValueRef
 from szal_nb.store.failure import StoreDamaged
-from szal_nb.store.projection import decode_events, encode_event, value_ref, value_row
+from szal_nb.store.projection import VALUE_COLUMNS, decode_events, encode_event, value_ref
 from szal_nb.store.runs import RunStore, new_run_id
 from szal_nb.store.times import iso, seconds
 from tests.store.scribe import begun, new_run, story
@@ -169,16 +170,16 @@ def test_times_come_back_to_the_microsecond(at):
     assert seconds(iso(at)) == pytest.approx(at, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "ref",
-    [
-        ValueRef(name="x"),
-        ValueRef(name="x", type="int", hash="ab", format="json", size=3, shape=(2, 3), summary="2", needed=True),
-        ValueRef(name="x", live="a generator", identity="1.2"),
-    ],
-)
-def test_a_reference_comes_back_from_its_row(ref):
-    assert value_ref(value_row(ref)) == ref
+def test_references_come_back_from_their_rows(store):
+    journal = store.begin(new_run())
+    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    given = {"table": np.zeros((2, 3)), "again": "x", "open": iter([]), "empty": ""}
+    refs = (*journal.keep("load", 1, given, {"table"}), ValueRef(name="bare"))
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    found = rows(store.path, f'SELECT {VALUE_COLUMNS} FROM "values"')
+    assert {value_ref(row) for row in found} == set(refs)
+    assert [ref.needed for ref in refs] == [True, False, False, False, False]
 
 
 def test_the_fingerprint_of_a_step_is_in_its_row_from_the_event_that_tells_of_it(store):

@@ -22,12 +22,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.figure import Figure
+from PIL import Image
 
 from szal_nb.errors import StoreError, ValueUnavailable
 from szal_nb.model.event import StepCompleted, StepFailed, StepStarted
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.codecs import Encoded
 from szal_nb.store.files import ValueFileDamaged
+from szal_nb.store.formats import ENTRY_POINTS, CodecUnusable
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, new_run
 from tests.store.test_plain import CYCLE, PLAIN, nested, shape
@@ -177,6 +180,63 @@ class TestFormats:
             journal = store.begin(new_run())
             ref = kept(journal, "abc")
             assert (ref.format, journal.load(ref)) == ("reversed", "abc")
+
+    def test_installed_packages_bring_codecs(self, path, tmp_path, monkeypatch):
+        package = tmp_path / "site" / "fruit-1.dist-info"
+        package.mkdir(parents=True)
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: fruit\nVersion: 1\n")
+        (package / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\napple = fruit_codec:Apples\n")
+        (package.parent / "fruit_codec.py").write_text(
+            "from szal_nb.store.codecs import Encoded\n"
+            "class Apples:\n"
+            "    format, is_safe = 'apples', True\n"
+            "    def encode(self, value, limit, /):\n"
+            "        return Encoded('apples', (b'x' * value.real,)) if isinstance(value, complex) else None\n"
+            "    def decode(self, data, resolve_class, /):\n"
+            "        return complex(len(data))\n".replace("value.real", "int(value.real)")
+        )
+        monkeypatch.syspath_prepend(package.parent)
+        with RunStore.open(path) as store:
+            journal = store.begin(new_run())
+            ref = kept(journal, 3 + 0j)
+            assert (ref.format, ref.size, journal.load(ref)) == ("apples", 3, 3 + 0j)
+
+        (package.parent / "fruit_codec.py").write_text("raise ImportError('no tree')")
+        sys.modules.pop("fruit_codec")
+        with RunStore.open(path) as store, pytest.raises(CodecUnusable, match="'apple'.*no tree.*uninstall"):
+            store.begin(new_run("bbbbbbbbbbbb"))
+
+
+class TestImages:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
+    def test_an_image_is_a_png_and_comes_back_as_it_was(self, journal, mode):
+        image = Image.new(mode, (3, 2))
+        image.putpixel((1, 1), {"LA": (9, 8), "RGB": (9, 8, 7), "RGBA": (9, 8, 7, 6)}.get(mode, 1))
+        ref, back = round_trip(journal, image)
+
+        assert (ref.format, type(back)) == ("png", type(image))
+        assert (back.mode, back.size, back.info) == (mode, (3, 2), {})
+        assert back.tobytes() == image.tobytes()
+
+    def test_what_png_would_not_give_back_is_pickled(self, journal, tmp_path):
+        told = Image.new("RGB", (1, 1))
+        told.info["dpi"] = (72, 72)
+        Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
+        opened = Image.open(tmp_path / "a.png")
+
+        for image in (told, opened, Image.new("CMYK", (1, 1)), Image.new("F", (1, 1))):
+            ref, back = round_trip(journal, image)
+            assert (ref.format, type(back), back.info) == ("pickle", type(image), image.info)
+
+    def test_a_figure_draws_the_same_picture_when_it_comes_back(self, journal):
+        figure = Figure()
+        figure.subplots().plot([1, 3, 2])
+        _, back = round_trip(journal, figure)
+
+        pictures = [io.BytesIO(), io.BytesIO()]
+        for each, file in zip((figure, back), pictures, strict=True):
+            each.savefig(file, format="rgba")
+        assert pictures[0].getvalue() == pictures[1].getvalue()
 
 
 class Broken:
