@@ -32,6 +32,18 @@ _APPS = {
 }
 
 
+# A step that runs until the test makes a file of its name: nothing waits for a length of time.
+HOLD = """
+%load_ext szal_nb
+import time
+from pathlib import Path
+def hold(name):
+    Path(name + ".begun").touch()
+    while not Path(name).exists():
+        time.sleep(0.01)
+"""
+
+
 @dataclass
 class Server:
     """Where a server is reached, and the folder whose notebooks it shows."""
@@ -197,3 +209,29 @@ def command(page: Page, name: str, arguments: dict[str, Any] | None = None) -> A
 def scroll_to(page: Page, index: int) -> None:
     """Brings a cell into view."""
     page.evaluate(f"(i) => {_CELLS}[i].node.scrollIntoView({{block: 'start'}})", index)
+
+
+def in_view(page: Page, index: int) -> None:
+    """Brings a cell into view, and waits for what glides there."""
+    scroll_to(page, index)
+    page.wait_for_timeout(150)
+
+
+def at(page: Page, selector: str) -> Any:
+    """The element of the last picture on the page."""
+    return page.locator(".szal-dag").last.locator(selector)
+
+
+def state(page: Page, step: str) -> str | None:
+    """The state of a step as the first picture on the page shows it."""
+    return page.get_attribute(f'[data-step="{step}"]', "data-state")
+
+
+def wait_state(page: Page, step: str, expected: str) -> None:
+    """Returns when a picture shows the step in this state."""
+    page.wait_for_selector(f'[data-step="{step}"][data-state="{expected}"]')
+
+
+def wait_run(page: Page, expected: str) -> None:
+    """Returns when a picture shows a run in this state."""
+    page.wait_for_selector(f'[data-run-state="{expected}"]')

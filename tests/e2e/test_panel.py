@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab import (
+    HOLD,
     command,
     jupyter_server,
     open_notebook,
@@ -20,7 +21,6 @@ from tests.e2e.lab import (
     text,
     write_notebook,
 )
-from tests.e2e.test_first_light import HOLD
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -126,13 +126,13 @@ def test_runs_are_filtered_sorted_and_opened(lab, page, folder, screenshot):
     page.wait_for_selector(f'{PANEL} tr[data-id="{bad}"][aria-selected="true"]')
     wait_shown(page, "failed")
 
-    page.fill(f"{PANEL} .szal-filter", "completed")
+    page.fill(f"{PANEL} .szal-runs-part .szal-search", "completed")
     assert rows(page) == [good]
-    page.fill(f"{PANEL} .szal-filter", "")
+    page.fill(f"{PANEL} .szal-runs-part .szal-search", "")
     page.select_option(f"{PANEL} .szal-states", "failed")
     assert rows(page) == [bad]
     page.select_option(f"{PANEL} .szal-states", "")
-    page.click(f"{PANEL} th.szal-created button")
+    page.click(f"{PANEL} th.is-created button")
     assert rows(page) == [good, bad]
 
     page.click(f'{PANEL} tr[data-id="{good}"] .szal-pick')

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 
-from tests.e2e.lab import command, open_notebook, run_cell, scroll_to, text, wait_cell, write_notebook
+from tests.e2e.lab import (
+    HOLD,
+    at,
+    command,
+    in_view,
+    open_notebook,
+    run_cell,
+    text,
+    wait_cell,
+    wait_run,
+    wait_state,
+    write_notebook,
+)
 
-# A step that runs until the test makes a file of its name: nothing here waits for a length of time.
-HOLD = """
-%load_ext szal_nb
-import time
-from pathlib import Path
-def hold(name):
-    Path(name + ".begun").touch()
-    while not Path(name).exists():
-        time.sleep(0.01)
-"""
 SALES = [
     (
         "%%szal_step load --retries 2\nimport pandas as pd\n"
@@ -31,24 +33,6 @@ SALES = [
     "%%szal_step forecast\nhold('forecast')\noutlook = sold.cups.mean() * 1.1",
     "%%szal_step report\nsummary = {'best': regions.idxmax(), 'mean': float(sizes['mean']), 'next': outlook}",
 ]
-
-
-def wait_state(page, step, expected):
-    page.wait_for_selector(f'[data-step="{step}"][data-state="{expected}"]')
-
-
-def wait_run(page, expected):
-    page.wait_for_selector(f'[data-run-state="{expected}"]')
-
-
-def at(page, selector):
-    """The element of the last picture on the page."""
-    return page.locator(".szal-dag").last.locator(selector)
-
-
-def in_view(page, index):
-    scroll_to(page, index)
-    page.wait_for_timeout(150)
 
 
 def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot):

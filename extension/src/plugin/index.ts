@@ -13,7 +13,7 @@ import { ServerConnection } from "@jupyterlab/services";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { css } from "../dag/style";
 import { Badges, standsOf } from "./badges";
-import { Client, type RunRow } from "./client";
+import { Client, type StoredRun } from "./client";
 import type { Command } from "./code";
 import { NotReady, command } from "./kernel";
 import { cellTexts, goToCell, isPython } from "./notebook";
@@ -76,7 +76,7 @@ function activate(
     },
     openStep,
   };
-  const openRun = (run: RunRow | null): void => {
+  const openRun = (run: StoredRun | null): void => {
     const { path } = watch;
     const flow = run?.flow ?? watch.flow;
     if (path === null || flow === null) return;
@@ -90,7 +90,7 @@ function activate(
     app.shell.add(tab, "main", { mode: "tab-after", ref: notebook?.id ?? null });
     app.shell.activateById(tab.id);
   };
-  const shownRun = (): RunRow | null => watch.runs.find((run) => run.id === watch.feed.run) ?? null;
+  const shownRun = (): StoredRun | null => watch.runs.find((run) => run.id === watch.feed.run) ?? null;
 
   const side = new SideWidget(client, watch, {
     act: (action) => host.act(action, watch.flow, watch.feed.run),

@@ -1,16 +1,16 @@
 // The side panel: the flow of the active notebook with its picture, and the runs of its store below.
 import { html, setText } from "../dag/dom";
 import { oneLine } from "../dag/format";
-import { icon } from "../dag/icons";
+import { TOOL_ICONS, icon } from "../dag/icons";
 import { followTheme } from "../dag/theme";
-import type { Client, RunRow } from "./client";
+import type { Client, StoredRun } from "./client";
 import { type PictureHost, RunPicture } from "./picture";
 import { StepList } from "./steps";
-import { OPEN_ICON, RunTable } from "./table";
+import { RunTable } from "./table";
 import type { Watch } from "./watch";
 
 export interface PanelHost extends PictureHost {
-  openRun(run: RunRow): void;
+  openRun(run: StoredRun): void;
   openShown(): void;
 }
 
@@ -24,7 +24,7 @@ export class SidePanel {
   private readonly open = html(
     "button",
     { type: "button", class: "szal-tool", title: "Open the DAG in a tab", "aria-label": "Open the DAG in a tab" },
-    icon(OPEN_ICON),
+    icon(TOOL_ICONS.open),
   );
   private readonly problem = html("p", { class: "szal-problem", role: "status" });
   private readonly hint = html("div", { class: "szal-hint" });
