@@ -86,6 +86,8 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
     module, trait = _APPS[app]
     environment = {
         **os.environ,
+        # Else what is installed beside this Python comes before the folders below.
+        "JUPYTER_PREFER_ENV_PATH": "0",
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
