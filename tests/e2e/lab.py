@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,9 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -> Iterator[Server]:
+def jupyter_server(
+    root: Path, app: str = "lab", python: str = sys.executable, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """A server with configuration, data and settings of its own, all below `root`."""
     home = root / ".jupyter-of-the-test"
     for folder in ("config", "data", "runtime", "settings", "workspaces", "ipython"):
@@ -99,7 +101,7 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
     log = home / "server.log"
     command = [
         python, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", *options,
     ]  # fmt: skip
     if trait is not None:
         command.append(f"--{trait}.expose_app_in_browser=True")
@@ -211,6 +213,14 @@ def command(page: Page, name: str, arguments: dict[str, Any] | None = None) -> A
 def scroll_to(page: Page, index: int) -> None:
     """Brings a cell into view."""
     page.evaluate(f"(i) => {_CELLS}[i].node.scrollIntoView({{block: 'start'}})", index)
+
+
+def until(page: Page, holds: Callable[[], object], *, timeout_s: float = 20) -> None:
+    """Returns when `holds()`."""
+    end = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        page.wait_for_timeout(20)
 
 
 def in_view(page: Page, index: int) -> None:

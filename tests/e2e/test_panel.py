@@ -21,10 +21,10 @@ from tests.e2e.lab import (
     text,
     write_notebook,
 )
+from tests.e2e.panel import PANEL, show_panel, wait_shown
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-PANEL = "#szal-flows-and-runs"
 
 SALES = [
     "%load_ext szal_nb\n%szal_flow sales",
@@ -43,21 +43,6 @@ def run_headless(notebook):
         command_line, cwd=notebook.parent, env=environment, capture_output=True, text=True, check=False
     )
     return json.loads(done.stdout)["runs"][0]["id"]
-
-
-def show_panel(page, width=None):
-    command(page, "szal-nb:show-panel")
-    page.wait_for_selector(f"{PANEL} .szal-side")
-    if width is not None:
-        box = page.locator(PANEL).bounding_box()
-        page.mouse.move(box["x"] + box["width"] + 1, 500)
-        page.mouse.down()
-        page.mouse.move(box["x"] + width, 500, steps=4)
-        page.mouse.up()
-
-
-def wait_shown(page, state):
-    page.wait_for_selector(f'{PANEL} [data-run-state="{state}"]')
 
 
 def rows(page):
@@ -146,6 +131,11 @@ def test_runs_are_filtered_sorted_and_opened(lab, page, folder, screenshot):
     page.click('.szal-tab-home [data-tool="timeline"]')
     page.wait_for_selector('.szal-tab-home [data-tool="timeline"][aria-pressed="true"]')
     screenshot(page, "panel-tab")
+
+    page.hover(f'{PANEL} tr[data-id="{good}"]')
+    page.click(f'{PANEL} tr[data-id="{good}"] .szal-bin')
+    page.click(f'{PANEL} tr[data-id="{good}"] [data-action="delete"]')
+    page.wait_for_selector(f'{PANEL} tr[data-id="{good}"]', state="detached")
 
     page.dblclick('.szal-tab-home [data-step="clean"]')
     page.wait_for_function("window.jupyterapp.shell.currentWidget?.content?.activeCellIndex === 2")

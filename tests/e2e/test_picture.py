@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.e2e.lab import (
     HOLD,
     at,
@@ -12,6 +10,7 @@ from tests.e2e.lab import (
     open_notebook,
     run_cell,
     text,
+    until,
     wait_cell,
     wait_run,
     wait_state,
@@ -178,10 +177,7 @@ def test_a_button_answers_while_the_kernel_is_blocked_and_a_restart_leaves_the_p
     wait_state(page, "slow", "running")
     page.wait_for_timeout(200)
     run_cell(page, 4, wait=False)
-    end = time.monotonic() + 20
-    while not (lab.root / "blocking").exists():
-        assert time.monotonic() < end
-        page.wait_for_timeout(20)
+    until(page, (lab.root / "blocking").exists)
     at(page, '[data-action="pause"]').click()
     page.wait_for_selector('[data-action="pause"][data-sent="acknowledged"]', timeout=2500)
     (lab.root / "unblock").touch()

@@ -34,6 +34,8 @@ export const ACTION_ICONS: Record<Action, string> = {
   retry: STATE_ICONS.retrying,
   approve: STATE_ICONS.completed,
   reject: STATE_ICONS.failed,
+  skip: STATE_ICONS.skipped,
+  only: "M8 3v5.5M5.5 6.5L8 9l2.5-2.5M3 12.5h10",
   fork: "M4.5 2.5v11M4.5 9.5c0-3 7-1.5 7-5M11.5 4.5v-2",
 };
 

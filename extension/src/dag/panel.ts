@@ -23,11 +23,13 @@ import {
 const TABS = ["Result", "Code", "Log", "Attempts", "Why"] as const;
 export type Tab = (typeof TABS)[number];
 
-const STEP_ACTIONS: readonly { action: Action; label: string }[] = [
+const STEP_ACTIONS: readonly { action: Action; label: string; hint?: string }[] = [
   { action: "approve", label: "Approve" },
   { action: "reject", label: "Reject" },
   { action: "retry", label: "Retry" },
-  { action: "fork", label: "Run from here" },
+  { action: "skip", label: "Skip", hint: "Go on without this step; what needs its values is skipped as well" },
+  { action: "fork", label: "Run from here", hint: "A new run that keeps what came before this step" },
+  { action: "only", label: "Only this", hint: "A new run of this step and what it needs" },
 ];
 
 export interface PanelEvents {
@@ -65,11 +67,11 @@ export class Panel {
     );
     close.addEventListener("click", () => events.close());
     const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Step" });
-    for (const { action, label } of STEP_ACTIONS) {
+    for (const { action, label, hint } of STEP_ACTIONS) {
       if (!actions.has(action)) continue;
       const button = html(
         "button",
-        { type: "button", class: "szal-button", "data-action": action, hidden: true },
+        { type: "button", class: "szal-button", "data-action": action, title: hint, hidden: true },
         icon(ACTION_ICONS[action]),
         html("span", {}, label),
       );

@@ -178,7 +178,9 @@ const OVER: ReadonlySet<RunState> = new Set(["idle", "completed", "failed", "can
 /** Whether the run goes on no more unless somebody asks for it. */
 export const isOver = (state: RunState): boolean => OVER.has(state);
 
-export type Action = "run" | "pause" | "resume" | "cancel" | "retry" | "approve" | "reject" | "fork";
+export type Action = "run" | "pause" | "resume" | "cancel" | "retry" | "approve" | "reject" | "skip" | "fork" | "only";
+
+const isOneOf = <T>(value: T, ...among: T[]): boolean => among.includes(value);
 
 /** Whether an action on the whole run makes sense now. */
 export function runAllows(action: Action, run: Run): boolean {
@@ -213,6 +215,15 @@ export function stepAllows(action: Action, run: Run, state: StepState): boolean 
     case "approve":
     case "reject":
       return state === "waiting";
+    case "skip":
+      return (
+        isOneOf(run.state, "running", "paused") &&
+        isOneOf(state, "pending", "waiting", "retrying") &&
+        !run.cancelling &&
+        !run.interrupted
+      );
+    case "only":
+      return isOver(run.state);
     case "fork":
       return run.run !== null && isOver(run.state) && run.state !== "idle" && state !== "pending";
     default:

@@ -34,6 +34,8 @@ export interface Host {
   askLog?(step: string): void;
   /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
   askHistory(since: number): void;
+  /** A command was not acknowledged in time. Absent: the picture says that the kernel does not answer, and rests. */
+  unanswered?(): void;
   /** Jumps to where the step is written; absent where that is not possible. */
   openStep?(step: string): void;
 }
@@ -100,7 +102,7 @@ export class DagView {
           : [this.panel.button(action), this.scene.quickButton(this.folding.shownOf(node), action)]
         ).filter((button) => button !== undefined),
       stand: (node) => this.stand(node),
-      unanswered: () => this.setConnected(false),
+      unanswered: () => (this.host?.unanswered ? this.host.unanswered() : this.setConnected(false)),
     });
     this.body = html("div", { class: "szal-body" }, this.scene.node, this.panel.node);
     this.node = html(

@@ -66,6 +66,19 @@ export class Client {
     return (await this.json<{ pieces: LogPiece[] }>(`runs/${run}/log?${query({ path, step })}`)).pieces;
   }
 
+  /** What was done about it, in words. Refused to those who may only read. */
+  answer(path: string, run: string, step: string, approved: boolean): Promise<string> {
+    return this.decide(`runs/${run}/answer?${query({ path })}`, "POST", JSON.stringify({ step, approved }));
+  }
+
+  cancel(path: string, run: string): Promise<string> {
+    return this.decide(`runs/${run}/cancel?${query({ path })}`, "POST", "{}");
+  }
+
+  delete(path: string, run: string): Promise<string> {
+    return this.decide(`runs/${run}?${query({ path })}`, "DELETE");
+  }
+
   async newestRun(path: string, flow: string): Promise<StoredRun | undefined> {
     const { runs } = await this.json<{ runs: StoredRun[] }>(`runs?${query({ path })}`);
     return runs.find((run) => run.flow === flow);
@@ -86,6 +99,11 @@ export class Client {
     return this.stream(`runs/events?${query({ path })}`, signal, (kind, data) => {
       if (kind === "runs") listener((data as { runs: StoredRun[] }).runs);
     });
+  }
+
+  private async decide(path: string, method: string, body?: string): Promise<string> {
+    const init: RequestInit = body === undefined ? { method } : { method, body };
+    return (await this.json<{ message: string }>(path, init)).message;
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {

@@ -3,7 +3,7 @@ import { html, setText } from "../dag/dom";
 import { oneLine } from "../dag/format";
 import { TOOL_ICONS, icon } from "../dag/icons";
 import { followTheme } from "../dag/theme";
-import type { Client, StoredRun } from "./client";
+import { type Client, Refusal, type StoredRun } from "./client";
 import { type PictureHost, RunPicture } from "./picture";
 import { StepList } from "./steps";
 import { RunTable } from "./table";
@@ -31,6 +31,7 @@ export class SidePanel {
   private readonly place = html("div", { class: "szal-picture" });
   private readonly steps: StepList;
   private readonly table: RunTable;
+  private said = "";
   private picture: RunPicture | null = null;
   private timer: ReturnType<typeof setInterval> | null = null;
   private stopTheme: (() => void) | null = null;
@@ -40,7 +41,11 @@ export class SidePanel {
     private readonly watch: Watch,
     private readonly host: PanelHost,
   ) {
-    this.table = new RunTable({ choose: (run) => watch.chooseRun(run), open: (run) => host.openRun(run) });
+    this.table = new RunTable({
+      choose: (run) => watch.chooseRun(run),
+      open: (run) => host.openRun(run),
+      delete: (run) => void this.delete(run),
+    });
     this.steps = new StepList((step) => host.openStep(step));
     this.flows.addEventListener("change", () => watch.chooseFlow(this.flows.value));
     this.open.addEventListener("click", () => host.openShown());
@@ -73,6 +78,16 @@ export class SidePanel {
     this.drop();
   }
 
+  private async delete(run: StoredRun): Promise<void> {
+    try {
+      await this.client.delete(this.watch.path ?? "", run.id);
+      this.said = "";
+    } catch (error) {
+      this.said = error instanceof Refusal ? error.message : "The server does not answer.";
+    }
+    this.draw();
+  }
+
   private tick(): void {
     this.table.tick();
     this.steps.update(this.watch.feed.picture);
@@ -90,7 +105,7 @@ export class SidePanel {
     setText(this.name, path === null ? "Flows and runs" : oneLine(path.split("/").at(-1) ?? path, 80));
     this.drawFlows();
     const flow = watch.flows.find((found) => found.name === watch.flow);
-    setText(this.problem, watch.problem || flow?.problem || watch.feed.problem);
+    setText(this.problem, this.said || watch.problem || flow?.problem || watch.feed.problem);
     this.problem.hidden = !this.problem.textContent;
     this.drawHint();
     this.drawPicture();

@@ -2,6 +2,7 @@
 import { html, setText } from "../dag/dom";
 import { oneLine, stateWord } from "../dag/format";
 import { TOOL_ICONS, icon, runIcon } from "../dag/icons";
+import { isOver } from "../dag/state";
 import { paramsText, tookText, when } from "../runs/row";
 import { type Heading, Sieve } from "../runs/sieve";
 import { stitches } from "../runs/stitches";
@@ -18,12 +19,14 @@ const HEADINGS: readonly Heading[] = [
 export interface TableEvents {
   choose(run: StoredRun): void;
   open(run: StoredRun): void;
+  delete(run: StoredRun): void;
 }
 
 export class RunTable {
   readonly node: HTMLElement;
   private runs: readonly StoredRun[] = [];
   private chosen: string | null = null;
+  private asked: string | null = null;
   private readonly sieve = new Sieve(HEADINGS, () => this.draw());
   private readonly body = html("tbody");
   private readonly empty = html("p", { class: "szal-hint" });
@@ -55,7 +58,7 @@ export class RunTable {
     const now = Date.now() / 1000;
     for (const run of this.runs) {
       const row = this.body.querySelector(`tr[data-id="${run.id}"]`);
-      if (!row) continue;
+      if (!row || run.id === this.asked) continue;
       setText(row.querySelector(".is-created")!, when(run.created, now));
       setText(row.querySelector(".is-took > span")!, tookText(run, now));
     }
@@ -75,6 +78,36 @@ export class RunTable {
     this.empty.textContent = this.runs.length ? "No run fits the filter." : "No runs yet.";
   }
 
+  private askAbout(run: string | null): void {
+    this.asked = run;
+    this.draw();
+    this.body.querySelector<HTMLElement>('[data-action="delete"]')?.focus();
+  }
+
+  /** Stands in the place of the row that somebody wants deleted. */
+  private question(run: StoredRun, mark: HTMLElement): HTMLElement {
+    const button = (action: string, label: string, act: () => void): HTMLElement => {
+      const made = html("button", { type: "button", class: "szal-button", "data-action": action }, label);
+      made.addEventListener("click", act);
+      return made;
+    };
+    return html(
+      "tr",
+      { "data-id": run.id, "data-state": run.shown_state, class: "is-asked" },
+      html("td", {}, mark),
+      html(
+        "td",
+        { colspan: HEADINGS.length - 1, role: "alert" },
+        html("span", { class: "szal-ask" }, "Delete with its values?"),
+        button("delete", "Delete", () => {
+          this.askAbout(null);
+          this.events.delete(run);
+        }),
+        button("keep", "Keep", () => this.askAbout(null)),
+      ),
+    );
+  }
+
   private row(run: StoredRun, now: number): HTMLElement {
     const word = stateWord(run.shown_state);
     const pick = html(
@@ -92,6 +125,13 @@ export class RunTable {
       },
       icon(TOOL_ICONS.open),
     );
+    const bin = html(
+      "button",
+      { type: "button", class: "szal-tool szal-bin", title: "Delete", "aria-label": `Delete run ${run.id}` },
+      icon(TOOL_ICONS.bin),
+    );
+    // A crashed run can be resumed, so it is not deleted by a click.
+    bin.hidden = !isOver(run.shown_state) || run.shown_state === "crashed";
     const mark = html(
       "span",
       { class: "szal-mark", title: word, role: "img", "aria-label": word },
@@ -118,13 +158,19 @@ export class RunTable {
       ),
       html("td", { class: "is-flow" }, oneLine(run.flow, 60)),
       html("td", { class: "is-created", title: new Date(run.created * 1000).toLocaleString() }, when(run.created, now)),
-      html("td", { class: "is-took" }, html("span", {}, tookText(run, now)), open),
+      html(
+        "td",
+        { class: "is-took" },
+        html("span", {}, tookText(run, now)),
+        html("span", { class: "szal-row-tools" }, bin, open),
+      ),
     );
     row.addEventListener("click", (event) => {
       if (open.contains(event.target as Node)) this.events.open(run);
+      else if (bin.contains(event.target as Node)) this.askAbout(run.id);
       else this.events.choose(run);
     });
     row.addEventListener("dblclick", () => this.events.open(run));
-    return row;
+    return this.asked === run.id ? this.question(run, mark) : row;
   }
 }
