@@ -42,7 +42,16 @@ class Loop(Protocol):
 
 def _mark_of(step: StepSnapshot) -> tuple[object, ...]:
     """What changes whenever the facts of a step do."""
-    return (step.state, len(step.attempts), step.retry_at, step.reason, step.done, step.total, step.note)
+    return (
+        step.state,
+        len(step.attempts),
+        step.retry_at,
+        step.reason,
+        step.done,
+        step.total,
+        step.note,
+        step.rollback_attempts,
+    )
 
 
 class DagWidget(anywidget.AnyWidget):

@@ -86,6 +86,8 @@ export interface Facts {
   values?: Value[];
   more_values?: number;
   rebuilds?: boolean;
+  /** Why it could not be undone. */
+  rollback_error?: string;
   done?: number;
   total?: number;
   note?: string;
@@ -131,13 +133,21 @@ export interface RichOutput {
 
 export type Output = StreamOutput | RichOutput;
 
+export interface Failure {
+  type: string;
+  message: string;
+  traceback: string;
+  line: number | null;
+}
+
 export interface Details {
   step: string;
   source?: string;
   inputs: (Read & { value?: Value })[];
   values: Value[];
   attempts: Attempt[];
-  error: { type: string; message: string; traceback: string; line: number | null } | null;
+  error: Failure | null;
+  rollback_error?: Failure | null;
   outputs: Output[];
 }
 

@@ -1,15 +1,16 @@
 // The picture as a whole: header, drawing, panel. Knows neither anywidget nor JupyterLab; its host carries commands.
-import type { View } from "./camera";
 import { Connection } from "./connection";
 import { html, setAttribute } from "./dom";
 import { stateWord } from "./format";
 import { Header, type Tool } from "./header";
+import { Focus } from "./focus";
 import { Folding } from "./folding";
 import { groupTags } from "./grouping";
 import type { Frame } from "./history";
+import type { Host, Memory } from "./host";
 import { listenToKeys } from "./keys";
 import type { TimedAttempt } from "./lanes";
-import { Panel, type Tab } from "./panel";
+import { Panel } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
 import { type Action, type Details, type Graph, type LogPiece, type Picture, stateOf } from "./state";
@@ -24,30 +25,6 @@ const LEAST_HEIGHT = 120;
 const LEAST_HEIGHT_WITH_PANEL = 360;
 const MOST_HEIGHT = 520;
 
-/** What carries commands to whoever runs the flow. Without a host the picture only shows. */
-export interface Host {
-  /** Sends a command; its id comes back in `acknowledged` and, if it is not obeyed, in `refused`. */
-  send(action: Action, step: string | null): number;
-  /** Asks for the details of a step; they come by `setDetails`. */
-  askDetails(step: string): void;
-  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. Absent: only the newest is told. */
-  askLog?(step: string): void;
-  /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
-  askHistory(since: number): void;
-  /** A command was not acknowledged in time. Absent: the picture says that the kernel does not answer, and rests. */
-  unanswered?(): void;
-  /** Jumps to where the step is written; absent where that is not possible. */
-  openStep?(step: string): void;
-}
-
-/** How a reader left a picture. */
-export interface Memory {
-  step: number;
-  tab: Tab;
-  isTimelineOpen: boolean;
-  camera: View | null;
-}
-
 export class DagView {
   readonly node: HTMLElement;
   private readonly header: Header;
@@ -56,6 +33,7 @@ export class DagView {
   private readonly travel: Travel;
   private readonly connection = new Connection(() => this.node);
   private readonly body: HTMLElement;
+  private readonly focus: Focus;
   private picture: Picture | null = null;
   private latest: Picture | null = null;
   private frame = 0;
@@ -114,6 +92,7 @@ export class DagView {
       this.body,
       this.travel.timeline.node,
     );
+    this.focus = new Focus(this.node);
     listenToKeys(this.node, this.header.search, {
       use: (tool) => this.use(tool),
       close: () => this.close(),
@@ -136,6 +115,7 @@ export class DagView {
       step: this.panel.step,
       tab: this.panel.tab,
       isTimelineOpen: !this.travel.timeline.node.hidden,
+      focus: this.focus.words,
       camera: this.scene.camera.isFitted ? null : this.scene.camera.view,
     };
   }
@@ -249,12 +229,13 @@ export class DagView {
     if (this.connection.isLost) this.connection.settle();
   }
 
-  private goOn({ step, tab, isTimelineOpen, camera }: Memory): void {
+  private goOn({ step, tab, isTimelineOpen, focus, camera }: Memory): void {
     this.toRestore = null;
     if (isTimelineOpen) this.showTimeline(true);
     this.panel.tab = tab;
     if (step >= 0) this.select(step, { reveal: false });
     if (camera) this.scene.camera.place(camera);
+    this.focus.restore(focus);
   }
 
   /** One node for each of these tags, from now on. */
