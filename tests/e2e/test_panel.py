@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.axe import findings
 from tests.e2e.lab import (
     HOLD,
     command,
@@ -93,10 +94,20 @@ def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(
     page.keyboard.press("Escape")
     page.evaluate("window.jupyterapp.shell.currentWidget.content.scrollToItem(6, 'start')")
     wait_badge(page, "plot", "completed")
+    assert set(badges(page).values()) == {"completed"}
     screenshot(page, "panel" if theme == "Light" else "panel-dark")
+    found = findings(page, PANEL)
+    page.click(f'{PANEL} tr[data-id="{first}"] .szal-pick')
+    page.hover(f'{PANEL} tr[data-id="{first}"]')
+    page.click(f'{PANEL} tr[data-id="{first}"] .szal-bin')
+    found += findings(page, PANEL)
+    page.click(f'{PANEL} [data-action="keep"]')
+    command(page, "szal-nb:open-dag")
+    page.wait_for_selector(".szal-tab-home .szal-node")
+    found += findings(page, ".szal-tab-home")
     command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
-    assert set(badges(page).values()) == {"completed"}
+    assert found == []
     assert page.problems == []
 
 

@@ -42,7 +42,7 @@ export interface PanelEvents {
 export class Panel {
   readonly node: HTMLElement;
   private readonly mark = icon(STATE_ICONS.pending);
-  private readonly name = html("h3", { class: "szal-panel-name" });
+  private readonly name = html("h2", { class: "szal-panel-name" });
   private readonly fact = html("p", { class: "szal-panel-fact" });
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private readonly tabs = new Map<Tab, HTMLButtonElement>();

@@ -2,7 +2,7 @@
 import { html } from "./dom";
 import { oneLine } from "./format";
 
-export const heading = (text: string): HTMLElement => html("h4", {}, text);
+export const heading = (text: string): HTMLElement => html("h3", {}, text);
 export const note = (text: string): HTMLElement => html("p", { class: "szal-note" }, oneLine(text, 400));
 
 export function table(rows: string[][]): HTMLElement {

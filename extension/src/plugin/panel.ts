@@ -52,7 +52,7 @@ export class SidePanel {
     this.node = html(
       "div",
       { class: "szal-dag szal-side", "aria-label": "Flows and runs" },
-      html("header", { class: "szal-side-head" }, this.name, this.flows, this.open),
+      html("div", { class: "szal-side-head" }, this.name, this.flows, this.open),
       this.problem,
       this.hint,
       this.place,

@@ -41,7 +41,7 @@ export class RunTable {
     this.node = html(
       "section",
       { class: "szal-runs-part", "aria-label": "Runs" },
-      html("div", { class: "szal-runs-bar" }, html("h3", {}, "Runs"), this.sieve.filter, this.sieve.states),
+      html("div", { class: "szal-runs-bar" }, html("h2", {}, "Runs"), this.sieve.filter, this.sieve.states),
       html("div", { class: "szal-runs-scroll" }, table, this.empty),
     );
     this.draw();
