@@ -23,7 +23,7 @@ from szal_nb.widget.view import JsonObject, details_view, view_state
 _SCRIPT = Path(__file__).parent / "static" / "report.js"
 _PAGE_STYLE = (
     ":root{color-scheme:light dark}body{margin:0;padding:24px;background:#fff}"
-    "main,header{max-width:1320px;margin:0 auto}img{max-width:100%}"
+    "main,body>header{max-width:1320px;margin:0 auto}img{max-width:100%}"
     "h1{margin:0 0 12px;font:500 13px/1.4 system-ui,sans-serif;color:#5d6670;overflow-wrap:anywhere}"
     "@media(prefers-color-scheme:dark){body{background:#121416}h1{color:#a3aab1}}"
 )

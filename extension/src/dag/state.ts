@@ -219,9 +219,7 @@ export function runAllows(action: Action, run: Run): boolean {
 export function stepAllows(action: Action, run: Run, state: StepState): boolean {
   switch (action) {
     case "retry":
-      return (
-        (state === "failed" || state === "cancelled" || state === "retrying") && run.state !== "idle" && !run.cancelling
-      );
+      return isOneOf(run.state, "failed", "cancelled", "crashed") && isOneOf(state, "failed", "cancelled");
     case "approve":
     case "reject":
       return state === "waiting";

@@ -21,7 +21,7 @@ type Told = { type: "hello" } | { type: "ack" | "done" | "refused" | "unknown"; 
 export class Elsewhere extends Error {}
 
 export const BUSY =
-  "The kernel is busy with a cell and cannot be reached meanwhile. What you asked for is done when that cell ends.";
+  "The kernel is busy with a cell and cannot be reached meanwhile. What you asked for is done when that cell ends; Interrupt ends it now.";
 
 interface Waiting {
   acknowledged(): void;
