@@ -12,7 +12,7 @@ from typing import Any
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.run import History, Recorded, Run
 from szal_nb.engine.runner import Runner, Sink
-from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
+from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Skip, Unpause
 from szal_nb.errors import RunError, ValueUnavailable
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.state import RunState, StepState
@@ -229,6 +229,19 @@ class RunHandle(Run):
     def reject(self, step: str, value: Any = None) -> None:
         """Fails a waiting step."""
         self._answer(step, approved=False, value=value)
+
+    def skip(self, step: str, reason: str = "skipped by hand") -> None:
+        """Lets the run go on without a step that has not begun or waits; what needs its values is skipped as well.
+
+        Raises RunError for a step that is running or has ended, and for a run that does not go on any more.
+        """
+        index = self._index_of(step)
+        state = self.snapshot.steps[step].state
+        if not self.is_active:
+            raise RunError(f"Run {self.id} is {self.state}; only of a run that goes on can a step be skipped.")
+        if state is StepState.RUNNING or state.is_final:
+            raise RunError(f"Step {step!r} of run {self.id} is {state}; only one that has not begun can be skipped.")
+        self._send(lambda at: Skip(at, index, reason))
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
         index = self._index_of(step)

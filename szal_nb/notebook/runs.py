@@ -311,9 +311,10 @@ class Runs:
             starter=self,
         )
 
-    def run_in(self, picture: Picture) -> None:
-        """The button: a new run of the flow that the picture shows, as its cells are now."""
-        run = self._start(self._ready_graph(picture.graph.flow.name), ParsedRun())
+    def run_in(self, picture: Picture, *, only: str | None = None) -> None:
+        """The button: a new run of the flow that the picture shows, as its cells are now; or of one step of it."""
+        parsed = ParsedRun() if only is None else ParsedRun(only=(only,))
+        run = self._start(self._ready_graph(picture.graph.flow.name), parsed)
         self._follow(run, picture, is_displayed=True)
 
     def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
