@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.holding import holders_named
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
+from szal_nb.engine.worker import THREADS
 from szal_nb.errors import InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -264,6 +266,7 @@ def _launch(
     )
 
     runner.input_refs = input_refs
+    awaits = any(body.is_async for body in bodies.values())
     store = surround.store
     kept_by = journal
 
@@ -282,7 +285,8 @@ def _launch(
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if snapshot is not None:
                 await asyncio.to_thread(runner.watch.resume)
-            await runner.run()
+            with holders_named(asyncio.get_running_loop(), THREADS) if awaits else nullcontext():
+                await runner.run()
         finally:
             if kept_by is not None:
                 await asyncio.to_thread(kept_by.close)

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from szal_nb.engine.attempt import Attempt
-from szal_nb.engine.context import CURRENT, PlainPresenter
+from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.process import PROCESSES, ProcessBody
 from szal_nb.engine.signal import Signal
 from szal_nb.engine.worker import WorkerPool
@@ -291,6 +292,17 @@ def _outcome(attempt: Attempt, given: dict[str, Any]) -> Signal | None:
         return attempt.owner.complete(attempt, given)
     except BaseException as error:  # noqa: BLE001  as in `_run_function`
         return attempt.owner.fail(attempt, error)
+
+
+def enters_body(frame: FrameType) -> Context | StepContext | None:
+    """What tells the attempt whose coroutine runs below this frame; None for any other frame. For any thread."""
+    if frame.f_code is _begin_coroutine.__code__:
+        attempt: Attempt = frame.f_locals["attempt"]
+        return attempt.context
+    if frame.f_code is _Rest.__await__.__code__:
+        context: Context = frame.f_locals["self"]._context  # noqa: SLF001 - of this module
+        return context
+    return None
 
 
 class _Rest:
