@@ -58,9 +58,11 @@ class Expressions(Calls):
         return value
 
     def _with_results(self, value: Value, function: Callable, node: ast.AST) -> Value:
-        # Whoever gets the function may get at what it returns.
-        returned = self.use_callable(function, node).tokens
-        return replace(value, tokens=value.tokens | returned) if returned else value
+        # Whoever gets the function may get at what it returns, and may run it later, over this cell's names.
+        found = self.use_callable(function, node).tokens
+        if function.is_external:
+            found |= {self.code_token(node, function)}
+        return replace(value, tokens=value.tokens | found) if found else value
 
     def _constant(self, node: ast.Constant) -> Value:
         if isinstance(node.value, str):

@@ -225,5 +225,6 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
         is_main_thread=step.name in main,
         is_cacheable=not dynamic,
         notes=tuple(notes),
+        captures=tuple(dict.fromkeys((captured.owner, captured.name) for captured in names.captured)),
         undo=one.undo,
     )

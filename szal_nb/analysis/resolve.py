@@ -300,6 +300,7 @@ class Resolver:
         step, names = found.step, found.names
         self._take_over_holds(found)
         gives = self._given_versions(found)
+        self._hold_captured(found, gives)
         given = self.given_by.setdefault(step.name, {})
         for version in (*self._changed_versions(found, gives), *gives.values()):
             before = self.versions.get(version.name)
@@ -334,6 +335,14 @@ class Resolver:
                 for token in self._objects(found, {holder}) if inside else ():
                     self.is_revised = self.is_revised or not token.startswith(f"{found.step.name}#")
                     table.setdefault(token, set()).update(inside - {token})
+
+    def _hold_captured(self, found: Resolved, gives: Mapping[str, Version]) -> None:
+        """What code reads that a value holds may come out of the value."""
+        for captured in found.names.captured:
+            own = gives.get(captured.name)
+            inside = own.objects if own is not None else found.read_objects.get(captured.name, NO_OBJECTS)
+            for token in gives[captured.owner].objects if captured.owner in gives and inside else ():
+                self.holds.setdefault(token, set()).update(inside - {token})
 
     def _given_versions(self, found: Resolved) -> dict[str, Version]:
         step = found.step

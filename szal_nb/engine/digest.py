@@ -16,6 +16,7 @@ from types import (
     BuiltinFunctionType,
     CellType,
     ClassMethodDescriptorType,
+    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -237,8 +238,26 @@ def _class(walk: Walk, value: type) -> Iterable[Any] | None:
 def _function(walk: Walk, value: FunctionType) -> Iterable[Any]:
     walk.tag("function")
     walk.still(value.__code__)
-    cells = value.__closure__ or ()
-    return [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values(), *cells]
+    inside = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
+    # A plain function that is a value by itself finds the globals of whoever reads it, see `namespace.rebuilt`.
+    if value.__closure__ or len(walk.seen) > 1:
+        inside += _globals_of(value)
+    return [*inside, *(value.__closure__ or ())]
+
+
+def _globals_of(function: FunctionType) -> list[Any]:
+    """The values that code of a step reads from the namespace of its own that it was made in."""
+    names = function.__globals__
+    if names.get("__name__") != _NOTEBOOK or names is vars(sys.modules[_NOTEBOOK]):
+        return []
+    return [names[name] for name in _names_in(function.__code__) if name in names]
+
+
+@functools.lru_cache(maxsize=4096)
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """The names that code, and the code inside of it, may look up; those of attributes are among them."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names_in(part)]
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
 def _cell(walk: Walk, value: CellType) -> Iterable[Any]:

@@ -73,6 +73,10 @@ class ValueTable:
         """The run goes on with another journal."""
         self._journal = journal
 
+    def is_kept(self, i: int, name: str) -> bool:
+        """Whether the record of an earlier process has what step `i` gave under `name`."""
+        return (i, name) in self._kept
+
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
         return bool(self._kept) and any(

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from szal_nb.engine.attempts import Pristine
+from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import is_immutable
@@ -45,6 +46,7 @@ class Watch:
     ) -> None:
         self._graph = graph
         self._guard = graph.flow.guard
+        self._table = table
         self._versions = Versions(table)
         self._load = load
         self._is_ended = is_ended
@@ -253,7 +255,9 @@ class Watch:
         """Reads again what was recorded together, before anything runs."""
         if self._load is not None:
             with self._held():
-                for key in self._together.resume(self.refs, self._load):
+                together = self._together.resume(self.refs, self._load)
+                put_back_globals(self._graph, self._table)
+                for key in together:
                     if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
                         self._track_early(key)
 

@@ -289,8 +289,8 @@ ONCE_WRONG = {
         ],
         0,
     ),
-    "inputs share memory, and one of them was changed before the run was cut": (
-        [FIRST, "arr[0] += len(b)\nb = [1]\nprint(b)", "b.append(2)\nprint(b)", "view[:] = len(b)\nprint(view)"], 9,
+    "inputs share memory, and one of them is changed after the run was cut": (
+        [FIRST, "b.append(2)\nprint(b)", "arr[0] += len(b)\nb.append(3)\nprint(b)", "view[1:] = len(b)\nprint(view)"], 9,
     ),
     "a step that may give a name of the notebook leaves it alone": (
         [FIRST, "if len(b) > 2:\n    c = [0]\nprint(b)", "d = c[:]\nc.append(1)\nprint(c)"], 3,
@@ -372,7 +372,7 @@ def test_inputs_recorded_each_for_itself_are_found(store, monkeypatch):
     monkeypatch.setattr(Together, "group_of_inputs", lambda *_: None)
 
     with pytest.raises(AssertionError, match="cut_after"):
-        check(*ONCE_WRONG["inputs share memory, and one of them was changed before the run was cut"], store)
+        check(*ONCE_WRONG["inputs share memory, and one of them is changed after the run was cut"], store)
 
 
 def test_generators_that_start_anew_after_a_resume_are_found(store, monkeypatch):
@@ -404,6 +404,17 @@ MADE_HERE_RUN_THERE = {
         "k = 2", "def make():\n    def inner(x):\n        return x * k\n    return inner", "f = make()", "k = 5",
         "print(f(1))",
     ],
+    "identity of a global, from a list": ["k = [2]", "fs = [lambda: k]", "print(fs[0]() is k)", "print(fs[0]() is k)"],
+    "identity of a global, from a class": [
+        "k = [2]", "class F:\n    def go(self):\n        return k\nf = F()", "print(f.go() is k)", "print(F().go() is k)"
+    ],
+    "a global changed through code in a list": ["k = [2]", "fs = [lambda: k]", "fs[0]().append(2)", "print(k, fs[0]() is k)"],
+    "identity of a global, from a closure": [
+        "k = [2]\ndef make(n):\n    return lambda: (k, n)\nf = make(1)", "print(f()[0] is k)", "print(f()[0] is k)"
+    ],
+    "a function of another cell in a table": [
+        "k = 3", "def helper(x):\n    return x * k", "table = {'h': helper}", "print(table['h'](2))"
+    ],
     "a global changed before": ["k = [2]", "k.append(3)", f"{CLASS}\nf = F()", "print(f.go(2))"],
 }  # fmt: skip
 
@@ -419,6 +430,25 @@ AMBIGUOUS = {
     "a global changed after": ["k = [2]", f"{CLASS}\nf = F()", "k.append(3)", "print(f.go(2))"],
     "a closure": ["k = 2", f"{FACTORY}\nf = make(3)", "k = 3", "print(f(4))"],
     "a lambda in a list": ["k = 2", "fs = [lambda: k]", "k = 3", "print(fs[0]())"],
+    "a function of another cell in a table": [
+        "k = 2",
+        "def f(x):\n    return x * k",
+        "fs = {'f': f}",
+        "k = 3",
+        "print(fs['f'](1))",
+    ],
+    "a function of another cell, bound in part": [
+        "from functools import partial\nk = 2\ndef f(x):\n    return x * k",
+        "p = partial(f, 2)",
+        "k = 3",
+        "print(p())",
+    ],
+    "what code in a list gives out is changed": [
+        "k = [2]",
+        "fs = [lambda: k]",
+        "k.append(3)",
+        "fs[0]().append(4)\nprint(k)",
+    ],
     "a generator": ["k = 2", "f = (k * x for x in [1, 2])", "k = 3", "print(list(f))"],
 }
 
