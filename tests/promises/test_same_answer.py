@@ -150,6 +150,11 @@ assert len({x}) < 9, 'too long'
 print({x}, {y})
 print(arr.sum(), view.tolist(), {x} is {y}, store)
 print(isinstance(box, Box), box.value is {x})
+fs = [lambda *_: {x}]
+fs = [last]
+{x} = fs[0]({y})
+fs[0]({x}).append(2)
+fs.append(lambda: ({x}, {y}))
 """.strip().splitlines()
 
 PROGRAMS = 500
@@ -160,7 +165,7 @@ TORTURE_PROGRAMS = int(os.environ.get("SZAL_TORTURE", "20000"))
 def notebooks(draw, statements=STATEMENTS):
     """Sources of cells. The first binds every name; each of the others ends with a print of what it sees."""
     cells = [
-        "a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]"
+        "a = [1]\nb = [[2], 3]\nc = [4]\nd = [[5]]\nstore = [[6]]\nbox = Box([1])\narr = np.zeros(6)\nview = arr[:2]\nfs = [last]"
     ]
     for _ in range(draw(st.integers(2, 5))):
         lines = []
