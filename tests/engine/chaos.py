@@ -91,6 +91,15 @@ class Mapped(Body):
         return {self.name: 1}
 
 
+class MappedFunction(Mapped):
+    is_async = False
+
+    def call(self, inputs):
+        if self.world.chance.random() < 0.1:
+            raise ValueError(self.name)
+        return {self.name: 1}
+
+
 class Record:
     """A journal that takes virtual time."""
 
@@ -235,11 +244,11 @@ class World:
     async def play(self):
         loop, chance = asyncio.get_running_loop(), self.chance
         steps = self.graph.flow.steps
-        kinds = [Body, Body, Function]
+        kinds, mapped = [Body, Body, Function], [Mapped, MappedFunction]
         journal = None if self.is_joining or chance.random() < 0.5 else Record(self)
         runner = Runner(
             RunMachine(self.graph, limits=device_limits(self.graph, self.devices)),
-            [(Mapped if step.map else chance.choice(kinds))(self, step.name) for step in steps],
+            [chance.choice(mapped if step.map else kinds)(self, step.name) for step in steps],
             run_id="chaos",
             inputs={"xs": range(chance.randint(0, 6))},
             rollbacks={i: Body(self, step.name, undoes=step.name) for i, step in enumerate(steps) if step.rollback},
