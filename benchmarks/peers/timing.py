@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,7 +105,7 @@ def is_not_enough(times: list[float]) -> bool:
     return len(times) < ROUNDS and sum(times) < ENOUGH_S
 
 
-def main(settings: Mapping[str, Callable[[Work], Figures | Awaitable[Figures]]]) -> None:
+def main(settings: Mapping[str, Callable[[Work], Figures | Coroutine[Any, Any, Figures]]]) -> None:
     """Prints the figures of the setting, shape and number of steps that the command line names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("setting", choices=settings)
@@ -115,9 +115,5 @@ def main(settings: Mapping[str, Callable[[Work], Figures | Awaitable[Figures]]])
     with tempfile.TemporaryDirectory() as folder:
         figures = settings[asked.setting](Work(asked.shape, asked.steps, Path(folder)))
         if not isinstance(figures, Figures):
-            figures = asyncio.run(_awaited(figures))
+            figures = asyncio.run(figures)
     print(json.dumps({"build_s": figures.build_s, "run_s": figures.run_s}))
-
-
-async def _awaited(figures: Awaitable[Figures]) -> Figures:
-    return await figures

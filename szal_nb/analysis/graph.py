@@ -31,7 +31,7 @@ from szal_nb.analysis.tables import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
-from szal_nb.model.step import Step
+from szal_nb.model.step import Step, Trigger
 
 __all__ = ["NotebookName", "Surroundings", "build_graph"]
 
@@ -54,6 +54,7 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
         for before, after in zip(flow.steps, flow.steps[1:], strict=False):
             edges.add(sequential_edge(before, after))
     _refuse_waiting_for_sub_steps(steps, edges)
+    _refuse_any_of_none(steps, edges)
     cycle = cycle_in(list(steps), edges.all())
     if cycle:
         raise FlowCycle(cycle)
@@ -140,6 +141,17 @@ def _refuse_waiting_for_sub_steps(steps: Mapping[str, Step], edges: Edges) -> No
                 f"it waits for {edge.source!r}, which is a sub-step of it and runs after it: {edge.reason}",
                 f"Take what {edge.target} needs out of {edge.source}, or remove --parent {parents[edge.source]} there.",
             )
+
+
+def _refuse_any_of_none(steps: Mapping[str, Step], edges: Edges) -> None:
+    """Refuses a step that is to start at the first of its dependencies, and has none."""
+    first_of = {name for name, step in steps.items() if step.trigger is Trigger.ANY}
+    for name in first_of.difference(edge.target for edge in edges.all()) if first_of else ():
+        raise InvalidStep(
+            name,
+            "--trigger any lets it start when the first step that it waits for completes, but it waits for none.",
+            "Name them with --after, or remove --trigger any.",
+        )
 
 
 def sequential_edge(before: Step, after: Step) -> Edge:

@@ -221,7 +221,7 @@ def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tup
 
 def _refuse_secrets_in_code(graph: FlowGraph) -> None:
     """The code of the steps is recorded as it is: masking it would make it other code."""
-    for node in graph.nodes:
+    for node in graph.nodes if SECRETS else ():
         step = node.step
         texts = [step.raw, step.source, step.when or ""]
         if step.rollback is not None:

@@ -76,7 +76,11 @@ class Executors:
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
         """The attempt gave this; its owner is told on the loop when that is kept."""
-        self._ended(attempt, self._surroundings.copy(), given)
+        context = self._surroundings.copy()
+        if given and attempt.owner.must_keep(given):
+            self._keep(attempt, context, given)
+        else:
+            attempt.owner.end(attempt, context.run(_complete, attempt, given))
 
     def on_a_thread(self, job: Callable[[], None]) -> None:
         """Runs `job`, which must not raise, on a worker thread, in a context of its own."""
@@ -102,6 +106,7 @@ class Executors:
     async def _serve(self) -> None:
         self._has_spare = False
         ready, task = self._ready, asyncio.current_task()
+        assert task is not None  # noqa: S101 only tasks are made of this
         slice_ends = self._loop.time() + _SLICE_S
         while ready:
             attempt = ready.popleft()
@@ -117,7 +122,7 @@ class Executors:
             elif not ready:
                 self._serve_no_more()
             # What a cancellation leaves in a task must not reach another body.
-            if attempt.context.cancelled or self._loop.time() > slice_ends:
+            if attempt.context.cancelled or task.cancelling() or self._loop.time() > slice_ends:
                 self._serve_no_more()
                 if ready and not self._has_spare:
                     self._add_spare()

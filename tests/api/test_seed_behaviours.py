@@ -1,6 +1,10 @@
 """What the systems before this one do, as our own behaviours: each test is named after one.
 
-Where we deviate on purpose, the test says why.
+Where we deviate on purpose, the test says why. Here stand flows, runs and their engine, retry and concurrency, and what
+the fourth system does. The other groups have files of their own: conditions `analysis/test_condition`, the table of
+states `model/test_state`, steps `model/test_step`, rollback `engine/test_rollback`, limits `engine/test_limit`, devices
+and requirements `engine/test_requirement`, the bus and metrics `api/test_observe`, frames of a stream
+`app/test_server`, the store `store/test_runs`, migrations `api/test_migration`.
 """
 
 from __future__ import annotations
@@ -458,8 +462,99 @@ def test_every_state_round_trips_as_text():
         assert all(str(state) == state.value for state in states)
 
 
-def test_a_flow_without_version_is_version_1():
+def test_a_flow_without_version_is_version_1_and_another_comes_back_from_the_store(tmp_path):
     assert szal.Flow("f").definition().version == FlowDefinition(name="f").version == 1
+
+    store = szal.open_store(tmp_path / "runs.db")
+    run = szal.run(flow_with("a", version=7), store=store)
+    assert (store.graph(run.id).flow.version, store.run(run.id).version) == (7, 7)
+
+
+def test_steps_come_back_from_the_store_as_they_were_defined(tmp_path):
+    flow = flow_with("a b", after={"b": "a"}, options={"b": {"retries": 2, "backoff": "linear", "tags": ("io",)}})
+    store = szal.open_store(tmp_path / "runs.db")
+    run = szal.run(flow, store=store)
+
+    assert store.graph(run.id).flow == flow.graph().flow
+
+
+def test_a_sequential_flow_may_name_what_its_order_says_already_and_refuses_the_contrary():
+    # The seed refused every dependency in a sequential flow; here names are edges, and only what cannot hold is refused.
+    assert Played(flow_with("a b", mode="sequential", after={"b": "a"})).order() == ["a", "b"]
+    with pytest.raises(FlowCycle, match="a -> b -> a|b -> a -> b"):
+        flow_with("a b", mode="sequential", after={"a": "b"}).graph()
+
+
+def test_a_parallel_flow_refuses_dependencies():
+    with pytest.raises(InvalidFlow, match="Step 'b' depends on step 'a'"):
+        flow_with("a b", mode="parallel", after={"b": "a"}).graph()
+
+
+def test_any_without_dependencies_is_refused():
+    with pytest.raises(InvalidStep, match="Step 'a': --trigger any lets it start .* but it waits for none"):
+        flow_with("a", options={"a": {"trigger": "any"}}).graph()
+
+
+def test_a_hierarchical_flow_allows_dependencies_but_not_on_what_runs_later():
+    # The seed refused all of them.
+    options = {"child": {"parent": "top"}, "other": {"parent": "top"}}
+    played = Played(flow_with("top child other", mode="hierarchical", after={"child": "other"}, options=options))
+
+    assert played.order() == ["top", "other", "child"]
+    with pytest.raises(InvalidStep, match="Step 'top': it waits for 'child', which is a sub-step of it"):
+        flow_with("top child", mode="hierarchical", after={"top": "child"}, options={"child": options["child"]}).graph()
+
+
+def test_a_handle_that_nobody_uses_changes_nothing():
+    async def listen(run):
+        async for _ in run.events():
+            pass
+
+    assert Played(flow_with("a b"), listen).states == Played(flow_with("a b")).states
+
+
+def test_what_must_not_be_tried_again_stops_at_once():
+    played = Played(
+        flow_with("a", bodies={"a": failing(KeyError)}, options={"a": {"retries": 9, "no_retry_on": ("KeyError",)}})
+    )
+
+    assert (played.state, len(played.run["a"].attempts)) == ("failed", 1)
+
+
+def test_a_run_carries_the_failure_of_its_step_and_where_it_happened():
+    error = Played(flow_with("a", bodies={"a": failing()})).run["a"].error
+
+    assert (error.type, error.message) == ("ValueError", "failure 1")
+    assert "raise error(" in error.traceback
+
+
+def test_each_attempt_is_kept_with_its_outcome(tmp_path):
+    store = szal.open_store(tmp_path / "runs.db")
+    flow = flow_with("a", bodies={"a": failing(times=2)}, options={"a": {"retries": 2, "delay": 0}})
+    run = szal.run(flow, store=store)
+
+    attempts = store.snapshot(run.id).steps["a"].attempts
+    assert [(one.number, one.state) for one in attempts] == [(1, "failed"), (2, "failed"), (3, "completed")]
+
+
+def test_many_runs_at_once_do_not_mix():
+    async def main():
+        flow = flow_with("a b", after={"b": "a"})
+        runs = [flow.start(store=None) for _ in range(1_000)]
+        await asyncio.gather(*(run.wait() for run in runs))
+        return runs
+
+    runs = run_virtually(main())
+    assert {run.state for run in runs} == {"completed"}
+    assert len({run.id for run in runs}) == 1_000
+
+
+def test_a_wide_fan_out_runs_each_step_exactly_once_and_joins():
+    names = [f"s{i}" for i in range(500)]
+    after = {**dict.fromkeys(names, "load"), "join": tuple(names)}
+    order = Played(flow_with(f"load {' '.join(names)} join", after=after, max_parallel=7)).order(StepStarted)
+
+    assert (order[0], order[-1], sorted(order[1:-1])) == ("load", "join", sorted(names))
 
 
 def test_awaiting_a_failed_run_raises_with_the_step_s_own_error():

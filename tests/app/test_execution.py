@@ -225,3 +225,64 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
     (run,) = document["runs"]
     code, cancelled = shell.json("cancel", run["id"])
     assert (code, cancelled["state"], states(cancelled)["deploy"]) == (0, "cancelled", "cancelled")
+
+
+CHOICES = {
+    "--only clean": {"load": "completed", "clean": "completed", "report": "skipped", "beside": "skipped"},
+    "--from clean": {"load": "completed", "clean": "completed", "report": "completed", "beside": "skipped"},
+    "--until clean": {"load": "completed", "clean": "completed", "report": "skipped", "beside": "skipped"},
+    "--only beside --only load": {"load": "completed", "clean": "skipped", "report": "skipped", "beside": "completed"},
+}
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("options", CHOICES)
+def test_chosen_steps_run_with_what_they_need_and_the_others_say_why_not(shell, options):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        HEAD,
+        "%%szal_step load\nx = 1",
+        "%%szal_step clean\ny = x + 1",
+        "%%szal_step report\nz = y",
+        "%%szal_step beside\nw = 1",
+    )
+
+    code, document = shell.json("run", "nb.ipynb", *options.split())
+
+    (run,) = document["runs"]
+    assert (code, states(run)) == (0, CHOICES[options])
+    reasons = {step["reason"] for step in run["steps"] if step["state"] == "skipped"}
+    assert "not selected for this run" in reasons
+    assert reasons <= {"not selected for this run", "it needs what clean gives, which was skipped"}
+
+
+@pytest.mark.serial
+def test_a_step_that_is_chosen_and_not_there_is_refused_before_a_kernel_starts(shell):
+    write_notebook(shell.folder / "nb.ipynb", HEAD, "%%szal_step load\nx = 1")
+
+    for option in ("--only", "--from", "--until"):
+        code, document = shell.json("run", "nb.ipynb", option, "laod")
+        assert (code, document["error"]["message"]) == (
+            3,
+            "Step 'laod': nb.ipynb has no such step. Did you mean load?",
+        )
+    assert shell.runs() == []
+
+
+@pytest.mark.serial
+def test_reuse_takes_from_an_earlier_run_what_has_not_changed(shell):
+    cells = (HEAD, "%%szal_step load\nprint('load runs')\nx = 1", "%%szal_step clean\ny = x + {}")
+    write_notebook(shell.folder / "nb.ipynb", *cells[:2], cells[2].format(1))
+    first = shell.json("run", "nb.ipynb")[1]["runs"][0]["id"]
+    write_notebook(shell.folder / "nb.ipynb", *cells[:2], cells[2].format(2))
+
+    for option in (["--reuse"], ["--reuse", first]):
+        code, document = shell.json("run", "nb.ipynb", *option)
+
+        (run,) = document["runs"]
+        origins = {step["name"]: step["origin"] for step in run["steps"]}
+        assert (code, run["state"]) == (0, "completed")
+        assert origins == {"load": "cached", "clean": "ran"}
+        assert [len(step["attempts"]) for step in run["steps"]] == [0, 1]
+    code, _, err = shell.call("run", "nb.ipynb", "--reuse", first)
+    assert (code, "clean" in err, "load" in err) == (0, True, True)

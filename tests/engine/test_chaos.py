@@ -17,6 +17,7 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rollback import Rollback
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Cancel, EndRun, SetTimer
+from szal_nb.model.event import CancelRequested
 from szal_nb.model.state import RunState
 from tests.engine.chaos import check
 
@@ -66,11 +67,8 @@ def start_in_a_pause(self, signals, handle=RunMachine.handle):
     return turn
 
 
-def start_after_a_cancel(self, signal, cancel=RunMachine._cancel):
-    ready = list(self._starts.ready)
-    cancel(self, signal)
-    self._is_cancelling = False
-    self._starts.ready += ready
+def cancel_in_word_only(self, signal):
+    self._events.append(CancelRequested(at=signal.at, reason=signal.reason))
 
 
 def undo_in_order(self, at, undo=Ending._undo):
@@ -114,7 +112,7 @@ FAULTS = [
     (Starts, "__init__", least_urgent_first),
     (Ledger, "_settle", start_at_once),
     (RunMachine, "handle", start_in_a_pause),
-    (RunMachine, "_cancel", start_after_a_cancel),
+    (RunMachine, "_cancel", cancel_in_word_only),
     (Ending, "_undo", undo_in_order),
     (Ending, "_undo", undo_nothing),
     (Rollback, "__init__", undo_all_but_one),

@@ -10,6 +10,7 @@ import pytest
 from szal_nb.engine.signal import Cancel
 from szal_nb.errors import RetryAfter
 from szal_nb.model.event import kind_of
+from szal_nb.model.flow import Guard
 from szal_nb.model.step import MapMode, RetryPolicy
 from tests.engine.simulation import flow_of
 from tests.engine.test_runner import finished, runner_of, states
@@ -229,3 +230,13 @@ def test_a_cancel_while_all_elements_wait_ends_the_map():
         return runner
 
     assert asyncio.run(main()).snapshot.state == "cancelled"
+
+
+def test_a_coroutine_follows_elements_on_threads():
+    async def after(double):
+        return sum(double)
+
+    graph = flow_of("xs", "double <- xs", "after <- double", steps={"double": {"map": ("xs",)}}, guard=Guard.OFF)
+    runner = finished(graph, {"xs": lambda: [1, 2, 3], "double": lambda xs: 2 * xs, "after": after})
+
+    assert runner.values[2, "after"] == 12

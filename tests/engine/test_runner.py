@@ -528,3 +528,28 @@ def test_a_coroutine_that_waits_for_a_function_on_the_main_thread_begins():
     runner = finished(on_main("a", "b <- a"), {"a": lambda: 1, "b": after})
 
     assert runner.values[1, "b"] == 2
+
+
+def test_a_body_that_cancels_its_own_task_does_not_reach_the_next_one():
+    async def first():
+        asyncio.current_task().cancel()
+        return 1
+
+    async def second():
+        await asyncio.sleep(1)
+        return 2
+
+    async def third():
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(failing())
+        except* ValueError:
+            pass
+        return 3
+
+    async def failing():
+        raise ValueError
+
+    runner = finished(flow_of("a", "b", "c"), {"a": first, "b": second, "c": third})
+
+    assert states(runner) == dict.fromkeys("abc", "completed")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,24 @@ def test_a_signal_undoes_a_headless_run_that_asks_for_it(shell, number):
     assert (code, run["state"], run["reason"]) == (130, "rolled_back", "interrupted"), (out, err)
     assert undone(shell) == UNDONE
     assert wait_until(lambda: is_gone(kernel), "the end of the kernel")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_undoes_a_run_under_papermill_that_asks_for_it(shell, number):
+    """`papermill --engine szal IN OUT` works and gives the same record."""
+    write(shell, HOLDS, flow="--rollback-on failure cancel")
+    papermill = [str(Path(sys.executable).with_name("papermill")), "--engine", "szal"]
+    started = shell.start("nb.ipynb", "out.ipynb", program=papermill)
+    kernel = shell.begun("at ship")
+
+    started.send_signal(number)
+    code, out, err = shell.end(started)
+
+    (run,) = shell.runs()
+    assert (run["state"], run["reason"]) == ("rolled_back", "interrupted"), (out, err)
+    assert (code != 0, undone(shell)) == (True, UNDONE)
+    assert wait_until(lambda: is_gone(kernel), "the end of the kernel")
+    assert (shell.folder / "out.ipynb").exists()
 
 
 def test_a_second_signal_ends_a_run_that_is_being_undone_and_it_can_be_resumed(shell):
