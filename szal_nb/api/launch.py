@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from szal_nb.analysis.condition import compile_condition
+from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
@@ -33,7 +34,7 @@ from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
-from szal_nb.errors import InvalidParameter, InvalidStep, MissingRequirement, RunError
+from szal_nb.errors import ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -174,7 +175,8 @@ def resume_run(
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
-    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot)
+    changed = changed_classes(store.graph(run_id), graph)
+    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot, changed)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
         for name in graph.inputs
@@ -307,8 +309,14 @@ class _Classes:
     """Finds the classes of a resumed run by name: those that its steps gave, else those that the notebook defines."""
 
     def __init__(
-        self, graph: FlowGraph, journal: RunJournal, definitions: Mapping[str, Any], snapshot: RunSnapshot
+        self,
+        graph: FlowGraph,
+        journal: RunJournal,
+        definitions: Mapping[str, Any],
+        snapshot: RunSnapshot,
+        changed: Collection[str],
     ) -> None:
+        self._changed = changed
         self._journal = journal
         self._definitions = definitions
         # The last giver of a name wins; its reference says what kind of thing it gave.
@@ -330,7 +338,12 @@ class _Classes:
             found = self._definitions.get(first)
         for part in rest:
             found = getattr(found, part, None)
-        return found if isinstance(found, type) else class_in(main_module())(name)
+        found = found if isinstance(found, type) else class_in(main_module())(name)
+        if found is not None and ref is None:
+            for each in found.__mro__:
+                if each.__name__ in self._changed:
+                    raise ClassChanged(each.__name__, self._journal.run_id)
+        return found
 
 
 def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:

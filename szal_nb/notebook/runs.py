@@ -349,7 +349,9 @@ def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None
         raise InvalidStep(
             changed[0],
             f"it is not what run {run_id} ran.",
-            "Undo the change, or start a new run: a run goes on only with the steps that it began with.",
+            "Undo the change: a run goes on only with the steps that it began with. Or give the flow a new --version "
+            f"and carry the run there (%szal_migrate plan {run_id}), or begin anew with what is unchanged "
+            f"(%szal_run --reuse {run_id}).",
         )
 
 
