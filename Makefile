@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test check e2e nbval bench bench-peers torture binder-check lint node-check bundle-check notebooks lock clean
+.PHONY: help demo lab test check e2e nbval bench bench-peers bench-ui torture binder-check lint node-check bundle-check notebooks lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ bench: $(PY_ENV) ## Figures of the engine, beside those of a bare asyncio loop
 bench-peers: $(PY_ENV) ## The same flows with Hamilton, pipefunc, LangGraph and DBOS, installed below build/peers
 	$(BIN)/python -m benchmarks.peers.compare
 
-torture: $(PY_ENV) ## The long versions of the promises' tests
+bench-ui: $(PY_ENV) ## What the picture costs, in Chromium, at 50 to 5,000 steps; fails where a target is missed
+	$(BIN)/python -m benchmarks.bench_ui --check
+
+torture: $(PY_ENV) ## The long versions of the promises' tests; older versions of JupyterLab and ipykernel
 	SZAL_DRAW_ANEW=1 $(PYTEST) -n 2 --dist loadfile -m "$(FAST)" --timeout 0
 	SZAL_DRAW_ANEW=1 SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0
 	SZAL_TORTURE=200000 $(PYTEST) tests/engine/test_chaos.py --timeout 0

@@ -41,10 +41,16 @@ COPIED_MB = 5.0
 
 def graph_of(shape: str, count: int, *, executor: Executor = Executor.THREAD) -> FlowGraph:
     """A flow of `count` steps."""
+    return graph_from(shape, dependencies_of(shape, count), executor=executor)
+
+
+def graph_from(shape: str, waits: list[list[int]], *, executor: Executor = Executor.THREAD) -> FlowGraph:
+    """A flow with a step for each list of those that it waits for."""
+    count = len(waits)
     nodes = tuple(StepNode(step=Step(name=f"s{i}", executor=executor)) for i in range(count))
     edges = tuple(
         Edge(source=f"s{source}", target=f"s{target}", kind=EdgeKind.ORDER)
-        for target, sources in enumerate(dependencies_of(shape, count))
+        for target, sources in enumerate(waits)
         for source in sources
     )
     steps = tuple(node.step for node in nodes)
@@ -174,18 +180,17 @@ def kahn(waits: list[list[int]]) -> list[Step]:
     return steps
 
 
-def checked(count: int) -> FlowGraph:
-    """A layered flow of `count` steps, made of its parts, looked through for cycles."""
-    graph = graph_of("dag", count)
+def checked(waits: list[list[int]]) -> FlowGraph:
+    """A flow made of its parts, looked through for cycles."""
+    graph = graph_from("dag", waits)
     if cycle_in([node.step.name for node in graph.nodes], graph.edges):
         raise RuntimeError("a cycle")
     return graph
 
 
-def analysed(count: int) -> FlowGraph:
+def analysed(waits: list[list[int]]) -> FlowGraph:
     """The same from the steps alone, each of which names those that it waits for."""
-    waits = dependencies_of("dag", count)
-    steps = (Step(name=f"s{i}", after=tuple(f"s{source}" for source in waits[i])) for i in range(count))
+    steps = (Step(name=f"s{i}", after=tuple(f"s{source}" for source in sources)) for i, sources in enumerate(waits))
     return build_graph(FlowDefinition(name="dag", ordered=False, steps=tuple(steps)))
 
 
@@ -196,8 +201,8 @@ def compare_building(missed: Missed) -> None:
         waits, graph = dependencies_of("dag", count), graph_of("dag", count)
         least, own, whole, wired = best_ms(
             lambda: kahn(waits),  # noqa: B023 called at once
-            lambda: checked(count),  # noqa: B023 called at once
-            lambda: analysed(count),  # noqa: B023 called at once
+            lambda: checked(waits),  # noqa: B023 called at once
+            lambda: analysed(waits),  # noqa: B023 called at once
             lambda: Wiring(graph),  # noqa: B023 called at once
         )
         ratio = missed.look(f"build {count}", own / least, BUILD_RATIO)

@@ -17,7 +17,8 @@ from szal_nb.model.event import Event, RunCreated, RunStarted, StepCompleted, St
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.widget.dag import DagWidget
 from szal_nb.widget.view import view_state
-from tests.widget.browser import chromium, picture_page
+from tests.chromium import chromium
+from tests.widget.browser import picture_page
 from tests.widget.flows import T0, warehouse, warehouse_events
 
 SIZES = (50, 500, 2000, 5000)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from szal_nb.model.state import RUN_TRANSITIONS, STEP_TRANSITIONS
+from szal_nb.model.transition import RUN_TRANSITIONS, STEP_TRANSITIONS
 
 PAGE = Path(__file__).parent.parent / "ARCHITECTURE.md"
 

@@ -3,7 +3,8 @@ import type { AnyModel, Initialize, Render } from "@anywidget/types";
 import type { Frame } from "./dag/history";
 import type { TimedAttempt } from "./dag/lanes";
 import type { Action, Details, Facts, Graph, LogPiece, Run } from "./dag/state";
-import { DagView, type Memory } from "./dag/view";
+import type { Memory } from "./dag/host";
+import { DagView } from "./dag/view";
 
 interface Traits {
   graph: Graph;

@@ -1,6 +1,7 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type Frame, History } from "../src/dag/history";
 import { type TimedAttempt, arrange, markEvery } from "../src/dag/lanes";
+import { waitsOf } from "../src/dag/waits";
 import { contract, sales } from "./contract";
 
 interface Recorded {
@@ -65,6 +66,44 @@ it("marks what the length of the run hangs on", () => {
     "by_month 1",
     "plot 1",
   ]);
+});
+
+describe("what a run waited for", () => {
+  const waits = (attempts: TimedAttempt[], frames: Frame[] = [], now = 0): string[] =>
+    waitsOf(graph, arrange(graph, attempts, now), frames, now).map(
+      ({ step, kind, from, to, lane }) => `${graph.nodes[step]!.name} ${kind} ${from}-${to} in ${lane}`,
+    );
+
+  it("is the next attempt, and a slot once all that a step needs is there", () => {
+    const attempts: TimedAttempt[] = [
+      [0, 1, "failed", 1, 2],
+      [0, 2, "completed", 4, 5],
+      [1, 1, "completed", 7, 8],
+    ];
+    expect(waits(attempts)).toEqual(["load retry 2-4 in 0", "clean slot 5-7 in 0"]);
+  });
+
+  it("is a person, in a lane of its own as long as nobody has answered", () => {
+    const frames: Frame[] = [
+      { at: 1, kind: "run.started" },
+      { at: 1, kind: "step.waiting", step: 0, state: "w" },
+    ];
+    expect(waits([], frames, 9)).toEqual(["load person 1-9 in 0"]);
+    const answered: Frame[] = [...frames, { at: 4, kind: "step.answered", step: 0, state: "p" }];
+    expect(waits([[0, 1, "completed", 4, 5]], answered, 9)).toEqual(["load person 1-4 in 0"]);
+  });
+
+  it("is nobody's while its process was gone", () => {
+    const frames: Frame[] = [
+      { at: 1, kind: "run.started" },
+      { at: 50, kind: "run.resumed" },
+    ];
+    const attempts: TimedAttempt[] = [
+      [0, 1, "lost", 1, 3],
+      [0, 2, "completed", 52, 53],
+    ];
+    expect(waits(attempts, frames)).toEqual(["load slot 50-52 in 0"]);
+  });
 });
 
 it("lets an attempt that goes on end now", () => {

@@ -1,11 +1,13 @@
 // The plugin's parts that need no JupyterLab: the client, the feed, the table, the badges, the code of commands.
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import type { Graph } from "../src/dag/state";
+import type { Action, Graph } from "../src/dag/state";
 import { Badges, standsOf } from "../src/plugin/badges";
-import { type Ask, Client, EventParser, type RunRow } from "../src/plugin/client";
+import { type Ask, Client, EventParser, type StoredRun } from "../src/plugin/client";
 import { codeOf } from "../src/plugin/code";
+import { carryOut } from "../src/plugin/commands";
 import { Feed } from "../src/plugin/feed";
-import { RunTable, ago, wanted } from "../src/plugin/table";
+import { BUSY, type Comm, Elsewhere, Remote } from "../src/plugin/remote";
+import { RunTable } from "../src/plugin/table";
 import { Watch } from "../src/plugin/watch";
 
 const GRAPH: Graph = {
@@ -21,7 +23,7 @@ const GRAPH: Graph = {
   inputs: [],
 };
 
-const row = (id: string, fields: Partial<RunRow> = {}): RunRow => ({
+const row = (id: string, fields: Partial<StoredRun> = {}): StoredRun => ({
   id,
   flow: "sales",
   version: 1,
@@ -205,26 +207,8 @@ describe("a watched notebook", () => {
 });
 
 describe("the table of runs", () => {
-  const wish = { text: "", state: "", column: "created", isDescending: true } as const;
-  const runs = [
-    row("a1", { created: 1, started: 1, ended: 9 }),
-    row("b2", { created: 2, started: null, ended: null, shown_state: "crashed", params: { region: "EU" } }),
-    row("c3", { created: 3, started: 3, ended: null, shown_state: "running", flow: "other" }),
-  ];
-  const ids = (over: Partial<Parameters<typeof wanted>[1]>): string[] =>
-    wanted(runs, { ...wish, ...over }, 10).map((run) => run.id);
-
-  it("is sorted by any column, and filtered by words and state", () => {
-    expect(ids({})).toEqual(["c3", "b2", "a1"]);
-    expect(ids({ column: "took" })).toEqual(["a1", "c3", "b2"]);
-    expect(ids({ column: "flow", isDescending: false })).toEqual(["c3", "b2", "a1"]);
-    expect(ids({ text: "region=eu crash" })).toEqual(["b2"]);
-    expect(ids({ state: "running" })).toEqual(["c3"]);
-    expect(ids({ text: "nothing" })).toEqual([]);
-  });
-
   it("tells which row is chosen, opens and chooses, and shows hostile names as text", () => {
-    const events = { choose: vi.fn(), open: vi.fn() };
+    const events = { choose: vi.fn(), open: vi.fn(), delete: vi.fn() };
     const table = new RunTable(events);
     document.body.append(table.node);
     const hostile = row("d4", { flow: "<img src=x onerror=alert(1)>\u202e", reason: '"><script>' });
@@ -233,17 +217,28 @@ describe("the table of runs", () => {
 
     expect([first!.getAttribute("aria-selected"), second!.getAttribute("aria-selected")]).toEqual(["true", "false"]);
     expect(table.node.querySelector("img, script")).toBeNull();
-    expect(first!.querySelector(".szal-flow")!.textContent).toBe("<img src=x onerror=alert(1)>");
+    expect(first!.querySelector(".is-flow")!.textContent).toBe("<img src=x onerror=alert(1)>");
     second!.querySelector<HTMLElement>(".szal-pick")!.click();
     first!.querySelector<HTMLElement>(".szal-open")!.click();
     expect([events.choose.mock.calls[0]![0].id, events.open.mock.calls[0]![0].id]).toEqual(["a1", "d4"]);
   });
 
-  it("says when a run began as people do", () => {
-    const noon = new Date(2026, 10, 20, 12, 0, 0).getTime() / 1000;
-    expect(ago(noon - 10, noon)).toBe("just now");
-    expect(ago(noon - 300, noon)).toBe("5 min ago");
-    expect(ago(noon - 2 * 86400, noon)).toMatch(/18/);
+  it("deletes a run that has ended, after a question", () => {
+    const events = { choose: vi.fn(), open: vi.fn(), delete: vi.fn() };
+    const table = new RunTable(events);
+    document.body.append(table.node);
+    const click = (selector: string): void => table.node.querySelector<HTMLElement>(selector)!.click();
+    table.update([row("a1"), row("b2", { shown_state: "running" })], null);
+    const offered = [...table.node.querySelectorAll<HTMLElement>(".szal-bin")].map((bin) => !bin.hidden);
+    click('[data-id="a1"] .szal-bin');
+    click('[data-action="keep"]');
+    expect(events.delete).not.toHaveBeenCalled();
+    click('[data-id="a1"] .szal-bin');
+    expect(document.activeElement!.textContent).toBe("Delete");
+    click('[data-action="delete"]');
+
+    expect(offered).toEqual([true, false]);
+    expect(events.delete.mock.calls[0]![0].id).toBe("a1");
   });
 });
 
@@ -283,10 +278,105 @@ describe("badges", () => {
   });
 });
 
+describe("what is asked of a run", () => {
+  class FakeComm implements Comm {
+    isDisposed = false;
+    onMsg: Comm["onMsg"] = () => undefined;
+    onClose: Comm["onClose"] = () => undefined;
+    sent: Record<string, unknown>[] = [];
+    open = vi.fn();
+    send = (data: unknown): void => void this.sent.push(data as Record<string, unknown>);
+    tell = (data: object): void => this.onMsg({ content: { data } });
+  }
+  const comms: FakeComm[] = [];
+  const createComm = (): Comm => comms[comms.push(new FakeComm()) - 1]!;
+  beforeEach(() => comms.splice(0));
+
+  const asking = (
+    action: Action,
+    { step = null as string | null, hasKernel = true, isKernelBusy = false, answers = {} } = {},
+  ) => {
+    const kernel = { key: "k1", createComm };
+    const acknowledged = vi.fn();
+    const say = vi.fn();
+    const execute = vi.fn(() => Promise.resolve());
+    const { ask, asked } = server(answers);
+    const done = carryOut(
+      { action, step, path: "n.ipynb", flow: "sales", run: "a1", acknowledged, say },
+      {
+        client: new Client(ask),
+        remote: new Remote(() => (hasKernel ? kernel : null)),
+        execute,
+        isKernelBusy: () => isKernelBusy,
+      },
+    );
+    return { acknowledged, say, execute, asked, done };
+  };
+
+  it("is acknowledged by the kernel that has the run before it is done", async () => {
+    const { acknowledged, execute, done } = asking("skip", { step: "plot" });
+    const [comm] = comms;
+    expect(comm!.sent).toEqual([{ action: "skip", run: "a1", step: "plot", id: 1 }]);
+    comm!.tell({ type: "hello", actions: [] });
+    comm!.tell({ type: "ack", id: 1 });
+    expect(acknowledged).toHaveBeenCalledTimes(1);
+    comm!.tell({ type: "done", id: 1 });
+
+    await done;
+    expect(execute).not.toHaveBeenCalled();
+  });
+
+  it("is refused in the kernel's words", async () => {
+    const { done } = asking("skip", { step: "plot" });
+    comms[0]!.tell({ type: "refused", id: 1, text: "Step 'plot' is running." });
+
+    await expect(done).rejects.toThrow("Step 'plot' is running.");
+  });
+
+  it("is asked over a new comm once the one before is gone", async () => {
+    const remote = new Remote(() => ({ key: "k1", createComm }));
+    const first = remote.ask({ action: "pause", run: "a1" }, vi.fn());
+    comms[0]!.isDisposed = true;
+    void remote.ask({ action: "pause", run: "a1" }, vi.fn());
+
+    await expect(first).rejects.toBeInstanceOf(Elsewhere);
+    expect(comms.length).toBe(2);
+  });
+
+  it("is decided on the record where no kernel runs it, and the answer says what it comes to", async () => {
+    const answers = { "runs/a1/answer": '{"message": "Step plot is approved."}' };
+    const { say, acknowledged, asked, done } = asking("approve", { step: "plot", hasKernel: false, answers });
+
+    await done;
+    expect(say).toHaveBeenCalledWith("Step plot is approved.");
+    expect([acknowledged.mock.calls.length, asked]).toEqual([1, ["runs/a1/answer?path=n.ipynb"]]);
+  });
+
+  it("goes on with a run that the kernel does not have, and says what no record can do", async () => {
+    const resumed = asking("resume");
+    comms[0]!.tell({ type: "unknown", id: 1, text: "This kernel has no run a1." });
+    await resumed.done;
+    expect(resumed.execute).toHaveBeenCalledWith({ name: "resume", run: "a1" });
+
+    await expect(asking("pause", { hasKernel: false }).done).rejects.toThrow(/cannot be asked to pause.*Resume/s);
+  });
+
+  it("begins a run by code, and says so when the kernel is busy with a cell", async () => {
+    const { execute, say, acknowledged, done } = asking("only", { step: "plot", isKernelBusy: true });
+
+    await done;
+    expect(execute).toHaveBeenCalledWith({ name: "run", flow: "sales", only: "plot" });
+    expect([acknowledged.mock.calls.length, say.mock.calls[0]![0]]).toEqual([1, BUSY]);
+  });
+});
+
 describe("the code of commands", () => {
   it("is one line that calls the magic", () => {
     expect(codeOf({ name: "run", flow: "sales", until: "by_month" })).toBe(
       'get_ipython().run_line_magic("szal_run", "sales --until by_month");',
+    );
+    expect(codeOf({ name: "fork", run: "a1", from: "by month" })).toBe(
+      `get_ipython().run_line_magic("szal_fork", "a1 --from 'by month'");`,
     );
     expect(codeOf({ name: "resume" })).toBe('get_ipython().run_line_magic("szal_resume", "");');
     expect(codeOf({ name: "cancel", run: "a1" })).toBe('get_ipython().run_line_magic("szal_cancel", "a1");');

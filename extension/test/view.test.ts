@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { farewell } from "../src/dag/farewell";
 import type { Action, Picture } from "../src/dag/state";
-import { DagView, type Host } from "../src/dag/view";
+import type { Host } from "../src/dag/host";
+import { DagView } from "../src/dag/view";
 import { type Moment, sales, salesDetails } from "./contract";
 
-const ALL: Action[] = ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "fork"];
+const ALL: Action[] = ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "skip", "fork", "only"];
 
 let view: DagView;
 let sent: [action: string, step: string | null][];
@@ -218,6 +220,28 @@ describe("the buttons", () => {
     expect(message()).toBe(
       "No kernel answers for this picture: it is as it was saved. %szal_resume 20250101-120000-ab12 goes on from the last completed step.",
     );
+  });
+
+  it.each([
+    ["rolled_back", "%szal_run begins a new run."],
+    ["rolling_back", "%szal_resume 20250101-120000-ab12 goes on undoing what it had done."],
+    ["completed", "it is as it was saved."],
+  ] as const)("of a run that is %s say what works", (state, end) => {
+    const { run } = sales("failed");
+
+    expect(farewell({ ...run, state })).toMatch(new RegExp(`${end.replaceAll(".", "\\.")}$`));
+  });
+
+  it("say why a step could not be undone", () => {
+    const picture = sales("failed");
+    show({
+      ...picture,
+      facts: { ...picture.facts, 0: { ...picture.facts[0], rollback_error: "OSError: <b>no bank" } },
+    });
+    card("load").click();
+
+    expect(step("load").querySelector(".szal-fact")!.textContent).toContain("not undone: OSError");
+    expect(view.node.querySelector(".szal-panel-body .szal-traceback")!.textContent).toBe("OSError: <b>no bank");
   });
 
   it("act on the step they stand at", () => {

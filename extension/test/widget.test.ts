@@ -149,6 +149,7 @@ it("goes on as the reader left it when the notebook draws its output anew", () =
   document.querySelector<HTMLElement>('[data-step="by_region"] .szal-card')!.click();
   document.querySelector<HTMLElement>('[data-tab="code"]')!.click();
   document.querySelector<HTMLElement>('[data-tool="timeline"]')!.click();
+  document.querySelector<HTMLElement>('[data-tab="code"]')!.focus();
   const el = document.createElement("div");
   document.body.append(el);
   clean[1]!();
@@ -159,6 +160,8 @@ it("goes on as the reader left it when the notebook draws its output anew", () =
   expect(el.querySelector(".szal-panel-name")!.textContent).toBe("by_region");
   expect(el.querySelector('[data-tab="code"]')!.getAttribute("aria-selected")).toBe("true");
   expect(el.querySelector<HTMLElement>(".szal-timeline")!.hidden).toBe(false);
+  expect(el.contains(document.activeElement)).toBe(true);
+  expect(document.activeElement!.textContent).toBe("Code");
 });
 
 it("asks at once whether the kernel is there when the page hears that it was restarted", () => {

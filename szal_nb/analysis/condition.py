@@ -253,8 +253,14 @@ class _Builder:
                 return (one == other) is wanted
             return equal(one, other, at, limit) is wanted
 
+        constants = _constants_in(node.right)
+
         def read_membership(values: Values) -> bool:
-            return contains(left(values), right(values), at, limit) is wanted
+            item = left(values)
+            known = constants.get(type(item))
+            if known is not None:
+                return (item in known) is wanted
+            return contains(item, right(values), at, limit) is wanted
 
         match sign:
             case "==" | "!=":
@@ -298,6 +304,16 @@ class _Builder:
 
     def _at(self, node: Node) -> Spot:
         return Spot(self._source, node.position)
+
+
+def _constants_in(node: Node) -> dict[type, frozenset[Any]]:
+    """What a list of nothing but constants holds for an item of a plain type; empty for all else."""
+    if not isinstance(node, ListOf) or not all(isinstance(item, Literal) for item in node.items):
+        return {}
+    values = [item.value for item in node.items if isinstance(item, Literal)]
+    texts = frozenset(value for value in values if type(value) is str)
+    numbers = frozenset(value for value in values if type(value) in (int, float))
+    return {str: texts, int: numbers, float: numbers}
 
 
 def _loops_in(node: Node) -> int:

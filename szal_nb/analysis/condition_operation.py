@@ -131,8 +131,12 @@ def contains(item: Any, container: Any, at: Spot, limit: int) -> bool:
             return text(item, at, limit) in text(container, at, limit)
         case Kind.MAPPING if kind_of(item) in PLAIN:
             return part(container, item, at, is_dotted=False, is_lenient=False) is not MISSING
-    equality = _Equality(at, limit)
-    return any(equality.holds(item, other) for other in elements(container, at, limit))
+    equality, own = _Equality(at, limit), type(item)
+    is_exact = own in _EXACT_SCALARS
+    for other in elements(container, at, limit):
+        if other == item if is_exact and type(other) is own else equality.holds(item, other):
+            return True
+    return False
 
 
 def text(value: Any, at: Spot, limit: int) -> str:

@@ -34,6 +34,8 @@ class Kind(Enum):
 
 
 PLAIN = frozenset((Kind.NULL, Kind.BOOL, Kind.NUMBER, Kind.TEXT))
+_WITHOUT_LENGTH = frozenset((Kind.NULL, Kind.BOOL, Kind.NUMBER, Kind.OTHER))
+_WITH_ITEMS = frozenset((Kind.LIST, Kind.SET, Kind.MAPPING, Kind.TABLE))
 _EXACT: dict[type, Kind] = {
     type(None): Kind.NULL,
     bool: Kind.BOOL,
@@ -135,6 +137,8 @@ _LENGTHS: dict[type, Callable[[Any], int]] = {
 
 
 def _own_base(value: object) -> Any:
+    if type(value) in _EXACT:
+        return type(value)
     return next(base for base in type(value).__mro__ if base in _EXACT)
 
 
@@ -143,7 +147,7 @@ def length(value: Any, at: Spot) -> int:
     kind = kind_of(value)
     if kind is Kind.TABLE:
         return rows(value, at)
-    if kind in (Kind.NULL, Kind.BOOL, Kind.NUMBER, Kind.OTHER):
+    if kind in _WITHOUT_LENGTH:
         raise at.error(f"{said(value, kind)} has no length.", SMALLER if kind is Kind.OTHER else "")
     return _LENGTHS[_own_base(value)](value)
 
@@ -242,7 +246,7 @@ def _item(value: Any, index: Any, at: Spot, count: int, get: Callable[[Any, int]
 def elements(value: Any, at: Spot, limit: int) -> Iterable[Any]:
     """The items of a list, set or one-dimensional array, the keys of a mapping."""
     kind = kind_of(value)
-    if kind not in (Kind.LIST, Kind.SET, Kind.MAPPING, Kind.TABLE):
+    if kind not in _WITH_ITEMS:
         raise at.error(f"{said(value, kind)} is not a list.")
     count = length(value, at)
     if count > limit:

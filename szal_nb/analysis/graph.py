@@ -46,13 +46,14 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
     found = resolver.resolve(order)
     edges = ordering(found, resolver.holds, resolver.learns)
     if flow.mode is FlowMode.PARALLEL:
-        refuse_dependencies(edges)
+        refuse_dependencies(found, edges)
     by_name = {one.step.name: one for one in found}
     for step in flow.steps:
         named_edges(by_name[step.name], steps, edges)
     if flow.mode is FlowMode.SEQUENTIAL:
         for before, after in zip(flow.steps, flow.steps[1:], strict=False):
             edges.add(sequential_edge(before, after))
+    _refuse_waiting_for_sub_steps(steps, edges)
     cycle = cycle_in(list(steps), edges.all())
     if cycle:
         raise FlowCycle(cycle)
@@ -105,14 +106,39 @@ def _picked(flow: FlowDefinition, order: Sequence[str]) -> Sequence[Step]:
     return [by_name[name] for name in order]
 
 
-def refuse_dependencies(edges: Edges) -> None:
+def refuse_dependencies(found: Iterable[Resolved], edges: Edges) -> None:
     """Refuses steps of a parallel flow that depend on each other."""
+    for one in found:
+        step = one.step
+        parent = () if step.parent is None else (step.parent,)
+        for flag, sources in (("--after", step.after), ("--parent", parent), ("--when", one.condition_steps)):
+            if sources:
+                raise InvalidFlow(
+                    f"Step {step.name!r} depends on step {sources[0]!r}: its {flag} names it. "
+                    "In a parallel flow no step may depend on another; use mode dag."
+                )
     for edge in edges.all():
         if edge.kind is EdgeKind.DATA or (edge.kind is EdgeKind.ORDER and edge.rule == "changed-after-reading"):
             names = ", ".join(edge.names)
             raise InvalidFlow(
                 f"Step {edge.target!r} depends on step {edge.source!r} ({names}): {edge.reason} "
                 "In a parallel flow no step may depend on another; use mode dag."
+            )
+
+
+def _refuse_waiting_for_sub_steps(steps: Mapping[str, Step], edges: Edges) -> None:
+    """Refuses a step that waits for what runs only after it: a sub-step of its own, however deep."""
+    parents = {step.name: step.parent for step in steps.values() if step.parent is not None}
+    for edge in edges.all() if parents else ():
+        above, seen = parents.get(edge.source), {edge.source}
+        while above is not None and above not in seen and above != edge.target:
+            seen.add(above)
+            above = parents.get(above)
+        if above == edge.target and edge.kind is not EdgeKind.PARENT:
+            raise InvalidStep(
+                edge.target,
+                f"it waits for {edge.source!r}, which is a sub-step of it and runs after it: {edge.reason}",
+                f"Take what {edge.target} needs out of {edge.source}, or remove --parent {parents[edge.source]} there.",
             )
 
 

@@ -86,7 +86,7 @@ def _graph(flow: FlowDefinition, kept: _Kept, place: int) -> FlowGraph:
     step = flow.steps[place]
     one, edges = kept.resolver.found[step.name], kept.edges
     if flow.mode is FlowMode.PARALLEL:
-        refuse_dependencies(edges)
+        refuse_dependencies([one], edges)
     named_edges(one, kept.resolver.steps, edges)
     if flow.mode is FlowMode.SEQUENTIAL and place:
         edges.add(sequential_edge(flow.steps[place - 1], step))

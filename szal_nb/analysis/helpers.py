@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -210,6 +210,10 @@ class Helpers:
     def _givers(self, name: str) -> list[str]:
         return [] if name.startswith("_") else list(self._known_names.givers.get(name, ()))
 
+    def _is_data(self, name: str) -> bool:
+        known = self._known_names.around.get(name)
+        return known is not None and known.kind == NameKind.DATA
+
     def check_captured(self, found: list[Resolved]) -> None:
         """Refuses callables of a step, used by others, that read a global with more than one value over the run."""
         capturing = [one for one in found if one.names.captured]
@@ -229,19 +233,23 @@ class Helpers:
                 user = used.get((one.step.name, captured.owner))
                 if user is None:
                     continue
-                givers = self._givers(captured.name)
-                place = places[one.step.name]
-                changers = [step for step in changed.get(captured.name, ()) if places[step] > place]
-                if len(givers) > 1 or (changers and givers):
-                    problem = (
-                        f"is given by {_steps(givers)}" if len(givers) > 1 else f"{_steps(changers)} changes in place"
-                    )
+                problem = self._ambiguity(captured.name, places[one.step.name], places, changed)
+                if problem:
                     raise InvalidStep(
                         one.step.name,
                         f"line {captured.line}: the {captured.what} {captured.owner}, which step {user!r} uses, reads "
                         f"{captured.name!r}, which {problem}.",
                         f"Pass {captured.name!r} to it as an argument, or give it one name for each value.",
                     )
+
+    def _ambiguity(self, name: str, place: int, places: Mapping[str, int], changed: Mapping[str, Sequence[str]]) -> str:
+        """What gives a global more than one value for code that was made at `place`; "" if it has one."""
+        givers, is_data = self._givers(name), self._is_data(name)
+        is_of_both = is_data and any(places[step] > place for step in givers)
+        if len(givers) > 1 or is_of_both:
+            return f"is given by {'the notebook and ' if is_of_both else ''}{_steps(givers)}"
+        changers = [step for step in changed.get(name, ()) if places[step] > place]
+        return f"{_steps(changers)} changes in place" if changers and (givers or is_data) else ""
 
 
 def _noun(kind: str) -> str:

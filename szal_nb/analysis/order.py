@@ -7,7 +7,9 @@ changes one waits for all who used it since.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.names import Change, StateUse
@@ -61,8 +63,7 @@ class Edges:
         """The edges in the order in which they were found; where data flows, no weaker reason is needed."""
         found = dict(self._found)
         for key, edge in self._found.items():
-            flow = (edge.source, edge.target, EdgeKind.DATA)
-            if edge.rule in _WEAKER and flow in found:
+            if edge.rule in _WEAKER and (flow := (edge.source, edge.target, EdgeKind.DATA)) in found:
                 del found[key]
                 found[flow] = _with_rules(found[flow], edge)
         return tuple(found.values())
@@ -70,7 +71,7 @@ class Edges:
 
 def _joined(known: Edge, edge: Edge) -> Edge:
     """One edge for the reasons of both."""
-    known = replace(_with_rules(known, edge), is_blocking=known.is_blocking or edge.is_blocking)
+    known = msgspec.structs.replace(_with_rules(known, edge), is_blocking=known.is_blocking or edge.is_blocking)
     new = tuple(name for name in edge.names if name not in known.names)
     remedies = [one for one in edge.remedy.split(_AND) if one and one not in known.remedy.split(_AND)]
     if not new and not remedies:
@@ -79,12 +80,12 @@ def _joined(known: Edge, edge: Edge) -> Edge:
     if edge.reason and edge.reason not in reason:
         reason = f"{reason} {edge.reason}"
     remedy = _AND.join([*([known.remedy] if known.remedy else []), *remedies])
-    return replace(known, names=known.names + new, reason=reason, remedy=remedy)
+    return msgspec.structs.replace(known, names=known.names + new, reason=reason, remedy=remedy)
 
 
 def _with_rules(known: Edge, edge: Edge) -> Edge:
     more = tuple(rule for rule in edge.rules if rule not in known.rules)
-    return replace(known, also=known.also + more) if more else known
+    return msgspec.structs.replace(known, also=known.also + more) if more else known
 
 
 def ordering(found: Sequence[Resolved], holds: Mapping[str, set[str]], learns: Mapping[str, set[str]]) -> Edges:

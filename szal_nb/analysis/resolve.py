@@ -222,7 +222,7 @@ class Resolver:
         found.bindings[name] = Binding(
             name=name, step=None, source=name, line=read.line or None, is_optional=read.is_optional
         )
-        found.read_objects[name] = frozenset({f"input:{name}"})
+        found.read_objects[name] = frozenset({_input_object(name)})
         if not read.is_optional or name in self.around:
             self.inputs.setdefault(name)
 
@@ -377,7 +377,11 @@ class Resolver:
 
     def _or_as_before(self, version: Version, before: Version | None) -> Version:
         """A name that may stay as it was has the objects of both."""
-        if not version.is_optional or before is None or before.giver == version.giver:
+        if not version.is_optional:
+            return version
+        if before is None:
+            return self._or_input(version)
+        if before.giver == version.giver:
             return version
         return replace(
             version,
@@ -387,6 +391,13 @@ class Resolver:
             kind=version.kind if version.kind == before.kind else "",
             path=version.path if version.path == before.path else "",
         )
+
+    def _or_input(self, version: Version) -> Version:
+        known = self.around.get(version.name)
+        if known is None or known.kind != NameKind.DATA or version.name in self.deleted:
+            return version
+        objects = version.objects | {_input_object(version.name)}
+        return replace(version, objects=objects, is_optional=False, or_input=True, kind="", path="")
 
     def _check_out(self, step: Step, given: Mapping[str, Version], names: CellNames) -> None:
         for name in step.out:
@@ -400,7 +411,12 @@ class Resolver:
     def _pass_through(self, version: Version) -> None:
         """A step that may leave a name as it was takes the old value in, when a later step reads the name."""
         before, giver = version.fallback, self.found.get(version.giver)
-        if before is None or giver is None or version.name in giver.bindings:
+        if giver is None or version.name in giver.bindings:
+            return
+        if before is None:
+            if version.or_input:
+                self.is_revised = True
+                self._take_input(giver, Read(version.name, version.line, is_optional=True))
             return
         self.is_revised = True
         giver.bindings[version.name] = Binding(
@@ -409,6 +425,10 @@ class Resolver:
         giver.from_version[version.name] = before
         giver.read_objects[version.name] = before.objects
         self._pass_through(before)
+
+
+def _input_object(name: str) -> str:
+    return f"input:{name}"
 
 
 def _near(name: str, among: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ NO_OBJECTS: frozenset[str] = frozenset()
 class Version:
     """What a name is bound to, for the steps that come after: `giver` gave it, or changed it last.
 
-    `fallback` is what it stays when the giver leaves it alone.
+    `fallback` is what it stays when the giver leaves it alone; `or_input`: then it stays what the notebook has.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Version:
     what: str = ""
     path: str = ""
     fallback: Version | None = None
+    or_input: bool = False
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from szal_nb.analysis.forking import plan_fork
 from szal_nb.analysis.reuse import ReusePlan
+from szal_nb.api.inputs import recorded_inputs
 from szal_nb.api.reuse import PastRuns, given_by
 from szal_nb.engine.signal import Given
 from szal_nb.errors import InvalidStep, RunError, ValueUnavailable
@@ -59,13 +60,13 @@ def inputs_of(
     """The inputs of `graph` as the stored run had them: `changed` ones win, `live` ones serve where none is kept."""
     run = store.run(run_id)
     recorded = store.inputs(run.id)
-    loader = store.loader(run.id)
+    kept = recorded_inputs(recorded, store.loader(run.id).load, [name for name in graph.inputs if name not in changed])
     found: dict[str, Any] = {}
     for name in dict.fromkeys((*graph.inputs, *changed)):
         if name in changed:
             found[name] = changed[name]
-        elif name in recorded and recorded[name].live is None:
-            found[name] = loader.load(recorded[name])
+        elif name in kept:
+            found[name] = kept[name]
         elif name in live:
             found[name] = live[name]
         elif name in recorded:

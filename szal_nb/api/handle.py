@@ -12,7 +12,7 @@ from typing import Any
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.run import History, Recorded, Run
 from szal_nb.engine.runner import Runner, Sink
-from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Unpause
+from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Skip, Unpause
 from szal_nb.errors import RunError, ValueUnavailable
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.state import RunState, StepState
@@ -152,7 +152,8 @@ class RunHandle(Run):
     def retry(self, step: str) -> None:
         """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
 
-        Raises RunError while the run is going on, if it completed or was undone, and for a step that completed.
+        Raises RunError while the run is going on, if it completed or some of it was undone, and for a step that
+        completed.
         """
         index = self._index_of(step)
         if self.is_active:
@@ -160,6 +161,12 @@ class RunHandle(Run):
         if self.state not in (RunState.FAILED, RunState.CANCELLED):
             raise RunError(
                 f"Run {self.id} is {self.state}; only a run that failed or was cancelled has steps to retry."
+            )
+        undone = [name for name, one in self.snapshot.steps.items() if one.state is StepState.ROLLED_BACK]
+        if undone:
+            raise RunError(
+                f"Run {self.id}: {', '.join(undone)} {'was' if len(undone) == 1 else 'were'} undone, so step {step!r} "
+                "cannot be tried again by itself. Resume the run: what was undone runs again first."
             )
         if self[step].state == StepState.COMPLETED:
             raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
@@ -190,6 +197,10 @@ class RunHandle(Run):
         recorded.cancel()
         unsubscribe()
 
+    def changed_inputs(self) -> set[str]:
+        """The inputs that steps of this process may have changed in place, and all that share something with them."""
+        return self._runner.watch.changed_inputs()
+
     def waiting_for_a_person(self) -> list[str]:
         """The steps that wait for an answer, if nothing else is under way or can begin."""
         steps = self.snapshot.steps
@@ -218,6 +229,19 @@ class RunHandle(Run):
     def reject(self, step: str, value: Any = None) -> None:
         """Fails a waiting step."""
         self._answer(step, approved=False, value=value)
+
+    def skip(self, step: str, reason: str = "skipped by hand") -> None:
+        """Lets the run go on without a step that has not begun or waits; what needs its values is skipped as well.
+
+        Raises RunError for a step that is running or has ended, and for a run that does not go on any more.
+        """
+        index = self._index_of(step)
+        state = self.snapshot.steps[step].state
+        if not self.is_active:
+            raise RunError(f"Run {self.id} is {self.state}; only of a run that goes on can a step be skipped.")
+        if state is StepState.RUNNING or state.is_final:
+            raise RunError(f"Step {step!r} of run {self.id} is {state}; only one that has not begun can be skipped.")
+        self._send(lambda at: Skip(at, index, reason))
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
         index = self._index_of(step)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,14 @@ from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.holding import holders_named
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
+from szal_nb.engine.worker import THREADS
 from szal_nb.errors import ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -267,6 +268,7 @@ def _launch(
     )
 
     runner.input_refs = input_refs
+    awaits = any(body.is_async for body in bodies.values())
     store = surround.store
     kept_by = journal
 
@@ -278,14 +280,15 @@ def _launch(
             if again is not None:
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
                 return
-            if kept_by is not None and snapshot is None and not runner.input_refs:
-                taken = {**inputs, **runner.watch.generators()}
-                if taken:
-                    runner.input_refs = await asyncio.to_thread(partial(kept_by.keep, "", 0, taken, tuple(taken)))
+            if kept_by is not None and snapshot is None:
+                # A plan was made over them: then they are kept already.
+                values = {} if runner.input_refs else inputs
+                runner.input_refs += await asyncio.to_thread(_keep_inputs, runner, kept_by, values)
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
-            if kept and snapshot is not None:
+            if snapshot is not None:
                 await asyncio.to_thread(runner.watch.resume)
-            await runner.run()
+            with holders_named(asyncio.get_running_loop(), THREADS) if awaits else nullcontext():
+                await runner.run()
         finally:
             if kept_by is not None:
                 await asyncio.to_thread(kept_by.close)
@@ -303,6 +306,12 @@ def _launch(
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
+
+
+def _keep_inputs(runner: Runner, journal: RunJournal, inputs: Mapping[str, Any]) -> tuple[ValueRef, ...]:
+    besides = runner.watch.besides_inputs()
+    kept = {**inputs, **besides}
+    return runner.watch.titled(journal.keep("", 0, kept, tuple(kept)), besides) if kept else ()
 
 
 class _Classes:

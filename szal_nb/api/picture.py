@@ -19,7 +19,7 @@ from szal_nb.widget.view import details_view
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 # The buttons that `obey` understands.
-ACTIONS = ("pause", "resume", "cancel", "retry", "approve", "reject")
+ACTIONS = ("pause", "resume", "cancel", "retry", "approve", "reject", "skip")
 
 
 def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
@@ -37,8 +37,8 @@ def obey(run: RunHandle, command: Mapping[str, Any]) -> None:
             run.approve(command["step"], command.get("value"))
         case "reject":
             run.reject(command["step"], command.get("value"))
-        case "retry":
-            run.retry(command["step"])
+        case "skip":
+            run.skip(command["step"])
         case action:
             raise RunError(f"A run cannot be asked to {action!r}.")
 

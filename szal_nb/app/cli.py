@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="szal",
         description="Runs notebooks as workflows, and shows what became of them.",
-        epilog=f"exit codes:\n{exit_codes_text()}",
+        epilog=f"exit codes:\n{exit_codes_text()}\nA run that was rolled back ends with the code of what began that.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

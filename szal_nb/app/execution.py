@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from szal_nb.api.selection import Selection
 from szal_nb.app.describing import run_json
-from szal_nb.app.exit import ExitCode
+from szal_nb.app.exit import ExitCode, exit_of_run
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import Follower
-from szal_nb.app.record import state_exit
-from szal_nb.errors import DefinitionError, InvalidStep, RunError, RunFailed, StepTimeout, StoreError
+from szal_nb.errors import DefinitionError, InvalidStep, RunError, RunFailed, StoreError
 from szal_nb.model.duration import format_duration
-from szal_nb.model.flow import RollbackOn
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.notebook.affected import affected_names
 from szal_nb.notebook.document import InvalidNotebook, Notebook, parse_notebook, read_notebook
@@ -328,23 +326,14 @@ def exit_of(result: BatchResult | None, runs: Sequence[tuple[StoredRun, RunSnaps
     if ended == "TIMED_OUT":
         return ExitCode.TIMED_OUT
     for run, snapshot in runs:
-        if run.state in (RunState.FAILED, RunState.ROLLED_BACK) and (snapshot.is_timed_out or _is_timeout(snapshot)):
-            return ExitCode.TIMED_OUT
-        if run.state is RunState.ROLLED_BACK and snapshot.undone_on == RollbackOn.CANCEL:
-            return ExitCode.INTERRUPTED
         is_over = run.state.is_final or run.state is RunState.PAUSED
         if run.state is not RunState.COMPLETED and (is_over or ended == "COMPLETED"):
-            return state_exit(run)
+            return exit_of_run(run, snapshot)
     if ended == "FAILED" and result is not None:
         if result.error_name in _names_below(DefinitionError):
             return ExitCode.INVALID
         return ExitCode.USAGE if result.error_name in _names_below(StoreError) else ExitCode.FAILED
     return ExitCode.COMPLETED
-
-
-def _is_timeout(snapshot: RunSnapshot) -> bool:
-    errors = [step.error.type for step in snapshot.steps.values() if step.state is StepState.FAILED and step.error]
-    return bool(errors) and all(error.rpartition(".")[2] == StepTimeout.__name__ for error in errors)
 
 
 def _names_below(family: type[BaseException]) -> set[str]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Self
 
+from szal_nb.errors import StepTimeout
+from szal_nb.model.flow import RollbackOn
+from szal_nb.model.state import RunSnapshot, RunState, StepState
+from szal_nb.store.runs import StoredRun
+
 
 class ExitCode(IntEnum):
     """What the program's exit tells the shell. `reason` is for `--help`."""
@@ -31,3 +36,24 @@ class ExitCode(IntEnum):
 def exit_codes_text() -> str:
     """All codes with their reasons, one a line."""
     return "\n".join(f"  {code.value:>3}  {code.reason}" for code in ExitCode)
+
+
+def exit_of_run(run: StoredRun, snapshot: RunSnapshot) -> ExitCode:
+    """The exit code that says how a run stands. One that was undone ends with the code of what began that."""
+    match run.state:
+        case RunState.COMPLETED:
+            return ExitCode.COMPLETED
+        case RunState.CANCELLED:
+            return ExitCode.INTERRUPTED
+        case RunState.PAUSED:
+            return ExitCode.WAITING
+        case RunState.RUNNING | RunState.CREATED | RunState.ROLLING_BACK:
+            return ExitCode.KERNEL_DIED if run.is_crashed else ExitCode.WAITING
+    if snapshot.is_timed_out or _is_timeout(snapshot):
+        return ExitCode.TIMED_OUT
+    return ExitCode.INTERRUPTED if snapshot.undone_on == RollbackOn.CANCEL else ExitCode.FAILED
+
+
+def _is_timeout(snapshot: RunSnapshot) -> bool:
+    errors = [step.error.type for step in snapshot.steps.values() if step.state is StepState.FAILED and step.error]
+    return bool(errors) and all(error.rpartition(".")[2] == StepTimeout.__name__ for error in errors)

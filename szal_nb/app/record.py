@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from szal_nb.app import deciding
 from szal_nb.app.describing import run_json, run_text, runs_table
-from szal_nb.app.exit import ExitCode
+from szal_nb.app.exit import ExitCode, exit_of_run
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import LOOK_EVERY_S, Follower
-from szal_nb.errors import RunError
-from szal_nb.model.event import (
-    CancelRequested,
-    RunCancelled,
-    RunResumed,
-    StepAnswered,
-    StepCancelled,
-    StepOutput,
-)
-from szal_nb.model.state import RunState, StepState
+from szal_nb.model.event import StepOutput
+from szal_nb.model.state import RunState
 from szal_nb.store.locate import find_store
-from szal_nb.store.owner import is_alive
 from szal_nb.store.runs import RunStore, StoredRun
 
 
@@ -50,7 +40,9 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     logs.add_argument("step", nargs="?", metavar="STEP", help="only this step")
     logs.set_defaults(command=show_logs)
 
-    watch = commands.add_parser("watch", parents=both, help="show a run as it goes, until it ends")
+    watch = commands.add_parser(
+        "watch", parents=both, help="show a run as it goes, until it ends; then exit as it ended"
+    )
     _add_run(watch)
     watch.set_defaults(command=watch_run)
 
@@ -85,20 +77,6 @@ def open_store(arguments: argparse.Namespace, *, read_only: bool = True) -> RunS
     return RunStore.open(Path(arguments.store) if arguments.store else find_store(), read_only=read_only)
 
 
-def state_exit(run: StoredRun) -> ExitCode:
-    """The exit code that says how a run stands."""
-    match run.state:
-        case RunState.COMPLETED:
-            return ExitCode.COMPLETED
-        case RunState.CANCELLED:
-            return ExitCode.INTERRUPTED
-        case RunState.PAUSED:
-            return ExitCode.WAITING
-        case RunState.RUNNING | RunState.CREATED | RunState.ROLLING_BACK:
-            return ExitCode.KERNEL_DIED if run.is_crashed else ExitCode.WAITING
-    return ExitCode.FAILED
-
-
 def show_runs(arguments: argparse.Namespace) -> ExitCode:
     """Prints the runs of the store."""
     with open_store(arguments) as store:
@@ -129,7 +107,7 @@ def show_logs(arguments: argparse.Namespace) -> ExitCode:
         run = store.run(arguments.run)
         snapshot = store.snapshot(run.id)
         shown = [event for event in store.events(run.id) if isinstance(event, StepOutput)]
-    _check_step(run.id, arguments.step, list(snapshot.steps))
+    deciding.check_step(run.id, arguments.step, list(snapshot.steps))
     wanted = [event for event in shown if arguments.step in (None, event.step)]
     if arguments.json:
         items = [
@@ -158,11 +136,6 @@ def _text(item: Any) -> str:
     return f"{plain}\n" if plain else ""
 
 
-def _check_step(run_id: str, step: str | None, steps: list[str]) -> None:
-    if step is not None and step not in steps:
-        raise RunError(f"Run {run_id} has no step {step!r}; it has {', '.join(steps)}.")
-
-
 def watch_run(arguments: argparse.Namespace) -> ExitCode:
     """Shows a run until it ends, or its process dies."""
     with open_store(arguments) as store:
@@ -182,26 +155,18 @@ def watch_run(arguments: argparse.Namespace) -> ExitCode:
         print_json(run_json(run, snapshot))
     else:
         print(f"Run {run.id}: {run.shown_state}")
-    return state_exit(run)
+    return exit_of_run(run, snapshot)
 
 
 def cancel_run(arguments: argparse.Namespace) -> ExitCode:
-    """Ends a run: tells the process that launched it, or puts a crashed one down as cancelled."""
+    """Ends a run, and waits for the process that it asks to."""
     with open_store(arguments, read_only=False) as store:
         run = store.run(arguments.run)
-        if run.state.is_final:
-            say(f"Run {run.id} is {run.state.value} already.")
-        elif run.is_left and run.state is RunState.ROLLING_BACK:
-            raise RunError(f"Run {run.id} is being undone already, and its process is gone: szal resume {run.id}")
-        elif run.is_left:
-            _cancel_left(store, run)
-            say(f"Run {run.id} is cancelled. Its process was gone already.")
-        elif run.launcher is not None and run.launcher.is_near and is_alive(run.launcher):
-            os.kill(run.launcher.pid, signal.SIGINT)
+        said = deciding.cancel_run(store, run)
+        if not run.state.is_final and not run.is_left:
             _wait_for_end(store, run)
-            say(f"Run {run.id} is {store.run(run.id).shown_state}.")
-        else:
-            raise RunError(f"Run {run.id} is being run by a notebook's kernel ({run.owner}). Cancel it there.")
+            said = f"Run {run.id} is {store.run(run.id).shown_state}."
+        say(said)
         if arguments.json:
             print_json(run_json(store.run(run.id), store.snapshot(run.id)))
     return ExitCode.COMPLETED
@@ -210,48 +175,15 @@ def cancel_run(arguments: argparse.Namespace) -> ExitCode:
 def approve_step(arguments: argparse.Namespace) -> ExitCode:
     """Records a person's answer to a step of a run that nobody runs at the moment."""
     with open_store(arguments, read_only=False) as store:
-        run = store.run(arguments.run)
-        snapshot = store.snapshot(run.id)
-        _check_step(run.id, arguments.step, list(snapshot.steps))
-        state = snapshot.steps[arguments.step].state
-        if state is not StepState.WAITING:
-            raise RunError(f"Step {arguments.step!r} of run {run.id} waits for nobody: it is {state}.")
-        if run.is_owned:
-            raise RunError(
-                f"Run {run.id} is being run ({run.owner}). Answer it there: run.approve({arguments.step!r})."
-            )
-        journal = store.take_over(run.id)
-        try:
-            answer = StepAnswered(
-                at=time.time(), step=arguments.step, approved=not arguments.reject, value=arguments.value
-            )
-            journal.append_sync([answer])
-        finally:
-            journal.close()
-        if arguments.json:
-            print_json(run_json(store.run(run.id), store.snapshot(run.id)))
-        else:
-            answered = "rejected" if arguments.reject else "approved"
-            say(f"Step {arguments.step} of run {run.id} is {answered}. To go on: szal resume {run.id}")
-    return ExitCode.COMPLETED
-
-
-def _cancel_left(store: RunStore, run: StoredRun) -> None:
-    journal = store.take_over(run.id)
-    try:
-        snapshot, now = store.snapshot(run.id), time.time()
-        resumed = [RunResumed(at=now, epoch=journal.epoch)] if snapshot.state is RunState.CREATED else []
-        open_steps = [step for step in snapshot.steps.values() if not step.state.is_final]
-        journal.append_sync(
-            [
-                *resumed,
-                CancelRequested(at=now, reason="szal cancel"),
-                *(StepCancelled(at=now, step=step.name, attempt=step.attempt) for step in open_steps),
-                RunCancelled(at=now, reason="szal cancel"),
-            ]
+        said = deciding.answer_step(
+            store, arguments.run, arguments.step, approved=not arguments.reject, value=arguments.value
         )
-    finally:
-        journal.close()
+        if arguments.json:
+            run = store.run(arguments.run)
+            print_json(run_json(run, store.snapshot(run.id)))
+        else:
+            say(said)
+    return ExitCode.COMPLETED
 
 
 def _wait_for_end(store: RunStore, run: StoredRun) -> None:

@@ -1,7 +1,8 @@
-"""The extension of the Jupyter server: REST and server-sent events for the panel. It only reads.
+"""The extension of the Jupyter server: REST and server-sent events for the panel.
 
 Every request is authenticated and authorised (resource `szal`), its paths are judged by `Place`, and what blocks runs
-off the server's loop.
+off the server's loop. It reads; what a person decides about a run that no kernel runs it records for those who may
+execute.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from jupyter_server.utils import url_path_join
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
+from szal_nb.app.deciding import answer_step, cancel_run, delete_run
 from szal_nb.app.place import OutOfPlace, Place
 from szal_nb.app.serving import (
     RunTail,
@@ -45,6 +47,11 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[None]])
 def for_readers(method: Method) -> Method:
     """Only for who is logged in and may read."""
     return cast("Method", authenticated(authorized(action="read", resource="szal")(method)))
+
+
+def for_doers(method: Method) -> Method:
+    """Only for who is logged in and may execute."""
+    return cast("Method", authenticated(authorized(action="execute", resource="szal")(method)))
 
 
 class Unanswerable(HTTPError):
@@ -76,6 +83,8 @@ def _load_jupyter_server_extension(server: Any) -> None:
         (("runs", run, "events"), RunEventsHandler),
         (("runs", run), RunHandler),
         (("runs", run, "(history|details|log)"), RunHandler),
+        (("runs", run, "answer"), AnswerHandler),
+        (("runs", run, "cancel"), CancelHandler),
     )
     server.web_app.add_handlers(".*$", [(url_path_join(base, "szal", *parts), handler) for parts, handler in routes])
 
@@ -93,15 +102,15 @@ class _Handler(APIHandler):
         path = self.get_query_argument("path", strip=False)
         return Place(Path(root), shows_hidden=manager.allow_hidden).notebook(path)
 
-    def _store_of(self, notebook: Path) -> RunStore | None:
+    def _store_of(self, notebook: Path, *, read_only: bool = True) -> RunStore | None:
         manager = self.contents_manager
         path = Place(Path(manager.root_dir), shows_hidden=manager.allow_hidden).store(notebook)
-        return None if path is None else RunStore.open(path, read_only=True)
+        return None if path is None else RunStore.open(path, read_only=read_only)
 
     @contextmanager
-    def _store(self) -> Iterator[RunStore]:
+    def _store(self, *, read_only: bool = True) -> Iterator[RunStore]:
         notebook = self._notebook()
-        store = self._store_of(notebook)
+        store = self._store_of(notebook, read_only=read_only)
         if store is None:
             raise OutOfPlace(notebook.name, "it has no runs yet.")
         with store:
@@ -120,6 +129,13 @@ class _Handler(APIHandler):
         self.set_header("Cache-Control", "no-store")
         with suppress(StreamClosedError):
             await self.finish(as_json(document))
+
+    async def _decide(self, decide: Callable[[RunStore], str]) -> None:
+        def work() -> dict[str, Any]:
+            with self._store(read_only=False) as store:
+                return {"message": decide(store)}
+
+        await self._answer(work)
 
     async def _work(self, work: Callable[[], Any]) -> Any:
         try:
@@ -184,6 +200,35 @@ class RunHandler(_Handler):
                 case "log":
                     return log_document(store, run_id, step)
             return RunTail(store, run_id).picture()
+
+    @for_doers
+    async def delete(self, run_id: str, part: str | None = None) -> None:
+        """Deletes the run, if it has ended."""
+        if part is not None:
+            raise Unanswerable(405, "Only a whole run can be deleted.")
+        await self._decide(lambda store: delete_run(store, store.run(run_id).id))
+
+
+class AnswerHandler(_Handler):
+    """A person's answer to a step of a run that no process runs at the moment."""
+
+    @for_doers
+    async def post(self, run_id: str) -> None:
+        """Body: `{"step": ..., "approved": ...}`."""
+        body = self.get_json_body() or {}
+        step, approved = body.get("step"), body.get("approved")
+        if not isinstance(step, str) or not isinstance(approved, bool):
+            raise Unanswerable(400, "An answer names a step and says whether it is approved.")
+        await self._decide(lambda store: answer_step(store, run_id, step, approved=approved))
+
+
+class CancelHandler(_Handler):
+    """The end of a run that `szal run` started, or that crashed."""
+
+    @for_doers
+    async def post(self, run_id: str) -> None:
+        """Asks for it; the run's events tell when it has ended."""
+        await self._decide(lambda store: cancel_run(store, store.run(run_id)))
 
 
 class _Stream(_Handler):

@@ -108,7 +108,6 @@ class FunctionBody:
         if len(args) + len(kwargs) < len(inputs):
             read = {name: value for name, value in inputs.items() if name not in kwargs}
             function = rebuilt(function, {**function.__globals__, **read}, force=True)
-        changed = {name: inputs[name] for name in self.node.changes if name in inputs}
         result = function(*args, **kwargs)
         # What it changes in place it gives again.
         changed = {name: inputs[name] for name in self.node.changes if name in inputs}

@@ -20,7 +20,7 @@ class StepStream:
 
     def __init__(self, original: Any, name: str) -> None:
         self.original = original
-        self._name = name
+        self.name_of_stream = name
         self.users = 0
 
     def write(self, text: str) -> int:
@@ -30,7 +30,7 @@ class StepStream:
             return int(self.original.write(text) or 0)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        context.write(self._name, text)
+        context.write(self.name_of_stream, text)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -47,28 +47,66 @@ class StepStream:
         return getattr(self.original, name)
 
     def __repr__(self) -> str:
-        return f"<{self._name} of szal_nb over {self.original!r}>"
+        return f"<{self.name_of_stream} of szal_nb over {self.original!r}>"
+
+
+# Runs begin and end on several threads.
+_LOCK = threading.Lock()
 
 
 @contextmanager
 def captured_streams() -> Iterator[None]:
-    """While it is entered, by however many runs at once, what steps print is caught."""
-    _install()
+    """While it is entered, by however many runs at once, what steps and the threads that they start print is caught."""
+    with _LOCK:
+        streams = [_caught(name) for name in ("stdout", "stderr")]
+        _THREADS.enter()
     try:
         yield
     finally:
-        _remove()
+        with _LOCK:
+            _THREADS.leave()
+            for stream in streams:
+                stream.users -= 1
+                # Somebody may have put a stream of his own in between; then ours stays below it and passes all on.
+                if not stream.users and getattr(sys, stream.name_of_stream) is stream:
+                    setattr(sys, stream.name_of_stream, stream.original)
 
 
-def _install() -> None:
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if not isinstance(stream, StepStream):
-            stream = StepStream(stream, name)
-            setattr(sys, name, stream)
-        stream.users += 1
-    if not hasattr(threading.Thread.start, "__wrapped__"):
-        threading.Thread.start = _telling(threading.Thread.start)  # type: ignore[method-assign, assignment]
+def _caught(name: str) -> StepStream:
+    stream = getattr(sys, name)
+    if not isinstance(stream, StepStream):
+        stream = StepStream(stream, name)
+        setattr(sys, name, stream)
+    stream.users += 1
+    return stream
+
+
+class _Threads:
+    """Stands in for `Thread.start` while it is entered: threads that a step starts belong to the step.
+
+    If somebody has put another in its place meanwhile, ours stays below that and passes all on, until it is on top.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._start: Callable[[threading.Thread], None] | None = None
+        self._ours: Callable[[threading.Thread], None] | None = None
+
+    def enter(self) -> None:
+        self._users += 1
+        if self._ours is None:
+            self._start = threading.Thread.start
+            self._ours = _telling(self._start)
+            threading.Thread.start = self._ours  # type: ignore[method-assign, assignment]
+
+    def leave(self) -> None:
+        self._users -= 1
+        if not self._users and threading.Thread.start is self._ours:
+            threading.Thread.start = self._start  # type: ignore[method-assign, assignment]
+            self._start = self._ours = None
+
+
+_THREADS = _Threads()
 
 
 def _telling(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
@@ -88,13 +126,3 @@ def _in_step(context: StepContext, run: Callable[[], None]) -> Callable[[], None
         run()
 
     return run_in_step
-
-
-def _remove() -> None:
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        # Somebody may have put a stream of his own in between; then ours stays below it and passes all on.
-        if isinstance(stream, StepStream):
-            stream.users -= 1
-            if not stream.users:
-                setattr(sys, name, stream.original)

@@ -95,9 +95,11 @@ class Ending(Ledger):
         """A run that failed or was cancelled goes on with one of its steps and what was skipped because of it."""
         if self.run_state not in (RunState.FAILED, RunState.CANCELLED) or self._outcome[signal.step] is IS_COMPLETED:
             return
+        if ROLLED_BACK in self.state:
+            # What the step needs may be undone. A resume begins with that.
+            return
         again = [i for i in self.wiring.downstream(signal.step) if self._outcome[i] is not IS_COMPLETED]
-        # A step that may not run twice is not run twice by asking for another one.
-        again = [i for i in self.wiring.in_order(again) if self.state[i] is not ROLLED_BACK]
+        again = self.wiring.in_order(again)
         reset = tuple(self.names[i] for i in sorted(again))
         self._events.append(
             happened.RunResumed(
@@ -105,6 +107,8 @@ class Ending(Ledger):
             )
         )
         self.run_state = RunState.RUNNING
+        # Who ended while it waited for room may stand in the queue still.
+        self._starts.clear()
         self._is_cancelling = self._is_timed_out = False
         self._failures = [name for name in self._failures if name not in reset]
         for i in again:

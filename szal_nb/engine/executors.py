@@ -2,7 +2,7 @@
 
 A coroutine that does not suspend costs no task: one task runs body after body, each in a context of its own, until
 one suspends or its slice of time is over. A spare task stands ready whenever bodies are left to begin, so that a body
-that suspends holds nobody up.
+that suspends holds nobody up. Functions on the loop's thread follow each other in slices in the same way.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from szal_nb.engine.attempt import Attempt
-from szal_nb.engine.context import CURRENT, PlainPresenter
+from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.process import PROCESSES, ProcessBody
 from szal_nb.engine.signal import Signal
 from szal_nb.engine.worker import WorkerPool
@@ -46,6 +47,8 @@ class Executors:
         self._pool = pool
         self._surroundings = surroundings
         self._ready: deque[Attempt] = deque()
+        self._ready_here: deque[Attempt] = deque()
+        self._is_here = False
         self._has_spare = False
         self._is_taking = False
         self._spares: set[asyncio.Task[None]] = set()
@@ -61,7 +64,10 @@ class Executors:
             if not self._is_taking and not self._has_spare:
                 self._add_spare()
         elif executor is Executor.MAIN:
-            self._loop.call_soon(self._run_here, attempt)
+            self._ready_here.append(attempt)
+            if not self._is_here:
+                self._is_here = True
+                self._loop.call_soon(self._serve_here)
         elif executor is Executor.PROCESS:
             attempt.body = ProcessBody(attempt, PROCESSES)
             self.on_a_thread(partial(self._run_in_thread, attempt))
@@ -117,12 +123,16 @@ class Executors:
                     self._add_spare()
                 return
 
-    def _serve_no_more(self) -> None:
-        """For now: what becomes ready by this is taken up by the task that runs."""
+    def _take_in(self) -> None:
+        """The bodies that followed each other have ended, for now."""
         self.is_serving = False
+        self._served()
+
+    def _serve_no_more(self) -> None:
+        """As `_take_in`; coroutines that become ready by this are taken up by the task that runs."""
         self._is_taking = True
         try:
-            self._served()
+            self._take_in()
         finally:
             self._is_taking = False
 
@@ -134,25 +144,26 @@ class Executors:
                 raise asyncio.CancelledError  # noqa: TRY301 the end of an attempt that never began
             if owner.must_load(attempt):
                 return self._load_and_run(attempt, context)
-            coroutine, future = context.run(_begin_coroutine, attempt, owner.inputs_of(attempt))
-        except StopIteration as end:
-            self._ended(attempt, context, end.value)
+            coroutine, found = context.run(_begin_coroutine, attempt, owner.inputs_of(attempt))
         except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
             self._threw(attempt, context, error)
-        else:
-            return self._run_on(attempt, context, _Rest(context, coroutine, future))
+            return None
+        if coroutine is not None:
+            return self._run_on(attempt, context, _Rest(context, coroutine, found))
+        self._ended(attempt, context, found)
         return None
 
     async def _load_and_run(self, attempt: Attempt, context: Context) -> None:
         try:
             inputs = await asyncio.to_thread(attempt.owner.inputs_of, attempt)
-            coroutine, future = context.run(_begin_coroutine, attempt, inputs)
-        except StopIteration as end:
-            self._ended(attempt, context, end.value)
+            coroutine, found = context.run(_begin_coroutine, attempt, inputs)
         except BaseException as error:  # noqa: BLE001  as in `_run_now`
             self._threw(attempt, context, error)
+            return
+        if coroutine is not None:
+            await self._run_on(attempt, context, _Rest(context, coroutine, found))
         else:
-            await self._run_on(attempt, context, _Rest(context, coroutine, future))
+            self._ended(attempt, context, found)
 
     async def _run_on(self, attempt: Attempt, context: Context, rest: _Rest) -> None:
         try:
@@ -166,10 +177,11 @@ class Executors:
         attempt.task = None
         if given and attempt.owner.must_keep(given):
             self._keep(attempt, context, given)
-        elif type(attempt.context.presenter) is not PlainPresenter:
-            self._tell(attempt, context.run(_complete, attempt, given))
+        elif type(attempt.context.presenter) is PlainPresenter:
+            # It has nothing left to show, so nothing of the body's context is needed.
+            self._tell(attempt, _outcome(attempt, given))
         else:
-            self._tell(attempt, _complete(attempt, given))
+            self._tell(attempt, context.run(_complete, attempt, given))
 
     def _threw(self, attempt: Attempt, context: Context, error: BaseException) -> None:
         attempt.task = None
@@ -210,9 +222,21 @@ class Executors:
 
     # Functions
 
-    def _run_here(self, attempt: Attempt) -> None:
-        signal = self._surroundings.copy().run(_run_function, attempt)
-        attempt.owner.end(attempt, signal)
+    def _serve_here(self) -> None:
+        """Runs functions on the loop's thread until none is ready or the slice of time is over."""
+        ready, slice_ends = self._ready_here, self._loop.time() + _SLICE_S
+        while ready and self._loop.time() <= slice_ends:
+            attempt = ready.popleft()
+            self.is_serving = True
+            signal = self._surroundings.copy().run(_run_function, attempt)
+            attempt.owner.end(attempt, signal)
+            if not ready:
+                self._take_in()
+        if self.is_serving:
+            self._take_in()
+        self._is_here = bool(ready)
+        if ready:
+            self._loop.call_soon(self._serve_here)
 
     def _run_in_thread(self, attempt: Attempt) -> None:
         self._from_threads.append((attempt, _run_function(attempt)))
@@ -232,16 +256,21 @@ class Executors:
             attempt.owner.end(attempt, signal)
 
 
-def _begin_coroutine(attempt: Attempt, inputs: dict[str, Any]) -> tuple[Coroutine[Any, Any, Any], Any]:
-    """The body's coroutine and what it waits for first; StopIteration if it ended without waiting."""
+def _begin_coroutine(attempt: Attempt, inputs: dict[str, Any]) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """The body's coroutine and what it waits for first; None and what it gave if it ended without waiting."""
     CURRENT.set(attempt.context)
     coroutine: Any = attempt.body.call(inputs)
-    return coroutine, coroutine.send(None)
+    try:
+        return coroutine, coroutine.send(None)
+    except StopIteration as end:
+        return None, end.value
 
 
 def _run_function(attempt: Attempt) -> Signal | None:
     CURRENT.set(attempt.context)
     try:
+        if attempt.context.cancelled:
+            raise asyncio.CancelledError  # noqa: TRY301 the end of an attempt that never began
         given: Any = attempt.body.call(attempt.owner.inputs_of(attempt))
     except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
         signal = attempt.owner.fail(attempt, error)
@@ -251,13 +280,29 @@ def _run_function(attempt: Attempt) -> Signal | None:
 
 
 def _complete(attempt: Attempt, given: dict[str, Any]) -> Signal | None:
-    """What follows from the end of the body; writing down what it gave runs code of the user, which may throw."""
-    try:
-        signal = attempt.owner.complete(attempt, given)
-    except BaseException as error:  # noqa: BLE001  as in `_run_function`
-        signal = attempt.owner.fail(attempt, error)
+    """What follows from the end of the body, which then has shown all that it shows."""
+    signal = _outcome(attempt, given)
     attempt.context.finish()
     return signal
+
+
+def _outcome(attempt: Attempt, given: dict[str, Any]) -> Signal | None:
+    """What follows from the end of the body; writing down what it gave runs code of the user, which may throw."""
+    try:
+        return attempt.owner.complete(attempt, given)
+    except BaseException as error:  # noqa: BLE001  as in `_run_function`
+        return attempt.owner.fail(attempt, error)
+
+
+def enters_body(frame: FrameType) -> Context | StepContext | None:
+    """What tells the attempt whose coroutine runs below this frame; None for any other frame. For any thread."""
+    if frame.f_code is _begin_coroutine.__code__:
+        attempt: Attempt = frame.f_locals["attempt"]
+        return attempt.context
+    if frame.f_code is _Rest.__await__.__code__:
+        context: Context = frame.f_locals["self"]._context  # noqa: SLF001 - of this module
+        return context
+    return None
 
 
 class _Rest:

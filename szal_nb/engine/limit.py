@@ -30,6 +30,18 @@ class Limit:
         self.waiting: list[tuple[int, int]] = []
         self._starts: deque[float] = deque()
 
+    def take_if_room(self, i: int, at: float) -> bool:
+        """Starts step `i` if it may start at this moment."""
+        if self.per_s is not None:
+            self._forget(at, self.per_s)
+        needed = self.weights.get(i, 1) if self.weights else 1
+        if self.free < needed:
+            return False
+        self.free -= needed
+        if self.per_s is not None:
+            self._starts.append(at)
+        return True
+
     def has_room(self, i: int, at: float) -> bool:
         """Whether step `i` may start at this moment."""
         if self.per_s is not None:
@@ -71,10 +83,12 @@ class Starts:
     def __init__(self, urgency: Sequence[int], limits: Iterable[tuple[Limit, Iterable[int]]]) -> None:
         self._urgency = urgency
         self._limits: list[list[Limit]] = [[] for _ in urgency]
+        self._all: list[Limit] = []
         self._rates: list[Limit] = []
         self._wakes_at: float | None = None
         self.ready: list[tuple[int, int]] = []
         for limit, members in limits:
+            self._all.append(limit)
             if limit.per_s is not None:
                 self._rates.append(limit)
             for i in members:
@@ -92,14 +106,8 @@ class Starts:
             limits = self._limits[i]
             if not limits:
                 return i
-            full = None
-            for limit in limits:
-                if not limit.has_room(i, at):
-                    full = limit
-                    break
-            else:
-                for limit in limits:
-                    limit.take(i, at)
+            full = _take_all(limits, i, at)
+            if full is None:
                 return i
             heapq.heappush(full.waiting, entry)
             # It may have been let in by another of its limits: that room is for the next who waits there.
@@ -138,8 +146,22 @@ class Starts:
                 heapq.heappush(self.ready, heapq.heappop(limit.waiting))
 
     def clear(self) -> None:
-        """Nothing starts any more."""
+        """Nothing of what waits starts any more."""
         self.ready.clear()
+        for limit in self._all:
+            limit.waiting.clear()
+
+
+def _take_all(limits: Sequence[Limit], i: int, at: float) -> Limit | None:
+    """Takes the room that step `i` needs in all of the limits; or takes none, and gives the first that is full."""
+    if len(limits) == 1:
+        return None if limits[0].take_if_room(i, at) else limits[0]
+    for limit in limits:
+        if not limit.has_room(i, at):
+            return limit
+    for limit in limits:
+        limit.take(i, at)
+    return None
 
 
 def limits_of(graph: FlowGraph) -> Iterable[tuple[Limit, list[int]]]:

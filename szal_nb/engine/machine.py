@@ -248,6 +248,12 @@ class RunMachine(Ending):
         else:
             self._fail(i, 0, happened.rejected(), signal.at)
 
+    def _skip_asked(self, signal: told.Skip) -> None:
+        i = signal.step
+        is_open = self._outcome[i] is IS_OPEN and self.state[i] is not RUNNING
+        if is_open and self.run_state in _UNDER_WAY and not self._is_cancelling:
+            self._skip(i, signal.reason, IS_ABSENT, signal.at)
+
 
 _HANDLERS: dict[type, Callable[[RunMachine, Any], None]] = {
     told.Begin: RunMachine._begin,
@@ -262,6 +268,7 @@ _HANDLERS: dict[type, Callable[[RunMachine, Any], None]] = {
     told.Unpause: RunMachine._unpause,
     told.Interrupt: RunMachine._interrupt,
     told.Answer: RunMachine._answer,
+    told.Skip: RunMachine._skip_asked,
     told.AttemptProgress: RunMachine._attempt_progress,
     told.Overdue: RunMachine._overdue,
     told.Wake: RunMachine._wake,

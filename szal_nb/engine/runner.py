@@ -17,14 +17,16 @@ from typing import Any
 
 import msgspec
 
-from szal_nb.engine.attempt import Attempt, message_of, names_of
+from szal_nb.engine.attempt import Attempt, names_of
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import captured_streams
+from szal_nb.engine.conditions import Conditions, Evaluate, no_conditions
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.device import DeviceSlots
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.mapping import MapRun, room_of_map
+from szal_nb.engine.showing import Showing
 from szal_nb.engine.signal import (
     AttemptCompleted,
     AttemptFailed,
@@ -32,7 +34,6 @@ from szal_nb.engine.signal import (
     AttemptProgress,
     Begin,
     CancelAttempt,
-    ConditionEvaluated,
     EndRun,
     EvaluateCondition,
     Given,
@@ -53,7 +54,7 @@ from szal_nb.engine.step_owner import Earlier, StepOwner
 from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.values import Journal
 from szal_nb.engine.worker import THREADS, WorkerPool
-from szal_nb.errors import RunError, StepTimeout
+from szal_nb.errors import StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, not_begun
@@ -67,16 +68,6 @@ log = logging.getLogger(__name__)
 # How long a cancelled body may take to end before it is abandoned, and a timed-out coroutine, in seconds.
 CANCEL_GRACE_S = 0.25
 _TIMEOUT_GRACE_S = 5.0
-# How often what running bodies show is recorded, in seconds.
-_OUTPUT_EVERY_S = 0.15
-
-
-# Whether a condition holds, from the names that its step reads, the run so far, and the output of a completed step.
-Evaluate = Callable[[str, Mapping[str, Any], RunSnapshot, Callable[[str], Any]], bool]
-
-
-def _no_conditions(text: str, *_: object) -> bool:
-    raise RunError(f"This run was not given the means to evaluate the condition {text!r}.")
 
 
 class Runner(StepOwner):
@@ -100,7 +91,7 @@ class Runner(StepOwner):
         devices: DeviceSlots | None = None,
         journal: Journal | None = None,
         earlier: Earlier | None = None,
-        evaluate: Evaluate = _no_conditions,
+        evaluate: Evaluate = no_conditions,
         presenter: Presenter | None = None,
         sinks: Sequence[Sink] = (),
         pool: WorkerPool | None = None,
@@ -118,15 +109,16 @@ class Runner(StepOwner):
         self.epoch = epoch
         self._journal = journal
         super().__init__(machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock)
-        self._evaluate = evaluate
+        self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
-        # Nothing that a completed coroutine lets start could start before the coroutines that are ready already.
-        self._may_join = journal is None and all(
-            body.is_async and not step.map for body, step in zip(bodies, machine.steps, strict=True)
-        )
         self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
+        self._may_join = journal is None and all(
+            (body.is_async or where is Executor.MAIN) and not step.map
+            for body, where, step in zip(bodies, self._where, machine.steps, strict=True)
+        )
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow
         self._map_room = [
@@ -138,7 +130,7 @@ class Runner(StepOwner):
         self._inbox: list[Signal] = []
         self._is_turning = False
         self._news = asyncio.Event()
-        self._flushing: set[StepContext] = set()
+        self._showing = Showing(self._executors.on_loop, self.post, machine.index, clock)
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -254,6 +246,10 @@ class Runner(StepOwner):
                 case EndRun():
                     self._ended.set_result(None)
 
+    def _judge(self, i: int) -> None:
+        """Evaluates the condition of step `i`, in a worker thread: it may look at large values."""
+        self._executors.on_loop(self.post, self._conditions.answer(i, self.snapshot))
+
     def _retry_due(self, timer: SetTimer) -> None:
         self.post(RetryDue(self._clock(), timer.step, timer.attempt))
 
@@ -273,7 +269,7 @@ class Runner(StepOwner):
     # Attempts
 
     def _start(self, i: int, number: int) -> None:
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._devices is not None:
             context.devices = self._devices.take(i)
@@ -333,7 +329,7 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Begins an attempt where its step belongs, and looks at the clock for it."""
@@ -397,49 +393,3 @@ class Runner(StepOwner):
                 attempt.timer.cancel()
             attempt.tell_to_end()
         self._attempts.clear()
-
-    # Conditions and outputs
-
-    def _judge(self, i: int) -> None:
-        """Evaluates the condition of step `i`, in a worker thread: it may look at large values."""
-        step = self.machine.steps[i]
-        holds, failure = False, None
-        try:
-            names = {**self._table.inputs, **self._table.gather(i)}
-            holds = self._evaluate(step.when or "", names, self.snapshot, self._output_of)
-        except Exception as error:  # noqa: BLE001  values of any type may throw anything when compared
-            failure = ErrorInfo(type=type(error).__name__, message=message_of(error), names=names_of(error))
-        signal = ConditionEvaluated(self._clock(), i, holds, failure)
-        self._executors.on_loop(self.post, signal)
-
-    def _output_of(self, step: str) -> Any:
-        """What a completed step is worth, or all that it gave, by name; KeyError if that is nothing, or gone."""
-        i = self.machine.index[step]
-        given = self._table.given_names(i)
-        name = self.machine.graph.nodes[i].output_name(given.__contains__)
-        if name is not None:
-            return self._table.given(i, name)
-        values = {name: self._table.given(i, name) for name in self.machine.graph.nodes[i].gives if name in given}
-        if not values:
-            raise KeyError(step)
-        return values
-
-    def _noticed(self, context: StepContext) -> None:
-        """A body has shown something, on whatever thread."""
-        self._executors.on_loop(self._flush_later, context)
-
-    def _flush_later(self, context: StepContext) -> None:
-        if context not in self._flushing:
-            self._flushing.add(context)
-            self._loop.call_later(_OUTPUT_EVERY_S, self._flush, context)
-
-    def _flush(self, context: StepContext) -> None:
-        self._flushing.discard(context)
-        if not context.is_closed:
-            step = self.machine.index[context.step]
-            shown, progress = context.take(), context.progress
-            context.progress = None
-            if shown:
-                self.post(AttemptOutput(self._clock(), step, context.attempt, shown))
-            if progress is not None:
-                self.post(AttemptProgress(self._clock(), step, context.attempt, *progress))

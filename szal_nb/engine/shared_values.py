@@ -48,12 +48,15 @@ def titled(ref: ValueRef, shared: SharedValues) -> ValueRef:
     return msgspec.structs.replace(ref, summary=msgspec.json.encode(title).decode())
 
 
-def newest(kept: Mapping[tuple[int, str], ValueRef], index: Mapping[str, int]) -> tuple[int, dict[int, list[Key]]]:
-    """The number of the last group, and which values each step's group has the newest record of."""
+def newest(kept: Mapping[Key, ValueRef], index: Mapping[str, int | None]) -> tuple[int, dict[int | None, list[Key]]]:
+    """The number of the last group, and which values the group of each step, or of the inputs, has last recorded.
+
+    `index` gives the steps' indices by name; that of "" is None.
+    """
     titles = [(msgspec.json.decode(ref.summary, type=_Title), i) for (i, name), ref in kept.items() if name == NAME]
     titles.sort(key=lambda title: title[0].number)
-    found = {(index[step] if step else None, name): i for title, i in titles for step, name in title.keys}
-    result: dict[int, list[Key]] = {}
+    found: dict[Key, int | None] = {(index[step], name): i for title, i in titles for step, name in title.keys}
+    result: dict[int | None, list[Key]] = {}
     for key, i in found.items():
         result.setdefault(i, []).append(key)
     return titles[-1][0].number if titles else 0, result

@@ -137,6 +137,14 @@ class Answer(_Message, frozen=True):
     value: str | None = None
 
 
+class Skip(_Message, frozen=True):
+    """Somebody wants the run to go on without a step that has not begun, or waits for its next attempt."""
+
+    at: float
+    step: int
+    reason: str = ""
+
+
 class Overdue(_Message, frozen=True):
     """The step took longer in all than it may, while it waited for its next attempt."""
 
@@ -189,6 +197,7 @@ Signal = (
     | Unpause
     | Interrupt
     | Answer
+    | Skip
     | Overdue
     | Wake
     | RollbackEnded

@@ -55,8 +55,6 @@ class StepOwner:
     ) -> None:
         self.machine = machine
         self._clock = clock
-        # The short way for steps that are only ordered.
-        self._reads_nothing = [not node.bindings for node in machine.graph.nodes]
         values = {key: ref for key, ref in kept.items() if not is_about_the_process(key[1])}
         self._table = ValueTable(machine.graph, inputs, values, journal)
         self.watch = Watch(
@@ -66,6 +64,8 @@ class StepOwner:
             load=None if journal is None else journal.load_fresh,
             is_ended=lambda i: machine.state[i].is_final,
         )
+        # The short way for steps that are only ordered: they read nothing, and nothing of them is looked into.
+        self._is_bare = [not node.bindings and self.watch.has_nothing(i) for i, node in enumerate(machine.graph.nodes)]
         self._earlier = earlier
 
     def look(self, attempt: Attempt) -> Given | None:
@@ -81,16 +81,12 @@ class StepOwner:
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
         i = attempt.step
-        if self._reads_nothing[i] and self.watch.has_nothing(i):
-            return False
-        return self._table.must_load(i) or not self.watch.is_light(i)
+        return not self._is_bare[i] and (self._table.must_load(i) or not self.watch.is_light(i))
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
         i = attempt.step
-        if self._reads_nothing[i] and self.watch.has_nothing(i):
-            return {}
-        return self.watch.begin(i, attempt.number, self._table.gather)
+        return {} if self._is_bare[i] else self.watch.begin(i, attempt.number, self._table.gather)
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
@@ -98,19 +94,18 @@ class StepOwner:
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""
-        at = self._clock()
-        besides = self.watch.finish(attempt.step, attempt.number, given)
+        at, i = self._clock(), attempt.step
+        besides = {} if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
         if not given and not besides:
-            return AttemptCompleted(at, attempt.step, attempt.number, fingerprint=self._table.fingerprint(attempt.step))
-        refs = self.watch.titled(self._table.keep(attempt.step, attempt.number, {**given, **besides}), besides)
-        step = self.machine.steps[attempt.step]
+            return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
+        refs = self.watch.titled(self._table.keep(i, attempt.number, {**given, **besides}), besides)
+        step = self.machine.steps[i]
         if step.once or step.strict:
             check_kept(step, refs)
         if not attempt.context.is_closed:
-            self._table.put(attempt.step, given, refs)
-            self.watch.kept(attempt.step, refs)
-        fingerprint = self._table.fingerprint(attempt.step)
-        return AttemptCompleted(at, attempt.step, attempt.number, refs, fingerprint=fingerprint)
+            self._table.put(i, given, refs)
+            self.watch.kept(i, refs)
+        return AttemptCompleted(at, i, attempt.number, refs, fingerprint=self._table.fingerprint(i))
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""

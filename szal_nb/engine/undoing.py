@@ -59,9 +59,9 @@ class Undoing:
         """As `Owner`."""
         return self._current is attempt
 
-    def must_load(self, attempt: Attempt) -> bool:
-        """As `Owner`: what the step gave may have to be read."""
-        return self._values.is_recorded(attempt.step)
+    def must_load(self, attempt: Attempt) -> bool:  # noqa: ARG002 as `Owner`
+        """As `Owner`: what the step gave is read from the record."""
+        return self._values.is_recorded
 
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`: the step's inputs, and what it gave under the same names wins."""

@@ -45,6 +45,10 @@ class Usage:
         """Who gave it, for messages."""
         return "the notebook" if key[0] is None else f"step {self.names[key[0]]!r}"
 
+    def title(self, key: Key) -> str:
+        """The name with its giver, for messages."""
+        return f"{key[1]!r} of {self.giver(key)}"
+
     def are_ordered(self, a: int, b: int) -> bool:
         """Whether one of the two steps always ends before the other begins."""
         before = self._before

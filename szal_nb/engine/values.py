@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from szal_nb.analysis.fingerprint import fingerprint_of
-from szal_nb.errors import ValueNotStored
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
@@ -78,9 +80,10 @@ class ValueTable:
             for _, source, name, _ in self._bindings[i]
         )
 
-    def is_recorded(self, i: int) -> bool:
-        """Whether an earlier process kept what step `i` read or gave."""
-        return bool(self._kept) and (self.must_load(i) or any(step == i for step, _ in self._kept))
+    @property
+    def is_recorded(self) -> bool:
+        """Whether there is a record to read values from."""
+        return self._journal is not None
 
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
@@ -111,8 +114,11 @@ class ValueTable:
     def around(self, i: int, names: Collection[str] | None) -> dict[str, Any]:
         """The inputs of step `i` and what it gave, which wins: those of these names (None: all) that are there.
 
-        A live value is gone with its process; who does not ask for it need not care.
+        Recorded ones are read from the record, in objects that nobody has changed since and nobody else has. A live
+        value is gone with its process; who does not ask for it need not care.
         """
+        read: dict[tuple[str, str | None], Any] = {}
+        inputs = {ref.name: ref for ref in self.input_refs}
         sources = {local: (source, name) for local, source, name, _ in self._bindings[i]}
         # Code spells the name of a step that holds a hyphen with an underscore.
         sources |= {name.replace("-", "_"): (i, name) for name in self.given_names(i)}
@@ -122,10 +128,21 @@ class ValueTable:
                 continue
             if source is None:
                 if name in self.inputs:
-                    found[local] = self.inputs[name]
+                    found[local] = self._as_recorded(self.inputs[name], inputs.get(name), read)
             elif (source, name) in self.objects or (source, name) in self._kept:
-                found[local] = self.given(source, name)
+                found[local] = self._as_recorded(self.given(source, name), self._kept.get((source, name)), read)
         return found
+
+    def _as_recorded(self, value: Any, ref: ValueRef | None, read: dict[tuple[str, str | None], Any]) -> Any:
+        """`value` as the record has it; `read` are those of one beginning, so that names of one object stay that."""
+        if self._journal is None or ref is None or ref.live is not None or is_immutable(value):
+            return value
+        same = (ref.identity or f"only {ref.name}", ref.hash)
+        if same not in read:
+            # What cannot be read in this process is here as it is: better than not to undo.
+            with suppress(ValueUnavailable):
+                read[same] = self._journal.load_fresh(ref)
+        return read.get(same, value)
 
     def must_keep(self, given: Mapping[str, Any]) -> bool:
         """Whether what a step gave must be written down before it counts."""

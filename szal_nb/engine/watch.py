@@ -17,17 +17,16 @@ from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.shared_values import NAME as SHARED
-from szal_nb.engine.shared_values import SharedValues, newest, titled
+from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.sharing import SharedParts
+from szal_nb.engine.together import LARGE_BYTES, Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
+from szal_nb.engine.versions import Versions
 from szal_nb.errors import AnswerError, HiddenStateUsed, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
-from szal_nb.model.graph import DISPLAY, FlowGraph
+from szal_nb.model.graph import FlowGraph
 from szal_nb.model.value import ValueRef
-
-# Values of more bytes than this are not compared under `--guard large-off`.
-LARGE_BYTES = 64 * 2**20
 
 
 class Watch:
@@ -44,8 +43,7 @@ class Watch:
     ) -> None:
         self._graph = graph
         self._guard = graph.flow.guard
-        self._values = table.objects
-        self._inputs = table.inputs
+        self._versions = Versions(table)
         self._load = load
         self._is_ended = is_ended
         self.usage = Usage(graph)
@@ -69,15 +67,9 @@ class Watch:
         self._drew: dict[str, set[int]] = {}
         self._baseline: dict[Key, tuple[Digest, int]] = {}
         self._shared = SharedParts()
+        self._together = Together(self.usage, self._versions, self._shared, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
-        # What the bodies of attempts gave that is not in the table yet, by step.
-        self._given: dict[int | None, dict[str, Any]] = {}
-        self._groups = 0
-        # What steps have begun to change, until that is recorded: its objects are in no state to be recorded.
-        self._changing: dict[int, tuple[Key, ...]] = {}
-        # Held for moments only, also on the loop; the other one as long as a look takes.
-        self._changing_lock = threading.Lock()
         self._busy = 0
         self._entered: dict[int, int] = {}
         self._now = 0
@@ -93,7 +85,7 @@ class Watch:
         if self._busy:
             return False
         return not self.usage.changed[i] and all(
-            key in self._tracked or not self._is_watched(key, self._value(key)) for key in self.usage.taken[i]
+            key in self._tracked or not self._is_watched(key, self._versions.value(key)) for key in self.usage.taken[i]
         )
 
     def _has_nothing_to_watch(self, i: int) -> bool:
@@ -110,7 +102,7 @@ class Watch:
                 self._restore(step)
             inputs = gather(i)
             for key in self.usage.taken[i]:
-                self._track(key, self._value(key))
+                self._track(key, self._versions.value(key))
             for key in self._reach(i):
                 self._compare(key, starting=i)
             if self._can_repeat[i] and i not in self._pristine:
@@ -132,9 +124,16 @@ class Watch:
         """What the record holds of the run's inputs."""
         self.refs.update({(None, ref.name): ref for ref in refs})
 
-    def generators(self) -> dict[str, object]:
-        """The states that the run's global generators begin with, to record with its inputs."""
-        return generator_states({state for states in self._states for state in states})
+    def besides_inputs(self) -> dict[str, object]:
+        """What to record with the run's inputs: what they share, and the states of its global generators."""
+        shared = None
+        if self._load is not None:
+            with self._held():
+                shared = self._together.group_of_inputs()
+                for _, name in shared.values if shared is not None else ():
+                    self._track_early((None, name))
+        states = generator_states({state for states in self._states for state in states})
+        return states if shared is None else {**states, SHARED: shared}
 
     def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> dict[str, object]:
         """The body of step `i` gave these. Gives what to record besides: states of generators that it used.
@@ -146,14 +145,13 @@ class Watch:
         self._leave(i, has_failed=False)
         with self._held():
             try:
-                self._given[i] = {name: value for name, value in given.items() if name != DISPLAY}
-                for name, value in self._given[i].items():
+                for name, value in self._versions.give(i, given).items():
                     self._tracked.discard((i, name))
                     self._track((i, name), value)
                 besides = generator_states(self._states[i])
-                shared = self._shared_with(i, given) if self._load is not None else None
+                shared = self._together.group_of(i, given) if self._load is not None else None
             except AnswerError:
-                del self._given[i]
+                self._versions.take_back(i)
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
 
@@ -166,8 +164,8 @@ class Watch:
 
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
-        self._given.pop(i, None)
-        self._set_changing(i, ())
+        self._versions.take_back(i)
+        self._together.set_changing(i)
         self._is_dirty.discard(i)
         self._pristine.pop(i, None)
         self.refs.update({(i, ref.name): ref for ref in refs})
@@ -185,7 +183,7 @@ class Watch:
 
     def abandon(self, i: int) -> None:
         """Nobody waits for the attempt any more; what it works on belongs to it alone from now on. Never blocks."""
-        self._given.pop(i, None)
+        self._versions.take_back(i)
         if self._entered.pop(i, None) is not None:
             self._hidden.forget(i)
         if i in self._pristine:
@@ -232,9 +230,9 @@ class Watch:
         found = self._pristine.get(i)
         if found is None:
             return
-        self._set_changing(i, ())
+        self._together.set_changing(i)
         for key, value in found[0].fresh().items():
-            self._put(key, value)
+            self._versions.put(key, value)
             self.superseded.discard(key)
             self._look_again(key)
         for name, state in found[1].items():
@@ -242,109 +240,13 @@ class Watch:
 
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
-        if self._load is None:
-            return
-        index = {name: i for i, name in enumerate(self.usage.names)}
-        kept = {(i, name): ref for (i, name), ref in self.refs.items() if i is not None}
-        with self._held():
-            self._groups, groups = newest(kept, index)
-            for i, keys in groups.items():
-                shared: Any = self._load(kept[i, SHARED])
-                for key in keys:
-                    self._put(key, shared.values["" if key[0] is None else self.usage.names[key[0]], key[1]])
-            self._link({key for keys in groups.values() for key in keys})
-
-    def _link(self, grouped: set[Key]) -> None:
-        """Other names for an object that was recorded with others are names for it again, where it did not change."""
-        objects: dict[tuple[str | None, str | None], Key] = {
-            (ref.identity, ref.hash): key
-            for key in grouped
-            if (ref := self.refs.get(key)) is not None and ref.identity is not None and ref.hash is not None
-        }
-        for key, ref in self.refs.items():
-            if key not in grouped and key[0] is not None and (ref.identity, ref.hash) in objects:
-                self._put(key, self._value(objects[ref.identity, ref.hash]))
-
-    def _shared_with(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
-        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
-        found: dict[Key, Any] = {}
-        changed = set(self.usage.changed[i])
-        being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
-        unsteady = being_changed.union(*(self._shared.direct(key) for key in being_changed))
-        for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
-            closure = self._shared.closure([start], leaving_out=unsteady - {start})
-            group: list[Key] = [key for key in closure if key not in self.superseded and self._is_there(key)]
-            if unsteady:
-                # What shares something with these is recorded with them already.
-                group = [key for key in group if key[0] == i or not self._shared.direct(key) & unsteady]
-                if any(self._is_torn(i, key, unsteady) for key in group):
-                    continue
-            size = sum(self._shared.digest(key).size for key in group)
-            # What shares something with a changed value is not any more what its own record says.
-            if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
-                found.update((key, self._value(key)) for key in group)
-        if not found:
-            return None
-        names = self.usage.names
-        self._groups += 1
-        return SharedValues(
-            {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
-            self._groups,
-            [array for key in found for array, _ in self._shared.digest(key).arrays],
-        )
-
-    def _set_changing(self, i: int, keys: tuple[Key, ...]) -> None:
-        with self._changing_lock:
-            self._changing.pop(i, None)
-            if keys:
-                self._changing[i] = keys
-
-    def _changing_now(self) -> list[tuple[int, tuple[Key, ...]]]:
-        with self._changing_lock:
-            return list(self._changing.items())
-
-    def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:
-        """Whether the value is, or holds, a part of values that another step has begun to change.
-
-        An object that has a name already is found again by its token; what holds such a part beside a change that
-        failed can be told from what it was by nobody.
-        """
-        beside = self._shared.direct(key) & unsteady
-        if not beside:
-            return False
-        value, names = self._value(key), self.usage.names
-        if not any(self._value(other) is value for other in self._shared.direct(key) - {key}):
-            for j, keys in self._changing_now():
-                if j not in self._entered and self._shared.closure(keys) & beside:
-                    raise ValuesShared(self._title(keys[0]), names[j], self._title(key), names[i])
-        return True
-
-    def _matters(self, keys: list[Key]) -> bool:
-        """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
-        if any(self.usage.changers.get(key) for key in keys):
-            return True
-        users = [user for key in keys for user in self.usage.users(key)]
-        return len(users) > len(set(users))
+        if self._load is not None:
+            with self._held():
+                for key in self._together.resume(self.refs, self._load):
+                    if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
+                        self._track_early(key)
 
     # Contents
-
-    def _is_there(self, key: Key) -> bool:
-        """Whether the object is at hand: an attempt that came to nothing has left nothing."""
-        if key[1] in self._given.get(key[0], ()):
-            return True
-        return key[1] in self._inputs if key[0] is None else (key[0], key[1]) in self._values
-
-    def _value(self, key: Key) -> Any:
-        given = self._given.get(key[0], {})
-        if key[1] in given:
-            return given[key[1]]
-        return self._inputs.get(key[1]) if key[0] is None else self._values.get((key[0], key[1]))
-
-    def _put(self, key: Key, value: Any) -> None:
-        if key[0] is None:
-            self._inputs[key[1]] = value
-        else:
-            self._values[key[0], key[1]] = value
 
     def _is_watched(self, key: Key, value: Any) -> bool:
         if is_immutable(value):
@@ -368,6 +270,19 @@ class Watch:
             for other in self._shared.add(key, found):
                 self._refuse_sharing(key, other)
 
+    def changed_inputs(self) -> set[str]:
+        """The inputs of the run that steps may have changed in place, with those that share something with them."""
+        with self._held():
+            return {name for i in self._spans for place, name in self._reach(i) if place is None}
+
+    def _track_early(self, key: Key) -> None:
+        """Looks at a value before a step takes it: what shares something with it may be changed first."""
+        try:
+            self._track(key, self._versions.value(key))
+        except AnswerError:
+            # Said, with the step's name, when a step takes it.
+            self._tracked.discard(key)
+
     def _reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change: the versions that it says, and all that share something with them."""
         if not self.usage.changed[i]:
@@ -376,10 +291,10 @@ class Watch:
 
     def _look_again(self, key: Key) -> None:
         """The value was changed by a step that says so: it may hold other objects now, and is compared with these."""
-        if key in self.superseded or key not in self._tracked or not self._is_there(key):
+        if key in self.superseded or key not in self._tracked or not self._versions.has(key):
             return
         is_compared = key in self._baseline
-        found = digest(self._value(key), is_hashing=is_compared)
+        found = digest(self._versions.value(key), is_hashing=is_compared)
         if is_compared:
             self._baseline[key] = (found, self._now)
         if self._has_sharing:
@@ -393,7 +308,7 @@ class Watch:
             return
         before, since = known
         try:
-            is_same = digest(self._value(key)) == before
+            is_same = digest(self._versions.value(key)) == before
         except RuntimeError:  # it is being changed this moment
             is_same = False
         if not is_same:
@@ -421,15 +336,14 @@ class Watch:
                 for user in self.usage.users(other):
                     if not self.usage.are_ordered(changer, user):
                         names = self.usage.names
-                        raise ValuesShared(self._title(changed), names[changer], self._title(other), names[user])
-
-    def _title(self, key: Key) -> str:
-        return f"{key[1]!r} of {self.usage.giver(key)}"
+                        raise ValuesShared(
+                            self.usage.title(changed), names[changer], self.usage.title(other), names[user]
+                        )
 
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._value(key) for key in self._reach(i)}
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._reach(i)}
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:
@@ -442,17 +356,12 @@ class Watch:
         """What the step is about to change is its own from now on; others ask the record."""
         if self._load is None:
             return
-        self._set_changing(i, self.usage.changed[i])
+        self._together.set_changing(i, self.usage.changed[i])
         for key in self.usage.changed[i]:
             ref = self.refs.get(key)
             if key[0] is None or ref is None or ref.hash is None:
                 continue
-            value = self._values.pop((key[0], key[1]), None)
-            self.superseded.add(key)
-            shown = (key[0], DISPLAY)
-            if value is not None and self._values.get(shown) is value:
-                del self._values[shown]
-                self.superseded.add(shown)
+            self._versions.supersede((key[0], key[1]))
 
     # Hidden state
 

@@ -1,10 +1,15 @@
-"""What the analysis finds out about a flow: which step waits for which, over which names, and why."""
+"""What the analysis finds out about a flow: which step waits for which, over which names, and why.
+
+A flow has several edges for each step: they are structs, which are made in a fraction of a dataclass's time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+import msgspec
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Step
@@ -26,8 +31,7 @@ class EdgeKind(StrEnum):
     PARENT = "parent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`target` waits for `source`. `rule` is a short stable id, `reason` a sentence, `remedy` the flag that frees.
 
     `also` are the rules of further reasons for the same edge.
@@ -53,8 +57,7 @@ class Edge:
         return (self.rule, *self.also)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the value of the name `name` in a step's namespace comes from.
 
     From the name `source` of the step `step`; from the notebook, as an input of the run, if `step` is None.

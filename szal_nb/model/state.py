@@ -1,12 +1,11 @@
-"""The states of runs and steps, what may follow what, and the fold of events into the state of a run.
+"""The fold of events into the state of a run.
 
-The fold is the only definition of a run's state: the store's tables, the picture and the machine agree with it.
+It is the only definition of a run's state: the store's tables, the picture and the machine agree with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -41,110 +40,10 @@ from szal_nb.model.event import (
     StepWaiting,
     kind_of,
 )
+from szal_nb.model.transition import FINAL_RUN, RUN_TRANSITIONS, STEP_TRANSITIONS, RunState, StepState
 from szal_nb.model.value import ErrorInfo, ValueRef
 
-
-class RunState(StrEnum):
-    """Where a run is. `crashed` is not a state: it is read off the lease of a run that is not final."""
-
-    CREATED = "created"
-    RUNNING = "running"
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the run goes on only if it is resumed."""
-        return self in _FINAL_RUN
-
-
-class StepState(StrEnum):
-    """Where a step of a run is."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    WAITING = "waiting"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-    ROLLED_BACK = "rolled_back"
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the step goes on only if its run is resumed."""
-        return self in _FINAL_STEP
-
-
-_FINAL_RUN = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.ROLLED_BACK})
-_FINAL_STEP = frozenset(
-    {StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED, StepState.ROLLED_BACK}
-)
-
-_R, _S = RunState, StepState
-RUN_TRANSITIONS: dict[tuple[RunState, type], RunState] = {
-    (_R.CREATED, RunStarted): _R.RUNNING,
-    (_R.RUNNING, RunPaused): _R.PAUSED,
-    (_R.PAUSED, RunUnpaused): _R.RUNNING,
-    (_R.RUNNING, RunCompleted): _R.COMPLETED,
-    (_R.RUNNING, RunFailed): _R.FAILED,
-    (_R.PAUSED, RunFailed): _R.FAILED,
-    (_R.PAUSED, RunCompleted): _R.COMPLETED,
-    (_R.RUNNING, RunCancelled): _R.CANCELLED,
-    (_R.PAUSED, RunCancelled): _R.CANCELLED,
-    (_R.RUNNING, RollbackStarted): _R.ROLLING_BACK,
-    (_R.PAUSED, RollbackStarted): _R.ROLLING_BACK,
-    (_R.ROLLING_BACK, RunRolledBack): _R.ROLLED_BACK,
-    # A compensation failed: what the others undid is undone, but the run as a whole is not.
-    (_R.ROLLING_BACK, RunFailed): _R.FAILED,
-    (_R.ROLLING_BACK, RunInterrupted): _R.ROLLING_BACK,
-    (_R.ROLLING_BACK, RunResumed): _R.ROLLING_BACK,
-    # Going away or being asked to end changes no state by itself.
-    (_R.RUNNING, CancelRequested): _R.RUNNING,
-    (_R.PAUSED, CancelRequested): _R.PAUSED,
-    (_R.CREATED, RunInterrupted): _R.CREATED,
-    (_R.RUNNING, RunInterrupted): _R.RUNNING,
-    (_R.PAUSED, RunInterrupted): _R.PAUSED,
-    # A run goes on after its process died, or after it ended without completing.
-    (_R.CREATED, RunResumed): _R.RUNNING,
-    (_R.RUNNING, RunResumed): _R.RUNNING,
-    (_R.PAUSED, RunResumed): _R.RUNNING,
-    (_R.FAILED, RunResumed): _R.RUNNING,
-    (_R.CANCELLED, RunResumed): _R.RUNNING,
-}
-
-STEP_TRANSITIONS: dict[tuple[StepState, type], StepState] = {
-    (_S.PENDING, StepStarted): _S.RUNNING,
-    (_S.RETRYING, StepStarted): _S.RUNNING,
-    (_S.WAITING, StepStarted): _S.RUNNING,
-    (_S.RUNNING, StepOutput): _S.RUNNING,
-    (_S.RUNNING, StepRetrying): _S.RETRYING,
-    (_S.RUNNING, StepCompleted): _S.COMPLETED,
-    (_S.RUNNING, StepFailed): _S.FAILED,
-    (_S.RUNNING, StepCancelled): _S.CANCELLED,
-    (_S.RETRYING, StepCancelled): _S.CANCELLED,
-    (_S.PENDING, StepWaiting): _S.WAITING,
-    (_S.WAITING, StepAnswered): _S.PENDING,
-    (_S.WAITING, StepCancelled): _S.CANCELLED,
-    (_S.PENDING, StepCancelled): _S.CANCELLED,
-    (_S.PENDING, StepSkipped): _S.SKIPPED,
-    (_S.PENDING, StepFailed): _S.FAILED,
-    (_S.RETRYING, StepFailed): _S.FAILED,
-    (_S.RETRYING, StepSkipped): _S.SKIPPED,
-    (_S.WAITING, StepSkipped): _S.SKIPPED,
-    (_S.RUNNING, StepProgress): _S.RUNNING,
-    # Undoing leaves the one final state that can be undone; what a compensation shows is shown with its step.
-    (_S.COMPLETED, StepRolledBack): _S.ROLLED_BACK,
-    (_S.COMPLETED, StepRollbackFailed): _S.COMPLETED,
-    (_S.COMPLETED, StepOutput): _S.COMPLETED,
-    # A value that another run or a person gave: no attempt of this run made it.
-    (_S.PENDING, StepCompleted): _S.COMPLETED,
-}
+__all__ = ["AttemptSnapshot", "RunSnapshot", "RunState", "StepSnapshot", "StepState", "fold", "not_begun"]
 
 
 # The same by event, for the hot path of the fold.
@@ -328,7 +227,7 @@ def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
     if step is None:
         raise IllegalTransition(f"Step {event.step!r}", "unknown", kind_of(event))
     state = _STEP_NEXT[type(event)].get(step.state)
-    if state is None or run.state in _FINAL_RUN:
+    if state is None or run.state in FINAL_RUN:
         where = step.state if state is None else f"of a run that is {run.state}"
         raise IllegalTransition(f"Step {step.name!r}", where, kind_of(event))
     step.state = state
@@ -338,7 +237,7 @@ def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
 def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     # The two events of every step go without the call of `_move_step`: half the cost of their fold.
     step = run.steps.get(event.step)
-    if step is None or step.state not in _MAY_START or run.state in _FINAL_RUN:
+    if step is None or step.state not in _MAY_START or run.state in FINAL_RUN:
         step = _move_step(run, event)
     step.state = StepState.RUNNING
     step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
@@ -387,7 +286,7 @@ def _step_answered(run: RunSnapshot, event: StepAnswered) -> None:
 
 def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
     step = run.steps.get(event.step)
-    if step is None or step.state not in _MAY_COMPLETE or run.state in _FINAL_RUN:
+    if step is None or step.state not in _MAY_COMPLETE or run.state in FINAL_RUN:
         step = _move_step(run, event)
     step.state = StepState.COMPLETED
     attempts = step.attempts

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from szal_nb.api.run import Run
 from szal_nb.errors import ValueUnavailable
-
-_ABSENT = object()
+from szal_nb.notebook.own_names import ABSENT, OwnNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +34,15 @@ class Bound:
 
 
 class Binder:
-    """Remembers what the names held when the run started. `namespace` is the notebook's own.
+    """Remembers what the names held when the run started.
 
     `functions` are those of the notebook's functions that are steps, by name.
     """
 
-    def __init__(
-        self, namespace: MutableMapping[str, Any], names: Iterable[str], functions: Mapping[str, Any] | None = None
-    ) -> None:
-        self._namespace = namespace
+    def __init__(self, own: OwnNames, names: Iterable[str], functions: Mapping[str, Any] | None = None) -> None:
+        self._own = own
         self._functions = functions or {}
-        self._before = {name: namespace.get(name, _ABSENT) for name in names}
+        self._before = {name: own.namespace.get(name, ABSENT) for name in names}
 
     def bind(self, run: Run, *, force: bool = False) -> Bound:
         """Binds the values of all completed steps; of a name given more than once the last in the document wins."""
@@ -54,17 +51,19 @@ class Binder:
             place = run.place(name)
             if place is None:
                 continue
-            held = self._namespace.get(name, _ABSENT)
-            if held is not _ABSENT and held is self._functions.get(name, _ABSENT):
+            held = self._own.namespace.get(name, ABSENT)
+            if held is not ABSENT and held is self._functions.get(name, ABSENT):
                 # The function that is the step stays callable under its name.
                 continue
-            if not force and held is not self._before.get(name, _ABSENT):
+            if not force and held is not self._before.get(name, ABSENT):
                 rebound.append(name)
                 continue
             try:
-                self._namespace[name] = self._before[name] = run.value(*place)
+                value = run.value(*place)
             except ValueUnavailable:
                 unavailable.append(name)
                 continue
+            self._own.bind(run.flow, name, value)
+            self._before[name] = value
             bound.append(name)
         return Bound(run_id=run.id, names=tuple(bound), rebound=tuple(rebound), unavailable=tuple(unavailable))

@@ -18,6 +18,7 @@ from szal_nb.notebook.completion import matcher
 from szal_nb.notebook.magics import SzalMagics
 from szal_nb.notebook.presenter import catch_displays, find_sources, mask_messages, refuse_questions
 from szal_nb.notebook.refusal import shorten
+from szal_nb.notebook.remote import Remote
 from szal_nb.notebook.runs import LAST_WORDS_S, Runs
 from szal_nb.notebook.session import Session
 
@@ -49,6 +50,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.input_transformers_post.append(waiting_transformer(session.waits))
     shell.Completer.custom_matchers.append(matcher(session.definitions.step_names))
     _record_shutdown(shell.kernel, runs)
+    Remote(runs, shell.kernel.io_loop.asyncio_loop).listen(shell.kernel.comm_manager)
     offer = runs.offer()
     if offer is not None:
         display(offer)

@@ -37,18 +37,27 @@ class History:
 
     def read(self, source: str) -> None:
         """Takes in the names that a cell binds, without the cell: one that was executed before we watched."""
-        if spelled_in(source) is None:
-            try:
-                python = python_of(source)
-                self.names = names_bound(python, parse_python(python), self.names)
-            except (SyntaxError, ValueError):
-                # The kernel says so itself; nothing of the cell is executed.
-                return
+        self.names = _names_after(source, self.names)
+
+    def bound_by(self, source: str) -> Iterable[str]:
+        """The names that a cell binds in the notebook."""
+        return _names_after(source, {})
 
     def delete(self, keys: Iterable[str]) -> None:
         """The cells are no longer in the notebook; what they bound is still there."""
         for key in keys:
             self.cells.pop(key, None)
+
+
+def _names_after(source: str, before: dict[str, NotebookName]) -> dict[str, NotebookName]:
+    if spelled_in(source) is not None:
+        return before
+    try:
+        python = python_of(source)
+        return names_bound(python, parse_python(python), before)
+    except (SyntaxError, ValueError):
+        # The kernel says so itself; nothing of the cell is executed.
+        return before
 
 
 def notebook_path(live: Mapping[str, Any]) -> Path | None:

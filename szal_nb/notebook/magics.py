@@ -160,8 +160,7 @@ class SzalMagics(Magics):
         found = parse_line("%szal_replay", line)
         if found.verify:
             return self.runs.verify(found.run, found.store)
-        space = self.session.shell.user_ns
-        run = replayed(self.runs.store(found.store), found.run, space, trust=found.trust)
+        run = replayed(self.runs.store(found.store), found.run, self.session.own, trust=found.trust)
         run.show()
         if found.bind:
             print(run.bind())  # noqa: T201 - for the reader of the cell

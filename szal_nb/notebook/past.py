@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import MutableMapping
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -15,6 +14,7 @@ from szal_nb.analysis.migration import MigrationPlan
 from szal_nb.api.past import replay, why
 from szal_nb.api.run import Run
 from szal_nb.notebook.binding import Binder, Bound
+from szal_nb.notebook.own_names import OwnNames
 from szal_nb.notebook.report import Report, one_run
 from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
@@ -24,9 +24,9 @@ from szal_nb.store.runs import RunStore
 class PastRun:
     """A past run in a notebook: all that a `Run` has; `bind()` gives its values to the notebook."""
 
-    def __init__(self, run: Run, space: MutableMapping[str, Any]) -> None:
+    def __init__(self, run: Run, own: OwnNames) -> None:
         self._run = run
-        self._space = space
+        self._own = own
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
@@ -39,7 +39,7 @@ class PastRun:
 
     def bind(self) -> Bound:
         """Binds the values of the run under their names, also over what the notebook has there."""
-        return Binder(self._space, self._run.names()).bind(self._run, force=True)
+        return Binder(self._own, self._run.names()).bind(self._run, force=True)
 
     def show(self) -> None:
         """The picture of the run, and what each step showed, headed by its name."""
@@ -59,9 +59,9 @@ class PastRun:
         print(repr(self))  # noqa: T201 - the cell that replayed it shows the rest
 
 
-def replayed(store: RunStore, run_id: str, space: MutableMapping[str, Any], *, trust: bool) -> PastRun:
+def replayed(store: RunStore, run_id: str, own: OwnNames, *, trust: bool) -> PastRun:
     """A past run of the store."""
-    return PastRun(replay(store, run_id, trust=trust), space)
+    return PastRun(replay(store, run_id, trust=trust), own)
 
 
 def explain_step(session: Session, runs: Runs, step: str, *, run: str | None, store: str | None) -> Report:

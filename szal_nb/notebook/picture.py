@@ -22,8 +22,8 @@ Publish = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 class Starter(Protocol):
     """Who begins runs for the buttons of a picture, and has the picture follow them."""
 
-    def run_in(self, picture: Picture) -> None:
-        """Begins a new run of the flow that the picture shows, as its cells are now."""
+    def run_in(self, picture: Picture, *, only: str | None = None) -> None:
+        """Begins a new run of the flow that the picture shows, as its cells are now; of a step alone: `only`."""
 
     def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:
         """Goes on with a run that had stopped."""
@@ -65,7 +65,7 @@ class Picture:
             details=self._details,
             history=self._history,
             loop=loop,
-            actions=("run", *ACTIONS, "fork"),
+            actions=("run", *ACTIONS, "fork", "only"),
         )
 
     def display(self) -> None:
@@ -88,6 +88,10 @@ class Picture:
         self._snapshot, self._run_id, self._store = fold(events), run_id, store
         self._recorded = Recorded(events)
         self.widget.show(self._snapshot, run_id=run_id, is_crashed=True)
+
+    def shows(self, run_id: str) -> bool:
+        """Whether it is this run that it follows."""
+        return self._run_id == run_id
 
     def _draw(self, graph: FlowGraph) -> None:
         if graph != self.graph:
@@ -113,6 +117,8 @@ class Picture:
         match command["action"]:
             case "run":
                 self._starter.run_in(self)
+            case "only":
+                self._starter.run_in(self, only=command["step"])
             case "retry" if self._active is None and (run := self._ended()) is not None:
                 obey(run, command)
                 self._active = run

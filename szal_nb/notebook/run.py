@@ -30,16 +30,36 @@ class NotebookRun(RunHandle):
     _binder: Binder
     _outputs: StepOutputs
     _request: Callable[[], Mapping[str, Any]]
+    _keep: Callable[[NotebookRun], None]
+    _settle: Callable[[], None]
     _started_in: str | None = None
     picture: Picture | None = None
     is_bound = False
     # What there is to say of the run when it has ended, besides its values.
     closing_word: Callable[[], str] | None = None
 
-    def attach(self, binder: Binder, request: Callable[[], Mapping[str, Any]], outputs: StepOutputs) -> None:
-        """Joins the run to its notebook. `request` gives the request of the cell that calls."""
+    def attach(
+        self,
+        binder: Binder,
+        request: Callable[[], Mapping[str, Any]],
+        outputs: StepOutputs,
+        keep: Callable[[NotebookRun], None],
+        settle: Callable[[], None],
+    ) -> None:
+        """Joins the run to its notebook: `request` gives the request of the cell that calls, `keep` minds live runs.
+
+        `settle` is called when the run has ended, before its values are bound.
+        """
         self._binder, self._request, self._outputs = binder, request, outputs
+        self._keep, self._settle = keep, settle
         self._started_in = _id_of(request())
+        keep(self)
+
+    def _begin_again(self, index: int) -> None:
+        super()._begin_again(index)
+        # It is alive like any other: what it gives is bound when it ends, and an interrupt must wake its loop.
+        self.is_bound = False
+        self._keep(self)
 
     @property
     def is_done_with(self) -> bool:
@@ -99,14 +119,19 @@ class NotebookRun(RunHandle):
 
     def bind(self) -> Bound:
         """Binds the run's values in the notebook, also over what the notebook re-bound since the start."""
-        self.is_bound = True
+        self._end()
         return self._binder.bind(self, force=True)
+
+    def _end(self) -> None:
+        if not self.is_bound:
+            self._settle()
+        self.is_bound = True
 
     def bind_once(self) -> None:
         """Binds the values of a run that has ended, the first time only, and says which names were left alone."""
         if self.is_bound or self.is_active:
             return
-        self.is_bound = True
+        self._end()
         for text in (str(self._binder.bind(self)), self.closing_word() if self.closing_word is not None else ""):
             if text:
                 print(text)  # noqa: T201 - for the reader of the cell

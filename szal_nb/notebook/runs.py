@@ -54,7 +54,6 @@ class Runs:
         shell = session.shell
         self._session = session
         self._headless = session.headless
-        self._space = shell.user_ns
         self._loop = shell.kernel.io_loop.asyncio_loop
         self._publish = kernel_publisher(shell.kernel)
         self._presenter = NotebookPresenter(shell)
@@ -107,13 +106,17 @@ class Runs:
         self, graph: FlowGraph, parsed: ParsedRun, told: Headless = _NOTHING_TOLD, wish: Selection | None = None
     ) -> NotebookRun:
         separate_figures()
-        given = given_inputs(graph, parsed.parameters, self._space)
+        own = self._session.own.of(graph.flow.name)
+        given = given_inputs(graph, parsed.parameters, own)
         chosen = selection_of(parsed)
         # What the command line chose holds together with what the cell itself chooses.
         skipped = unselected(graph, only=chosen.only, from_step=chosen.from_step, until=chosen.until)
         wish = wish or told.wish or chosen
         skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
-        take, inputs = taken(self.store(parsed.store), graph, wish, given, self._space)
+        take, inputs = taken(self.store(parsed.store), graph, wish, given, own)
+        inputs, notes = self._session.own.as_they_were(inputs)
+        for note in notes:
+            print(note)  # noqa: T201 - for the reader of the cell
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, graph, outputs, params=given.params)
         run = start_run(
@@ -126,7 +129,7 @@ class Runs:
             take=take,
             on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
         )
-        return self._adopt(run, outputs)
+        return self._adopt(run, outputs, inputs)
 
     def resume(
         self,
@@ -147,7 +150,8 @@ class Runs:
         graph = self._ready_graph(flow or stored.flow)
         _check_unchanged(stored.id, record.graph(stored.id), graph)
         outputs = self._outputs(graph)
-        live = {name: self._space[name] for name in graph.inputs if name in self._space}
+        own = self._session.own.of(graph.flow.name)
+        live = {name: own[name] for name in graph.inputs if name in own}
         run = resume_run(
             stored.id,
             graph,
@@ -272,15 +276,26 @@ class Runs:
             rollbacks=self._session.rollbacks(graph),
         )
 
-    def _adopt(self, run: Any, outputs: StepOutputs) -> NotebookRun:
+    def _adopt(self, run: Any, outputs: StepOutputs, inputs: Mapping[str, Any] | None = None) -> NotebookRun:
+        """`inputs` are those that a new run was given; one that goes on has its own from its record."""
+        own = self._session.own
         names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
-        binder = Binder(self._space, names, self._session.functions)
-        run.attach(binder, self._session.request, outputs)
+        binder = Binder(own, names, self._session.functions)
+        record = self._stores[run.store_path]
+
+        def settle() -> None:
+            changed = {name: inputs[name] for name in run.changed_inputs() if inputs and name in inputs}
+            own.changed(run.flow, changed, run.id, record)
+
+        run.attach(binder, self._session.request, outputs, self._keep, settle)
+        return run  # type: ignore[no-any-return]
+
+    def _keep(self, run: NotebookRun) -> None:
+        """The run is alive now, for the first time or again."""
         # Runs hold their values; those that are done with are held by the notebook's own names only.
-        self._runs = [*(other for other in self._runs if not other.is_done_with), run]
+        self._runs = [*(other for other in self._runs if other is not run and not other.is_done_with), run]
         if self._ticker is None or self._ticker.done():
             self._ticker = self._loop.create_task(self._tick(), name="szal ticker")
-        return run  # type: ignore[no-any-return]
 
     async def _tick(self) -> None:
         while any(run.is_active for run in self._runs):  # noqa: ASYNC110 - that the loop wakes is the point
@@ -296,9 +311,10 @@ class Runs:
             starter=self,
         )
 
-    def run_in(self, picture: Picture) -> None:
-        """The button: a new run of the flow that the picture shows, as its cells are now."""
-        run = self._start(self._ready_graph(picture.graph.flow.name), ParsedRun())
+    def run_in(self, picture: Picture, *, only: str | None = None) -> None:
+        """The button: a new run of the flow that the picture shows, as its cells are now; or of one step of it."""
+        parsed = ParsedRun() if only is None else ParsedRun(only=(only,))
+        run = self._start(self._ready_graph(picture.graph.flow.name), parsed)
         self._follow(run, picture, is_displayed=True)
 
     def resume_in(self, picture: Picture, run_id: str, store: Path | None) -> None:

@@ -31,6 +31,7 @@ from szal_nb.notebook.headless import read_headless
 from szal_nb.notebook.history import History, SavedNotebook, document_order, notebook_path
 from szal_nb.notebook.live_names import LiveNames
 from szal_nb.notebook.output import Home
+from szal_nb.notebook.own_names import OwnNames
 from szal_nb.notebook.refusal import not_python
 from szal_nb.notebook.step_shell import ambient_names
 
@@ -38,11 +39,13 @@ from szal_nb.notebook.step_shell import ambient_names
 class Session:
     """What cells define. `shell` is the kernel's.
 
-    `functions` are those of the notebook that are steps; `shown` the steps whose cell shows what a run put there.
+    `own` is what the notebook's names hold apart from what runs gave; `functions` are those of the notebook that are
+    steps; `shown` the steps whose cell shows what a run put there.
     """
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
+        self.own = OwnNames(shell.user_ns)
         self.definitions = Definitions()
         self.history = History()
         self._file = SavedNotebook()
@@ -99,7 +102,10 @@ class Session:
 
     def after_cell(self, result: Any) -> None:
         """A cell has been executed."""
-        self.definitions.end_cell(is_completed=bool(getattr(result, "success", False)))
+        is_completed = bool(getattr(result, "success", False))
+        self.definitions.end_cell(is_completed=is_completed)
+        if is_completed:
+            self.own.executed(self.history.bound_by(result.info.raw_cell))
 
     # Definitions
 
@@ -175,7 +181,7 @@ class Session:
         self.shown.discard(step.name)
         try:
             growth = self._growths.setdefault(flow, Growth())
-            return chip_of(step, growth.place(self._flow(flow), self._around(), step.name))
+            return chip_of(step, growth.place(self._flow(flow), self._around(flow), step.name))
         except DefinitionError as error:
             # The cells that it needs may still come; what is wrong for good is said again by `%szal_run`.
             return StepChip(name=step.name, notes=(f"not ready: {error}",))
@@ -186,7 +192,8 @@ class Session:
 
     def graph(self, flow: str | None = None, *, is_checked: bool = False) -> FlowGraph:
         """A flow with its edges. `is_checked`: it is about to run, so the order of its cells must be beyond doubt."""
-        definition, around = self._flow(flow or self.definitions.current, is_checked=is_checked), self._around()
+        flow = flow or self.definitions.current
+        definition, around = self._flow(flow, is_checked=is_checked), self._around(flow)
         graph = build_graph(definition, around)
         return fingerprinted(graph, around) if is_checked else graph
 
@@ -202,9 +209,9 @@ class Session:
         steps.sort(key=lambda defined: places[defined.cell.key])
         return self.definitions.definition(flow, steps)
 
-    def _around(self) -> Surroundings:
+    def _around(self, flow: str) -> Surroundings:
         hidden = {**self.shell.user_ns_hidden, **self.functions}
-        names = LiveNames(self.shell.user_ns, hidden, self.history.names)
+        names = LiveNames(self.own.of(flow), hidden, self.history.names)
         return Surroundings(names, [name for name, one in self.history.names.items() if one.source])
 
     @property
@@ -219,23 +226,20 @@ class Session:
     def bodies(self, graph: FlowGraph) -> dict[str, Body]:
         """What the steps of a graph run, over the notebook's functions as they are now."""
         defined = {found.step.name: found for found in self.definitions.of_flow(graph.flow.name)}
+        own = self.own.of(graph.flow.name)
         return {
-            node.step.name: defined[node.step.name].make_body(node, self._functions_for(node)) for node in graph.nodes
+            node.step.name: defined[node.step.name].make_body(node, _functions_for(node, own)) for node in graph.nodes
         }
 
     def rollbacks(self, graph: FlowGraph) -> dict[str, Body]:
         """What undoes the steps of a graph, where anything does."""
-        found = {}
+        found, own = {}, self.own.of(graph.flow.name)
         for node in graph.nodes:
             make_body = self.definitions.rollback_of(node.step.name)
             if make_body is not None:
                 undo = node.compensation
-                found[node.step.name] = make_body(undo, self._functions_for(undo))
+                found[node.step.name] = make_body(undo, _functions_for(undo, own))
         return found
-
-    def _functions_for(self, node: StepNode) -> dict[str, Any]:
-        space = self.shell.user_ns
-        return {name: space[name] for name in node.definitions if name in space}
 
     def homes(self, graph: FlowGraph) -> dict[str, Home]:
         """The cells of the steps of a graph."""
@@ -254,3 +258,7 @@ class Session:
         if answer.strip().lower() not in ("y", "yes"):
             raise InvalidFlow(f"{text} Nothing was run.")
         self._accepted_orders.add(order)
+
+
+def _functions_for(node: StepNode, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: own[name] for name in node.definitions if name in own}

@@ -1,16 +1,17 @@
-"""What a front end may ask for. Messages come from a browser and are not trusted: all is checked here. Pure."""
+"""What a front end may ask for. Messages come from a browser and are not trusted: all is checked here."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from szal_nb.errors import RunError
 
-ACTIONS = ("run", "pause", "resume", "cancel", "retry", "approve", "reject", "fork")
+ACTIONS = ("run", "pause", "resume", "cancel", "retry", "approve", "reject", "skip", "fork", "only")
 QUESTIONS = ("details", "log", "history", "sync", "ping")
-NEEDS_STEP = frozenset({"retry", "approve", "reject", "fork", "details", "log"})
+NEEDS_STEP = frozenset({"retry", "approve", "reject", "skip", "fork", "only", "details", "log"})
 
 _VALUE_CHARS = 65_536
 _ID_LIMIT = 2**53
@@ -73,6 +74,15 @@ def parse_command(content: object, *, steps: Collection[str], actions: Collectio
     if value is not None:
         _check_value(value, message_id)
     return Command(action, step, value, message_id)
+
+
+def answer_at_once(comm: Any) -> None:
+    """Leaves each message of the comm on the subshell that its front end chose.
+
+    ipykernel 7.4 sends them to the shell that used the comm last; while that one is busy, a click would wait for it.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - see above
 
 
 def _check_value(value: object, message_id: int | None) -> None:

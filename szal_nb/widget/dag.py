@@ -17,7 +17,7 @@ import traitlets
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, StepSnapshot
-from szal_nb.widget.command import ACTIONS, Command, CommandRefused, parse_command
+from szal_nb.widget.command import ACTIONS, Command, CommandRefused, answer_at_once, parse_command
 from szal_nb.widget.history import Frames, log_view, timeline_view
 from szal_nb.widget.svg import render_svg, render_text
 from szal_nb.widget.view import JsonObject, details_view, graph_view, run_view, states_text, states_view, step_facts
@@ -42,7 +42,16 @@ class Loop(Protocol):
 
 def _mark_of(step: StepSnapshot) -> tuple[object, ...]:
     """What changes whenever the facts of a step do."""
-    return (step.state, len(step.attempts), step.retry_at, step.reason, step.done, step.total, step.note)
+    return (
+        step.state,
+        len(step.attempts),
+        step.retry_at,
+        step.reason,
+        step.done,
+        step.total,
+        step.note,
+        step.rollback_attempts,
+    )
 
 
 class DagWidget(anywidget.AnyWidget):
@@ -99,10 +108,7 @@ class DagWidget(anywidget.AnyWidget):
             actions=[action for action in actions if on_command is not None and loop is not None],
         )
         self.on_msg(self._receive)
-        # ipykernel 7.4 sends the messages of a comm to the shell that used it last; while that one is busy, a click
-        # would wait for it. Left on the subshell that the front end chose, it is answered at once.
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - see above
+        answer_at_once(self.comm)
 
     def view(self) -> JsonObject:
         """The whole picture as `view_state` gives it, of this moment."""

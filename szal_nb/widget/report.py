@@ -10,6 +10,7 @@ import hashlib
 import html
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from szal_nb.model.event import Event, StepOutput
@@ -22,8 +23,9 @@ from szal_nb.widget.view import JsonObject, details_view, view_state
 _SCRIPT = Path(__file__).parent / "static" / "report.js"
 _PAGE_STYLE = (
     ":root{color-scheme:light dark}body{margin:0;padding:24px;background:#fff}"
-    "main{max-width:1320px;margin:0 auto}img{max-width:100%}"
-    "@media(prefers-color-scheme:dark){body{background:#121416}}"
+    "main,body>header{max-width:1320px;margin:0 auto}img{max-width:100%}"
+    "h1{margin:0 0 12px;font:500 13px/1.4 system-ui,sans-serif;color:#5d6670;overflow-wrap:anywhere}"
+    "@media(prefers-color-scheme:dark){body{background:#121416}h1{color:#a3aab1}}"
 )
 
 
@@ -55,10 +57,17 @@ def render_report(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n<style>{_PAGE_STYLE}</style>\n</head>\n<body>\n"
+        f"<header><h1>{html.escape(_heading(graph, run_id, events))}</h1></header>\n"
         f'<main id="szal-report"><noscript>{render_svg(view)}</noscript></main>\n'
         f'<script type="application/json" id="szal-data">{_embedded(data)}</script>\n'
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+def _heading(graph: FlowGraph, run_id: str, events: Sequence[Event]) -> str:
+    """Which run of what, and when; the picture says how it stands."""
+    begun = f", {datetime.fromtimestamp(events[0].at, UTC):%Y-%m-%d %H:%M} UTC" if events else ""
+    return f"Run {run_id} of {graph.flow.name}, version {graph.flow.version}{begun}"
 
 
 def _data(graph: FlowGraph, events: Sequence[Event], view: JsonObject) -> JsonObject:

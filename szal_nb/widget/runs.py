@@ -11,7 +11,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from szal_nb.widget.command import CommandRefused
+from szal_nb.widget.command import CommandRefused, answer_at_once
 from szal_nb.widget.dag import STATIC, Loop
 from szal_nb.widget.view import JsonObject
 
@@ -50,9 +50,7 @@ class RunsWidget(anywidget.AnyWidget):
         self._markup = markup
         super().__init__(rows=list(rows), actions=list(actions))
         self.on_msg(self._receive)
-        # As in DagWidget: answered while the main shell is busy.
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - ipykernel 7.4
+        answer_at_once(self.comm)
 
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:
         """Any thread; the work is done on the loop."""

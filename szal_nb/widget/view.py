@@ -170,6 +170,7 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "done": step.done,
         "total": step.total,
         "note": _cut(step.note, _LINE_CHARS),
+        "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
         "rebuilds": any(value.live and value.needed for value in step.values),
     }
     facts.update({key: value for key, value in optional.items() if value})
@@ -204,6 +205,8 @@ def details_view(
     view["values"] = [value_view(value) for value in for_people(run.values)] if run is not None else []
     view["attempts"] = [_attempt_view(attempt) for attempt in run.attempts] if run is not None else []
     view["error"] = _error_view(run.error) if run is not None and run.error is not None else None
+    if run is not None and run.rollback_error is not None:
+        view["rollback_error"] = _error_view(run.rollback_error)
     view["outputs"] = _outputs_view(outputs)
     return view
 

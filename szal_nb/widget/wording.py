@@ -94,4 +94,6 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
         said.append(format_size(size))
     if state == "skipped" and "reason" in facts:
         said.append(one_line(facts["reason"], 60))
+    if "rollback_error" in facts:
+        said[1:] = [f"not undone: {one_line(facts['rollback_error'], 60)}"]
     return " · ".join(said)

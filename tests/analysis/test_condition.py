@@ -92,6 +92,8 @@ OURS = {
     "in a list": ("2 in xs", True),
     "in a list by the value of a number": ("2.0 in xs", True),
     "in a list of the text": ("inputs.region in ['EU', \"US\",]", True),
+    "in constants of several kinds": ("1.0 in ['x', null, 1] && 'x' in [1, 'x'] && null in [1, null]", True),
+    "a constant of another kind is another value": ("1 in ['1', true] || '1' in [1, null] || n in []", False),
     "in brackets, as a tuple": ("inputs.region in ('US', 'EU')", True),
     "in a text": ("'code' in steps.test.error", True),
     "a number is not in a text": ("1 in steps.test.error", False),

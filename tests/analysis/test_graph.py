@@ -402,6 +402,45 @@ def test_a_parallel_flow_refuses_steps_that_depend_on_each_other():
         notebook_graph("# %% a\nx = 1\n# %% b\ny = x\n", mode=FlowMode.PARALLEL)
 
 
+@pytest.mark.parametrize("flag", ["--after a", "--parent a", "--when steps.a.status=='completed'"])
+def test_a_parallel_flow_refuses_flags_that_make_a_step_wait(flag):
+    with pytest.raises(InvalidFlow, match=f"Step 'b' depends on step 'a': its {flag.split()[0]} names it"):
+        notebook_graph(f"# %% a\nx = 1\n# %% b {flag}\ny = 1\n", mode=FlowMode.PARALLEL)
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"),
+    [
+        (
+            "# %% part --parent whole\nx = 1\n# %% whole\ny = x\n",
+            (
+                "Step 'whole': it waits for 'part', which is a sub-step of it and runs after it: Line 1 reads x. "
+                "Take what whole needs out of part, or remove --parent whole there."
+            ),
+        ),
+        (
+            "# %% whole --after deep\n1\n# %% part --parent whole\n1\n# %% deep --parent part\n1\n",
+            (
+                "Step 'whole': it waits for 'deep', which is a sub-step of it and runs after it: --after deep. "
+                "Take what whole needs out of deep, or remove --parent part there."
+            ),
+        ),
+    ],
+    ids=["its own", "one further down"],
+)
+def test_a_step_that_waits_for_a_sub_step_of_its_own_is_refused(cells, text):
+    with pytest.raises(InvalidStep) as refused:
+        notebook_graph(cells, mode=FlowMode.HIERARCHICAL)
+    assert str(refused.value) == text
+
+
+def test_sub_steps_may_read_what_other_branches_give():
+    cells = "# %% one\n1\n# %% two\n1\n# %% a --parent one\nx = 1\n# %% b --parent two\ny = x\n"
+
+    graph = notebook_graph(cells, mode=FlowMode.HIERARCHICAL)
+    assert edges_of(graph) == ["a -> b: data of x", "one -> a: parent", "two -> b: parent"]
+
+
 def test_a_tree_of_parents():
     graph = notebook_graph("# %% a\n1\n# %% b --parent a\n1\n# %% c --parent b\n1\n", mode=FlowMode.HIERARCHICAL)
     assert edges_of(graph) == ["a -> b: parent", "b -> c: parent"]

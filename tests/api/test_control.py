@@ -89,6 +89,76 @@ def test_a_failure_undoes_what_completed():
         flow.rollback("pay", speed=3)(refund)
 
 
+def test_what_undoes_a_step_sees_values_as_they_were_recorded(tmp_path):
+    # In the run they are one object, which one compensation changes and the next one reads.
+    flow, seen = szal.Flow("order"), []
+
+    @flow.step
+    def items(basket):
+        return ["book"]
+
+    @flow.rollback("items")
+    def forget(items, basket):
+        seen.append(("forget", items, basket))
+
+    @flow.step
+    def pay(items, basket):
+        return {"items": items}
+
+    @flow.rollback("pay")
+    def refund(pay, items, basket):
+        seen.append(("refund", list(items), pay["items"] == items, dict(basket)))
+        items.clear()
+        pay.clear()
+        basket.clear()
+
+    @flow.step
+    def ship(pay):
+        raise ValueError("no truck")
+
+    run = szal.run(flow, {"basket": {"of": "me"}}, store=tmp_path / "runs.db")
+
+    assert run.state == "rolled_back"
+    assert seen == [("refund", ["book"], True, {"of": "me"}), ("forget", ["book"], {"of": "me"})]
+
+
+def test_a_step_is_not_tried_again_by_itself_when_what_it_needs_is_undone(tmp_path):
+    flow, ran = szal.Flow("order"), []
+
+    @flow.step
+    def reserve():
+        ran.append("reserve")
+        return 1
+
+    @flow.rollback("reserve")
+    def release(reserve):
+        ran.append("release")
+
+    @flow.step
+    def pay(reserve):
+        return 2
+
+    @flow.rollback("pay")
+    def refund(pay):
+        raise OSError("the bank is closed")
+
+    @flow.step
+    def ship(pay):
+        raise ValueError("no truck")
+
+    async def main():
+        run = flow.start(store=tmp_path / "runs.db")
+        await run.wait()
+        with pytest.raises(RunError, match="reserve was undone, so step 'ship' cannot be tried again by itself"):
+            run.retry("ship")
+        return run
+
+    run = asyncio.run(main())
+    assert (run.state, run["reserve"].state, run["pay"].state) == ("failed", "rolled_back", "completed")
+    szal.resume(flow, run.id, store=tmp_path / "runs.db")
+    assert ran == ["reserve", "release", "reserve", "release"]
+
+
 def test_what_undoes_a_step_of_several_names_takes_those_it_asks_for_and_gives_none():
     flow, log = szal.Flow("order"), []
 

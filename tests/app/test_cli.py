@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import subprocess
@@ -13,6 +14,7 @@ import szal_nb as szal
 from szal_nb.app.cli import main
 from szal_nb.app.execution import protect_values
 from szal_nb.app.exit import ExitCode
+from szal_nb.model.event import kind_of
 from tests.promises.shell import write_notebook
 
 
@@ -197,6 +199,46 @@ def test_watch_tells_the_end_by_its_exit_code(store, capsys):
     assert "  completed  one" in err
     assert "  failed     half" in err
     assert answer(capsys, "watch", completed["id"])[0] == 0
+
+
+def undone_on(end, *, timeout=None):
+    """A flow whose run comes to this end, and is undone then."""
+    flow = szal.Flow(end, rollback_on=("failure", "cancel", "timeout"), timeout=0.05 if end == "timeout" else None)
+
+    def undo():
+        pass
+
+    @flow.step(rollback=undo)
+    def book():
+        return 1
+
+    @flow.step(timeout=timeout)
+    async def pay(book):
+        if end == "failure" and timeout is None:
+            raise ValueError("no money")
+        await asyncio.sleep(60)
+
+    return flow
+
+
+@pytest.mark.parametrize(
+    ("end", "timeout", "code"),
+    [("failure", None, 1), ("failure", "50ms", 124), ("timeout", None, 124), ("cancel", None, 130)],
+)
+def test_watch_gives_a_run_that_was_undone_the_code_of_what_began_that(end, timeout, code, tmp_path, capsys):
+    async def play():
+        run = undone_on(end, timeout=timeout).start(store=tmp_path / "runs.db")
+        if end == "cancel":
+            async for event in run.events():
+                if kind_of(event) == "step.started" and event.step == "pay":
+                    run.cancel()
+        await run.wait()
+        return run
+
+    run = asyncio.run(play())
+
+    assert run.state == "rolled_back"
+    assert answer(capsys, "watch", run.id, "--store", str(tmp_path / "runs.db"))[0] == code
 
 
 def test_the_store_can_be_named_or_is_the_nearest(store, tmp_path, monkeypatch, capsys):

@@ -11,9 +11,10 @@ import urllib.parse
 import urllib.request
 
 import pytest
+from jupyter_server.auth import Authorizer
 
 from szal_nb.app.server import as_json
-from szal_nb.model.event import RunCompleted, StepCompleted, StepFailed, StepOutput, StepStarted
+from szal_nb.model.event import RunCompleted, StepCompleted, StepFailed, StepOutput, StepStarted, StepWaiting
 from szal_nb.model.value import ErrorInfo, Output
 from szal_nb.store.runs import RunStore
 from tests.e2e.lab import jupyter_server, write_notebook
@@ -32,9 +33,21 @@ def server(tmp_path_factory):
 @pytest.fixture
 def ask(server):
     """Asks the extension: status and answer, as an authenticated person unless `token` says otherwise."""
+    return asker(server)
 
-    def asked(resource, /, *, token=server.token, body=None, **query):
-        request = urllib.request.Request(f"{server.base}/szal/{resource}?{urllib.parse.urlencode(query)}", data=body)
+
+class Readers(Authorizer):
+    """Everybody may read and nobody may execute."""
+
+    def is_authorized(self, handler, user, action, resource):
+        return action == "read"
+
+
+def asker(server):
+    def asked(resource, /, *, token=server.token, body=None, method=None, **query):
+        request = urllib.request.Request(
+            f"{server.base}/szal/{resource}?{urllib.parse.urlencode(query)}", data=body, method=method
+        )
         if token is not None:
             request.add_header("Authorization", f"token {token}")
         try:
@@ -172,6 +185,53 @@ def test_a_run_or_step_that_is_not_there_is_404_or_422_in_words(ask, work):
         422,
         {"message": f"Run {DONE} has no step 'nosuch'."},
     )
+
+
+def decide(ask, work, what, *, method="POST", **body):
+    return ask(f"runs/{what}", method=method, body=json.dumps(body).encode(), path=work)
+
+
+def test_a_person_answers_cancels_and_deletes_a_run_that_no_process_runs(ask, work, server):
+    with RunStore.open(server.root / "work" / ".szal" / "runs.db") as store:
+        journal = store.begin(new_run(LIVE))
+        journal.append_sync([*begun(), *(StepWaiting(at=2.0, step=step, message="ok?") for step in ("load", "clean"))])
+        owned = decide(ask, work, f"{LIVE}/answer", step="load", approved=True)
+        journal.close()
+        answered = decide(ask, work, f"{LIVE}/answer", step="load", approved=True)
+        refused = [
+            decide(ask, work, f"{LIVE}/answer", step="load", approved=True),
+            decide(ask, work, f"{LIVE}/answer", step="clean"),
+            decide(ask, work, LIVE, method="DELETE"),
+        ]
+        cancelled = decide(ask, work, f"{LIVE}/cancel")
+        states = [step.state for step in store.snapshot(LIVE).steps.values()][:2]
+        deleted = decide(ask, work, LIVE, method="DELETE")
+
+    assert (owned[0], "Answer it there" in owned[1]["message"]) == (422, True)
+    assert answered == (200, {"message": f"Step load of run {LIVE} is approved. To go on: szal resume {LIVE}"})
+    assert [status for status, _ in refused] == [422, 400, 422]
+    assert cancelled == (200, {"message": f"Run {LIVE} is cancelled. Its process was gone already."})
+    assert states == ["cancelled", "cancelled"]
+    assert deleted == (200, {"message": f"Run {LIVE} is deleted."})
+    assert ask(f"runs/{LIVE}", path=work)[0] == 404
+
+
+def test_who_may_only_read_decides_nothing(tmp_path):
+    write_notebook(tmp_path / "a.ipynb", CELLS)
+    with RunStore.open(tmp_path / ".szal" / "runs.db") as store:
+        store.begin(new_run(DONE)).append_sync(begun())
+    with jupyter_server(
+        tmp_path, app="server", options=["--ServerApp.authorizer_class=tests.app.test_server.Readers"]
+    ) as server:
+        ask = asker(server)
+        said = [
+            decide(ask, "a.ipynb", f"{DONE}/answer", step="load", approved=True)[0],
+            decide(ask, "a.ipynb", f"{DONE}/cancel")[0],
+            decide(ask, "a.ipynb", DONE, method="DELETE")[0],
+        ]
+        read = ask(f"runs/{DONE}", path="a.ipynb")[0]
+
+    assert (said, read) == ([403, 403, 403], 200)
 
 
 def test_a_damaged_store_is_told_not_thrown(ask, work, server):

@@ -54,6 +54,10 @@ FACTS = (
     ("skipped", {"reason": "load failed"}),
     ("cancelled", {"attempts": 1, "started": T0, "ended": T0 + 2}),
     ("rolled_back", {}),
+    (
+        "completed",
+        {"attempts": 2, "values": [{"name": "x", "type": "str", "size": 9000}], "rollback_error": "OSError: no bank"},
+    ),
     ("running", {"started": T0, "done": 417.9, "total": 1000, "note": "reading"}),
     ("running", {"started": T0, "done": 3}),
     ("completed", {"started": T0, "ended": T0 + 1, "done": 1000, "total": 1000}),

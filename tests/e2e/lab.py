@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,18 @@ _APPS = {
     "notebook": ("notebook", "JupyterNotebookApp"),
     "server": ("jupyter_server", None),
 }
+
+
+# A step that runs until the test makes a file of its name: nothing waits for a length of time.
+HOLD = """
+%load_ext szal_nb
+import time
+from pathlib import Path
+def hold(name):
+    Path(name + ".begun").touch()
+    while not Path(name).exists():
+        time.sleep(0.01)
+"""
 
 
 @dataclass
@@ -53,7 +65,9 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -> Iterator[Server]:
+def jupyter_server(
+    root: Path, app: str = "lab", python: str = sys.executable, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """A server with configuration, data and settings of its own, all below `root`."""
     home = root / ".jupyter-of-the-test"
     for folder in ("config", "data", "runtime", "settings", "workspaces", "ipython"):
@@ -74,6 +88,8 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
     module, trait = _APPS[app]
     environment = {
         **os.environ,
+        # Else what is installed beside this Python comes before the folders below.
+        "JUPYTER_PREFER_ENV_PATH": "0",
         "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
@@ -85,7 +101,7 @@ def jupyter_server(root: Path, app: str = "lab", python: str = sys.executable) -
     log = home / "server.log"
     command = [
         python, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", *options,
     ]  # fmt: skip
     if trait is not None:
         command.append(f"--{trait}.expose_app_in_browser=True")
@@ -197,3 +213,37 @@ def command(page: Page, name: str, arguments: dict[str, Any] | None = None) -> A
 def scroll_to(page: Page, index: int) -> None:
     """Brings a cell into view."""
     page.evaluate(f"(i) => {_CELLS}[i].node.scrollIntoView({{block: 'start'}})", index)
+
+
+def until(page: Page, holds: Callable[[], object], *, timeout_s: float = 20) -> None:
+    """Returns when `holds()`."""
+    end = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        page.wait_for_timeout(20)
+
+
+def in_view(page: Page, index: int) -> None:
+    """Brings a cell into view, and waits for what glides there."""
+    scroll_to(page, index)
+    page.wait_for_timeout(150)
+
+
+def at(page: Page, selector: str) -> Any:
+    """The element of the last picture on the page."""
+    return page.locator(".szal-dag").last.locator(selector)
+
+
+def state(page: Page, step: str) -> str | None:
+    """The state of a step as the first picture on the page shows it."""
+    return page.get_attribute(f'[data-step="{step}"]', "data-state")
+
+
+def wait_state(page: Page, step: str, expected: str) -> None:
+    """Returns when a picture shows the step in this state."""
+    page.wait_for_selector(f'[data-step="{step}"][data-state="{expected}"]')
+
+
+def wait_run(page: Page, expected: str) -> None:
+    """Returns when a picture shows a run in this state."""
+    page.wait_for_selector(f'[data-run-state="{expected}"]')

@@ -9,40 +9,22 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lab import (
+    HOLD,
     command,
+    jupyter_server,
     open_notebook,
     outputs,
     run_cell,
     scroll_to,
+    state,
     text,
     wait_cell,
+    wait_run,
+    wait_state,
     write_notebook,
 )
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-# A step that runs until the test makes a file of its name: nothing here waits for a length of time.
-HOLD = """
-%load_ext szal_nb
-import time
-from pathlib import Path
-def hold(name):
-    Path(name + ".begun").touch()
-    while not Path(name).exists():
-        time.sleep(0.01)
-"""
-
-
-def state(page, step):
-    return page.get_attribute(f'[data-step="{step}"]', "data-state")
-
-
-def wait_state(page, step, expected):
-    page.wait_for_selector(f'[data-step="{step}"][data-state="{expected}"]')
-
-
-def wait_run(page, expected):
-    page.wait_for_selector(f'[data-run-state="{expected}"]')
 
 
 def test_the_quickstart_runs_live_and_gives_its_values(lab, page, screenshot):
@@ -197,8 +179,6 @@ def test_after_a_reload_the_picture_is_live_again(lab, page):
 
 @pytest.mark.parametrize("app", ["notebook"])
 def test_notebook_7_shows_the_same_live_picture(app, tmp_path, page):
-    from tests.e2e.lab import jupyter_server
-
     write_notebook(
         tmp_path / "seven.ipynb",
         ["%load_ext szal_nb", "%%szal_step a\nx = 1", "%%szal_step b\ny = x", "run = %szal_run", "await run\ny"],

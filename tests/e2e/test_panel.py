@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.axe import findings
 from tests.e2e.lab import (
+    HOLD,
     command,
     jupyter_server,
     open_notebook,
@@ -20,11 +22,10 @@ from tests.e2e.lab import (
     text,
     write_notebook,
 )
-from tests.e2e.test_first_light import HOLD
+from tests.e2e.panel import PANEL, show_panel, wait_shown
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-PANEL = "#szal-flows-and-runs"
 
 SALES = [
     "%load_ext szal_nb\n%szal_flow sales",
@@ -43,21 +44,6 @@ def run_headless(notebook):
         command_line, cwd=notebook.parent, env=environment, capture_output=True, text=True, check=False
     )
     return json.loads(done.stdout)["runs"][0]["id"]
-
-
-def show_panel(page, width=None):
-    command(page, "szal-nb:show-panel")
-    page.wait_for_selector(f"{PANEL} .szal-side")
-    if width is not None:
-        box = page.locator(PANEL).bounding_box()
-        page.mouse.move(box["x"] + box["width"] + 1, 500)
-        page.mouse.down()
-        page.mouse.move(box["x"] + width, 500, steps=4)
-        page.mouse.up()
-
-
-def wait_shown(page, state):
-    page.wait_for_selector(f'{PANEL} [data-run-state="{state}"]')
 
 
 def rows(page):
@@ -108,10 +94,20 @@ def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(
     page.keyboard.press("Escape")
     page.evaluate("window.jupyterapp.shell.currentWidget.content.scrollToItem(6, 'start')")
     wait_badge(page, "plot", "completed")
+    assert set(badges(page).values()) == {"completed"}
     screenshot(page, "panel" if theme == "Light" else "panel-dark")
+    found = findings(page, PANEL)
+    page.click(f'{PANEL} tr[data-id="{first}"] .szal-pick')
+    page.hover(f'{PANEL} tr[data-id="{first}"]')
+    page.click(f'{PANEL} tr[data-id="{first}"] .szal-bin')
+    found += findings(page, PANEL)
+    page.click(f'{PANEL} [data-action="keep"]')
+    command(page, "szal-nb:open-dag")
+    page.wait_for_selector(".szal-tab-home .szal-node")
+    found += findings(page, ".szal-tab-home")
     command(page, "apputils:change-theme", {"theme": "JupyterLab Light"})
 
-    assert set(badges(page).values()) == {"completed"}
+    assert found == []
     assert page.problems == []
 
 
@@ -126,13 +122,13 @@ def test_runs_are_filtered_sorted_and_opened(lab, page, folder, screenshot):
     page.wait_for_selector(f'{PANEL} tr[data-id="{bad}"][aria-selected="true"]')
     wait_shown(page, "failed")
 
-    page.fill(f"{PANEL} .szal-filter", "completed")
+    page.fill(f"{PANEL} .szal-runs-part .szal-search", "completed")
     assert rows(page) == [good]
-    page.fill(f"{PANEL} .szal-filter", "")
+    page.fill(f"{PANEL} .szal-runs-part .szal-search", "")
     page.select_option(f"{PANEL} .szal-states", "failed")
     assert rows(page) == [bad]
     page.select_option(f"{PANEL} .szal-states", "")
-    page.click(f"{PANEL} th.szal-created button")
+    page.click(f"{PANEL} th.is-created button")
     assert rows(page) == [good, bad]
 
     page.click(f'{PANEL} tr[data-id="{good}"] .szal-pick')
@@ -146,6 +142,11 @@ def test_runs_are_filtered_sorted_and_opened(lab, page, folder, screenshot):
     page.click('.szal-tab-home [data-tool="timeline"]')
     page.wait_for_selector('.szal-tab-home [data-tool="timeline"][aria-pressed="true"]')
     screenshot(page, "panel-tab")
+
+    page.hover(f'{PANEL} tr[data-id="{good}"]')
+    page.click(f'{PANEL} tr[data-id="{good}"] .szal-bin')
+    page.click(f'{PANEL} tr[data-id="{good}"] [data-action="delete"]')
+    page.wait_for_selector(f'{PANEL} tr[data-id="{good}"]', state="detached")
 
     page.dblclick('.szal-tab-home [data-step="clean"]')
     page.wait_for_function("window.jupyterapp.shell.currentWidget?.content?.activeCellIndex === 2")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
+from tests.e2e.lab import (
+    HOLD,
+    at,
+    command,
+    in_view,
+    open_notebook,
+    run_cell,
+    text,
+    until,
+    wait_cell,
+    wait_run,
+    wait_state,
+    write_notebook,
+)
 
-from tests.e2e.lab import command, open_notebook, run_cell, scroll_to, text, wait_cell, write_notebook
-
-# A step that runs until the test makes a file of its name: nothing here waits for a length of time.
-HOLD = """
-%load_ext szal_nb
-import time
-from pathlib import Path
-def hold(name):
-    Path(name + ".begun").touch()
-    while not Path(name).exists():
-        time.sleep(0.01)
-"""
 SALES = [
     (
         "%%szal_step load --retries 2\nimport pandas as pd\n"
@@ -31,24 +32,6 @@ SALES = [
     "%%szal_step forecast\nhold('forecast')\noutlook = sold.cups.mean() * 1.1",
     "%%szal_step report\nsummary = {'best': regions.idxmax(), 'mean': float(sizes['mean']), 'next': outlook}",
 ]
-
-
-def wait_state(page, step, expected):
-    page.wait_for_selector(f'[data-step="{step}"][data-state="{expected}"]')
-
-
-def wait_run(page, expected):
-    page.wait_for_selector(f'[data-run-state="{expected}"]')
-
-
-def at(page, selector):
-    """The element of the last picture on the page."""
-    return page.locator(".szal-dag").last.locator(selector)
-
-
-def in_view(page, index):
-    scroll_to(page, index)
-    page.wait_for_timeout(150)
 
 
 def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot):
@@ -194,10 +177,7 @@ def test_a_button_answers_while_the_kernel_is_blocked_and_a_restart_leaves_the_p
     wait_state(page, "slow", "running")
     page.wait_for_timeout(200)
     run_cell(page, 4, wait=False)
-    end = time.monotonic() + 20
-    while not (lab.root / "blocking").exists():
-        assert time.monotonic() < end
-        page.wait_for_timeout(20)
+    until(page, (lab.root / "blocking").exists)
     at(page, '[data-action="pause"]').click()
     page.wait_for_selector('[data-action="pause"][data-sent="acknowledged"]', timeout=2500)
     (lab.root / "unblock").touch()

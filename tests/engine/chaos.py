@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from dataclasses import dataclass
 from itertools import pairwise
 
+from szal_nb.engine.context import current_context
+from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.requirement import devices_of
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Answer, Cancel, Pause, Unpause
 from szal_nb.errors import RetryAfter, StopRun
@@ -19,7 +23,7 @@ from szal_nb.model.event import kind_of
 from szal_nb.model.flow import Guard, RollbackOn
 from szal_nb.model.limit import parse_limit
 from szal_nb.model.state import fold
-from szal_nb.model.step import Backoff, Compensation, OnConditionError, OnError, RetryPolicy, Trigger
+from szal_nb.model.step import Backoff, Compensation, Executor, OnConditionError, OnError, RetryPolicy, Trigger
 from tests.engine.simulation import flow_of
 from tests.engine.virtual import run_virtually
 
@@ -36,29 +40,52 @@ class Body:
 
     async def call(self, inputs):
         world, chance = self.world, self.world.chance
-        world.enter(self)
+        entry = world.enter(self)
         try:
             if chance.random() < 0.7:
                 await asyncio.sleep(chance.choice([0, 1, 5, 5, 60]))
-            fate = chance.random()
-            if fate < 0.18:
-                raise ValueError(self.name)
-            if fate < 0.22:
-                raise RetryAfter(chance.choice([0, 100]))
-            if fate < 0.23 and self.undoes is None:
-                raise StopRun("chance")
-            return {self.name: 1} if self.undoes is None else {}  # noqa: TRY300  a body ends like this
+            return self.end()
         except asyncio.CancelledError:
             if chance.random() < 0.2:
                 await asyncio.sleep(chance.choice([0.01, 1000]))
             raise
         finally:
-            world.leave(self)
+            world.leave(entry)
+
+    def end(self):
+        chance = self.world.chance
+        fate = chance.random()
+        if fate < 0.18:
+            raise ValueError(self.name)
+        if fate < 0.22:
+            raise RetryAfter(chance.choice([0, 100]))
+        if fate < 0.23 and self.undoes is None:
+            raise StopRun("chance")
+        return {self.name: 1} if self.undoes is None else {}
+
+
+class Function(Body):
+    """A body that does not wait, on the main thread or on one of its own."""
+
+    is_async = False
+
+    def call(self, inputs):
+        entry = self.world.enter(self)
+        try:
+            return self.end()
+        finally:
+            self.world.leave(entry)
 
 
 class Mapped(Body):
     async def call(self, inputs):
-        await asyncio.sleep(self.world.chance.choice([0, 1, 5]))
+        inside, room = self.world.elements, self.world.room_of_map(self.name)
+        inside[self.name] += 1
+        self.world.must(inside[self.name] <= room, f"{inside[self.name]} elements of {self.name} at once")
+        try:
+            await asyncio.sleep(self.world.chance.choice([0, 1, 5]))
+        finally:
+            inside[self.name] -= 1
         if self.world.chance.random() < 0.1:
             raise ValueError(self.name)
         return {self.name: 1}
@@ -83,17 +110,29 @@ class Record:
     load_fresh = load
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A body at work."""
+
+    name: str
+    devices: tuple[str, ...]
+
+
 class World:
     """One run and all that happens to it."""
 
     def __init__(self, seed):
         self.chance = random.Random(seed)
+        # Where all bodies are on the loop, without a record and without maps, completions share a turn.
+        self.is_joining = self.chance.random() < 0.35
+        self.devices = self.chance.choice([(), (), ("4", "7"), ("0", "1", "2")])
         self.graph = self.random_flow()
-        self.inside = Counter()
+        self.inside, self.elements = {}, Counter()
+        self.faults = []
         self.tags = {step.name: step.tags for step in self.graph.flow.steps}
         self.limits = {tag: parse_limit(text) for tag, text in self.graph.flow.limits}
         self.events = []
-        self.undoing = []
+        self.undoing, self.rollbacks = [], 0
 
     def random_flow(self):
         chance, steps, lines = self.chance, {}, []
@@ -118,7 +157,10 @@ class World:
                 "priority": chance.choice([0, 0, 5]),
                 "tags": chance.choice([(), ("api",), ("api", "web")]),
                 "rollback": chance.choice([None, None, Compensation(retry=RetryPolicy(retries=1, delay_s=10))]),
-                "map": chance.choice([(), (), (), (), ("xs",)]),
+                "map": () if self.is_joining else chance.choice([(), (), (), (), ("xs",)]),
+                "max_parallel": chance.choice([None, None, 2]),
+                "executor": Executor.MAIN if self.is_joining else chance.choice([Executor.MAIN, Executor.THREAD]),
+                "requires": chance.choice([(), ("gpu",), ("gpu:2",)]) if self.devices else (),
             }
         limits = chance.choice([(), (), (("api", "2"),), (("api", "1"), ("web", "2/50s"))])
         return flow_of(
@@ -132,19 +174,42 @@ class World:
             rollback_on=tuple(chance.sample(list(RollbackOn), chance.randint(0, 3))),
         )
 
+    def must(self, holds, what):
+        """Notes what a body sees: what it raised would be its attempt's failure."""
+        if not holds:
+            self.faults.append(what)
+
     def enter(self, body):
+        entry = Entry(body.name, current_context().devices)
         if body.undoes is not None:
             self.undoing.append(body.undoes)
-            assert self.undoing[:-1].count(body.undoes) < 2, f"{body.undoes} undone too often"
-            return
+            self.must(self.undoing.count(body.undoes) <= 2 * self.rollbacks, f"{body.undoes} undone too often")
+            return entry
         started = [event for event in self.events if kind_of(event) == "step.started" and event.step == body.name]
-        assert started, f"{body.name} ran before its start was recorded"
-        self.inside[body.name] += 1
-        assert self.inside[body.name] == 1, f"{body.name} ran twice at once"
+        self.must(started, f"{body.name} ran before its start was recorded")
+        self.must(body.name not in self.inside, f"{body.name} ran twice at once")
+        asked = devices_of(body.name, self.graph.node(body.name).step.requires)
+        self.must(len(entry.devices) == asked, f"{body.name} holds {entry.devices}")
+        for other in self.inside.values():
+            shared = set(other.devices) & set(entry.devices)
+            self.must(not shared, f"{other.name} and {body.name} share {shared}")
+        self.inside[body.name] = entry
+        return entry
 
-    def leave(self, body):
-        if body.undoes is None:
-            self.inside[body.name] -= 1
+    def leave(self, entry):
+        if self.inside.get(entry.name) is entry:
+            del self.inside[entry.name]
+
+    def room_of_map(self, name):
+        return self.graph.node(name).step.max_parallel or self.graph.flow.max_parallel or 100
+
+    def take_in(self, events):
+        """What is recorded; a body that was abandoned may still be at work, but it counts no more."""
+        self.events += events
+        for event in events:
+            if kind_of(event) in {*ENDS, "step.retrying"}:
+                self.inside.pop(event.step, None)
+            self.rollbacks += kind_of(event) == "run.rollback_started"
 
     async def meddle(self, runner):
         """People, at random moments."""
@@ -162,7 +227,7 @@ class World:
             elif chance.random() < 0.2:
                 runner.post(Pause(runner.now()))
 
-    def judge(self, text, names, snapshot):
+    def judge(self, text, names, snapshot, output_of):
         if self.chance.random() < 0.2:
             raise ValueError("condition")
         return self.chance.random() < 0.6
@@ -170,15 +235,18 @@ class World:
     async def play(self):
         loop, chance = asyncio.get_running_loop(), self.chance
         steps = self.graph.flow.steps
+        kinds = [Body, Body, Function]
+        journal = None if self.is_joining or chance.random() < 0.5 else Record(self)
         runner = Runner(
-            RunMachine(self.graph),
-            [(Mapped if step.map else Body)(self, step.name) for step in steps],
+            RunMachine(self.graph, limits=device_limits(self.graph, self.devices)),
+            [(Mapped if step.map else chance.choice(kinds))(self, step.name) for step in steps],
             run_id="chaos",
             inputs={"xs": range(chance.randint(0, 6))},
             rollbacks={i: Body(self, step.name, undoes=step.name) for i, step in enumerate(steps) if step.rollback},
             evaluate=self.judge,
-            journal=Record(self) if chance.random() < 0.5 else None,
-            sinks=[self.events.extend],
+            journal=journal,
+            devices=DeviceSlots(self.devices, devices_asked(self.graph)),
+            sinks=[self.take_in],
             clock=loop.time,
             pool=Inline(loop),
         )
@@ -187,9 +255,20 @@ class World:
         meddler = asyncio.ensure_future(self.meddle(runner))
         try:
             await asyncio.wait_for(runner.run(), 1e7)
+            while chance.random() < 0.4 and (broken := self.can_be_tried_again(runner)):
+                step = runner.machine.index[chance.choice(broken)]
+                await asyncio.wait_for(runner.run_again(step, journal, runner.epoch + 1), 1e7)
         finally:
             meddler.cancel()
         return runner
+
+    def can_be_tried_again(self, runner):
+        steps = runner.snapshot.steps
+        if runner.snapshot.state not in ("failed", "cancelled") or any(
+            s.state == "rolled_back" for s in steps.values()
+        ):
+            return []
+        return [name for name, step in steps.items() if step.state != "completed"]
 
 
 class Inline:
@@ -202,61 +281,131 @@ class Inline:
         self.loop.call_soon(job)
 
 
-def assert_sound(world, runner):  # noqa: PLR0915  one look at each event, from the first to the last
-    graph, events, snapshot = world.graph, world.events, runner.snapshot
-    ended, began, running, retry_from = {}, Counter(), set(), {}
-    completed, undone = [], []
-    starts = {tag: [] for tag in world.limits}
-    for position, event in enumerate(events):
-        kind = kind_of(event)
-        if kind == "step.started":
-            step, sources = graph.node(event.step).step, graph.dependencies[event.step]
-            waited = [source in ended for source in sources]
-            assert (any(waited) or not sources) if step.trigger is Trigger.ANY else all(waited), event
-            assert event.step not in ended, event
-            began[event.step] += 1
-            assert event.attempt == began[event.step], event
-            assert event.at >= retry_from.get(event.step, 0) - 1e-6, f"{event.step} did not wait"
-            running.add(event.step)
-            assert graph.flow.max_parallel is None or len(running) <= graph.flow.max_parallel, event
-            for tag, (size, per_s) in world.limits.items():
-                if tag in world.tags[event.step]:
-                    starts[tag].append(event.at)
-                    inside = [name for name in running if tag in world.tags[name]]
-                    assert per_s is not None or len(inside) <= size, f"{tag}: {inside}"
-        elif kind == "step.retrying":
-            running.discard(event.step)
-            retry_from[event.step] = event.at + event.delay_s
-            assert began[event.step] <= graph.node(event.step).step.retry.retries, event
-        elif kind in ENDS:
-            assert event.step not in ended, f"{event.step} ended twice"
-            ended[event.step] = position
-            running.discard(event.step)
-            if kind == "step.completed":
-                completed.append(event.step)
-        elif kind == "step.rolled_back":
-            undone.append(event.step)
-        elif kind == "run.rollback_started":
-            assert list(event.steps) == [s for s in reversed(completed) if graph.node(s).step.rollback], event
-    for tag, (size, per_s) in world.limits.items():
-        if per_s is not None:
-            late = starts[tag][size:]
-            assert all(b - a >= per_s - 1e-3 for a, b in zip(starts[tag], late, strict=False)), f"{tag}: {starts[tag]}"
-    assert set(ended) == set(runner.machine.names)
-    assert snapshot.state.is_final
-    assert all(step.state.is_final for step in snapshot.steps.values())
-    assert fold(events) == snapshot
-    assert [step.state for step in snapshot.steps.values()] == runner.machine.state
-    assert snapshot.state == runner.machine.run_state
-    assert all(a.at <= b.at for a, b in pairwise(events))
-    may_undo = [step for step in completed if graph.node(step).step.rollback]
-    if snapshot.state == "rolled_back":
-        assert undone == may_undo[::-1]
-    elif not any(kind_of(event) == "run.rollback_started" for event in events):
-        assert not undone
-        assert not world.undoing
-    if runner._journal is not None:
-        assert runner._journal.events == events
+class Story:
+    """A look at each event, from the first to the last."""
+
+    def __init__(self, world):
+        self.world, self.graph = world, world.graph
+        self.ended, self.ended_at, self.began, self.base = {}, {}, Counter(), Counter()
+        self.running, self.retry_from, self.completed = set(), {}, []
+        self.is_paused = self.has_cancel = False
+        self.starts = {tag: [] for tag in world.limits}
+        self.left_to_undo, self.rollbacks = None, 0
+
+    def see(self, position, event):
+        match kind_of(event):
+            case "step.started":
+                self.start(event)
+            case "step.retrying":
+                self.running.discard(event.step)
+                self.retry_from[event.step] = event.at + event.delay_s
+                tries = self.began[event.step] - self.base[event.step]
+                assert tries <= self.graph.node(event.step).step.retry.retries, event
+            case kind if kind in ENDS:
+                assert event.step not in self.ended, f"{event.step} ended twice"
+                self.ended[event.step], self.ended_at[event.step] = position, event.at
+                self.running.discard(event.step)
+                if kind == "step.completed":
+                    self.completed.append(event.step)
+            case "run.rollback_started":
+                self.left_to_undo = [s for s in reversed(self.completed) if self.graph.node(s).step.rollback]
+                self.rollbacks += 1
+                assert list(event.steps) == self.left_to_undo, event
+                assert not self.running, self.running
+            case "step.rolled_back":
+                # One that could not be undone is passed over.
+                while self.left_to_undo[0] != event.step:
+                    self.left_to_undo.pop(0)
+                self.left_to_undo.pop(0)
+            case "run.paused" | "run.unpaused" as kind:
+                self.is_paused = kind == "run.paused"
+            case "run.cancel_requested":
+                self.has_cancel = True
+            case "run.resumed":
+                self.is_paused = self.has_cancel = False
+                self.rollbacks = 0
+                for name in event.reset:
+                    assert name not in self.completed, f"{name} had completed"
+                    self.ended.pop(name, None)
+                    self.retry_from.pop(name, None)
+                    self.base[name] = self.began[name]
+
+    def start(self, event):
+        world, graph = self.world, self.graph
+        step, sources = graph.node(event.step).step, graph.dependencies[event.step]
+        waited = [source in self.ended for source in sources]
+        assert (any(waited) or not sources) if step.trigger is Trigger.ANY else all(waited), event
+        assert event.step not in self.ended, event
+        assert not self.is_paused, f"{event.step} started in a run that is paused"
+        assert not self.has_cancel, f"{event.step} started in a run that is cancelled"
+        self.began[event.step] += 1
+        assert event.attempt == self.began[event.step], event
+        assert event.at >= self.retry_from.get(event.step, 0) - 1e-6, f"{event.step} did not wait"
+        self.look_who_waits(step, event.at)
+        self.running.add(event.step)
+        assert graph.flow.max_parallel is None or len(self.running) <= graph.flow.max_parallel, event
+        held = [devices_of(name, graph.node(name).step.requires) for name in self.running]
+        assert not world.devices or sum(held) <= len(world.devices), f"{sum(held)} devices are held"
+        for tag, (size, per_s) in world.limits.items():
+            if tag in world.tags[event.step]:
+                self.starts[tag].append(event.at)
+                inside = [name for name in self.running if tag in world.tags[name]]
+                assert per_s is not None or len(inside) <= size, f"{tag}: {inside}"
+
+    def look_who_waits(self, step, at):
+        """Nobody is passed over who is more urgent, waits for nothing but the room that this step takes."""
+        if self.world.limits or self.world.devices:
+            return
+        for node in self.graph.nodes:
+            other = node.step
+            is_plain = other.trigger is Trigger.ALL and other.when is None and other.approve is None
+            sources = self.graph.dependencies[other.name]
+            if (
+                is_plain
+                and other.priority > step.priority
+                and self.began[other.name] == 0
+                and other.name not in self.ended
+                and all(source in self.completed and self.ended_at[source] < at for source in sources)
+            ):
+                raise AssertionError(f"{step.name} started before {other.name}, which is more urgent")
+
+    def finish(self, runner):
+        world, snapshot, events = self.world, runner.snapshot, self.world.events
+        for tag, (size, per_s) in world.limits.items():
+            if per_s is not None:
+                late = self.starts[tag][size:]
+                pairs = zip(self.starts[tag], late, strict=False)
+                assert all(b - a >= per_s - 1e-3 for a, b in pairs), f"{tag}: {self.starts[tag]}"
+        assert world.faults == []
+        assert set(self.ended) == set(runner.machine.names)
+        assert snapshot.state.is_final
+        assert all(step.state.is_final for step in snapshot.steps.values())
+        assert fold(events) == snapshot
+        assert [step.state for step in snapshot.steps.values()] == runner.machine.state
+        assert snapshot.state == runner.machine.run_state
+        assert all(a.at <= b.at for a, b in pairwise(events))
+        if runner._journal is not None:
+            assert runner._journal.events == events
+        self.finish_undoing(snapshot)
+
+    def finish_undoing(self, snapshot):
+        if snapshot.state == "rolled_back":
+            assert self.left_to_undo == [], f"{self.left_to_undo} were not undone"
+        if self.world.rollbacks == 0:
+            assert not self.world.undoing
+        flow = self.graph.flow
+        end = "timeout" if snapshot.is_timed_out else snapshot.state.replace("cancelled", "cancel")
+        if not any(step.rollback for step in flow.steps) or snapshot.state == "completed":
+            assert self.rollbacks == 0
+        elif end.replace("failed", "failure") in flow.rollback_on:
+            assert self.rollbacks, f"a run that {end} was not undone"
+
+
+def assert_sound(world, runner):
+    story = Story(world)
+    for position, event in enumerate(world.events):
+        story.see(position, event)
+    story.finish(runner)
 
 
 def check(seed):

@@ -24,6 +24,7 @@ from szal_nb.engine.signal import (
     RollbackEnded,
     SetTimer,
     Signal,
+    Skip,
     StartAttempt,
     StartRollback,
     Unpause,
@@ -153,6 +154,10 @@ class Simulation:
     def answer(self, name: str, *, approved: bool = True) -> None:
         index = self.machine.index[name]
         self.tell(lambda at: Answer(at, index, approved))
+
+    def skip(self, name: str) -> None:
+        index = self.machine.index[name]
+        self.tell(lambda at: Skip(at, index, "not today"))
 
     @property
     def under_way(self) -> set[str]:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 
 import pytest
+from msgspec.structs import replace
 
+from szal_nb.engine.device import DeviceSlots
 from szal_nb.engine.ending import Ending
+from szal_nb.engine.fanout import FanOut
 from szal_nb.engine.ledger import Ledger
-from szal_nb.engine.limit import Limit
+from szal_nb.engine.limit import Limit, Starts
+from szal_nb.engine.machine import _HANDLERS as HANDLERS
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.rollback import Rollback
+from szal_nb.engine.runner import Runner
+from szal_nb.engine.signal import Cancel, EndRun, SetTimer
+from szal_nb.model.state import RunState
 from tests.engine.chaos import check
 
 SEEDS = int(os.environ.get("SZAL_TORTURE", "2000"))
@@ -30,9 +39,17 @@ def no_limit(self, i, at):
     return True
 
 
-def undo_in_order(self, at, undo=Ending._undo):
-    self._undoable.reverse()
-    undo(self, at)
+def no_rate(self, at, per_s):
+    self._starts.clear()
+    self.free = self.size
+
+
+def no_device_is_taken(self, i):
+    return tuple(self._names[: self.weights.get(i, 0)])
+
+
+def least_urgent_first(self, urgency, limits, init=Starts.__init__):
+    init(self, [-each for each in urgency], limits)
 
 
 def start_at_once(self, i, outcome, at, settle=Ledger._settle):
@@ -42,16 +59,80 @@ def start_at_once(self, i, outcome, at, settle=Ledger._settle):
             self._trigger(target, at)
 
 
-@pytest.mark.parametrize(
-    ("where", "name", "fault"),
-    [(Limit, "has_room", no_limit), (Ending, "_undo", undo_in_order), (Ledger, "_settle", start_at_once)],
-    ids=lambda value: getattr(value, "__name__", value),
-)
+def start_in_a_pause(self, signals, handle=RunMachine.handle):
+    turn = handle(self, signals)
+    if self.run_state is RunState.PAUSED:
+        self._start_ready(turn.events[-1].at if turn.events else 0.0)
+    return turn
+
+
+def start_after_a_cancel(self, signal, cancel=RunMachine._cancel):
+    ready = list(self._starts.ready)
+    cancel(self, signal)
+    self._is_cancelling = False
+    self._starts.ready += ready
+
+
+def undo_in_order(self, at, undo=Ending._undo):
+    self._undoable.reverse()
+    undo(self, at)
+
+
+def undo_nothing(self, at):
+    self._end_failed(at, "not undone")
+
+
+def undo_all_but_one(self, steps, left, seed="", init=Rollback.__init__):
+    init(self, steps, left[1:], seed=seed)
+
+
+def wait_for_no_retry(self, signals, handle=RunMachine.handle):
+    turn = handle(self, signals)
+    timers = [isinstance(action, SetTimer) for action in turn.actions]
+    hasty = [replace(one, delay_s=0) if is_timer else one for one, is_timer in zip(turn.actions, timers, strict=True)]
+    return replace(turn, actions=hasty)
+
+
+def end_never(self, at, end=Ending._end):
+    end(self, at)
+    self._actions = [action for action in self._actions if not isinstance(action, EndRun)]
+
+
+def all_elements_at_once(self, *args, init=FanOut.__init__, **more):
+    init(self, *args, **{**more, "at_once": 10_000})
+
+
+def forget_an_event(self, events, show=Runner._show):
+    show(self, events[1:])
+
+
+FAULTS = [
+    (Limit, "has_room", no_limit),
+    (Limit, "take_if_room", no_limit),
+    (Limit, "_forget", no_rate),
+    (DeviceSlots, "take", no_device_is_taken),
+    (Starts, "__init__", least_urgent_first),
+    (Ledger, "_settle", start_at_once),
+    (RunMachine, "handle", start_in_a_pause),
+    (RunMachine, "_cancel", start_after_a_cancel),
+    (Ending, "_undo", undo_in_order),
+    (Ending, "_undo", undo_nothing),
+    (Rollback, "__init__", undo_all_but_one),
+    (RunMachine, "handle", wait_for_no_retry),
+    (Ending, "_end", end_never),
+    (FanOut, "__init__", all_elements_at_once),
+    (Runner, "_show", forget_an_event),
+]
+
+
+@pytest.mark.parametrize(("where", "name", "fault"), FAULTS, ids=[fault.__name__ for _, _, fault in FAULTS])
 def test_a_planted_fault_is_found(where, name, fault, monkeypatch):
     monkeypatch.setattr(where, name, fault)
+    if (where, name) == (RunMachine, "_cancel"):
+        monkeypatch.setitem(HANDLERS, Cancel, fault)
 
     found = None
-    for seed in range(300):
+    for seed in range(400):
         try:
             check(seed)
         except Exception as error:  # noqa: BLE001  whatever the fault breaks

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from szal_nb.engine.context import progress, stop
-from szal_nb.engine.signal import AttemptCompleted, Overdue, Reopen
+from szal_nb.engine.signal import AttemptCompleted, Overdue, Reopen, Wake
 from szal_nb.model.event import StepProgress, StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import OnConditionError, RetryPolicy, Trigger
@@ -145,3 +145,38 @@ def test_a_cancelled_run_can_go_on_with_one_of_its_steps():
 
     assert [kind_of(event) for event in run.events][-6:-5] == ["run.resumed"]
     assert run.snapshot.state == "completed"
+
+
+def test_a_step_that_waited_for_room_when_its_run_was_cancelled_waits_for_nothing_any_more():
+    # It stood in the queue of the limit still, and in its second life that let it begin a second attempt at once.
+    api = {"tags": ("api",)}
+    steps = {"a": api, "b": {**api, "retry": RetryPolicy(retries=1, delay_s=100)}}
+    run = begun(flow_of("a", "b", steps=steps, limits=(("api", "1/10s"),)))
+    assert run.under_way == {"a"}
+    run.cancel()
+    run.end_cancelled("a")
+    reopen(run, "b")
+    run.wake()
+    run.fail("b")
+    run.at += 20
+    run.tell(Wake)
+
+    assert (run.states["b"], run.under_way) == ("retrying", set())
+    run.fire_timer()
+    assert run.under_way == {"b"}
+
+
+def test_a_step_that_failed_while_it_waited_for_room_asks_its_condition_again_in_its_second_life():
+    steps = {"a": {"when": "true", "timeout_total_s": 60, "retry": RetryPolicy(retries=1, delay_s=5)}}
+    run = begun(flow_of("a", steps=steps))
+    run.answer_condition("a")
+    run.fail("a")
+    run.pause()
+    run.fire_timer()
+    run.tell(lambda at: Overdue(at, 0, BOOM))
+    assert run.snapshot.state == "failed"
+
+    reopen(run, "a")
+    assert run.under_way == set()
+    run.answer_condition("a", holds=False)
+    assert run.states == {"a": "skipped"}

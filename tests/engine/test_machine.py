@@ -228,6 +228,35 @@ def test_a_refused_step_fails():
     assert run.states == {"deploy": "failed"}
 
 
+def test_a_step_is_skipped_by_hand_and_what_needs_no_value_of_it_goes_on():
+    run = begun(
+        flow_of("load", "slow", "clean <- load", "other <- load", "join <- slow", steps={"slow": {"approve": "?"}})
+    )
+    run.skip("clean")
+    run.skip("slow")
+    run.skip("load")
+    run.complete("load")
+    run.complete("other")
+
+    assert run.snapshot.state == "completed"
+    assert run.states == {
+        "load": "completed", "slow": "skipped", "clean": "skipped", "other": "completed", "join": "skipped",
+    }  # fmt: skip
+    assert (run.reasons["clean"], run.reasons["join"]) == ("not today", "it needs what slow gives, which was skipped")
+
+
+def test_a_step_that_waits_to_be_retried_is_skipped_without_its_timer_and_a_run_that_ends_skips_nothing():
+    run = begun(flow_of("a", "b", steps={"a": {"retry": RetryPolicy(retries=1)}}))
+    run.fail("a")
+    run.skip("a")
+    run.cancel()
+    run.skip("b")
+    run.fire_timer()
+    run.end_cancelled("b")
+
+    assert run.states == {"a": "skipped", "b": "cancelled"}
+
+
 def test_trigger_any_starts_at_the_first_that_completes_and_only_once():
     graph = flow_of("a", "b", "first <- a, b", steps={"first": {"trigger": Trigger.ANY}})
     run = begun(graph)
@@ -322,6 +351,8 @@ def play(run: Simulation, chance: random.Random, *, moves: int = 10_000) -> None
         if run.snapshot.state == "paused" or chance.random() < 0.05:
             options.append("pause")
         assert options, f"stuck: {run.states}"
+        if chance.random() < 0.05:
+            options.append("skip")
         match chance.choice(options):
             case "condition":
                 name = run.machine.names[run.conditions[0]]
@@ -335,6 +366,8 @@ def play(run: Simulation, chance: random.Random, *, moves: int = 10_000) -> None
                 run.answer(chance.choice(waiting), approved=chance.random() < 0.7)
             case "cancel":
                 run.cancel()
+            case "skip":
+                run.skip(chance.choice(run.machine.names))
             case "pause":
                 (run.unpause if run.snapshot.state == "paused" else run.pause)()
 

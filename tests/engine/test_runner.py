@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sys
 import threading
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ from szal_nb.engine.signal import Cancel
 from szal_nb.errors import RetryAfter, StoreError
 from szal_nb.model.event import kind_of
 from szal_nb.model.state import fold
-from szal_nb.model.step import RetryPolicy
+from szal_nb.model.step import Executor, RetryPolicy
 from tests.engine.simulation import flow_of
 from tests.engine.virtual import run_virtually
 
@@ -459,3 +460,71 @@ def test_a_completion_is_taken_in_at_once_where_a_function_may_start_on_a_thread
 
     assert runner.snapshot.state == "completed"
     assert shown[1:3] == [["step.completed"], ["step.completed", "step.started"]]
+
+
+def on_main(*lines):
+    return flow_of(*lines, steps={line.split()[0]: {"executor": Executor.MAIN} for line in lines})
+
+
+def test_functions_on_the_main_thread_that_are_ready_together_share_a_turn():
+    shown = []
+    runner = finished(
+        on_main("a", "b", "c <- a, b"),
+        dict.fromkeys("abc", lambda **_: 1),
+        sinks=[lambda events: shown.append([kind_of(event) for event in events])],
+    )
+
+    assert runner.snapshot.state == "completed"
+    assert shown[1:] == [[*["step.completed"] * 2, "step.started"], ["step.completed", "run.completed"]]
+
+
+def test_functions_on_the_main_thread_leave_the_loop_its_turn():
+    # Each is longer than the slice of time that bodies have together.
+    log, names = [], [f"s{i}" for i in range(5)]
+
+    def long(**_):
+        log.append("step")
+        ends = time.monotonic() + 0.005
+        while time.monotonic() < ends:
+            pass
+
+    async def main():
+        asyncio.get_running_loop().call_soon(beat)
+        runner = runner_of(on_main(*names), dict.fromkeys(names, long))
+        await runner.run()
+        is_beating.clear()
+
+    def beat():
+        log.append("loop")
+        if is_beating:
+            asyncio.get_running_loop().call_soon(beat)
+
+    is_beating = [True]
+    asyncio.run(main())
+    assert "".join(word[0] for word in log).count("sl") == len(names)
+
+
+def test_a_function_that_is_cancelled_before_it_began_does_not_begin():
+    began = []
+
+    def first():
+        began.append("first")
+        runners[0].post(Cancel(0.0, "enough"))
+
+    async def main():
+        runners.append(runner_of(on_main("a", "b"), {"a": first, "b": lambda: began.append("second")}))
+        await runners[0].run()
+
+    runners = []
+    asyncio.run(main())
+    assert began == ["first"]
+    assert {name: step.state.value for name, step in runners[0].snapshot.steps.items()}["b"] == "cancelled"
+
+
+def test_a_coroutine_that_waits_for_a_function_on_the_main_thread_begins():
+    async def after(a):
+        return a + 1
+
+    runner = finished(on_main("a", "b <- a"), {"a": lambda: 1, "b": after})
+
+    assert runner.values[1, "b"] == 2

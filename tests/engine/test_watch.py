@@ -81,6 +81,7 @@ LOAD = step("load", "xs = [3, 1, 2]", gives=("xs",))
 
 
 def test_a_change_that_nobody_declared_fails_the_run_and_names_all_who_ran():
+    """On a difference fails the run, naming the steps that ran since and the flag."""
     graph = graph_of(
         LOAD,
         step("look", "n = len(xs)", reads=["xs<load"], gives=("n",)),
@@ -163,6 +164,7 @@ SHARING = step("split", "xs = [[1], [2]]\nhead = xs[0]", gives=("xs", "head"))
 
 
 def test_sharing_between_a_change_and_a_reader_that_are_not_ordered_is_refused():
+    """Sharing of memory or objects between values of steps that are not ordered to each other is found when a step completes."""
     graph = graph_of(
         SHARING,
         step("grow", "head.append(5)", changes=["head<split"]),
@@ -235,6 +237,7 @@ if len(tries) < 3:
 
 @pytest.mark.parametrize("has_store", [True, False])
 def test_each_attempt_begins_with_the_value_as_it_was_given(has_store, store):
+    """Each attempt of a step that changes a value begins from the stored version of it."""
     graph = graph_of(
         step("load", "xs = [0]", gives=("xs",)),
         step("grow", FLAKY, changes=["xs<load"], retry=RetryPolicy(retries=2, delay_s=0)),

@@ -73,6 +73,5 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run_virtually(main: Coroutine[Any, Any, Any]) -> Any:
     """The result of `main`, run on a fresh virtual loop."""
-    # Whoever makes a pool of its own makes one that is counted.
-    with patch("szal_nb.engine.runner.WorkerPool", _CountingPool), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with patch("szal_nb.engine.runner.THREADS", _CountingPool()), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

@@ -26,7 +26,8 @@ from szal_nb.model.event import (
     kind_of,
     to_json,
 )
-from szal_nb.model.state import RUN_TRANSITIONS, STEP_TRANSITIONS, RunState, StepState, fold
+from szal_nb.model.state import RunState, StepState, fold
+from szal_nb.model.transition import RUN_TRANSITIONS, STEP_TRANSITIONS
 from szal_nb.model.value import ErrorInfo, ValueRef
 
 BEGUN = (RunCreated(at=1, flow="f", steps=("a", "b")), RunStarted(at=2))

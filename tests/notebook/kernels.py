@@ -64,6 +64,8 @@ class Kernel:
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
         self._cells: dict[str, Cell] = {}
+        # What each comm that this front end opened was told.
+        self._comms: dict[str, list[Mapping[str, Any]]] = {}
 
     def send(
         self, code: str, *, cell_id: str | None = None, may_ask: bool = True, deleted: tuple[str, ...] = ()
@@ -117,6 +119,9 @@ class Kernel:
             message = None
         else:
             cell = self._cells.get(message["parent_header"].get("msg_id", ""))
+            told = self._comms.get(message["content"].get("comm_id", ""))
+            if told is not None:
+                told.append(message["content"]["data"])
             if cell is not None and message["msg_type"] in _KINDS:
                 cell.outputs.append(message)
             elif cell is not None and message["msg_type"] == "status":
@@ -136,6 +141,20 @@ class Kernel:
         data = {"method": "custom", "content": dict(content)}
         message = self._client.session.msg("comm_msg", {"comm_id": model_id, "data": data})
         self._client.shell_channel.send(message)
+
+    def open_comm(self, target: str) -> list[Mapping[str, Any]]:
+        """Opens a comm; the list grows by what is told over it."""
+        number = f"comm-{len(self._comms)}"
+        told = self._comms[number] = []
+        content = {"comm_id": number, "target_name": target, "data": {}}
+        self._client.shell_channel.send(self._client.session.msg("comm_open", content))
+        return told
+
+    def tell(self, told: list[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
+        """Sends something over the comm that `open_comm` gave `told` for."""
+        number = next(number for number, other in self._comms.items() if other is told)
+        content = {"comm_id": number, "data": dict(data)}
+        self._client.shell_channel.send(self._client.session.msg("comm_msg", content))
 
     def complete(self, code: str) -> list[str]:
         """What Tab offers at the end of `code`."""

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from szal_nb.errors import ValueUnavailable
 from szal_nb.notebook.binding import Binder, Bound
+from szal_nb.notebook.own_names import OwnNames
 
 
 class FakeRun:
     """A run whose steps have given these values, in document order."""
 
-    id = "r1"
+    id, flow = "r1", "f"
 
     def __init__(self, *given, gone=()):
         self._given = given
@@ -30,7 +31,7 @@ class FakeRun:
 
 def test_values_are_bound_under_their_names_and_the_last_giver_in_document_order_wins():
     notebook = {"x": 0}
-    binder = Binder(notebook, ["x", "y"])
+    binder = Binder(OwnNames(notebook), ["x", "y"])
 
     bound = binder.bind(FakeRun(("a", "x", 1), ("b", "x", 2), ("b", "y", 3)))
 
@@ -41,7 +42,7 @@ def test_values_are_bound_under_their_names_and_the_last_giver_in_document_order
 
 def test_a_name_that_the_notebook_re_bound_since_the_start_is_left_alone_and_named():
     notebook = {"x": 0}
-    binder = Binder(notebook, ["x", "y"])
+    binder = Binder(OwnNames(notebook), ["x", "y"])
     notebook["x"] = 7
     notebook["y"] = 8
 
@@ -54,7 +55,7 @@ def test_a_name_that_the_notebook_re_bound_since_the_start_is_left_alone_and_nam
 
 def test_bind_forces_it():
     notebook = {"x": 0}
-    binder = Binder(notebook, ["x"])
+    binder = Binder(OwnNames(notebook), ["x"])
     notebook["x"] = 7
 
     binder.bind(FakeRun(("a", "x", 1)), force=True)
@@ -64,7 +65,7 @@ def test_bind_forces_it():
 
 def test_what_was_bound_once_may_be_bound_again():
     notebook = {}
-    binder = Binder(notebook, ["x"])
+    binder = Binder(OwnNames(notebook), ["x"])
     run = FakeRun(("a", "x", [1]))
     binder.bind(run)
 
@@ -76,7 +77,7 @@ def test_the_function_that_is_a_step_stays_callable_under_its_name():
         return 1
 
     notebook = {"load": load}
-    binder = Binder(notebook, ["load"], {"load": load})
+    binder = Binder(OwnNames(notebook), ["load"], {"load": load})
 
     assert binder.bind(FakeRun(("load", "load", 1))) == Bound(run_id="r1")
     assert notebook["load"] is load
@@ -85,7 +86,7 @@ def test_the_function_that_is_a_step_stays_callable_under_its_name():
 def test_a_value_that_is_gone_is_named():
     notebook = {}
 
-    bound = Binder(notebook, ["x"]).bind(FakeRun(("a", "x", 1), gone={"x"}))
+    bound = Binder(OwnNames(notebook), ["x"]).bind(FakeRun(("a", "x", 1), gone={"x"}))
 
     assert (notebook, bound.unavailable) == ({}, ("x",))
     assert "Not to be had" in str(bound)

@@ -51,6 +51,7 @@ def store_of(folder):
 
 
 def test_a_kernel_that_shuts_down_with_a_run_alive_records_it_as_interrupted(tmp_path):
+    """A kernel that shuts down with a run alive records it as interrupted."""
     with running_kernel(tmp_path) as kernel:
         run_id = begin_and_hold(kernel, tmp_path)
 

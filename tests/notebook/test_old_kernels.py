@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.environments import environment_of
 from tests.notebook.kernels import running_kernel
 from tests.notebook.notebooks import Notebook
 
@@ -21,28 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module", params=["6.31.0", "7.0.1"])
 def old_kernel(request, tmp_path_factory):
-    """A kernel of this version of ipykernel; its environment is made once and kept in the user's cache."""
-    python = environment_with(f"ipykernel=={request.param}")
+    """A kernel of this version of ipykernel; its environment is made once and kept."""
+    python = environment_of(f"ipykernel=={request.param}")
     with running_kernel(tmp_path_factory.mktemp("old"), str(python), PYTHONPATH=str(ROOT)) as kernel:
         yield request.param, kernel
-
-
-def environment_with(kernel):
-    uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "szal-nb-tests"
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # What only a headless run needs is left out.
-    batch = ("ipykernel", "nbclient", "nbformat", "papermill", "tqdm", "pyyaml")
-    wanted = [kernel, *(text for text in project["dependencies"] if not text.startswith(batch))]
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache / f"{kernel.replace('==', '-')}-py{version}"
-    python = folder / "bin" / "python"
-    done = folder / "wanted.txt"
-    if not done.exists() or done.read_text() != "\n".join(wanted):
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True)
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), *wanted], check=True)
-        done.write_text("\n".join(wanted))
-    return python
 
 
 def test_steps_run_beside_the_kernel_show_where_they_stand_and_give_their_values(old_kernel):

@@ -27,6 +27,7 @@ def test_a_background_runs_output_comes_under_the_steps_own_cell(notebook):
 
 
 def test_without_cell_ids_a_steps_output_goes_to_the_cell_that_waits_headed_by_the_steps_name(notebook):
+    """Under stock nbclient and nbconvert a step's output goes to the cell that waits, headed by the step's name."""
     one = notebook.step("headed_one", "h_one = 1\nprint('first line')\nprint('second line')", cell_id=None)
     notebook.step("headed_two", "print('after', h_one)", cell_id=None)
 

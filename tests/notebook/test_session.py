@@ -8,6 +8,7 @@ pytestmark = pytest.mark.serial
 
 
 def test_a_step_cell_shows_a_chip_of_what_it_reads_and_gives(notebook):
+    """`%%szal_step` defines the step (and shows a one-line chip: what it reads from which step, what it gives, why)."""
     notebook.step("load", "orders = [3, 1, 2]")
 
     cell = notebook.step("clean", "cleaned = sorted(orders)")
@@ -25,6 +26,7 @@ def test_an_input_that_is_not_there_yet_is_said_by_the_chip_and_refused_by_the_r
 
 
 def test_the_three_spellings_give_the_same_step(notebook):
+    """A first line `#| step: load --retries 3` in an ordinary cell (so that editors, linters and type checkers keep working on it); all give the same step."""
     notebook.ok("a = 1")
     notebook.step("first", "b = a + 1")
     comment = notebook.ok("#| step: second\nc = b + 1")
@@ -38,6 +40,7 @@ def test_the_three_spellings_give_the_same_step(notebook):
 
 
 def test_executing_a_cell_again_replaces_the_step_in_place(notebook):
+    """Executing a cell again replaces the step in place."""
     notebook.step("load", "x = 1", cell_id="replaced")
     notebook.step("use", "y = x * 10")
     notebook.step("load", "x = 2", cell_id="replaced")
@@ -48,6 +51,7 @@ def test_executing_a_cell_again_replaces_the_step_in_place(notebook):
 
 
 def test_a_cell_that_changes_its_steps_name_removes_the_old_step(notebook):
+    """A cell that changes its step's name removes the old step."""
     notebook.step("old", "x = 1", cell_id="renamed")
     notebook.step("new", "x = 5", cell_id="renamed")
 
@@ -66,12 +70,14 @@ def test_a_second_cell_with_the_same_step_name_is_an_error(notebook):
 
 
 def test_an_unknown_flag_names_the_nearest_one(notebook):
+    """An unknown flag names the nearest one."""
     cell = notebook.cell("%%szal_step load --retrys 3\nx = 1")
 
     assert cell.error == "InvalidLine: %%szal_step: There is no flag --retrys. Did you mean --retries?"
 
 
 def test_h_and_the_question_mark_show_what_a_magic_takes(notebook):
+    """`-h`, `?` and tab completion work."""
     assert "--retries" in notebook.ok("%%szal_step -h\n\n").text
     assert "--wait" in notebook.ok("%szal_run -h").text
     assert "--retries" in str(notebook.kernel.run("print(get_ipython().find_cell_magic('szal_step').__doc__)").text)
@@ -97,6 +103,7 @@ def test_values_are_bound_when_the_run_is_awaited(notebook):
 
 
 def test_else_values_are_bound_just_before_the_next_cell_and_never_inside_a_running_one(notebook):
+    """Values are bound in the notebook under their names when the run is awaited, else just before the next cell executes, never inside a running cell."""
     notebook.step("load", "bound_later = 7")
 
     during = notebook.ok(
@@ -132,6 +139,7 @@ def test_completed_steps_of_a_failed_run_are_bound_too(notebook):
 
 
 def test_a_failing_step_shows_its_traceback_at_the_right_cell_and_line(notebook):
+    """Tracebacks point at the cell and the line."""
     notebook.step("fine", "independent = 1")
     failing = notebook.step("broken", "def divide(a):\n    return a / 0\n\nresult = divide(1)")
     notebook.step("dependent", "after_broken = result + 1")
@@ -154,6 +162,7 @@ def test_a_failing_step_shows_its_traceback_at_the_right_cell_and_line(notebook)
 
 @pytest.mark.parametrize("body", ["sys.exit(3)", "raise KeyboardInterrupt", "raise asyncio.CancelledError", "exit(3)"])
 def test_what_ends_a_program_is_that_attempts_outcome_never_the_kernels(notebook, body):
+    """`sys.exit`, `KeyboardInterrupt` and stray cancellation in a body are that attempt's outcome, never the kernel's."""
     notebook.step("leaving", body)
 
     cell = notebook.cell("run = %szal_run\nawait run")
@@ -163,6 +172,7 @@ def test_what_ends_a_program_is_that_attempts_outcome_never_the_kernels(notebook
 
 
 def test_the_kernel_stays_usable_while_steps_run_side_by_side(notebook):
+    """`%szal_run` runs the flow. `%szal_run` starts the run and gives back a `RunHandle` at once, so that the kernel and every button stay alive."""
     # Each of the two waits for the other and for the notebook, which no run of one after the other would survive.
     notebook.ok("import threading\nboth, go = threading.Barrier(2, timeout=30), threading.Event()")
     notebook.step("slow --pure both go", "both.wait()\nslow_done = go.wait(30)")
@@ -190,6 +200,45 @@ def test_interrupt_cancels_the_run_without_waiting_for_a_body_that_does_not_end(
     # of it left to the machine's speed.
     assert notebook.value("__import__('szal_nb.notebook.runs', fromlist=['x']).TICK_S") <= 0.1
     assert notebook.value("__import__('szal_nb.engine.runner', fromlist=['x']).CANCEL_GRACE_S") <= 0.25
+
+
+FAILS_FIRST = """\
+if not Path('mended').exists():
+    raise ValueError('not yet')
+while Path('hold').exists():
+    time.sleep(0.05)
+late = 7"""
+
+
+def failed_and_mended(notebook):
+    """A run whose step has failed, and would not if it were tried again."""
+    notebook.ok("from pathlib import Path\nPath('mended').unlink(missing_ok=True)")
+    notebook.step("slow", FAILS_FIRST)
+    notebook.ok("run = %szal_run\nawait run.wait()")
+    assert notebook.value("run.state") == "failed"
+    notebook.ok("Path('mended').touch()")
+
+
+def test_what_a_step_gives_that_is_tried_again_is_bound_when_it_ends(notebook):
+    failed_and_mended(notebook)
+    notebook.ok("run.retry('slow')")
+    notebook.kernel.until(lambda: notebook.value("run.state") == "completed")
+
+    assert notebook.value("late") == 7
+
+
+def test_an_interrupt_reaches_a_run_that_is_tried_again(notebook):
+    failed_and_mended(notebook)
+    notebook.ok("Path('hold').touch()\nrun.retry('slow')")
+    cell = notebook.begin("await run")
+    notebook.kernel.settle(0.5)
+
+    notebook.kernel.interrupt()
+    notebook.kernel.until(lambda: cell.is_idle and cell.reply, timeout_s=20)
+    notebook.ok("Path('hold').unlink()")
+
+    assert "CancelledError" in cell.error
+    notebook.kernel.until(lambda: notebook.value("run.state") == "cancelled", timeout_s=20)
 
 
 def test_the_cancel_button_answers_while_a_cell_awaits(notebook):
@@ -272,6 +321,7 @@ def test_only_runs_the_step_with_what_it_needs(notebook):
 
 
 def test_x_runs_the_step_at_once_with_what_it_needs(notebook):
+    """`-x/--execute` also runs it at once, with whatever it needs that is stale."""
     notebook.step("base", "x_base = 5")
     cell = notebook.step("now -x", "x_now = x_base + 1\nprint('at once')")
 
@@ -331,6 +381,7 @@ def test_wait_works_everywhere(notebook):
 
 
 def test_a_waiting_run_that_fails_raises(notebook):
+    """`await run` (same or later cell) waits for it and raises if it failed."""
     notebook.step("bad", "1 / 0")
 
     assert notebook.cell("run = %szal_run", may_ask=False).error.startswith("RunFailed")

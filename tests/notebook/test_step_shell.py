@@ -66,6 +66,7 @@ def test_capture_keeps_what_its_part_shows(notebook):
 
 @pytest.mark.parametrize("magic", ["%run x.py", "%prun 1", "%who", "%reset -f", "%load_ext autoreload", "%szal_run"])
 def test_a_magic_for_which_that_is_not_tested_is_refused_by_name(notebook, magic):
+    """One for which that is not tested is refused by name."""
     cell = run_body(notebook, f"{magic}\nrefused = 1")
 
     assert magic.split()[0] in cell.error or "InvalidStep" in cell.error

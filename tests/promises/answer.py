@@ -38,13 +38,12 @@ class Answer:
         return shape_of(self.namespace)
 
 
-def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str]) -> Answer:
-    """The cells one after another in one namespace, until one raises."""
+def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str], given: Collection[str]) -> Answer:
+    """The cells one after another in one namespace, until one raises; what the names that they give hold in the end."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  notebooks use the global generator
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(helpers, "helpers", "exec"), namespace)
-    before = set(namespace)
     answer = Answer()
     for name, cell in zip(names, cells, strict=True):
         out = io.StringIO()
@@ -56,9 +55,7 @@ def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str]) -> An
         answer.printed[name] = out.getvalue()
         if answer.error:
             break
-    answer.namespace = {
-        name: value for name, value in namespace.items() if name not in before and _is_data(name, value)
-    }
+    answer.namespace = {name: value for name, value in namespace.items() if name in given and _is_data(name, value)}
     return answer
 
 
@@ -123,13 +120,16 @@ def as_flow(
     order: Sequence[str] | None = None,
     cut_after: int | None = None,
 ) -> Answer:
-    """The run of the graph; cut after so many steps of `order`, and resumed, if wanted."""
+    """The run of the graph over what `helpers` bind; cut after so many steps of `order`, and resumed, if wanted."""
+
+    def inputs_from(notebook: dict[str, Any]) -> dict[str, Any]:
+        return {name: notebook[name] for name in graph.inputs}
 
     async def main() -> RunHandle:
         cut = set(order[cut_after:]) if order is not None and cut_after is not None else set()
         gate, notebook = Gate(order, cut), notebook_of(helpers)
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
-        run = start_run(graph, bodies_of(graph, notebook, gate), {}, surround)
+        run = start_run(graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
         await run.wait()
         if not cut:
             return run
@@ -139,7 +139,7 @@ def as_flow(
         gate, notebook = Gate(order), notebook_of(helpers)
         gate.open(kept)
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
-        resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), {}, surround)
+        resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
         await resumed.wait()
         return resumed
 

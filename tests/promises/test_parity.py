@@ -139,6 +139,7 @@ def record(shell, run):
 
 @pytest.mark.parametrize("notebook", [small, quickstart], ids=["small", "quickstart"])
 def test_by_hand_by_szal_run_and_by_papermill_one_notebook_gives_one_record(notebook, tmp_path):
+    """The same notebook, unchanged, runs headless (`szal run`, papermill), on a schedule, on a cluster, and on Binder."""
     path, parameters, injected = notebook(tmp_path)
     shell = Shell(tmp_path)
     pairs = [word for name, value in parameters.items() for word in ("-p", name, value)]

@@ -61,6 +61,7 @@ def assert_each_deed_was_done_once(shell, *, besides=()):
 
 
 def test_a_killed_run_resumed_at_once_and_killed_again_is_finished_without_running_anything_twice(shell):
+    """What the database says is what happened, also after `kill -9`. Nothing completed is run again by a resume, except a step that was marked *rebuilds* before it ran."""
     run = shell.start("run", "nb.ipynb")
     first_kernel = shell.begun("at third")
     name = the_run(shell)

@@ -33,8 +33,9 @@ from szal_nb.model.event import (
 )
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
-from szal_nb.model.state import RUN_TRANSITIONS, STEP_TRANSITIONS, RunSnapshot
+from szal_nb.model.state import RunSnapshot
 from szal_nb.model.step import Step
+from szal_nb.model.transition import RUN_TRANSITIONS, STEP_TRANSITIONS
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
 from szal_nb.store.runs import NewRun
 

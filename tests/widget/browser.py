@@ -61,6 +61,36 @@ if (traits.run.now) emit("change:run");
 """
 
 
+# The same for the table of runs, with a kernel that opens and compares.
+RUNS_MODEL = """
+import widget from "/runs.js";
+const data = await (await fetch("/data.json")).json();
+const listeners = {};
+const emit = (event, value) => [...(listeners[event] ?? [])].forEach((listener) => listener(value));
+const traits = { rows: data.rows, actions: ["resume", "delete"] };
+const answer = (message) => {
+  if (message.action === "open") emit("msg:custom", { type: "opened", id: message.id, ...data.opened[message.run] });
+  if (message.action === "compare") emit("msg:custom", { type: "compared", id: message.id, comparison: data.comparison,
+    opened: [data.opened[message.run], data.opened[message.other]] });
+};
+const model = {
+  get: (name) => traits[name],
+  on: (event, listener) => (listeners[event] ??= new Set()).add(listener),
+  off: (event, listener) => listeners[event]?.delete(listener),
+  send: (message) => setTimeout(() => answer(message), 1),
+};
+widget.render({ model, el: document.getElementById("host") });
+document.documentElement.dataset.painted_ms = "0";
+"""
+
+
+@contextmanager
+def runs_page(browser: Browser, data: dict[str, Any], *, is_dark: bool = False) -> Iterator[Page]:
+    """A page with the table of the runs in `data`, each of which can be opened."""
+    with _page(browser, RUNS_MODEL, "runs.js", data, is_dark=is_dark, width=1200, height=900) as page:
+        yield page
+
+
 @contextmanager
 def picture_page(
     browser: Browser,
@@ -74,6 +104,14 @@ def picture_page(
 ) -> Iterator[Page]:
     """A page with the widget on `view`, painted; fails at the end if anything in it failed or asked for a network."""
     data = {"view": view, "details": details or {}, **(history or {"timeline": [], "frames": []})}
+    with _page(browser, MODEL, "dag.js", data, is_dark=is_dark, width=width, height=height) as page:
+        yield page
+
+
+@contextmanager
+def _page(
+    browser: Browser, model: str, bundle: str, data: dict[str, Any], *, is_dark: bool, width: int, height: int
+) -> Iterator[Page]:
     background = "#111318" if is_dark else "#ffffff"
     page_text = (
         f'<!doctype html><html lang="en"><title>Picture</title><style>body{{margin:16px;background:{background}}}</style>'
@@ -81,8 +119,8 @@ def picture_page(
     )
     texts = {
         "": ("text/html", page_text),
-        "model.js": ("text/javascript", MODEL),
-        "dag.js": ("text/javascript", (STATIC / "dag.js").read_text(encoding="utf-8")),
+        "model.js": ("text/javascript", model),
+        bundle: ("text/javascript", (STATIC / bundle).read_text(encoding="utf-8")),
         "data.json": ("application/json", json.dumps(data)),
     }
     wrong: list[str] = []

@@ -10,11 +10,13 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import fold
 from szal_nb.model.step import Step
+from szal_nb.widget.comparison import ToldRun, comparison_view
 from szal_nb.widget.history import history_view, timeline_view
 from szal_nb.widget.report import render_report
 from szal_nb.widget.view import details_view, view_state
+from tests.axe import findings
 from tests.chromium import CHROMIUM, chromium
-from tests.widget.browser import picture_page, save_screenshot
+from tests.widget.browser import picture_page, runs_page, save_screenshot
 from tests.widget.flows import (
     OUTPUTS,
     RUN_ID,
@@ -33,7 +35,6 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "pictures"
-AXE = ROOT / "extension" / "node_modules" / "axe-core" / "axe.min.js"
 
 MOMENTS = {
     "idle": lambda: None,
@@ -76,10 +77,57 @@ def test_every_moment_is_drawn_and_axe_finds_nothing(browser, moment, is_dark):
         page.wait_for_selector(".szal-panel-body > *")
         assert page.locator(".szal-dag").get_attribute("data-theme") == ("dark" if is_dark else "light")
         save_screenshot(page, PICTURES, f"{moment}_{'dark' if is_dark else 'light'}")
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate("axe.run('.szal-dag', { iframes: false })")
+        found = findings(page, ".szal-dag")
+        page.click('[data-tool="timeline"]')
+        for tab in ("code", "log", "attempts", "why"):
+            page.click(f'[data-tab="{tab}"]')
+            found += findings(page, ".szal-dag")
 
-    assert [(rule["id"], [node["html"] for node in rule["nodes"]][:3]) for rule in found["violations"]] == []
+    assert found == []
+
+
+def runs_data():
+    runs = {"one": SALES_EVENTS, "two": SALES_EVENTS[:10]}
+    opened = {
+        name: {
+            "run": name,
+            "view": view_state(sales(), fold(events), run_id=name, is_crashed=name == "two", now=T0 + 9),
+            "attempts": timeline_view(sales(), fold(events)),
+            **history_view(sales(), events),
+        }
+        for name, events in runs.items()
+    }
+    rows = [
+        {
+            "id": name, "flow": "coffee sales", "version": 2, "shown_state": view["view"]["run"]["state"], "reason": "",
+            "params": {"region": "EU"}, "created": T0, "started": T0, "ended": view["view"]["run"]["ended"],
+            "counts": view["view"]["run"]["counts"],
+        }
+        for name, view in opened.items()
+    ]  # fmt: skip
+    told = [ToldRun(name, sales(), fold(events)) for name, events in runs.items()]
+    return {"rows": rows, "opened": opened, "comparison": comparison_view(*told)}
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_the_table_of_runs_and_two_compared_are_drawn_and_axe_finds_nothing(browser, is_dark):
+    theme = "dark" if is_dark else "light"
+    with runs_page(browser, runs_data(), is_dark=is_dark) as page:
+        page.click('[data-run-row="one"] [data-part="open"]')
+        page.wait_for_selector(".szal-runs-opened .szal-bar")
+        save_screenshot(page, PICTURES, f"runs_{theme}")
+        found = findings(page, ".szal-run-browser")
+        page.click('[data-run-row="one"] [data-action="delete"]')
+        found += findings(page, ".szal-run-browser")
+        page.click('[data-action="keep"]')
+        for box in page.locator('[data-part="choose"]').all():
+            box.check()
+        page.click('[data-action="compare"]')
+        page.wait_for_selector(".szal-differences")
+        save_screenshot(page, PICTURES, f"compared_{theme}")
+        found += findings(page, ".szal-run-browser")
+
+    assert found == []
 
 
 @pytest.mark.parametrize("count", [50, 500, 2000])
@@ -250,11 +298,12 @@ def test_drawing_the_changes_of_two_thousand_steps_takes_milliseconds(browser):
     assert median < 20
 
 
-def test_the_report_works_from_a_file_with_no_network(browser, tmp_path):
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report_works_from_a_file_with_no_network_and_axe_finds_nothing(browser, tmp_path, theme):
     path = tmp_path / "run.html"
     path.write_text(render_report(sales(), SALES_EVENTS, run_id=RUN_ID), encoding="utf-8")
     asked: list[str] = []
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, offline=True)
+    context = browser.new_context(viewport={"width": 1200, "height": 800}, offline=True, color_scheme=theme)
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -264,11 +313,13 @@ def test_the_report_works_from_a_file_with_no_network(browser, tmp_path):
     page.wait_for_selector(".szal-bar")
     page.click('[data-step="by_region"] .szal-card')
     page.wait_for_selector(".szal-traceback")
-    save_screenshot(page, PICTURES, "report")
+    save_screenshot(page, PICTURES, f"report_{theme}")
+    found = findings(page, "html")
     buttons = page.locator("button[data-action]:visible").count()
     states = shown_states(page)
     context.close()
 
+    assert found == []
     assert asked == [path.as_uri()]
     assert wrong == []
     assert buttons == 0

@@ -19,7 +19,7 @@ from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import StepSnapshot, StepState, fold
 from szal_nb.model.step import Step
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
-from szal_nb.widget.view import details_view, graph_view, is_over, step_facts, view_state
+from szal_nb.widget.view import details_view, error_line, graph_view, is_over, step_facts, view_state
 from tests.widget.flows import OUTPUTS, RUN_ID, T0, sales, sales_run, warehouse, warehouse_events
 
 
@@ -257,3 +257,13 @@ def test_what_is_recorded_about_the_process_is_not_shown_as_a_value():
 
     assert [value["name"] for value in step_facts(step)["values"]] == ["x"]
     assert "more_values" not in step_facts(step)
+
+
+def test_what_could_not_be_undone_says_why():
+    snapshot = sales_run(10)
+    error = ErrorInfo(type="OSError", message="no bank", traceback="OSError: no bank", names=("OSError",), line=2)
+    snapshot.steps["load"].rollback_error = error
+
+    assert step_facts(snapshot.steps["load"])["rollback_error"] == error_line(error)
+    assert details_view(sales(), snapshot, "load")["rollback_error"]["line"] == 2
+    assert "rollback_error" not in details_view(sales(), snapshot, "clean")

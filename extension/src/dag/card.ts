@@ -3,7 +3,7 @@ import { html, setAttribute, setText, svg } from "./dom";
 import { factLine, oneLine, stateWord, timeSpent } from "./format";
 import type { Point } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
-import { type Action, type Facts, type GraphNode, type Picture, type StepState, isOver } from "./state";
+import { type Action, type Facts, type GraphNode, type Picture, type StepState, isOver, stepAllows } from "./state";
 
 const RING = 2 * Math.PI * 5.5;
 
@@ -68,7 +68,7 @@ export class Card {
         ? null
         : state === "waiting"
           ? "approve"
-          : state === "failed" && picture.run.run
+          : state === "failed" && stepAllows("retry", picture.run, state)
             ? "retry"
             : null,
     );

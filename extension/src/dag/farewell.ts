@@ -1,11 +1,26 @@
-// What to know of a picture whose kernel is silent.
-import { type Run, isOver } from "./state";
+// What to know of a picture whose kernel is silent, and what goes on from there.
+import type { Run } from "./state";
 
 const AS_SAVED = "No kernel answers for this picture: it is as it was saved.";
+const SILENT =
+  "The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told.";
 
 export function farewell(run: Run | undefined): string {
-  if (!run || run.state === "idle" || run.state === "completed") return AS_SAVED;
-  const resume = `%szal_resume${run.run ? ` ${run.run}` : ""} goes on from the last completed step.`;
-  if (isOver(run.state)) return `${AS_SAVED} ${resume}`;
-  return `The kernel does not answer: it is busy with a cell, or it was restarted. This is the last state it told. After a restart, ${resume}`;
+  const resume = `%szal_resume${run?.run ? ` ${run.run}` : ""}`;
+  switch (run?.state) {
+    case undefined:
+    case "idle":
+    case "completed":
+      return AS_SAVED;
+    case "failed":
+    case "cancelled":
+    case "crashed":
+      return `${AS_SAVED} ${resume} goes on from the last completed step.`;
+    case "rolled_back":
+      return `${AS_SAVED} What it had done was undone, so it cannot go on: %szal_run begins a new run.`;
+    case "rolling_back":
+      return `${SILENT} After a restart, ${resume} goes on undoing what it had done.`;
+    default:
+      return `${SILENT} After a restart, ${resume} goes on from the last completed step.`;
+  }
 }

@@ -94,6 +94,7 @@ export function factLine(state: StepState, facts: Facts): string {
   if (shaped?.shape) said.push(formatShape(shaped.shape));
   else if (size >= WORTH_TELLING) said.push(formatSize(size));
   if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
+  if (facts.rollback_error) said.splice(1, Infinity, `not undone: ${oneLine(facts.rollback_error, 60)}`);
   return said.join(" · ");
 }
 

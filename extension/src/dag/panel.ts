@@ -6,12 +6,12 @@ import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
 import { Log, outputsAt } from "./log";
 import { richOutput } from "./output";
 import { pythonCode } from "./python";
+import { heading, note, table } from "./prose";
 import {
   type Action,
   type Attempt,
   type Details,
   type Graph,
-  type GraphEdge,
   type LogPiece,
   type Output,
   type Picture,
@@ -19,15 +19,18 @@ import {
   stateOf,
   stepAllows,
 } from "./state";
+import { why } from "./why";
 
 const TABS = ["Result", "Code", "Log", "Attempts", "Why"] as const;
 export type Tab = (typeof TABS)[number];
 
-const STEP_ACTIONS: readonly { action: Action; label: string }[] = [
+const STEP_ACTIONS: readonly { action: Action; label: string; hint?: string }[] = [
   { action: "approve", label: "Approve" },
   { action: "reject", label: "Reject" },
   { action: "retry", label: "Retry" },
-  { action: "fork", label: "Run from here" },
+  { action: "skip", label: "Skip", hint: "Go on without this step; what needs its values is skipped as well" },
+  { action: "fork", label: "Run from here", hint: "A new run that keeps what came before this step" },
+  { action: "only", label: "Only this", hint: "A new run of this step and what it needs" },
 ];
 
 export interface PanelEvents {
@@ -39,7 +42,7 @@ export interface PanelEvents {
 export class Panel {
   readonly node: HTMLElement;
   private readonly mark = icon(STATE_ICONS.pending);
-  private readonly name = html("h3", { class: "szal-panel-name" });
+  private readonly name = html("h2", { class: "szal-panel-name" });
   private readonly fact = html("p", { class: "szal-panel-fact" });
   private readonly buttons = new Map<Action, HTMLButtonElement>();
   private readonly tabs = new Map<Tab, HTMLButtonElement>();
@@ -65,11 +68,11 @@ export class Panel {
     );
     close.addEventListener("click", () => events.close());
     const buttons = html("div", { class: "szal-actions", role: "group", "aria-label": "Step" });
-    for (const { action, label } of STEP_ACTIONS) {
+    for (const { action, label, hint } of STEP_ACTIONS) {
       if (!actions.has(action)) continue;
       const button = html(
         "button",
-        { type: "button", class: "szal-button", "data-action": action, hidden: true },
+        { type: "button", class: "szal-button", "data-action": action, title: hint, hidden: true },
         icon(ACTION_ICONS[action]),
         html("span", {}, label),
       );
@@ -249,7 +252,7 @@ export class Panel {
       case "Attempts":
         return this.attempts();
       case "Why":
-        return this.why(picture.graph);
+        return why(picture.graph, this.step, this.events.select);
     }
   }
 
@@ -271,6 +274,13 @@ export class Panel {
         ),
       );
     else if (facts.error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, facts.error));
+    if (facts.rollback_error) {
+      const undoing = this.details?.rollback_error;
+      parts.push(
+        note("It could not be undone."),
+        html("pre", { class: "szal-traceback", tabindex: 0 }, ansiText(undoing?.traceback || facts.rollback_error)),
+      );
+    }
     const rich = (this.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
     parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
     const values = this.details?.values ?? facts.values ?? [];
@@ -333,62 +343,6 @@ export class Panel {
       ),
     ];
   }
-
-  private why(graph: Graph): Node[] {
-    const before = graph.edges.filter((edge) => edge.target === this.step);
-    const after = graph.edges.filter((edge) => edge.source === this.step);
-    const item = (edge: GraphEdge, other: number): HTMLElement => {
-      const jump = html("button", { type: "button", class: "szal-link" }, oneLine(graph.nodes[other]!.name, 60));
-      jump.addEventListener("click", () => this.events.select(other));
-      const kind =
-        edge.kind === "data" ? (edge.names ?? []).join(", ") : edge.kind === "doubt" ? "in doubt" : edge.kind;
-      const line = html(
-        "li",
-        { class: `is-${edge.kind}` },
-        jump,
-        html("span", { class: "szal-kind" }, oneLine(kind, 80)),
-      );
-      if (edge.reason) line.append(html("p", {}, oneLine(edge.reason, 400)));
-      if (edge.remedy)
-        line.append(html("p", { class: "szal-quiet" }, "To free it: ", html("code", {}, oneLine(edge.remedy, 120))));
-      return line;
-    };
-    const notes = graph.nodes[this.step]!.notes ?? [];
-    const parts: Node[] = notes.map((text) => note(text));
-    if (before.length)
-      parts.push(
-        heading("Waits for"),
-        html("ul", { class: "szal-why" }, ...before.map((edge) => item(edge, edge.source))),
-      );
-    if (after.length)
-      parts.push(
-        heading("Awaited by"),
-        html("ul", { class: "szal-why" }, ...after.map((edge) => item(edge, edge.target))),
-      );
-    if (!parts.length)
-      parts.push(html("p", { class: "szal-quiet" }, "No other step depends on it, and it depends on none."));
-    return parts;
-  }
 }
 
 const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");
-const heading = (text: string): HTMLElement => html("h4", {}, text);
-const note = (text: string): HTMLElement => html("p", { class: "szal-note" }, oneLine(text, 400));
-
-function table(rows: string[][]): HTMLElement {
-  return html(
-    "table",
-    { class: "szal-table" },
-    html(
-      "tbody",
-      {},
-      ...rows.map((row) =>
-        html(
-          "tr",
-          {},
-          ...row.map((cell, at) => html(at ? "td" : "th", at ? {} : { scope: "row" }, oneLine(cell, 300))),
-        ),
-      ),
-    ),
-  );
-}

@@ -86,6 +86,8 @@ export interface Facts {
   values?: Value[];
   more_values?: number;
   rebuilds?: boolean;
+  /** Why it could not be undone. */
+  rollback_error?: string;
   done?: number;
   total?: number;
   note?: string;
@@ -131,13 +133,21 @@ export interface RichOutput {
 
 export type Output = StreamOutput | RichOutput;
 
+export interface Failure {
+  type: string;
+  message: string;
+  traceback: string;
+  line: number | null;
+}
+
 export interface Details {
   step: string;
   source?: string;
   inputs: (Read & { value?: Value })[];
   values: Value[];
   attempts: Attempt[];
-  error: { type: string; message: string; traceback: string; line: number | null } | null;
+  error: Failure | null;
+  rollback_error?: Failure | null;
   outputs: Output[];
 }
 
@@ -178,7 +188,9 @@ const OVER: ReadonlySet<RunState> = new Set(["idle", "completed", "failed", "can
 /** Whether the run goes on no more unless somebody asks for it. */
 export const isOver = (state: RunState): boolean => OVER.has(state);
 
-export type Action = "run" | "pause" | "resume" | "cancel" | "retry" | "approve" | "reject" | "fork";
+export type Action = "run" | "pause" | "resume" | "cancel" | "retry" | "approve" | "reject" | "skip" | "fork" | "only";
+
+const isOneOf = <T>(value: T, ...among: T[]): boolean => among.includes(value);
 
 /** Whether an action on the whole run makes sense now. */
 export function runAllows(action: Action, run: Run): boolean {
@@ -207,12 +219,19 @@ export function runAllows(action: Action, run: Run): boolean {
 export function stepAllows(action: Action, run: Run, state: StepState): boolean {
   switch (action) {
     case "retry":
-      return (
-        (state === "failed" || state === "cancelled" || state === "retrying") && run.state !== "idle" && !run.cancelling
-      );
+      return isOneOf(run.state, "failed", "cancelled", "crashed") && isOneOf(state, "failed", "cancelled");
     case "approve":
     case "reject":
       return state === "waiting";
+    case "skip":
+      return (
+        isOneOf(run.state, "running", "paused") &&
+        isOneOf(state, "pending", "waiting", "retrying") &&
+        !run.cancelling &&
+        !run.interrupted
+      );
+    case "only":
+      return isOver(run.state);
     case "fork":
       return run.run !== null && isOver(run.state) && run.state !== "idle" && state !== "pending";
     default:

@@ -5,10 +5,17 @@ import type { Frame, History } from "./history";
 import { ACTION_ICONS, icon, setIcon } from "./icons";
 import { type Bar, type TimedAttempt, arrange, markEvery } from "./lanes";
 import type { Graph } from "./state";
+import { type Wait, type WaitKind, waitsOf } from "./waits";
 
 const LANE = 16;
 const AXIS = 20;
 const MOST_LANES = 14;
+const LEAST_WAIT_PX = 3;
+const WAITED: Record<WaitKind, string> = {
+  slot: "ready, waiting to start",
+  retry: "waiting to be tried again",
+  person: "waiting for a person",
+};
 const PLAY_MS = 40;
 const PLAY_LENGTH_MS = 8000;
 
@@ -47,6 +54,7 @@ export class Timeline {
   );
   private graph: Graph | null = null;
   private bars: Bar[] = [];
+  private waits: readonly Wait[] = [];
   private history: History | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
   private selected = -1;
@@ -90,6 +98,7 @@ export class Timeline {
   update(graph: Graph, attempts: readonly TimedAttempt[], now: number): void {
     this.graph = graph;
     this.bars = arrange(graph, attempts, now);
+    this.waits = waitsOf(graph, this.bars, this.history?.frames ?? [], now);
     this.draw();
   }
 
@@ -106,15 +115,22 @@ export class Timeline {
       (least, bar) => Math.min(least, bar.started),
       this.history?.frames[0]?.at ?? Infinity,
     );
-    this.end = this.bars.reduce((most, bar) => Math.max(most, bar.ended), this.start + 0.001);
-    const lanes = this.bars.reduce((most, bar) => Math.max(most, bar.lane + 1), 1);
+    this.end = [...this.bars.map((bar) => bar.ended), ...this.waits.map((wait) => wait.to)].reduce(
+      (most, at) => Math.max(most, at),
+      this.start + 0.001,
+    );
+    const lanes = [...this.bars, ...this.waits].reduce((most, { lane }) => Math.max(most, lane + 1), 1);
     const height = Math.min(lanes, MOST_LANES) * LANE + AXIS;
     const lane = (height - AXIS) / lanes;
     const span = this.end - this.start;
     const x = (at: number): number => ((at - this.start) / span) * width;
     setAttribute(this.chart, "viewBox", `0 0 ${width} ${height}`);
     setAttribute(this.chart, "height", String(height));
-    setAttribute(this.chart, "aria-label", `Timeline of ${this.bars.length} attempts in ${formatDuration(span)}`);
+    setAttribute(
+      this.chart,
+      "aria-label",
+      `Timeline of ${this.bars.length} attempts and ${this.waits.length} waits in ${formatDuration(span)}`,
+    );
     const every = markEvery(span, width / 90);
     const marks: SVGElement[] = [];
     for (let at = 0; at <= span; at += every) {
@@ -131,7 +147,8 @@ export class Timeline {
     }
     const bars = this.bars.map((bar) => this.bar(bar, x, lane));
     setAttribute(this.cursor, "y2", String(height - AXIS));
-    this.chart.replaceChildren(...marks, ...bars, this.cursor);
+    const waits = this.waits.flatMap((wait) => this.wait(wait, x, lane));
+    this.chart.replaceChildren(...marks, ...waits, ...bars, this.cursor);
     this.select(this.selected);
     this.place(Number(this.range.value));
   }
@@ -174,6 +191,23 @@ export class Timeline {
       group.append(svg("text", { x: left + 5, y: bar.lane * lane + lane - 5 }, oneLine(name, fits)));
     }
     return group;
+  }
+
+  /** A line as long as the wait; what is too short to be seen is left out. */
+  private wait({ step, kind, from, to, lane: row }: Wait, x: (at: number) => number, lane: number): SVGElement[] {
+    const [left, right] = [x(from), x(to)];
+    if (right - left < LEAST_WAIT_PX) return [];
+    const name = oneLine(this.graph!.nodes[step]!.name, 80);
+    const y = row * lane + lane / 2;
+    return [
+      svg(
+        "g",
+        { class: `szal-wait is-${kind}`, "data-node": step },
+        svg("title", {}, `${name}: ${WAITED[kind]}, ${formatDuration(to - from)}`),
+        svg("line", { class: "szal-wait-hit", x1: left, x2: right, y1: y, y2: y, "stroke-width": lane }),
+        svg("line", { class: "szal-wait-line", x1: left, x2: right, y1: y, y2: y }),
+      ),
+    ];
   }
 
   private say(position: number): void {

@@ -1,50 +1,29 @@
 // The picture as a whole: header, drawing, panel. Knows neither anywidget nor JupyterLab; its host carries commands.
-import type { View } from "./camera";
+import { Connection } from "./connection";
 import { html, setAttribute } from "./dom";
-import { farewell } from "./farewell";
 import { stateWord } from "./format";
 import { Header, type Tool } from "./header";
-import { type Grouping, group, groupTags, grouped } from "./grouping";
+import { Focus } from "./focus";
+import { Folding } from "./folding";
+import { groupTags } from "./grouping";
 import type { Frame } from "./history";
+import type { Host, Memory } from "./host";
 import { listenToKeys } from "./keys";
 import type { TimedAttempt } from "./lanes";
-import { Panel, type Tab } from "./panel";
+import { Panel } from "./panel";
 import { PendingCommands } from "./pending";
 import { Scene } from "./scene";
 import { type Action, type Details, type Graph, type LogPiece, type Picture, stateOf } from "./state";
 import { css } from "./style";
 import { followTheme } from "./theme";
 import { Travel } from "./travel";
+import { stepsWith } from "./walk";
 
 const TICK_MS = 200;
 const PANEL_WIDTH = 350;
 const LEAST_HEIGHT = 120;
 const LEAST_HEIGHT_WITH_PANEL = 360;
 const MOST_HEIGHT = 520;
-// A flow of more steps than these begins grouped, where its steps have tags.
-const GROUPED_FROM = 150;
-
-/** What carries commands to whoever runs the flow. Without a host the picture only shows. */
-export interface Host {
-  /** Sends a command; its id comes back in `acknowledged` and, if it is not obeyed, in `refused`. */
-  send(action: Action, step: string | null): number;
-  /** Asks for the details of a step; they come by `setDetails`. */
-  askDetails(step: string): void;
-  /** Asks for all that a step showed and when, for the past; it comes by `setLog`. Absent: only the newest is told. */
-  askLog?(step: string): void;
-  /** Asks for the attempts and, where there is a record, the frames of the run from a number on: see `setHistory`. */
-  askHistory(since: number): void;
-  /** Jumps to where the step is written; absent where that is not possible. */
-  openStep?(step: string): void;
-}
-
-/** How a reader left a picture. */
-export interface Memory {
-  step: number;
-  tab: Tab;
-  isTimelineOpen: boolean;
-  camera: View | null;
-}
 
 export class DagView {
   readonly node: HTMLElement;
@@ -52,15 +31,16 @@ export class DagView {
   private readonly scene: Scene;
   private readonly panel: Panel;
   private readonly travel: Travel;
-  private readonly message = html("p", { class: "szal-message", role: "alert", hidden: true });
+  private readonly connection = new Connection(() => this.node);
   private readonly body: HTMLElement;
+  private readonly focus: Focus;
   private picture: Picture | null = null;
   private latest: Picture | null = null;
   private frame = 0;
   private clock: ReturnType<typeof setInterval> | null = null;
   private lead = 0;
   private frozenAt: number | null = null;
-  private grouping: Grouping | null = null;
+  private readonly folding = new Folding();
   private toRestore: Memory | null = null;
   private different: ReadonlySet<string> = new Set();
   private width = 0;
@@ -80,7 +60,7 @@ export class DagView {
       {
         select: (node) => this.selectShown(node),
         open: (node) => this.openStep(node),
-        act: (action, node) => this.act(action, this.stepOf(node)),
+        act: (action, node) => this.act(action, this.folding.stepOf(node)),
       },
       allowed,
     );
@@ -97,10 +77,10 @@ export class DagView {
       buttons: (action, node) =>
         (node === null
           ? [this.header.button(action)]
-          : [this.panel.button(action), this.scene.quickButton(this.shownOf(node), action)]
+          : [this.panel.button(action), this.scene.quickButton(this.folding.shownOf(node), action)]
         ).filter((button) => button !== undefined),
       stand: (node) => this.stand(node),
-      unanswered: () => this.setConnected(false),
+      unanswered: () => (this.host?.unanswered ? this.host.unanswered() : this.setConnected(false)),
     });
     this.body = html("div", { class: "szal-body" }, this.scene.node, this.panel.node);
     this.node = html(
@@ -108,10 +88,11 @@ export class DagView {
       { class: "szal-dag", role: "region", "aria-label": "Flow", "data-run": "", "data-run-state": "idle" },
       html("style", {}, css),
       this.header.node,
-      this.message,
+      this.connection.message,
       this.body,
       this.travel.timeline.node,
     );
+    this.focus = new Focus(this.node);
     listenToKeys(this.node, this.header.search, {
       use: (tool) => this.use(tool),
       close: () => this.close(),
@@ -134,6 +115,7 @@ export class DagView {
       step: this.panel.step,
       tab: this.panel.tab,
       isTimelineOpen: !this.travel.timeline.node.hidden,
+      focus: this.focus.words,
       camera: this.scene.camera.isFitted ? null : this.scene.camera.view,
     };
   }
@@ -200,16 +182,12 @@ export class DagView {
 
   refused(id: number | null, text: string): void {
     if (id !== null) this.pending.settle(id);
-    this.say(text);
+    this.connection.say(text);
   }
 
   /** Says that the kernel does not answer (buttons rest until it does), or that it does again. */
   setConnected(isConnected: boolean): void {
-    if (this.node.classList.contains("is-lost") !== isConnected) return;
-    this.node.classList.toggle("is-lost", !isConnected);
-    for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]"))
-      button.disabled = !isConnected;
-    this.say(isConnected ? "" : farewell(this.latest?.run));
+    this.connection.set(isConnected, this.latest?.run);
   }
 
   dispose(): void {
@@ -234,9 +212,9 @@ export class DagView {
     setAttribute(this.node, "data-run", run.run ?? "");
     setAttribute(this.node, "data-run-state", run.state);
     setAttribute(this.node, "aria-label", `Flow ${graph.flow}, ${stateWord(run.state)}`);
-    if (isNew) this.groupBy(graph.nodes.length > GROUPED_FROM ? groupTags(graph) : []);
+    if (isNew) this.groupBy(this.folding.tagsAtFirst(graph));
     this.header.update(graph, run, this.now);
-    this.scene.update(this.grouping ? grouped(this.grouping, picture) : picture, this.now);
+    this.scene.update(this.folding.shown(picture), this.now);
     const { moment } = this.travel;
     if (moment !== null) this.scene.tick(this.now);
     this.panel.past = moment;
@@ -248,28 +226,26 @@ export class DagView {
     this.pending.confirm();
     this.wind();
     if (this.toRestore) this.goOn(this.toRestore);
-    if (this.node.classList.contains("is-lost")) {
-      for (const button of this.node.querySelectorAll<HTMLButtonElement>("button[data-action]")) button.disabled = true;
-    }
+    if (this.connection.isLost) this.connection.settle();
   }
 
-  private goOn({ step, tab, isTimelineOpen, camera }: Memory): void {
+  private goOn({ step, tab, isTimelineOpen, focus, camera }: Memory): void {
     this.toRestore = null;
     if (isTimelineOpen) this.showTimeline(true);
     this.panel.tab = tab;
     if (step >= 0) this.select(step, { reveal: false });
     if (camera) this.scene.camera.place(camera);
+    this.focus.restore(focus);
   }
 
   /** One node for each of these tags, from now on. */
   private groupBy(tags: readonly string[]): void {
     const graph = this.picture!.graph;
-    const isOther = tags.length > 0 || this.grouping !== null;
-    this.grouping = tags.length ? group(graph, new Set(tags)) : null;
-    this.scene.setGraph(this.grouping?.graph ?? graph, { isOther });
+    const isOther = tags.length > 0 || this.folding.isFolded;
+    this.scene.setGraph(this.folding.fold(graph, tags), { isOther });
     this.scene.markDifferent(this.different);
     this.header.allow("group", groupTags(graph).length > 0);
-    this.header.press("group", this.grouping !== null);
+    this.header.press("group", this.folding.isFolded);
     this.find(this.header.search.value);
     this.width = 0;
   }
@@ -279,26 +255,18 @@ export class DagView {
     this.groupBy(tags);
     this.draw(this.picture);
     this.resized();
-    this.scene.select(this.panel.isOpen ? this.shownOf(this.panel.step) : -1, { reveal: false });
-  }
-
-  /** The node of the drawing that stands for a step. */
-  private shownOf(step: number): number {
-    return step < 0 ? step : (this.grouping?.shownOf[step] ?? step);
-  }
-
-  private stepOf(shown: number): number {
-    return this.grouping?.stepsOf[shown]?.[0] ?? shown;
+    this.scene.select(this.panel.isOpen ? this.folding.shownOf(this.panel.step) : -1, { reveal: false });
   }
 
   /** A click on a group shows its steps. */
   private selectShown(shown: number): void {
-    const opened = this.grouping?.graph.nodes[shown];
-    if (opened?.members) {
-      const left = this.grouping!.graph.nodes.flatMap((node) => (node.members && node !== opened ? [node.name] : []));
-      this.regroup(left);
-      this.scene.focus(this.shownOf(opened.members[0]!));
-    } else this.select(this.stepOf(shown));
+    const opening = this.folding.opening(shown);
+    if (!opening) {
+      this.select(this.folding.stepOf(shown));
+      return;
+    }
+    this.regroup(opening.left);
+    this.scene.focus(this.folding.shownOf(opening.first));
   }
 
   private moved(): void {
@@ -325,8 +293,7 @@ export class DagView {
   }
 
   private tick(): void {
-    if (document.hidden || this.travel.moment !== null || !this.picture || this.node.classList.contains("is-lost"))
-      return;
+    if (document.hidden || this.travel.moment !== null || !this.picture || this.connection.isLost) return;
     this.scene.tick(this.now);
     this.header.tick(this.picture.graph, this.picture.run, this.now);
     this.panel.tick(this.now);
@@ -355,7 +322,7 @@ export class DagView {
     this.host?.askDetails(this.picture.graph.nodes[node]!.name);
     if (this.travel.moment !== null) this.askPast();
     this.resized();
-    this.scene.select(this.shownOf(node), { reveal });
+    this.scene.select(this.folding.shownOf(node), { reveal });
     this.travel.timeline.select(node);
   }
 
@@ -368,7 +335,7 @@ export class DagView {
   }
 
   private openStep(shown: number): void {
-    const name = this.picture?.graph.nodes[this.stepOf(shown)]?.name;
+    const name = this.picture?.graph.nodes[this.folding.stepOf(shown)]?.name;
     if (name !== undefined) this.host?.openStep?.(name);
   }
 
@@ -377,7 +344,7 @@ export class DagView {
     else if (tool === "zoom_out") this.scene.camera.zoomBy(0.8);
     else if (tool === "fit") this.scene.fit();
     else if (tool === "timeline") this.showTimeline(Boolean(this.travel.timeline.node.hidden));
-    else if (tool === "group") this.regroup(this.grouping || !this.picture ? [] : groupTags(this.picture.graph));
+    else if (tool === "group") this.regroup(this.picture ? this.folding.otherTags(this.picture.graph) : []);
     else if (tool === "search") this.header.search.focus();
     else {
       this.scene.turn();
@@ -387,28 +354,20 @@ export class DagView {
   }
 
   private find(text: string): void {
-    const graph = this.picture?.graph;
-    if (!graph) return;
-    const sought = text.trim().toLowerCase();
-    this.scene.mark(sought ? new Set(this.found(graph, sought).map((step) => this.shownOf(step))) : null);
-  }
-
-  private found(graph: Graph, sought: string): number[] {
-    return graph.nodes.flatMap((node, at) =>
-      [node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : [],
-    );
+    if (!this.picture) return;
+    const found = stepsWith(this.picture.graph, text);
+    this.scene.mark(text.trim() ? new Set(found.map((step) => this.folding.shownOf(step))) : null);
   }
 
   private goToFound(): void {
-    const sought = this.header.search.value.trim().toLowerCase();
-    const first = sought && this.picture ? this.found(this.picture.graph, sought)[0] : undefined;
-    if (first !== undefined) this.scene.focus(this.shownOf(first));
+    const first = this.picture && stepsWith(this.picture.graph, this.header.search.value)[0];
+    if (first !== undefined && first !== null) this.scene.focus(this.folding.shownOf(first));
   }
 
   private act(action: Action, node: number | null): void {
     if (!this.host || !this.picture) return;
     if (this.pending.has(action, node)) return;
-    this.say("");
+    this.connection.say("");
     const step = node === null ? null : (this.picture.graph.nodes[node]?.name ?? null);
     this.pending.sent(this.host.send(action, step), action, node);
   }
@@ -417,10 +376,5 @@ export class DagView {
   private stand(node: number | null): string {
     const run = this.picture!.run;
     return `${run.run}/${run.state}/${run.cancelling ?? false}/${node === null ? "" : `${stateOf(run, node)}/${this.picture!.facts[node]?.attempts ?? 0}`}`;
-  }
-
-  private say(text: string): void {
-    this.message.textContent = text.slice(0, 1000);
-    this.message.hidden = !text;
   }
 }

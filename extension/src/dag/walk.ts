@@ -1,4 +1,4 @@
-// The way from node to node by arrow keys: along the edges, or to the neighbour in the same rank. Pure.
+// The way from node to node: by arrow keys along the edges or to the neighbour in the same rank, or by a search. Pure.
 import type { Geometry } from "./geometry";
 import type { Graph } from "./state";
 
@@ -17,4 +17,13 @@ export function neighbour(graph: Graph, { direction, placement }: Geometry, node
   const isBeside = (other: number): boolean =>
     ranks[other] === ranks[node] && (isBefore ? across[other]! < across[node]! : across[other]! > across[node]!);
   return nearest(ranks.flatMap((_, other) => (isBeside(other) ? [other] : [])));
+}
+
+/** The steps with `text` in their name, their tags or the names that they give; none for an empty text. */
+export function stepsWith(graph: Graph, text: string): number[] {
+  const sought = text.trim().toLowerCase();
+  if (!sought) return [];
+  return graph.nodes.flatMap((node, at) =>
+    [node.name, ...node.gives, ...(node.tags ?? [])].some((word) => word.toLowerCase().includes(sought)) ? [at] : [],
+  );
 }

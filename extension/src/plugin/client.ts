@@ -1,7 +1,8 @@
 // What the server extension tells: documents by REST, news by server-sent events. Knows no JupyterLab: `fetch` is given.
 import type { Frame } from "../dag/history";
 import type { TimedAttempt } from "../dag/lanes";
-import type { Details, Facts, Graph, LogPiece, Run, RunState, StepState } from "../dag/state";
+import type { Details, Facts, Graph, LogPiece, Run } from "../dag/state";
+import type { RunRow } from "../runs/row";
 
 /** Asks the server; the path is relative to the extension's own, such as `runs`. */
 export type Ask = (path: string, init: RequestInit) => Promise<Response>;
@@ -17,19 +18,8 @@ export interface FlowsDocument {
   problem?: string;
 }
 
-export interface RunRow {
-  id: string;
-  flow: string;
-  version: number;
-  shown_state: RunState;
-  reason: string;
-  params: Record<string, unknown>;
-  created: number;
-  started: number | null;
-  ended: number | null;
-  counts: Partial<Record<StepState, number>>;
-  here: boolean;
-}
+/** A run of the notebook's store; `here`: it ran this notebook. */
+export type StoredRun = RunRow & { here: boolean };
 
 export type RunNews = Run & { steps: Record<string, Facts>; log?: string[] };
 
@@ -76,8 +66,21 @@ export class Client {
     return (await this.json<{ pieces: LogPiece[] }>(`runs/${run}/log?${query({ path, step })}`)).pieces;
   }
 
-  async newestRun(path: string, flow: string): Promise<RunRow | undefined> {
-    const { runs } = await this.json<{ runs: RunRow[] }>(`runs?${query({ path })}`);
+  /** What was done about it, in words. Refused to those who may only read. */
+  answer(path: string, run: string, step: string, approved: boolean): Promise<string> {
+    return this.decide(`runs/${run}/answer?${query({ path })}`, "POST", JSON.stringify({ step, approved }));
+  }
+
+  cancel(path: string, run: string): Promise<string> {
+    return this.decide(`runs/${run}/cancel?${query({ path })}`, "POST", "{}");
+  }
+
+  delete(path: string, run: string): Promise<string> {
+    return this.decide(`runs/${run}?${query({ path })}`, "DELETE");
+  }
+
+  async newestRun(path: string, flow: string): Promise<StoredRun | undefined> {
+    const { runs } = await this.json<{ runs: StoredRun[] }>(`runs?${query({ path })}`);
     return runs.find((run) => run.flow === flow);
   }
 
@@ -92,10 +95,15 @@ export class Client {
   }
 
   /** Tells of the runs of a notebook's store whenever they change, until `signal` is aborted. */
-  followRuns(path: string, listener: (runs: RunRow[]) => void, signal: AbortSignal): Promise<void> {
+  followRuns(path: string, listener: (runs: StoredRun[]) => void, signal: AbortSignal): Promise<void> {
     return this.stream(`runs/events?${query({ path })}`, signal, (kind, data) => {
-      if (kind === "runs") listener((data as { runs: RunRow[] }).runs);
+      if (kind === "runs") listener((data as { runs: StoredRun[] }).runs);
     });
+  }
+
+  private async decide(path: string, method: string, body?: string): Promise<string> {
+    const init: RequestInit = body === undefined ? { method } : { method, body };
+    return (await this.json<{ message: string }>(path, init)).message;
   }
 
   private async json<T>(path: string, init: RequestInit = {}): Promise<T> {

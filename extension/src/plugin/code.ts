@@ -1,7 +1,7 @@
 // The lines of code that commands become. Pure.
 
 export interface Command {
-  name: "run" | "resume" | "cancel";
+  name: "run" | "resume" | "cancel" | "fork";
   flow?: string;
   run?: string;
   only?: string;
@@ -19,6 +19,7 @@ export function codeOf(command: Command): string {
       if (step !== undefined) words.push(`--${part}`, quoted(step));
     }
   } else if (command.run !== undefined) words.push(quoted(command.run));
+  if (command.name === "fork" && command.from !== undefined) words.push("--from", quoted(command.from));
   return `get_ipython().run_line_magic(${JSON.stringify(`szal_${command.name}`)}, ${JSON.stringify(words.join(" "))});`;
 }
 

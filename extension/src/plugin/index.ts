@@ -13,10 +13,12 @@ import { ServerConnection } from "@jupyterlab/services";
 import { LabIcon } from "@jupyterlab/ui-components";
 import { css } from "../dag/style";
 import { Badges, standsOf } from "./badges";
-import { Client, type RunRow } from "./client";
+import { Client, type StoredRun } from "./client";
 import type { Command } from "./code";
+import { type Asked, carryOut } from "./commands";
 import { NotReady, command } from "./kernel";
 import { cellTexts, goToCell, isPython } from "./notebook";
+import { Remote } from "./remote";
 import { Watch } from "./watch";
 import { RunTab, SideWidget } from "./widgets";
 import pluginCss from "./style.css";
@@ -68,15 +70,14 @@ function activate(
     app.shell.activateById(notebook.id);
     void goToCell(notebook, cell);
   };
-  const host = {
-    act: async (action: string, flow: string | null, run: string | null): Promise<void> => {
-      if (action === "run") await ask({ name: "run", ...(flow !== null && { flow }) });
-      else if ((action === "resume" || action === "cancel") && run !== null) await ask({ name: action, run });
-      else throw new Error(`A recorded run cannot be asked to ${action}.`);
-    },
-    openStep,
-  };
-  const openRun = (run: RunRow | null): void => {
+  const kernelHere = () => notebook?.sessionContext.session?.kernel ?? null;
+  const isKernelBusy = (): boolean => kernelHere()?.status === "busy";
+  const remote = new Remote(() => {
+    const kernel = kernelHere();
+    return kernel && { key: kernel, createComm: (target) => kernel.createComm(target) };
+  });
+  const host = { act: (asked: Asked) => carryOut(asked, { client, remote, execute: ask, isKernelBusy }), openStep };
+  const openRun = (run: StoredRun | null): void => {
     const { path } = watch;
     const flow = run?.flow ?? watch.flow;
     if (path === null || flow === null) return;
@@ -90,10 +91,11 @@ function activate(
     app.shell.add(tab, "main", { mode: "tab-after", ref: notebook?.id ?? null });
     app.shell.activateById(tab.id);
   };
-  const shownRun = (): RunRow | null => watch.runs.find((run) => run.id === watch.feed.run) ?? null;
+  const shownRun = (): StoredRun | null => watch.runs.find((run) => run.id === watch.feed.run) ?? null;
 
   const side = new SideWidget(client, watch, {
-    act: (action) => host.act(action, watch.flow, watch.feed.run),
+    act: (action, step, told) =>
+      host.act({ action, step, path: watch.path, flow: watch.flow, run: watch.feed.run, ...told }),
     openStep,
     openRun,
     openShown: () => openRun(shownRun()),

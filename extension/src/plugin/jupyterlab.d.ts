@@ -62,8 +62,16 @@ declare module "@jupyterlab/services" {
     readonly done: Promise<Message>;
     sendInputReply(content: { status: "ok"; value: string }, parentHeader: unknown): void;
   }
+  export interface Comm {
+    readonly isDisposed: boolean;
+    onMsg: (message: { content: { data: unknown } }) => void;
+    onClose: (message: unknown) => void;
+    open(data?: unknown): unknown;
+    send(data: unknown): unknown;
+  }
   export interface Kernel {
     readonly status: string;
+    createComm(target: string): Comm;
     requestExecute(
       content: Record<string, unknown>,
       disposeOnDone?: boolean,

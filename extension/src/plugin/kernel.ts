@@ -16,7 +16,7 @@ export async function command(panel: NotebookPanel, asked: Command, steps: Reado
     throw new Error("This notebook has no kernel. Start one from the Kernel menu.");
   // The kernel takes the order of the cells from the file.
   if (panel.model?.dirty && !panel.model.readOnly) await panel.context.save();
-  if (asked.name === "run" || asked.name === "resume") await define(panel, steps);
+  if (asked.name !== "cancel") await define(panel, steps);
   await execute(panel, codeOf(asked));
 }
 

@@ -1,16 +1,16 @@
 // The side panel: the flow of the active notebook with its picture, and the runs of its store below.
 import { html, setText } from "../dag/dom";
 import { oneLine } from "../dag/format";
-import { icon } from "../dag/icons";
+import { TOOL_ICONS, icon } from "../dag/icons";
 import { followTheme } from "../dag/theme";
-import type { Client, RunRow } from "./client";
+import { type Client, Refusal, type StoredRun } from "./client";
 import { type PictureHost, RunPicture } from "./picture";
 import { StepList } from "./steps";
-import { OPEN_ICON, RunTable } from "./table";
+import { RunTable } from "./table";
 import type { Watch } from "./watch";
 
 export interface PanelHost extends PictureHost {
-  openRun(run: RunRow): void;
+  openRun(run: StoredRun): void;
   openShown(): void;
 }
 
@@ -24,13 +24,14 @@ export class SidePanel {
   private readonly open = html(
     "button",
     { type: "button", class: "szal-tool", title: "Open the DAG in a tab", "aria-label": "Open the DAG in a tab" },
-    icon(OPEN_ICON),
+    icon(TOOL_ICONS.open),
   );
   private readonly problem = html("p", { class: "szal-problem", role: "status" });
   private readonly hint = html("div", { class: "szal-hint" });
   private readonly place = html("div", { class: "szal-picture" });
   private readonly steps: StepList;
   private readonly table: RunTable;
+  private said = "";
   private picture: RunPicture | null = null;
   private timer: ReturnType<typeof setInterval> | null = null;
   private stopTheme: (() => void) | null = null;
@@ -40,14 +41,18 @@ export class SidePanel {
     private readonly watch: Watch,
     private readonly host: PanelHost,
   ) {
-    this.table = new RunTable({ choose: (run) => watch.chooseRun(run), open: (run) => host.openRun(run) });
+    this.table = new RunTable({
+      choose: (run) => watch.chooseRun(run),
+      open: (run) => host.openRun(run),
+      delete: (run) => void this.delete(run),
+    });
     this.steps = new StepList((step) => host.openStep(step));
     this.flows.addEventListener("change", () => watch.chooseFlow(this.flows.value));
     this.open.addEventListener("click", () => host.openShown());
     this.node = html(
       "div",
       { class: "szal-dag szal-side", "aria-label": "Flows and runs" },
-      html("header", { class: "szal-side-head" }, this.name, this.flows, this.open),
+      html("div", { class: "szal-side-head" }, this.name, this.flows, this.open),
       this.problem,
       this.hint,
       this.place,
@@ -73,6 +78,16 @@ export class SidePanel {
     this.drop();
   }
 
+  private async delete(run: StoredRun): Promise<void> {
+    try {
+      await this.client.delete(this.watch.path ?? "", run.id);
+      this.said = "";
+    } catch (error) {
+      this.said = error instanceof Refusal ? error.message : "The server does not answer.";
+    }
+    this.draw();
+  }
+
   private tick(): void {
     this.table.tick();
     this.steps.update(this.watch.feed.picture);
@@ -90,7 +105,7 @@ export class SidePanel {
     setText(this.name, path === null ? "Flows and runs" : oneLine(path.split("/").at(-1) ?? path, 80));
     this.drawFlows();
     const flow = watch.flows.find((found) => found.name === watch.flow);
-    setText(this.problem, watch.problem || flow?.problem || watch.feed.problem);
+    setText(this.problem, this.said || watch.problem || flow?.problem || watch.feed.problem);
     this.problem.hidden = !this.problem.textContent;
     this.drawHint();
     this.drawPicture();

@@ -2,15 +2,28 @@
 import type { Action } from "../dag/state";
 import { DagView } from "../dag/view";
 import { type Client, Refusal } from "./client";
+import type { Asked } from "./commands";
 import type { Feed } from "./feed";
+import { BUSY } from "./remote";
 
 export interface PictureHost {
-  /** Carries out what a button asks for; rejects with the reason why not. */
-  act(action: Action, step: string | null): Promise<void>;
+  /** Carries out what a button asks for, and tells how it goes; rejects with the reason why not. */
+  act(action: Action, step: string | null, told: Pick<Asked, "acknowledged" | "say">): Promise<void>;
   openStep(step: string): void;
 }
 
-const ACTIONS: readonly Action[] = ["run", "resume", "cancel"];
+const ACTIONS: readonly Action[] = [
+  "run",
+  "pause",
+  "resume",
+  "cancel",
+  "retry",
+  "approve",
+  "reject",
+  "skip",
+  "fork",
+  "only",
+];
 
 export class RunPicture {
   readonly node: HTMLElement;
@@ -31,6 +44,7 @@ export class RunPicture {
         askLog: (step) => void this.askLog(step),
         askHistory: () => void this.askHistory(),
         openStep: (step) => host.openStep(step),
+        unanswered: () => this.tell(BUSY),
       },
       ACTIONS,
     );
@@ -72,11 +86,24 @@ export class RunPicture {
 
   private send(action: Action, step: string | null): number {
     const id = this.nextId++;
-    this.host.act(action, step).then(
-      () => this.view.acknowledged(id),
+    const told = { acknowledged: () => this.acknowledged(id), say: (text: string) => this.tell(text) };
+    this.host.act(action, step, told).then(
+      () => this.acknowledged(id),
       (error: unknown) => this.view.refused(id, error instanceof Error ? error.message : String(error)),
     );
     return id;
+  }
+
+  private told = "";
+
+  private tell(text: string): void {
+    this.told = text;
+    this.view.refused(null, text);
+  }
+
+  private acknowledged(id: number): void {
+    this.view.acknowledged(id);
+    if (this.told === BUSY) this.tell("");
   }
 
   private async askDetails(step: string): Promise<void> {

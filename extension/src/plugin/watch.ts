@@ -1,7 +1,7 @@
 // What is known of one notebook: its flows as its cells stand, the runs of its store, and the run that is shown.
 import type { Graph } from "../dag/state";
 import { isOver } from "../dag/state";
-import type { CellText, Client, FlowDocument, RunRow } from "./client";
+import type { CellText, Client, FlowDocument, StoredRun } from "./client";
 import { Refusal } from "./client";
 import { Feed } from "./feed";
 
@@ -15,7 +15,7 @@ export interface Source {
 
 export class Watch {
   flows: readonly FlowDocument[] = [];
-  runs: readonly RunRow[] = [];
+  runs: readonly StoredRun[] = [];
   problem = "";
   /** The flow that is shown. */
   flow: string | null = null;
@@ -90,7 +90,7 @@ export class Watch {
     this.settle();
   }
 
-  chooseRun(run: RunRow): void {
+  chooseRun(run: StoredRun): void {
     this.flow = run.flow;
     this.pinned = run.id;
     this.settle();
@@ -114,7 +114,7 @@ export class Watch {
     }
   }
 
-  private heard(runs: RunRow[]): void {
+  private heard(runs: StoredRun[]): void {
     const known = new Set(this.runs.map((run) => run.id));
     // A run that began while we looked is what its author wants to see.
     const begun = runs.find((run) => this.hasRuns && run.here && !known.has(run.id));
@@ -140,7 +140,7 @@ export class Watch {
     this.tell();
   }
 
-  private follow(path: string, run: RunRow): void {
+  private follow(path: string, run: StoredRun): void {
     const { picture } = this.feed;
     const isShown = this.feed.run === run.id && this.feed.path === path;
     // A run that had ended goes on again when somebody resumes it.

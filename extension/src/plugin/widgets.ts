@@ -1,8 +1,9 @@
 // The panel and the tab as widgets of JupyterLab: they are kept up to date only while they are seen.
 import { Widget } from "@lumino/widgets";
 import { html } from "../dag/dom";
-import type { Graph } from "../dag/state";
+import type { Action, Graph } from "../dag/state";
 import type { Client } from "./client";
+import type { Asked } from "./commands";
 import { Feed } from "./feed";
 import { type PanelHost, SidePanel } from "./panel";
 import { RunPicture } from "./picture";
@@ -33,8 +34,10 @@ export class SideWidget extends Widget {
   }
 }
 
+const BEGINS: ReadonlySet<Action> = new Set(["run", "only", "fork"]);
+
 export interface TabHost {
-  act(action: string, flow: string | null, run: string | null): Promise<void>;
+  act(asked: Asked): Promise<void>;
   openStep(step: string): void;
 }
 
@@ -59,9 +62,9 @@ export class RunTab extends Widget {
     this.addClass("szal-tab-home");
     this.feed = new Feed(client, () => this.picture.update());
     this.picture = new RunPicture(client, this.feed, {
-      act: async (action) => {
-        await host.act(action, shown.flow, this.feed.run);
-        if (action === "cancel") return;
+      act: async (action, step, told) => {
+        await host.act({ action, step, path: shown.path, flow: shown.flow, run: this.feed.run, ...told });
+        if (!BEGINS.has(action)) return;
         const newest = await client.newestRun(shown.path, shown.flow);
         if (newest) this.follow(newest.id);
       },

@@ -56,7 +56,7 @@ export class RunBrowser {
     );
     this.node = html(
       "div",
-      { class: "szal-dag szal-run-browser", role: "region", "aria-label": "Runs" },
+      { class: "szal-dag szal-run-browser", role: "region", "aria-label": "Runs of the store" },
       html("style", {}, css + runsCss),
       this.table.node,
       this.message,
@@ -94,7 +94,7 @@ export class RunBrowser {
     this.place.replaceChildren(sides, differences(comparison));
     const differing = new Set(comparison.steps.flatMap((step) => (step.differs.length ? [step.name] : [])));
     for (const one of opened) {
-      const side = html("div", {}, html("h4", {}, `Run ${one.run}`));
+      const side = html("div", {}, html("h2", {}, `Run ${one.run}`));
       sides.append(side);
       const view = this.add(one.run, side);
       this.show(view, one);

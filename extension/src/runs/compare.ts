@@ -42,7 +42,7 @@ export function differences({ runs, inputs, steps }: Comparison): HTMLElement {
   return html(
     "div",
     { class: "szal-differences" },
-    html("h4", {}, said),
+    html("h2", {}, said),
     html(
       "table",
       { class: "szal-table" },

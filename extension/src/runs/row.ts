@@ -1,5 +1,5 @@
 // A row of the table of runs: what Python tells of a run, and which rows a person wants to see in what order. Pure.
-import { oneLine, stateWord } from "../dag/format";
+import { formatDuration, oneLine, stateWord } from "../dag/format";
 import { type RunState, type StepState, isOver } from "../dag/state";
 
 export interface RunRow {
@@ -37,7 +37,7 @@ export const paramsText = (run: RunRow): string =>
     .join("  ");
 
 /** The rows with all words of `text` and in `state`, sorted; of equal ones the newest first. */
-export function wanted(runs: readonly RunRow[], wish: Wish, now: number): RunRow[] {
+export function wanted<Row extends RunRow>(runs: readonly Row[], wish: Wish, now: number): Row[] {
   const words = wish.text.toLowerCase().split(/\s+/).filter(Boolean);
   const found = runs.filter((run) => {
     const said = [run.id, run.flow, stateWord(run.shown_state), run.reason, paramsText(run)].join(" ").toLowerCase();
@@ -55,15 +55,20 @@ export function wanted(runs: readonly RunRow[], wish: Wish, now: number): RunRow
   });
 }
 
-/** When something was, as a person says it. */
+/** How long a run took or is taking, as text. */
+export function tookText(run: RunRow, now: number): string {
+  const took = tookOf(run, now);
+  return took === null ? "" : formatDuration(took);
+}
+
+/** When something was, as a person says it in a narrow column. */
 export function when(at: number, now: number): string {
   const seconds = Math.max(0, now - at);
   if (seconds < 45) return "just now";
   if (seconds < 3600) return `${Math.max(1, Math.round(seconds / 60))} min ago`;
   const [date, today] = [new Date(at * 1000), new Date(now * 1000)];
-  const clock = date.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-  if (date.toDateString() === today.toDateString()) return `today ${clock}`;
-  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${clock}`;
+  if (date.toDateString() === today.toDateString()) return `${pad(date.getHours())}:${pad(date.getMinutes())}`;
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 }
 
 const pad = (part: number): string => String(part).padStart(2, "0");

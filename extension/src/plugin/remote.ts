@@ -1,0 +1,86 @@
+// What is asked of a run that a kernel is running, over a comm of its own: answered at once where the kernel can.
+
+/** One end of a comm, as JupyterLab has it. */
+export interface Comm {
+  readonly isDisposed: boolean;
+  onMsg: (message: { content: { data: unknown } }) => void;
+  onClose: (message: unknown) => void;
+  open(data?: unknown): unknown;
+  send(data: unknown): unknown;
+}
+
+/** The kernel to ask: `key` is another for each start of it. Null where none runs. */
+export interface Line {
+  readonly key: unknown;
+  createComm(target: string): Comm;
+}
+
+type Told = { type: "hello" } | { type: "ack" | "done" | "refused" | "unknown"; id: number; text?: string };
+
+/** The kernel has no such run, or knows nothing of flows. */
+export class Elsewhere extends Error {}
+
+export const BUSY =
+  "The kernel is busy with a cell and cannot be reached meanwhile. What you asked for is done when that cell ends; Interrupt ends it now.";
+
+interface Waiting {
+  acknowledged(): void;
+  done(): void;
+  failed(error: Error): void;
+}
+
+export class Remote {
+  private comm: Comm | null = null;
+  private key: unknown = null;
+  private nextId = 1;
+  private readonly waiting = new Map<number, Waiting>();
+
+  constructor(private readonly line: () => Line | null) {}
+
+  /** Resolves when the kernel has done it; `acknowledged` is called as soon as it knows. */
+  ask(request: { action: string; run: string; step?: string }, acknowledged: () => void): Promise<void> {
+    const line = this.line();
+    if (!line) return Promise.reject(new Elsewhere("No kernel runs."));
+    const comm = this.open(line);
+    const id = this.nextId++;
+    return new Promise((done, failed) => {
+      this.waiting.set(id, { acknowledged, done, failed });
+      comm.send({ ...request, id });
+    });
+  }
+
+  private open(line: Line): Comm {
+    if (this.comm && !this.comm.isDisposed && this.key === line.key) return this.comm;
+    this.hangUp("The kernel was restarted.");
+    const comm = line.createComm("szal");
+    comm.onMsg = ({ content }) => this.take(content.data as Told);
+    // Where nobody listens the kernel closes the comm.
+    comm.onClose = () => {
+      if (this.comm === comm) this.comm = null;
+      this.hangUp("The kernel knows no flows: execute %load_ext szal_nb.");
+    };
+    comm.open();
+    this.comm = comm;
+    this.key = line.key;
+    return comm;
+  }
+
+  private hangUp(text: string): void {
+    for (const { failed } of this.waiting.values()) failed(new Elsewhere(text));
+    this.waiting.clear();
+  }
+
+  private take(told: Told): void {
+    if (told.type === "hello") return;
+    const waiting = this.waiting.get(told.id);
+    if (!waiting) return;
+    if (told.type === "ack") {
+      waiting.acknowledged();
+      return;
+    }
+    this.waiting.delete(told.id);
+    if (told.type === "done") waiting.done();
+    else if (told.type === "unknown") waiting.failed(new Elsewhere(told.text));
+    else waiting.failed(new Error(told.text));
+  }
+}

@@ -1,0 +1,146 @@
+"""Values that share objects or memory are recorded together, where a record of each alone would not be enough.
+
+A group is recorded with the step that made it necessary, or with the run's inputs; what the newest group says of a
+value is what holds when the run is resumed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from szal_nb.engine.digest import digest
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.shared_values import NAME as SHARED
+from szal_nb.engine.shared_values import SharedValues, newest
+from szal_nb.engine.sharing import SharedParts
+from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.versions import Versions
+from szal_nb.errors import ValuesShared
+from szal_nb.model.graph import DISPLAY
+from szal_nb.model.value import ValueRef
+
+# Values that share something are recorded together up to so many bytes; larger ones only if that can be told.
+LARGE_BYTES = 64 * 2**20
+
+
+class Together:
+    """See the module. `parts` says who shares what; `is_running` whether a step is in an attempt."""
+
+    def __init__(self, usage: Usage, versions: Versions, parts: SharedParts, is_running: Callable[[int], bool]) -> None:
+        self._usage = usage
+        self._versions = versions
+        self._parts = parts
+        self._is_running = is_running
+        self._groups = 0
+        # What steps have begun to change, until that is recorded: its objects are in no state to be recorded.
+        self._changing: dict[int, tuple[Key, ...]] = {}
+        # Held for moments only, also on the loop.
+        self._lock = threading.Lock()
+
+    def set_changing(self, i: int, keys: tuple[Key, ...] = ()) -> None:
+        """Step `i` has begun to change these; none: what it changed is recorded, or as it was before."""
+        with self._lock:
+            self._changing.pop(i, None)
+            if keys:
+                self._changing[i] = keys
+
+    def _changing_now(self) -> list[tuple[int, tuple[Key, ...]]]:
+        with self._lock:
+            return list(self._changing.items())
+
+    def group_of_inputs(self) -> SharedValues | None:
+        """Inputs of the run that share something, before anything runs."""
+        parts = SharedParts()
+        inputs = {(None, name): value for name, value in self._versions.inputs().items() if not is_immutable(value)}
+        if len(inputs) < 2:
+            return None
+        for key, value in inputs.items():
+            parts.add(key, digest(value, is_hashing=False))
+        found: set[Key] = set()
+        for key in inputs:
+            group = list(parts.closure([key]))
+            if len(group) > 1 and (self._matters(group) or sum(parts.digest(k).size for k in group) <= LARGE_BYTES):
+                found.update(group)
+        return self._group({key: inputs[key] for key in inputs if key in found}, parts) if found else None
+
+    def group_of(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
+        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
+        parts, versions = self._parts, self._versions
+        found: dict[Key, Any] = {}
+        changed = set(self._usage.changed[i])
+        being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
+        unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
+        for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
+            closure = parts.closure([start], leaving_out=unsteady - {start})
+            group: list[Key] = [key for key in closure if key not in versions.superseded and versions.has(key)]
+            if unsteady:
+                # What shares something with these is recorded with them already.
+                group = [key for key in group if key[0] == i or not parts.direct(key) & unsteady]
+                if any(self._is_torn(i, key, unsteady) for key in group):
+                    continue
+            size = sum(parts.digest(key).size for key in group)
+            # What shares something with a changed value is not any more what its own record says.
+            if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
+                found.update((key, versions.value(key)) for key in group)
+        return self._group(found, parts) if found else None
+
+    def _group(self, found: Mapping[Key, Any], parts: SharedParts) -> SharedValues:
+        names = self._usage.names
+        self._groups += 1
+        return SharedValues(
+            {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
+            self._groups,
+            [array for key in found for array, _ in parts.digest(key).arrays],
+        )
+
+    def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:
+        """Whether the value is, or holds, a part of values that another step has begun to change.
+
+        An object that has a name already is found again by its token; what holds such a part beside a change that
+        failed can be told from what it was by nobody.
+        """
+        parts, versions = self._parts, self._versions
+        beside = parts.direct(key) & unsteady
+        if not beside:
+            return False
+        value = versions.value(key)
+        if not any(versions.value(other) is value for other in parts.direct(key) - {key}):
+            for j, keys in self._changing_now():
+                if not self._is_running(j) and parts.closure(keys) & beside:
+                    usage = self._usage
+                    raise ValuesShared(usage.title(keys[0]), usage.names[j], usage.title(key), usage.names[i])
+        return True
+
+    def _matters(self, keys: list[Key]) -> bool:
+        """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""
+        if any(self._usage.changers.get(key) for key in keys):
+            return True
+        users = [user for key in keys for user in self._usage.users(key)]
+        return len(users) > len(set(users))
+
+    def resume(self, refs: Mapping[Key, ValueRef], load: Callable[[ValueRef], Any]) -> set[Key]:
+        """Reads again what was recorded together, before anything runs; which versions these are."""
+        steps = self._usage.names
+        index: dict[str, int | None] = {"": None, **{name: i for i, name in enumerate(steps)}}
+        self._groups, groups = newest(refs, index)
+        for place, keys in groups.items():
+            shared: SharedValues = load(refs[place, SHARED])
+            for key in keys:
+                self._versions.put(key, shared.values["" if key[0] is None else steps[key[0]], key[1]])
+        return self._link({key for keys in groups.values() for key in keys}, refs)
+
+    def _link(self, grouped: set[Key], refs: Mapping[Key, ValueRef]) -> set[Key]:
+        """Other names for an object that was recorded with others are names for it again, where it did not change."""
+        linked = set(grouped)
+        objects: dict[tuple[str | None, str | None], Key] = {
+            (ref.identity, ref.hash): key
+            for key in grouped
+            if (ref := refs.get(key)) is not None and ref.identity is not None and ref.hash is not None
+        }
+        for key, ref in refs.items():
+            if key not in grouped and key[0] is not None and (ref.identity, ref.hash) in objects:
+                self._versions.put(key, self._versions.value(objects[ref.identity, ref.hash]))
+                linked.add(key)
+        return linked
