@@ -46,6 +46,7 @@ from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
 from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
+from szal_nb.store.survival import lost_steps
 
 # How many bodies that do not await may be on threads at once, whatever the flow says.
 MAX_THREADS = 32
@@ -162,12 +163,13 @@ def resume_run(
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
     if snapshot.state is RunState.ROLLED_BACK:
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
-    plan_resume(graph, snapshot)
+    lost = lost_steps(store, store.run(run_id), snapshot)
+    plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
     events = store.events(run_id)
     snapshot = fold(events)
-    plan = plan_resume(graph, snapshot)
+    plan = plan_resume(graph, snapshot, lost)
     try:
         check_requirements(graph, skipped=plan.kept)
     except MissingRequirement:

@@ -382,5 +382,6 @@ def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
 def _say_plan(plan: Any) -> None:
     text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
     if plan.rebuilt:
-        text += f" Rebuilt, because their values lived in the process that died: {', '.join(plan.rebuilt)}."
+        why = "their values lived in the process that died, or are not in the store any more"
+        text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
     print(text)  # noqa: T201 - for the reader of the cell
