@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -143,9 +143,15 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def changed_classes(before: FlowGraph, now: FlowGraph) -> frozenset[str]:
-    """The classes of the notebook that steps of both graphs use and that are not the same in them."""
-    then, here = _classes(before), _classes(now)
+def changed_classes(before: Callable[[], FlowGraph], now: FlowGraph) -> frozenset[str]:
+    """The classes of the notebook that steps of both graphs use and that are not the same in them.
+
+    `before` is asked for only if there are such classes: reading a graph of 10,000 steps takes its time.
+    """
+    here = _classes(now)
+    if not here:
+        return frozenset()
+    then = _classes(before())
     return frozenset(name for name in then.keys() & here.keys() if then[name] != here[name])
 
 

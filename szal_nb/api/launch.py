@@ -178,7 +178,7 @@ def resume_run(
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
-    changed = changed_classes(store.graph(run_id), graph)
+    changed = changed_classes(lambda: store.graph(run_id), graph)
     journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot, changed)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
