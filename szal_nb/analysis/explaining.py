@@ -53,6 +53,11 @@ def explain(past: Past, step: str, earlier: Past | None) -> Explanation:
     """Why the step is where it is in the run; what ran is compared with `earlier`, the last run before that had it."""
     found = past.snapshot.steps[step]
     changed: tuple[str, ...] = ()
+    unchecked = tuple(
+        f"the guard cannot compare all of {ref.name}: it holds {', '.join(ref.unchecked)} (szal.register_comparer)"
+        for ref in found.values
+        if ref.unchecked
+    )
     if found.state is not StepState.COMPLETED or found.origin in ("cached", "given", "replayed"):
         cause = _cause_of_no_run(past, step)
     elif earlier is None:
@@ -70,7 +75,7 @@ def explain(past: Past, step: str, earlier: Past | None) -> Explanation:
         if found.origin == "resumed":
             cause = f"was kept by a resume, and not run again. Before, it {cause}"
     return describe_place(past.graph, step, cause, state=found.state.value, origin=found.origin, changed=changed,
-                          compared_with=earlier.run_id if earlier else None)  # fmt: skip
+                          compared_with=earlier.run_id if earlier else None, notes=unchecked)  # fmt: skip
 
 
 def describe_place(
@@ -82,6 +87,7 @@ def describe_place(
     origin: str | None = None,
     changed: tuple[str, ...] = (),
     compared_with: str | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Explanation:
     """The step's edges with their reasons, headed by `cause`."""
     node = graph.node(step)
@@ -95,7 +101,7 @@ def describe_place(
         reads=tuple((binding.name, binding.step) for binding in node.bindings),
         before=tuple(edge for edge in graph.edges if edge.target == step),
         after=tuple(edge for edge in graph.edges if edge.source == step),
-        notes=node.notes,
+        notes=(*node.notes, *notes),
     )
 
 

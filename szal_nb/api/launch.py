@@ -313,7 +313,7 @@ def _launch(
 def _keep_inputs(runner: Runner, journal: RunJournal, inputs: Mapping[str, Any]) -> tuple[ValueRef, ...]:
     besides = runner.watch.besides_inputs()
     kept = {**inputs, **besides}
-    return runner.watch.titled(journal.keep("", 0, kept, tuple(kept)), besides) if kept else ()
+    return runner.watch.titled(None, journal.keep("", 0, kept, tuple(kept)), besides) if kept else ()
 
 
 class _Classes:

@@ -73,6 +73,7 @@ def value_json(ref: ValueRef) -> dict[str, Any]:
         "summary": ref.summary,
         "live": ref.live,
         "needed": ref.needed,
+        "unchecked": list(ref.unchecked),
     }
 
 

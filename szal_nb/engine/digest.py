@@ -79,8 +79,12 @@ def digest(value: object, *, limit: int | None = None, is_hashing: bool = True) 
     return Digest(walk)
 
 
-def register_digest(kind: type, state: State) -> None:
-    """Lets the guard look into `kind`: `state(value)` gives plain data or arrays that say all that may change."""
+def register_comparer(kind: type, state: State) -> None:
+    """Lets the guard compare values of `kind`, for this process, also those of its subclasses.
+
+    `state(value)` gives plain data or arrays that say all of the value that may change. What the guard cannot look into
+    it compares by identity only, and the record names as `unchecked`.
+    """
     _registered[kind] = state
     _taker_of.cache_clear()
 

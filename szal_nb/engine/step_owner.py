@@ -98,7 +98,7 @@ class StepOwner:
         besides = {} if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
-        refs = self.watch.titled(self._table.keep(i, attempt.number, {**given, **besides}), besides)
+        refs = self.watch.titled(i, self._table.keep(i, attempt.number, {**given, **besides}), besides)
         step = self.machine.steps[i]
         if step.once or step.strict:
             check_kept(step, refs)

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from szal_nb.engine.digest import digest
-from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, newest
 from szal_nb.engine.sharing import SharedParts
@@ -52,18 +50,12 @@ class Together:
 
     def group_of_inputs(self) -> SharedValues | None:
         """Inputs of the run that share something, before anything runs."""
-        parts = SharedParts()
-        inputs = {(None, name): value for name, value in self._versions.inputs().items() if not is_immutable(value)}
-        if len(inputs) < 2:
-            return None
-        for key, value in inputs.items():
-            parts.add(key, digest(value, is_hashing=False))
-        found: set[Key] = set()
-        for key in inputs:
-            group = list(parts.closure([key]))
-            if len(group) > 1 and (self._matters(group) or sum(parts.digest(k).size for k in group) <= LARGE_BYTES):
-                found.update(group)
-        return self._group({key: inputs[key] for key in inputs if key in found}, parts) if found else None
+        parts, found = self._parts, dict[Key, Any]()
+        for name in self._versions.inputs():
+            group = list(parts.closure([(None, name)]))
+            if len(group) > 1 and (self._matters(group) or sum(parts.digest(key).size for key in group) <= LARGE_BYTES):
+                found.update((key, self._versions.value(key)) for key in group)
+        return self._group(found) if found else None
 
     def group_of(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
         """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
@@ -84,15 +76,15 @@ class Together:
             # What shares something with a changed value is not any more what its own record says.
             if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
                 found.update((key, versions.value(key)) for key in group)
-        return self._group(found, parts) if found else None
+        return self._group(found) if found else None
 
-    def _group(self, found: Mapping[Key, Any], parts: SharedParts) -> SharedValues:
+    def _group(self, found: Mapping[Key, Any]) -> SharedValues:
         names = self._usage.names
         self._groups += 1
         return SharedValues(
             {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
             self._groups,
-            [array for key in found for array, _ in parts.digest(key).arrays],
+            [array for key in found for array, _ in self._parts.digest(key).arrays],
         )
 
     def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec.structs import replace
+
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
@@ -66,6 +68,7 @@ class Watch:
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
         self._baseline: dict[Key, tuple[Digest, int]] = {}
+        self._unchecked: dict[Key, tuple[str, ...]] = {}
         self._shared = SharedParts()
         self._together = Together(self.usage, self._versions, self._shared, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
@@ -129,9 +132,9 @@ class Watch:
         shared = None
         if self._load is not None:
             with self._held():
-                shared = self._together.group_of_inputs()
-                for _, name in shared.values if shared is not None else ():
+                for name in self._versions.inputs():
                     self._track_early((None, name))
+                shared = self._together.group_of_inputs()
         states = generator_states({state for states in self._states for state in states})
         return states if shared is None else {**states, SHARED: shared}
 
@@ -155,12 +158,20 @@ class Watch:
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
 
-    def titled(self, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
-        """The references to record; the one to shared values says which they are."""
+    def titled(self, i: int | None, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
+        """The references to record of what step `i` gave, or of the inputs.
+
+        Each says what of it cannot be compared; the one to shared values says which they are.
+        """
         shared = besides.get(SHARED)
-        if not isinstance(shared, SharedValues):
+        if isinstance(shared, SharedValues):
+            refs = tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
+        if not self._unchecked:
             return refs
-        return tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
+        return tuple(
+            replace(ref, unchecked=self._unchecked[i, ref.name]) if (i, ref.name) in self._unchecked else ref
+            for ref in refs
+        )
 
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
@@ -263,6 +274,8 @@ class Watch:
             try:
                 found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
                 self._baseline[key] = (found, self._now)
+                if found.unchecked:
+                    self._unchecked[key] = found.unchecked
             except TooLargeError:
                 pass
         if self._has_sharing:

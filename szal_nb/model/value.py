@@ -12,7 +12,8 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `hash` is the content hash in hexadecimal, None for a `live` value, which exists only in the process that made
     it (`live` says why). `identity` is equal for names that were bound to one object. `shape` counts rows first.
-    `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored.
+    `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored. `unchecked` are the
+    types of parts that the guard could not look into.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     live: str | None = None
     identity: str | None = None
     needed: bool = False
+    unchecked: tuple[str, ...] = ()
 
 
 def is_about_the_process(name: str) -> bool:

@@ -210,6 +210,13 @@ def test_the_edges_of_a_notebook(cells, expected):
     assert edges_of(notebook_graph(cells)) == expected
 
 
+def test_functions_may_stand_in_any_order():
+    """Order-free lookup is for `Flow` in Python."""
+    graph = functions("def use(later):\n    return later", "def later():\n    return 1")
+
+    assert edges_of(graph) == ["later -> use: data of later"]
+
+
 REFUSED = {
     "a name given only below": (
         "# %% a\nprint(1)\nprint(x)\n# %% b\nx = 1\n",

@@ -120,7 +120,10 @@ CHANGES = [
 
 @pytest.mark.parametrize("code", CHANGES)
 def test_changes_in_place_give_the_name_again_and_wait_for_readers(code):
-    """Changes in place count as giving the name again, and wait for the steps above that read the old value."""
+    """Changes in place count as giving the name again, and wait for the steps above that read the old value: `df["x"] =
+    …`, `+=`, `del`, attribute assignment, known mutators wherever they stand, `inplace=True`, a method of unknown effect
+    called as a statement of its own (`xs.append(1)`, `model.fit(X)`), and a notebook function that does one of these to
+    its argument."""
     helpers = "# %%\nclass Box:\n    def __init__(self, x):\n        self.x = x\n    def put(self, v):\n        self.x.append(v)\n"
     helpers += "def touch(d):\n    d['k'] = 1\n"
     cells = helpers + f"# %% a\nx = load()\n# %% b\nprint(x)\n# %% c\n{code}\n# %% d\nprint(x)\n"

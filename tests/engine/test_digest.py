@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from szal_nb.engine.digest import TooLargeError, digest, register_digest
+from szal_nb.engine.digest import TooLargeError, digest, register_comparer
 
 
 class Plain:
@@ -140,6 +140,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("make", "change"), CHANGES.values(), ids=CHANGES)
 def test_a_change_is_seen(make, change):
+    """A guard compares values after their last reader, per type (arrays, frames, plain containers exactly)."""
     value = make()
     before = digest(value)
     change(value)
@@ -201,7 +202,7 @@ def test_a_library_says_how_its_values_are_compared():
     engine = Engine()
     assert digest(engine).unchecked == (f"somewhere.{Engine.__qualname__}",)
 
-    register_digest(Engine, lambda value: {"tree": value.tree})
+    register_comparer(Engine, lambda value: {"tree": value.tree})
     before = digest(engine)
     engine.tree.append(2)
 

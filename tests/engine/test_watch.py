@@ -11,7 +11,9 @@ import threading
 import numpy as np
 import pytest
 
+import szal_nb
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.engine import digest as digest_module
 from szal_nb.engine import watch
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.model.flow import FlowDefinition, Guard
@@ -135,6 +137,38 @@ def test_a_value_that_was_changed_through_another_name_is_found_before_a_declare
 
     assert done.state == "failed"
     assert {step.error.type for step in done.steps.values() if step.error} == {"ValueChanged"}
+
+
+class Engine:
+    """Of a library that the guard knows nothing of."""
+
+    def __init__(self):
+        self.__dict__["gears"] = [1]
+
+
+Engine.__module__ = "somewhere"
+
+
+def test_what_the_guard_cannot_compare_is_recorded_so_and_a_library_can_teach_it(store):
+    """Others by a registered comparer, else recorded as `unchecked`."""
+    load = step("load", "engine = make()", gives=("engine",))
+    graph = graph_of(
+        load, step("sneak", "engine.gears.append(other)", reads=["engine<load", "other"]), inputs=("other",)
+    )
+
+    def found():
+        done = run(graph, store, inputs={"other": Engine()}, make=Engine)
+        taken = store.inputs(done.id)["other"]
+        return done.state, store.snapshot(done.id).steps["load"].values[0].unchecked, taken.unchecked
+
+    name = f"somewhere.{Engine.__qualname__}"
+    assert found() == ("completed", (name,), (name,))
+    szal_nb.register_comparer(Engine, lambda value: value.gears)
+    try:
+        assert found() == ("failed", (), ())
+    finally:
+        digest_module._registered.pop(Engine)
+        digest_module._taker_of.cache_clear()
 
 
 def test_an_input_of_the_run_is_guarded_too():

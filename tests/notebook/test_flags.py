@@ -23,6 +23,7 @@ def test_the_examples_in_the_docstrings_hold():
 
 
 def test_every_flag_of_a_step_has_its_place():
+    """Step flags: `--retries N --delay 1s --backoff fixed|linear|exponential --max-delay 60s --jitter 0.1 --retry-on ValueError,TimeoutError --no-retry-on …`, `--timeout 30s` (per attempt), `--when EXPR`, `--trigger all|any`, `--map items`, `--max-parallel N`, `--on-error fail|continue`, `--approve "message"`, `--cache`, `--executor thread|process|main`, `--parent STEP` (hierarchical), `--tag T`."""
     line = (
         "load --retries 3 --delay 500ms --backoff exponential --max-delay 1m --jitter 0.1 "
         "--retry-on ValueError,TimeoutError --no-retry-on KeyError --timeout 60s --when 'len(orders) > 0' "

@@ -55,6 +55,7 @@ def test_what_an_earlier_run_showed_makes_room(notebook):
 
 
 def test_displays_and_the_last_expression_are_captured_with_the_step(notebook):
+    """`print`, `logging`, `display`, plots and tracebacks of a step are captured with the step and shown with it."""
     cell = notebook.step(
         "shows",
         "from IPython.display import HTML, Markdown\n"
@@ -86,6 +87,7 @@ def test_a_semicolon_hides_the_last_expression(notebook):
 
 
 def test_logging_and_warnings_of_a_step_are_captured_with_it(notebook):
+    """`print`, `logging`, `display`, plots and tracebacks of a step are captured with the step and shown with it."""
     notebook.step(
         "warns", "import logging, warnings\nlogging.getLogger('mine').warning('logged')\nwarnings.warn('careful')"
     )
@@ -95,6 +97,7 @@ def test_logging_and_warnings_of_a_step_are_captured_with_it(notebook):
 
 
 def test_figures_belong_to_the_step_that_made_them(notebook):
+    """`print`, `logging`, `display`, plots and tracebacks of a step are captured with the step and shown with it."""
     notebook.ok("import matplotlib.pyplot as plt\nimport matplotlib")
     one = notebook.step("plots", "plt.plot([1, 2])\nplt.title('mine');")
     two = notebook.step("plots_too", "fig, ax = plt.subplots()\nax.plot([2, 1])\nplots_figures = plt.get_fignums()")

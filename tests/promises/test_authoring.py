@@ -67,7 +67,7 @@ def test_a_second_cell_of_one_name_is_refused():
 
 
 def test_a_read_comes_from_the_nearest_giver_above():
-    """A read comes from the nearest step above that gives that name, as in a notebook run from the top; redefining a name is therefore fine."""
+    """A read comes from the nearest step above that gives that name, as in a notebook run from the top; redefining a name (`orders` above) is therefore fine."""
     found = edges(
         "%%szal_step load\norders = [1]",
         "%%szal_step clean\norders = orders + [2]",
@@ -285,11 +285,15 @@ def test_a_rollback_cell_gives_the_compensation_of_its_step(notebook):
 
 @pytest.mark.serial
 def test_where_no_person_is_a_run_waits_by_itself(notebook):
-    """Where no person is at the front end a top-level `%szal_run` waits by itself; inside a function it raises and says `await run`. `--wait` works everywhere."""
+    """Where no person is at the front end (the request forbids stdin, as nbclient, papermill and nbconvert do; `SZAL_WAIT=0|1` overrides) a top-level `%szal_run` waits by itself; inside a function it raises and says `await run`. `--wait` works everywhere."""
     notebook.step("slow", "time.sleep(0.2)\nwaited_for = 1")
 
     notebook.ok("run = %szal_run\nassert run.state == 'completed'", may_ask=False)
     refused = notebook.cell("def go():\n    %szal_run\ngo()", may_ask=False)
     notebook.ok("run = %szal_run --wait\nassert run.state == 'completed'")
+    notebook.ok("import os\nos.environ['SZAL_WAIT'] = '0'")
+    notebook.ok("run = %szal_run\nassert run.state != 'completed'", may_ask=False)
+    notebook.ok("await run\nos.environ['SZAL_WAIT'] = '1'")
+    notebook.ok("run = %szal_run\nassert run.state == 'completed'\ndel os.environ['SZAL_WAIT']")
 
     assert "await run" in refused.error

@@ -22,9 +22,10 @@ def sentences() -> list[str]:
     page = (ROOT / "docs" / "promises.md").read_text()
     page = re.sub(r"```.*?```", "", page[page.index("\n## ") :], flags=re.DOTALL)
     lines = [line for line in page.splitlines() if line and not line.startswith("#")]
-    parts = [part for line in lines for part in re.split(r"(?<=[.;])\s+", line.removeprefix("- "))]
-    # A heading in bold, or the end of a list, is no sentence.
-    return [part for part in parts if len(words(part)) >= RUN]
+    # A title in bold is no sentence, nor is what only leads to a list.
+    titled = [re.sub(r"^\*\*[^*]*\.\*\* ", "", line.removeprefix("- ")) for line in lines]
+    parts = [part for line in titled for part in re.split(r"(?<=[.;])\s+", line)]
+    return [part for part in parts if len(words(part)) >= RUN and not part.endswith(":")]
 
 
 def quoted(trees: list[ast.Module]) -> set[tuple[str, ...]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+import szal_nb as szal
 from tests.promises.shell import Shell, write_notebook
 
 pytestmark = pytest.mark.serial
@@ -123,3 +125,16 @@ def test_code_that_holds_a_secret_is_not_recorded(tmp_path):
     assert code == 3
     assert "Step 'use': its code holds a secret." in err
     assert leaks(tmp_path / ".szal", TOKEN) == []
+
+
+def test_what_is_transformed_is_not_recognised_and_the_docs_say_so(tmp_path, monkeypatch):
+    """What a step compresses or transforms is outside this promise, and the docs say so."""
+    monkeypatch.setenv("OTHER_SECRET", OTHER)
+    flow = szal.Flow("f")
+    flow.step(lambda: szal.secret("OTHER_SECRET")[::-1], name="turned")
+
+    run = szal.run(flow, store=tmp_path / "runs.db")
+
+    assert run.values.turned == OTHER[::-1]
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    assert all("compressed" in text for text in (readme, szal.secret.__doc__))

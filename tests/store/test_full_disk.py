@@ -81,6 +81,7 @@ def on_small_disks(folder: Path, count: int, *fault: str) -> list[tuple[str, lis
 
 
 def test_a_full_disk_is_a_typed_error_and_the_run_goes_on_when_there_is_space(tmp_path):
+    """What the database says is what happened, also after a full disk, two kernels on one file."""
     ended = on_small_disks(tmp_path, SIZES)
 
     assert [found for _, found in ended if found] == []
