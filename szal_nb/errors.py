@@ -136,6 +136,21 @@ class StepTimeout(RunError):
         return f"Step {self.step!r} took longer than its timeout of {self.timeout_s:g} s."
 
 
+class ClassChanged(StoreError):
+    """An object was stored by a class of the notebook that is another one now."""
+
+    def __init__(self, name: str, run_id: str) -> None:
+        super().__init__(name, run_id)
+        self.name = name
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return (
+            f"Run {self.run_id} stored an object of the class {self.name}, and the notebook's {self.name} is not what "
+            "it was then. Undo the change, let `szal resume` go on with the notebook as it was, or begin a new run."
+        )
+
+
 class ValueNotStored(RunError):
     """A step that must not run again gave a value that another step reads and that cannot be stored."""
 

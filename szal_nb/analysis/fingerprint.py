@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -20,6 +20,8 @@ from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import StepKind
 from szal_nb.model.value import ValueRef
+
+_CLASS = "class "
 
 # Changes with the rules below, so that old fingerprints are not taken for new ones.
 _SCHEME = "1"
@@ -139,3 +141,25 @@ def _tokens(tree: ast.AST) -> Iterator[str]:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def changed_classes(before: Callable[[], FlowGraph], now: FlowGraph) -> frozenset[str]:
+    """The classes of the notebook that steps of both graphs use and that are not the same in them.
+
+    `before` is asked for only if there are such classes: reading a graph of 10,000 steps takes its time.
+    """
+    here = _classes(now)
+    if not here:
+        return frozenset()
+    then = _classes(before())
+    return frozenset(name for name in then.keys() & here.keys() if then[name] != here[name])
+
+
+def _classes(graph: FlowGraph) -> dict[str, str]:
+    # As `parts` names what the notebook defines.
+    return {
+        part.removeprefix(_CLASS): digest
+        for node in graph.nodes
+        for part, digest in node.parts
+        if part.startswith(_CLASS)
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from szal_nb.analysis.condition import compile_condition
+from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.fork import Fork
@@ -34,7 +35,7 @@ from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
 from szal_nb.engine.worker import THREADS
-from szal_nb.errors import InvalidParameter, InvalidStep, MissingRequirement, RunError
+from szal_nb.errors import ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -45,6 +46,7 @@ from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
 from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
+from szal_nb.store.survival import lost_steps
 
 # How many bodies that do not await may be on threads at once, whatever the flow says.
 MAX_THREADS = 32
@@ -161,12 +163,13 @@ def resume_run(
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
     if snapshot.state is RunState.ROLLED_BACK:
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
-    plan_resume(graph, snapshot)
+    lost = lost_steps(store, store.run(run_id), snapshot)
+    plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
     events = store.events(run_id)
     snapshot = fold(events)
-    plan = plan_resume(graph, snapshot)
+    plan = plan_resume(graph, snapshot, lost)
     try:
         check_requirements(graph, skipped=plan.kept)
     except MissingRequirement:
@@ -175,7 +178,8 @@ def resume_run(
     if on_plan is not None:
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
-    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot)
+    changed = changed_classes(lambda: store.graph(run_id), graph)
+    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot, changed)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
         for name in graph.inputs
@@ -316,8 +320,14 @@ class _Classes:
     """Finds the classes of a resumed run by name: those that its steps gave, else those that the notebook defines."""
 
     def __init__(
-        self, graph: FlowGraph, journal: RunJournal, definitions: Mapping[str, Any], snapshot: RunSnapshot
+        self,
+        graph: FlowGraph,
+        journal: RunJournal,
+        definitions: Mapping[str, Any],
+        snapshot: RunSnapshot,
+        changed: Collection[str],
     ) -> None:
+        self._changed = changed
         self._journal = journal
         self._definitions = definitions
         # The last giver of a name wins; its reference says what kind of thing it gave.
@@ -339,7 +349,12 @@ class _Classes:
             found = self._definitions.get(first)
         for part in rest:
             found = getattr(found, part, None)
-        return found if isinstance(found, type) else class_in(main_module())(name)
+        found = found if isinstance(found, type) else class_in(main_module())(name)
+        if found is not None and ref is None:
+            for each in found.__mro__:
+                if each.__name__ in self._changed:
+                    raise ClassChanged(each.__name__, self._journal.run_id)
+        return found
 
 
 def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:

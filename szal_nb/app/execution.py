@@ -198,7 +198,11 @@ def resume_command(arguments: argparse.Namespace) -> ExitCode:
     origin = Path(run.notebook_path) if run.notebook_path else None
     notebook = parse_notebook(text, path=origin)
     if origin is not None and _has_changed(notebook, origin):
-        say(f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then.")
+        say(
+            f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then. "
+            f"Instead, `szal migrate plan {run.id} {origin.name}` carries it to a new version of the flow, and "
+            f"`szal run {origin.name} --reuse {run.id}` begins a new run with what is unchanged."
+        )
     declared = {parameter.name for parameter in read_parameters(notebook)}
     params = {name: value for name, value in run.params.items() if not declared or name in declared}
     work = Work(
@@ -232,6 +236,8 @@ class Work:
 
 def execute(arguments: argparse.Namespace, work: Work, follower: Follower) -> ExitCode:
     """Executes the notebook, and says what became of it."""
+    if work.headless.store is not None:
+        say(f"The record is in {work.headless.store}.")
     result = carry_out(work, follower)
     path = work.headless.store
     if path is None or not path.exists():

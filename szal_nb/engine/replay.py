@@ -26,8 +26,8 @@ from szal_nb.model.value import ValueRef
 class ResumePlan:
     """`kept` steps are not run again; `reset` ones are; `rebuilt` are those of them that had completed.
 
-    A step is rebuilt if a step that runs again reads a value of it that was `live`: gone with its process; so is a
-    step that had changed such a value since, or an object that it holds.
+    A step is rebuilt if the store has lost a value of it, or if a step that runs again reads a value of it that was
+    `live`: gone with its process; so is a step that had changed such a value since, or an object that it holds.
     """
 
     kept: tuple[str, ...]
@@ -40,8 +40,8 @@ class ResumePlan:
         return not self.reset
 
 
-def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
-    """What a resume of the run would do.
+def plan_resume(graph: FlowGraph, snapshot: RunSnapshot, lost: Iterable[str] = ()) -> ResumePlan:
+    """What a resume of the run would do. `lost` steps completed, and the store has not what they gave any more.
 
     Raises ReplayError if the graph is not the one that was run, or if a live value is needed again from a step
     that must not run twice (`--once`).
@@ -56,8 +56,14 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot) -> ResumePlan:
     if snapshot.state is RunState.ROLLING_BACK:
         # It goes on being undone: nothing of it is run again.
         return ResumePlan(kept=tuple(names), reset=())
-    kept = {name for name in names if snapshot.steps[name].state is StepState.COMPLETED}
-    rebuilt: set[str] = set()
+    rebuilt = set(lost)
+    for name in rebuilt:
+        if graph.node(name).step.once:
+            raise ReplayError(
+                f"What step {name!r} gave is not in the store any more, but it is marked --once and has completed. "
+                "It cannot be made again; start a new run."
+            )
+    kept = {name for name in names if snapshot.steps[name].state is StepState.COMPLETED} - rebuilt
     open_steps = [name for name in names if name not in kept]
     for name in open_steps:
         for giver in _gone_for(graph, snapshot, name):

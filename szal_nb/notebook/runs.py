@@ -365,7 +365,9 @@ def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None
         raise InvalidStep(
             changed[0],
             f"it is not what run {run_id} ran.",
-            "Undo the change, or start a new run: a run goes on only with the steps that it began with.",
+            "Undo the change: a run goes on only with the steps that it began with. Or give the flow a new --version "
+            f"and carry the run there (%szal_migrate plan {run_id}), or begin anew with what is unchanged "
+            f"(%szal_run --reuse {run_id}).",
         )
 
 
@@ -380,5 +382,6 @@ def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
 def _say_plan(plan: Any) -> None:
     text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
     if plan.rebuilt:
-        text += f" Rebuilt, because their values lived in the process that died: {', '.join(plan.rebuilt)}."
+        why = "their values lived in the process that died, or are not in the store any more"
+        text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
     print(text)  # noqa: T201 - for the reader of the cell

@@ -65,10 +65,8 @@ class ValueFiles:
             try:
                 digest = self._write_temporary(temporary, form, parts)
                 path = self.path_of(digest)
-                if _is_touched(path):
-                    return digest
                 is_new = make_private_folder(path.parent)
-                temporary.replace(path)
+                _put(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
             if self._is_synced:
@@ -111,13 +109,16 @@ class ValueFiles:
         return digest.hexdigest()
 
 
-def _is_touched(path: Path) -> bool:
-    """Whether the file is there; it is then young again, and `collect` spares what is young."""
+def _put(temporary: Path, path: Path) -> None:
+    """Gives the file its name, also in place of one of the same name: that may have been damaged since."""
     try:
+        temporary.replace(path)
+    except PermissionError:
+        # Windows replaces no file that somebody reads; who reads it has found it whole.
+        if not path.exists():
+            raise
+        # It is young again, and `collect` spares what is young.
         os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _chunks(parts: Iterable[Buffer]) -> Iterator[memoryview]:

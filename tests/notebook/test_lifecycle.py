@@ -104,6 +104,8 @@ def test_a_step_that_changed_since_is_not_gone_on_with(tmp_path):
         cell = notebook.cell(f"%szal_resume {run_id}")
 
     assert f"it is not what run {run_id} ran" in cell.error
+    assert f"%szal_migrate plan {run_id}" in cell.error
+    assert f"%szal_run --reuse {run_id}" in cell.error
 
 
 def test_order_is_that_of_the_saved_file_and_where_it_differs_a_person_is_asked_and_headless_refuses(tmp_path):

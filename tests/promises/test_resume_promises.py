@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 
@@ -12,8 +13,9 @@ import szal_nb as szal
 from szal_nb.api import migration
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
+from szal_nb.api.past import replay
 from szal_nb.api.reuse import reuse_from
-from szal_nb.errors import MigrationError
+from szal_nb.errors import ClassChanged, MigrationError, ReplayError
 from szal_nb.model.event import RunPaused, StepStarted, StepWaiting
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
@@ -277,3 +279,66 @@ def test_each_run_keeps_the_flow_that_it_ran_and_what_is_unsafe_is_refused(store
     assert (store.run(old.id).version, store.graph(old.id).node("pay").step.source) == (1, "paid = 1")
     with pytest.raises(MigrationError, match="'pay' is marked --once and has completed"):
         migration.apply(store, old.id, to)
+
+
+ITEMS = {"make": "x = Item(3)\nsame = x\narray = np.zeros(100_000)", "total": "t = (x.n, x is same, array.sum())"}
+ITEM = "__name__ = '__main__'\nimport numpy as np\nclass Item:\n    def __init__(self, n):\n        self.n = n + {0}\n"
+
+
+def gone_on_with(store, run_id, flow):
+    async def go_on():
+        graph = flow.graph()
+        surround = Surround(store=store, definitions=flow.space)
+        return await resume_run(run_id, graph, flow.bodies(graph), flow.space, surround).wait()
+
+    return asyncio.run(go_on())
+
+
+def test_a_resumed_run_equals_an_uncut_one(store):
+    """A resumed run equals an uncut one: two names for one object stay one object (identity has its own token, never derived from the hash); objects of notebook classes are stored by class name and state and loaded onto the class that this run's notebook defines (refused if its fingerprint differs); memory-mapped values are copy-on-write."""
+    flow = CellFlow(ITEMS, notebook=ITEM.format(0))
+    uncut = flow.run(store).values.t
+    cut = cut_in(store, flow, "total")
+    again = CellFlow(ITEMS, notebook=ITEM.format(0))
+    other = CellFlow(ITEMS, notebook=ITEM.format(1))
+
+    with pytest.raises(ClassChanged, match="the notebook's Item is not what it was then"):
+        gone_on_with(store, cut_in(store, flow, "total"), other)
+    resumed = gone_on_with(store, cut, again)
+
+    assert resumed.values.t == uncut == (3, True, 0.0)
+    assert type(resumed.values.x) is again.space["Item"], "the class of this notebook"
+    array = resumed.values.array
+    array[0] = 7
+    assert replay(store, cut).values.array[0] == 0.0, "what was mapped is written to nobody's file"
+    assert other.deeds == []
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "zeros after a new start"])
+def test_what_a_power_cut_took_of_a_fast_store_is_made_again(store, damage):
+    """`"fast"`: survives a process crash, may forget the last steps at a power cut, never corrupts."""
+    cells = {"make": "import numpy as np\nx = np.arange(100_000)", "total": "t = int(x.sum())"}
+    flow = CellFlow(cells)
+    run = cut_in(store, flow, "total")
+    (file,) = store.files.folder.glob("??/*")
+    if damage == "gone":
+        file.unlink()
+    elif damage == "shorter":
+        os.truncate(file, 0)
+    else:
+        file.write_bytes(bytes(file.stat().st_size))
+
+    again = flow.resume(store, run)
+
+    assert (again.state, again.values.t, flow.deeds) == ("completed", 4_999_950_000, ["make", "total"])
+    assert replay(store, run).values.x.sum() == 4_999_950_000, "the file is whole again"
+
+
+def test_what_is_lost_of_a_step_that_must_not_run_twice_is_said(store):
+    flow = CellFlow({"make --once": "import numpy as np\nx = np.arange(100_000)", "total": "t = int(x.sum())"})
+    run = cut_in(store, flow, "total")
+    (file,) = store.files.folder.glob("??/*")
+    file.unlink()
+
+    with pytest.raises(ReplayError, match="What step 'make' gave is not in the store any more"):
+        flow.resume(store, run)

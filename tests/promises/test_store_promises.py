@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ from szal_nb.model.event import RunResumed, StepCompleted, StepStarted
 from szal_nb.model.state import RunState, fold
 from szal_nb.store.owner import LEASE_S, Owner, is_alive
 from szal_nb.store.runs import RunStore, find_store
+from szal_nb.store.schema import MIGRATIONS
+from tests.promises.shell import SETUP, Shell, write_notebook
 from tests.store.scribe import begun, new_run
 
 RUN = "aaaaaaaaaaaa"
@@ -50,7 +53,7 @@ def fetch(path, sql):
 
 
 def test_one_file_beside_the_notebook(tmp_path, monkeypatch):
-    """One SQLite file, `.szal/runs.db`, beside the notebook (override: `SZAL_STORE`, `[tool.szal] store`)."""
+    """One SQLite file, `.szal/runs.db`, beside the notebook (override: `SZAL_STORE`, `[tool.szal] store`), with `.szal/values/` for large values and a generated `.gitignore`."""
     monkeypatch.delenv("SZAL_STORE", raising=False)
     monkeypatch.chdir(tmp_path)
     beside = find_store(tmp_path / "sales.ipynb")
@@ -64,7 +67,7 @@ def test_one_file_beside_the_notebook(tmp_path, monkeypatch):
 
 
 def test_large_values_and_the_gitignore(store, path):
-    """With `.szal/values/` for large values and a generated `.gitignore`."""
+    """[...] with `.szal/values/` for large values and a generated `.gitignore`."""
     journal = store.begin(new_run())
     journal.append_sync(begun())
     ref = run_load(journal, load=np.zeros(100_000))["load"]
@@ -74,20 +77,31 @@ def test_large_values_and_the_gitignore(store, path):
 
 
 def test_tables_and_times(store, path):
-    """Tables `flows`, `runs`, `steps`, `attempts`, `events`, `values`, `inputs`, plain columns, ISO-8601 UTC times."""
-    journal = store.begin(new_run())
+    """Opens in Datasette with no help: tables `flows`, `runs`, `steps`, `attempts`, `events`, `values`, `inputs`, plain columns, ISO-8601 UTC times, JSON where nested."""
+    journal = store.begin(new_run(params={"rows": [1, 2]}, packages={"numpy": "2"}))
     journal.append_sync(begun())
     run_load(journal, load=1)
 
-    tables = {name for (name,) in fetch(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert {"flows", "runs", "steps", "attempts", "events", "values", "inputs"} <= tables
+    tables = ("flows", "runs", "steps", "attempts", "events", "values", "inputs")
+    # As Datasette opens it: a file that is only read, by its name and nothing else.
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = {table: [dict(row) for row in connection.execute(f'SELECT * FROM "{table}"')] for table in tables}
+    cells = [(name, value) for table in rows.values() for row in table for name, value in row.items()]
+    assert {type(value) for _, value in cells} <= {str, int, float, type(None)}
+    for name, value in cells:
+        if name in {"params", "packages", "owner", "launcher", "graph", "data", "shape"} and value is not None:
+            json.loads(value)
+        if name.endswith("_at") and value is not None:
+            assert datetime.fromisoformat(value).utcoffset() == timedelta(0)
     assert fetch(path, "SELECT started_at, ended_at FROM steps WHERE name = 'load'") == [
         ("1970-01-01T00:00:02.000000+00:00", "1970-01-01T00:00:03.000000+00:00")
     ]
 
 
 def test_a_newer_file_is_refused_untouched(store, path):
-    """A file newer than the program is refused, untouched."""
+    """Built with sqlite-utils; migrations are a list in the code, applied in one transaction, and a file newer than the program is refused, untouched."""
+    assert fetch(path, "SELECT name FROM _sqlite_migrations ORDER BY id") == [(name,) for name, _ in MIGRATIONS]
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 4000")
@@ -140,11 +154,22 @@ def test_one_owner_with_a_fencing_token(store):
 
 
 def test_a_process_that_is_there_is_alive():
-    """Process gone means dead at once, process there means alive, whatever the lease says."""
+    """Same boot and namespace: process gone means dead at once, process there means alive, whatever the lease says (`--force` asks)."""
     here = Owner.here()
     gone = msgspec.structs.replace(here, started="1")
 
     assert (is_alive(here, 0.0, now=1e12), is_alive(gone, 1e12, now=0.0)) == (True, False)
+
+
+def test_a_living_owner_gives_its_run_up_to_force_only(store, path):
+    """[...] whatever the lease says (`--force` asks)."""
+    store.begin(new_run()).append_sync(begun())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET lease_until = '1970-01-01T00:00:00.000000+00:00'")
+
+    with pytest.raises(RunOwned):
+        store.take_over(RUN)
+    assert store.take_over(RUN, force=True).epoch == 2
 
 
 def test_of_others_the_lease_decides():
@@ -172,6 +197,7 @@ ORPHAN = """
 import sys, time
 from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore
+from tests.promises.shell import SETUP, Shell, write_notebook
 from tests.store.scribe import begun, new_run
 store = RunStore.open(sys.argv[1])
 gone = Owner.here()
@@ -256,7 +282,7 @@ def test_mapped_values_are_copy_on_write(store):
 
 
 def test_formats_and_the_check_on_reading(store, path):
-    """JSON for small plain data, `.npy`/Arrow for arrays and tables, cloudpickle for the rest; [...] checked on reading."""
+    """Formats: JSON for small plain data, `.npy`/Arrow for arrays and tables, cloudpickle for the rest; content-addressed by hash, checked on reading."""
     import pandas as pd
 
     journal = store.begin(new_run())
@@ -303,3 +329,23 @@ def test_completed_steps_are_not_run_again(store):
 
     assert [attempt.state for attempt in steps["load"].attempts] == ["completed"]
     assert [attempt.state for attempt in steps["clean"].attempts] == ["lost", "running"]
+
+
+@pytest.mark.serial
+def test_which_store(tmp_path):
+    """Which store: `--store PATH` everywhere; otherwise `.szal/` beside the notebook for commands that take one, else the nearest `.szal/` upwards; a run prints its store."""
+    inner = tmp_path / "deep" / "inner"
+    inner.mkdir(parents=True)
+    write_notebook(tmp_path / "deep" / "nb.ipynb", SETUP, "%%szal_step load\nx = 1", "run = %szal_run")
+    above, below = Shell(tmp_path), Shell(inner)
+
+    code, _, err = above.call("run", "deep/nb.ipynb")
+    beside = tmp_path / "deep" / ".szal" / "runs.db"
+    assert (code, str(beside) in err.replace("\n", "")) == (0, True), err
+    found = below.json("runs")[1]["runs"]
+    assert [run["flow"] for run in found] == ["deeds"]
+    assert below.json("show", found[0]["id"], "--store", str(beside))[1]["id"] == found[0]["id"]
+
+    code, _, err = above.call("run", "deep/nb.ipynb", "--store", "other.db")
+    assert (code, "other.db" in err) == (0, True), err
+    assert len(above.json("runs", "--store", "other.db")[1]["runs"]) == len(below.json("runs")[1]["runs"]) == 1

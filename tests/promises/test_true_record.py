@@ -96,6 +96,7 @@ def test_a_killed_run_resumed_at_once_and_killed_again_is_finished_without_runni
 
 
 def test_a_killed_kernel_is_told_and_its_run_can_be_resumed(shell):
+    """`resume` runs the snapshot, recorded inputs win over re-executed cells; if the notebook has changed since, it says so and offers `migrate` or `--reuse`."""
     run = shell.start("run", "nb.ipynb", "--json")
     kernel = shell.begun("at third")
 
@@ -121,6 +122,8 @@ def test_a_killed_kernel_is_told_and_its_run_can_be_resumed(shell):
 
     assert code == 0, err
     assert "nb.ipynb has changed since run" in err
+    assert f"`szal migrate plan {name} nb.ipynb`" in err
+    assert f"`szal run nb.ipynb --reuse {name}`" in err
     assert shell.call("logs", name, "last")[1] == "[1, 2, 3]\n", "the run went on with what it was begun with"
     assert_each_deed_was_done_once(shell, besides={"begin third"})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from szal_nb.store.doctor import Level, examine
 from szal_nb.store.filesystem import FileSystem, file_system_of
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, new_run
@@ -60,13 +61,16 @@ def journal_mode(path):
         return connection.execute("PRAGMA journal_mode").fetchone()[0]
 
 
-async def test_on_a_network_file_system_no_wal_is_made(path, on_network):
+async def test_on_a_network_file_system_no_wal_is_made(path, on_network, monkeypatch):
+    """WAL on local disks; on a network file system, where WAL is unsafe, another way, chosen by itself and said by `szal doctor`."""
+    monkeypatch.setattr("szal_nb.store.doctor.file_system_of", lambda _: FileSystem("nfs4", "/home"))
     with RunStore.open(path) as store:
         journals = [store.begin(new_run(f"{n:012x}")) for n in range(20)]
         await asyncio.gather(*(journal.append(begun()) for journal in journals))
         assert len(store.runs()) == 20
         assert [file.name for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))] == []
     assert journal_mode(path) == "delete"
+    assert any("nfs4" in finding.text and finding.level is not Level.PROBLEM for finding in examine(path))
 
 
 def test_a_store_that_was_moved_to_a_network_file_system_leaves_its_wal(path, request):

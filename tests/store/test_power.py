@@ -206,10 +206,12 @@ def _completed(path: Path, losses: Losses) -> set[str]:
 
 
 def test_with_full_durability_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path):
+    """`durability="full"` (default): what was acknowledged survives a power cut."""
     assert cut_power(tmp_path, "full") == Losses()
 
 
 def test_with_fast_durability_a_power_cut_takes_the_last_steps_at_most(tmp_path):
+    """`"fast"`: survives a process crash, may forget the last steps at a power cut, never corrupts."""
     losses = cut_power(tmp_path, "fast")
 
     assert (losses.damaged, losses.wrong) == (0, 0)

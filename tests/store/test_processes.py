@@ -150,7 +150,10 @@ def test_an_owner_that_was_stopped_while_its_run_was_taken_by_force_writes_no_mo
 
 @pytest.mark.serial
 def test_many_processes_write_at_once_and_none_sees_a_lock(path):
-    """What the database says is what happened, also after a full disk, two kernels on one file."""
+    """What the database says is what happened, also after a full disk, two kernels on one file.
+
+    Several kernels may share one store, on every SQLite that Python 3.11+ ships (see durability.md for what that takes).
+    """
     RunStore.open(path).close()
     appenders = [start(APPENDER, path, n, 60) for n in range(PROCESSES)]
     try:

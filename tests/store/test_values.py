@@ -207,6 +207,15 @@ class TestFormats:
             store.begin(new_run("bbbbbbbbbbbb"))
 
 
+def test_a_damaged_file_is_whole_again_once_its_value_is_stored_again(journal, store):
+    ref = kept(journal, np.arange(100_000))
+    file = store.files.path_of(ref.hash)
+    file.write_bytes(bytes(file.stat().st_size))
+
+    assert kept(journal, np.arange(100_000)).hash == ref.hash
+    assert store.files.check(ref.hash, ref.format, "x") == file
+
+
 class TestImages:
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "I;16"])
     def test_an_image_is_a_png_and_comes_back_as_it_was(self, journal, mode):

@@ -13,6 +13,7 @@ import pytest
 
 from szal_nb.errors import StoreError
 from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.store import runs as runs_module
 from szal_nb.store import writer as writer_module
 from szal_nb.store.database import lock_path
 from szal_nb.store.runs import RunStore
@@ -33,6 +34,8 @@ def commits(monkeypatch):
         return under_lock(self, entries)
 
     monkeypatch.setattr(writer_module.Writer, "_under_lock", noted)
+    # A heart beats by a commit, too, on a machine on which these tests take so long.
+    monkeypatch.setattr(runs_module, "HEARTBEAT_S", 1e6)
     return names
 
 
