@@ -65,6 +65,7 @@ class StepContext:
         "_on_output",
         "_room_for_data",
         "_room_for_text",
+        "__weakref__",
         "attempt",
         "cancelled",
         "devices",

@@ -10,7 +10,8 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -27,39 +28,61 @@ _NAMED = (
 )
 
 
+class _Watch:
+    """Watches the loop of the thread that makes it, for all runs there that are going on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit_s: float) -> None:
+        self.runs = 0
+        self.ended = threading.Event()
+        self._loop = loop
+        self._limit_s = limit_s
+        self._thread = threading.get_ident()
+        self._named: weakref.WeakSet[StepContext] = weakref.WeakSet()
+
+    def serve(self) -> None:
+        """Asks for signs of life, on a thread of its own, until it has `ended`."""
+        while not self.ended.wait(self._limit_s / 2):
+            answered = threading.Event()
+            try:
+                self._loop.call_soon_threadsafe(answered.set)
+            except RuntimeError:
+                # The loop is closed: whoever held it holds nobody up any more.
+                return
+            while not self.ended.is_set() and not answered.wait(self._limit_s):
+                self._look()
+
+    def _look(self) -> None:
+        found = _body_on(sys._current_frames().get(self._thread))  # noqa: SLF001 - documented, for debuggers
+        if found is not None and found[0] not in self._named:
+            context, line = found
+            self._named.add(context)
+            context.write("stderr", _NAMED.format(ms=self._limit_s * 1000, line=line))
+
+
+# One for each loop, however many runs there are. Runs begin and end on several threads.
+_WATCHES: dict[asyncio.AbstractEventLoop, _Watch] = {}
+_LOCK = threading.Lock()
+
+
 @contextmanager
 def holders_named(loop: asyncio.AbstractEventLoop, pool: WorkerPool, *, limit_s: float = LIMIT_S) -> Iterator[None]:
     """While it is entered, on the loop's thread, each attempt that holds the loop for longer says so in its logs."""
-    ended, thread = threading.Event(), threading.get_ident()
-    named: set[int] = set()
-
-    def look() -> None:
-        frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, for debuggers
-        found = _body_on(frame)
-        if found is not None and id(found[0]) not in named:
-            context, line = found
-            named.add(id(context))
-            context.write("stderr", _NAMED.format(ms=limit_s * 1000, line=line))
-
-    pool.submit(lambda: _ask(loop, ended, limit_s, look))
+    with _LOCK:
+        watch = _WATCHES.get(loop)
+        is_new = watch is None
+        if watch is None:
+            watch = _WATCHES[loop] = _Watch(loop, limit_s)
+        watch.runs += 1
+    if is_new:
+        pool.submit(watch.serve)
     try:
         yield
     finally:
-        ended.set()
-
-
-def _ask(loop: asyncio.AbstractEventLoop, ended: threading.Event, limit_s: float, look: Callable[[], None]) -> None:
-    while not ended.wait(limit_s / 2):
-        answered = threading.Event()
-        try:
-            loop.call_soon_threadsafe(answered.set)
-        except RuntimeError:
-            # The loop is closed: whoever held it holds nobody up any more.
-            return
-        if not answered.wait(limit_s):
-            look()
-            while not ended.is_set() and not answered.wait(limit_s):
-                look()
+        with _LOCK:
+            watch.runs -= 1
+            if not watch.runs:
+                watch.ended.set()
+                del _WATCHES[loop]
 
 
 def _body_on(frame: FrameType | None) -> tuple[StepContext, int] | None:

@@ -8,8 +8,7 @@ that found it fails. All of it may be called on any thread; the long parts are k
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -28,8 +27,26 @@ from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
 from szal_nb.errors import AnswerError, HiddenStateUsed, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
+
+
+class _Held:
+    """Holds a lock as long as a look takes; `count` says how many hold it or wait for it."""
+
+    __slots__ = ("_lock", "count")
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self.count -= 1
 
 
 class Watch:
@@ -67,6 +84,9 @@ class Watch:
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
         self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
         self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
+        self._only_reads = [
+            not (changed or states) for changed, states in zip(self.usage.changed, self._states, strict=True)
+        ]
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
         self._baseline: dict[Key, tuple[Digest, int]] = {}
@@ -75,7 +95,7 @@ class Watch:
         self._together = Together(self.usage, self._versions, self._shared, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
-        self._busy = 0
+        self._held = _Held(self._lock)
         self._entered: dict[int, int] = {}
         self._now = 0
         self._spans: dict[int, tuple[int, int | None]] = {}
@@ -87,7 +107,7 @@ class Watch:
 
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
-        if self._busy:
+        if self._held.count:
             return False
         return not self.usage.changed[i] and all(
             key in self._tracked or not self._is_watched(key, self._versions.value(key)) for key in self.usage.taken[i]
@@ -102,7 +122,13 @@ class Watch:
         """The inputs of an attempt of step `i`, which begins now."""
         if self._has_nothing[i] and not self._is_dirty:
             return gather(i)
-        with self._held():
+        if self._only_reads[i] and not self._is_dirty:
+            # The short way: what cannot change needs no look.
+            inputs = gather(i)
+            if all(map(is_immutable, inputs.values())):
+                self._enter(i, attempt)
+                return inputs
+        with self._held:
             for step in (*self._is_dirty, *((i,) if i in self._pristine else ())):
                 self._restore(step)
             inputs = gather(i)
@@ -114,12 +140,16 @@ class Watch:
                 self._pristine[i] = (self._clean_start(i), generator_states(self._states[i]))
             self._supersede(i)
             self._set_generators(i)
+        self._enter(i, attempt)
+        return inputs
+
+    def _enter(self, i: int, attempt: int) -> None:
+        with self._lock:
             self._now += 1
             self._spans[i] = (self._now, None)
         self._entered[i] = attempt
         if self._is_hidden_watched:
             self._hidden.enter(i)
-        return inputs
 
     def use(self, load: Callable[[ValueRef], Any] | None) -> None:
         """The run goes on with another record."""
@@ -133,7 +163,7 @@ class Watch:
         """What to record with the run's inputs: what they share, and the states of its global generators."""
         shared = None
         if self._load is not None:
-            with self._held():
+            with self._held:
                 for name in self._versions.inputs():
                     self._track_early((None, name))
                 shared = self._together.group_of_inputs()
@@ -148,7 +178,9 @@ class Watch:
         if self._entered.get(i) != attempt:
             return {}
         self._leave(i, has_failed=False)
-        with self._held():
+        if self._only_reads[i] and all(name == DISPLAY or is_immutable(value) for name, value in given.items()):
+            return {}
+        with self._held:
             try:
                 for name, value in self._versions.give(i, given).items():
                     self._tracked.discard((i, name))
@@ -202,21 +234,15 @@ class Watch:
         if i in self._pristine:
             self._is_dirty.add(i)
 
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        self._busy += 1
-        try:
-            with self._lock:
-                yield
-        finally:
-            self._busy -= 1
-
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
         changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
-        with self._held():
+        with self._lock:
             self._now += 1
             self._spans[i] = (self._spans[i][0], self._now)
+        if self._only_reads[i] and not changed and self._baseline.keys().isdisjoint(self.usage.taken[i]):
+            return
+        with self._held:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
             for key in self._reach(i):
@@ -254,7 +280,7 @@ class Watch:
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
         if self._load is not None:
-            with self._held():
+            with self._held:
                 together = self._together.resume(self.refs, self._load)
                 put_back_globals(self._graph, self._table)
                 for key in together:
@@ -289,7 +315,7 @@ class Watch:
 
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
-        with self._held():
+        with self._held:
             return {name for i in self._spans for place, name in self._reach(i) if place is None}
 
     def _track_early(self, key: Key) -> None:
