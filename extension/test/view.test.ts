@@ -232,6 +232,17 @@ describe("the buttons", () => {
     expect(farewell({ ...run, state })).toMatch(new RegExp(`${end.replaceAll(".", "\\.")}$`));
   });
 
+  it("tell the size of what flows at the edges of the step that is looked at", () => {
+    show(sales("failed"));
+    const sizes = (): (string | null)[] =>
+      [...view.node.querySelectorAll(".szal-lit text")].map((text) => text.textContent);
+    expect(sizes()).toEqual([]);
+
+    card("clean").click();
+
+    expect(sizes()).toEqual(["10,000 × 4 · 1.2 MB", "9,874 × 4 · 1.2 MB"]);
+  });
+
   it("say why a step could not be undone", () => {
     const picture = sales("failed");
     show({

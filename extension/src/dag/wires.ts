@@ -1,10 +1,13 @@
-// The edges of the drawing with their labels, and those of one node drawn over them.
+// The edges of the drawing with their labels, and those of one node drawn over them with the sizes of what flows.
 import { setAttribute, svg } from "./dom";
-import { oneLine } from "./format";
+import { formatShape, formatSize, oneLine } from "./format";
 import type { DrawnEdge, Geometry } from "./geometry";
+import type { Value } from "./state";
 
 // Past this number the edges of a kind are one path: what is that dense is read by lighting up one node's.
 const SINGLE_UP_TO = 1500;
+// From the line of a label to the one below it.
+const SIZE_BELOW = 17;
 
 export class Wires {
   private readonly base = svg("g", { class: "szal-edges" });
@@ -25,11 +28,44 @@ export class Wires {
     );
   }
 
-  /** Lights up the edges of a node; -1 puts all out. */
-  light(node: number): void {
+  /** Lights up the edges of a node; -1 puts all out. `valuesOf` a node are those that it gave. */
+  light(node: number, valuesOf: (node: number) => readonly Value[]): void {
     const edges = node < 0 ? [] : this.edges.filter(({ edge }) => edge.source === node || edge.target === node);
-    this.lit.replaceChildren(...edges.map(wire));
+    const sizes = new Map<string, SVGElement>();
+    for (const { edge } of edges) {
+      const label = this.labelOf(edge.source, edge.names ?? []);
+      const said = sizesOf(edge.names ?? [], valuesOf(edge.source), label?.anchor === "start");
+      if (label && said)
+        sizes.set(
+          `${label.x} ${label.y}`,
+          svg("text", { x: label.x, y: label.y + SIZE_BELOW, "text-anchor": label.anchor }, oneLine(said, 32)),
+        );
+    }
+    this.lit.replaceChildren(...edges.map(wire), ...sizes.values());
   }
+
+  /** The label that names what flows; edges that carry the same from one node share it. */
+  private labelOf(source: number, names: readonly string[]): DrawnEdge["label"] {
+    const wanted = names.join();
+    const found = this.edges.find(
+      ({ edge, label }) => label && edge.source === source && (edge.names ?? []).join() === wanted,
+    );
+    return found?.label ?? null;
+  }
+}
+
+/** Shape and size of each of these values, as far as they are known; where there is little room the first of them. */
+function sizesOf(names: readonly string[], values: readonly Value[], isShort: boolean): string {
+  return names
+    .flatMap((name) => {
+      const value = values.find((given) => given.name === name);
+      if (!value) return [];
+      const shape = value.shape?.length ? formatShape(value.shape) : "";
+      const said = [shape, value.size ? formatSize(value.size) : ""].filter(Boolean);
+      return [(isShort ? said.slice(0, 1) : said).join(" · ")];
+    })
+    .filter(Boolean)
+    .join(", ");
 }
 
 const wire = ({ edge, path }: DrawnEdge): SVGPathElement =>
