@@ -232,6 +232,23 @@ describe("the buttons", () => {
     expect(farewell({ ...run, state })).toMatch(new RegExp(`${end.replaceAll(".", "\\.")}$`));
   });
 
+  it("list how the elements of a mapped step ended, as text", () => {
+    show(sales("failed"));
+    card("load").click();
+    const shown = [
+      { position: 3, attempts: 2, error: "KeyError: '<b>'", gave: "" },
+      { position: 0, attempts: 1, error: "", gave: "DataFrame" },
+    ];
+    view.setDetails({ ...salesDetails("load"), elements: { ended: 7, failed: 1, shown } });
+    view.node.querySelector<HTMLElement>('[data-tab="attempts"]')!.click();
+
+    expect(view.node.querySelector(".szal-panel-body h3")!.textContent).toBe("7 elements ended · 1 failed · 2 shown");
+    expect([...view.node.querySelectorAll(".szal-elements tr")].map((row) => row.textContent)).toEqual([
+      "3failed · try 2KeyError: '<b>'",
+      "0completedDataFrame",
+    ]);
+  });
+
   it("tell the size of what flows at the edges of the step that is looked at", () => {
     show(sales("failed"));
     const sizes = (): (string | null)[] =>

@@ -334,6 +334,7 @@ export class Panel {
     if (!tries?.length)
       return [html("p", { class: "szal-quiet" }, tries ? "No attempt yet." : "The attempts come from the kernel.")];
     return [
+      ...elementList(this.details, this.picture?.facts[this.step]?.total),
       table(
         tries.map((attempt) => [
           `${attempt.number}`,
@@ -343,6 +344,26 @@ export class Panel {
       ),
     ];
   }
+}
+
+/** How the elements of a mapped step ended, those that failed first. */
+function elementList(details: Details | null, total: number | undefined): Node[] {
+  const elements = details?.elements;
+  if (!elements) return [];
+  const { ended, failed, shown } = elements;
+  const said = [`${ended}${total === undefined ? "" : ` of ${total}`} elements ended`];
+  if (failed) said.push(`${failed} failed`);
+  if (shown.length < ended) said.push(`${shown.length} shown`);
+  const rows = shown.map(({ position, attempts, error, gave }) => [
+    `${position}`,
+    [error ? "failed" : "completed", attempts > 1 ? `try ${attempts}` : ""].filter(Boolean).join(" · "),
+    error || gave,
+  ]);
+  return [
+    heading(said.join(" · ")),
+    html("div", { class: "szal-elements", tabindex: 0, role: "region", "aria-label": "Elements" }, table(rows)),
+    heading("Attempts of the step"),
+  ];
 }
 
 const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");
