@@ -15,6 +15,7 @@ import {
   type LogPiece,
   type Output,
   type Picture,
+  type Run,
   type StepState,
   stateOf,
   stepAllows,
@@ -49,6 +50,8 @@ export class Panel {
   private readonly body = html("div", { class: "szal-panel-body", role: "tabpanel", tabindex: 0 });
   /** The moment that is shown, if it is not the present: what details tell of later is not shown. */
   past: number | null = null;
+  /** The run as it is now: from a moment of the past too, what is asked for happens in the present. */
+  present: Run | null = null;
   private readonly log = new Log();
   private pieces: readonly LogPiece[] | null = null;
   tab: Tab = "Result";
@@ -155,7 +158,11 @@ export class Panel {
     setAttribute(this.node, "data-for", node.name);
     setIcon(this.mark, STATE_ICONS[state]);
     this.tick(now);
-    for (const [action, button] of this.buttons) button.hidden = !stepAllows(action, picture.run, state);
+    const run = this.present ?? picture.run;
+    for (const [action, button] of this.buttons)
+      button.hidden = !stepAllows(action, run, stateOf(run, this.step)) || (this.past !== null && action !== "fork");
+    const fork = this.buttons.get("fork")?.querySelector("span");
+    if (fork) setText(fork, this.past === null ? "Run from here" : "Fork from here");
     this.fill();
   }
 
