@@ -8,6 +8,8 @@ import type { Value } from "./state";
 const SINGLE_UP_TO = 1500;
 // From the line of a label to the one below it.
 const SIZE_BELOW = 17;
+// About the width of a character of it.
+const SIZE_CHAR = 5.7;
 
 export class Wires {
   private readonly base = svg("g", { class: "szal-edges" });
@@ -35,11 +37,7 @@ export class Wires {
     for (const { edge } of edges) {
       const label = this.labelOf(edge.source, edge.names ?? []);
       const said = sizesOf(edge.names ?? [], valuesOf(edge.source), label?.anchor === "start");
-      if (label && said)
-        sizes.set(
-          `${label.x} ${label.y}`,
-          svg("text", { x: label.x, y: label.y + SIZE_BELOW, "text-anchor": label.anchor }, oneLine(said, 32)),
-        );
+      if (label && said) sizes.set(`${label.x} ${label.y}`, plate(label, oneLine(said, 32)));
     }
     this.lit.replaceChildren(...edges.map(wire), ...sizes.values());
   }
@@ -52,6 +50,18 @@ export class Wires {
     );
     return found?.label ?? null;
   }
+}
+
+/** Text below a label, on a ground of its own: other edges may run there. */
+function plate({ x, y, anchor }: NonNullable<DrawnEdge["label"]>, said: string): SVGElement {
+  const width = said.length * SIZE_CHAR + 8;
+  const left = anchor === "start" ? x - 4 : x - width / 2;
+  return svg(
+    "g",
+    { class: "szal-size" },
+    svg("rect", { x: left, y: y + SIZE_BELOW - 11, width, height: 15, rx: 4 }),
+    svg("text", { x, y: y + SIZE_BELOW, "text-anchor": anchor }, said),
+  );
 }
 
 /** Shape and size of each of these values, as far as they are known; where there is little room the first of them. */
