@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Frame } from "../src/dag/history";
+import type { TimedAttempt } from "../src/dag/lanes";
 import { farewell } from "../src/dag/farewell";
 import type { Action, Picture } from "../src/dag/state";
 import type { Host } from "../src/dag/host";
 import { DagView } from "../src/dag/view";
-import { type Moment, sales, salesDetails } from "./contract";
+import { type Moment, contract, sales, salesDetails } from "./contract";
 
 const ALL: Action[] = ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "skip", "fork", "only"];
 
@@ -230,6 +232,56 @@ describe("the buttons", () => {
     const { run } = sales("failed");
 
     expect(farewell({ ...run, state })).toMatch(new RegExp(`${end.replaceAll(".", "\\.")}$`));
+  });
+
+  it("fork from a moment of the past, and ask for nothing else there", () => {
+    show(sales("failed"));
+    const { timeline, frames } = contract<{ timeline: TimedAttempt[]; frames: Frame[] }>("sales_history");
+    view.setHistory(timeline, frames);
+    view.showTimeline(true);
+    card("clean").click();
+    const offered = (): string[] =>
+      [...view.node.querySelectorAll<HTMLElement>(".szal-panel .szal-actions button:not([hidden])")].map(
+        (found) => found.textContent!,
+      );
+    expect(offered()).toEqual(["Run from here", "Only this"]);
+    const range = view.node.querySelector<HTMLInputElement>(".szal-range")!;
+    range.value = "8";
+    range.dispatchEvent(new Event("input"));
+    vi.advanceTimersByTime(20);
+
+    expect(view.node.dataset["runState"]).toBe("running");
+    expect(offered()).toEqual(["Fork from here"]);
+    view.node.querySelector<HTMLElement>('.szal-panel [data-action="fork"]')!.click();
+    expect(sent).toEqual([["fork", "clean"]]);
+  });
+
+  it("list how the elements of a mapped step ended, as text", () => {
+    show(sales("failed"));
+    card("load").click();
+    const shown = [
+      { position: 3, attempts: 2, error: "KeyError: '<b>'", gave: "" },
+      { position: 0, attempts: 1, error: "", gave: "DataFrame" },
+    ];
+    view.setDetails({ ...salesDetails("load"), elements: { ended: 7, failed: 1, shown } });
+    view.node.querySelector<HTMLElement>('[data-tab="attempts"]')!.click();
+
+    expect(view.node.querySelector(".szal-panel-body h3")!.textContent).toBe("7 elements ended · 1 failed · 2 shown");
+    expect([...view.node.querySelectorAll(".szal-elements tr")].map((row) => row.textContent)).toEqual([
+      "3failed · try 2KeyError: '<b>'",
+      "0completedDataFrame",
+    ]);
+  });
+
+  it("tell the size of what flows at the edges of the step that is looked at", () => {
+    show(sales("failed"));
+    const sizes = (): (string | null)[] =>
+      [...view.node.querySelectorAll(".szal-lit text")].map((text) => text.textContent);
+    expect(sizes()).toEqual([]);
+
+    card("clean").click();
+
+    expect(sizes()).toEqual(["10,000 × 4 · 1.2 MB", "9,874 × 4 · 1.2 MB"]);
   });
 
   it("say why a step could not be undone", () => {

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 from szal_nb.engine.terminal import overwritten, printable
 from szal_nb.errors import StopRun
 from szal_nb.model.secret import SECRETS, StreamMask
-from szal_nb.model.value import Output
+from szal_nb.model.value import ElementEnd, Output
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +61,11 @@ class StepContext:
     """One attempt, seen from inside. `outputs` are what it has shown so far."""
 
     __slots__ = (
+        "__weakref__",
         "_masks",
         "_on_output",
         "_room_for_data",
         "_room_for_text",
-        "__weakref__",
         "attempt",
         "cancelled",
         "devices",
@@ -95,8 +95,8 @@ class StepContext:
         self.is_closed = False
         # Whether the attempt has been asked to end; long bodies look at it and return.
         self.cancelled = False
-        # How far the body is (done, total, note), until that is recorded.
-        self.progress: tuple[float, float | None, str] | None = None
+        # How far the body is (done, total, note, elements that ended), until that is recorded.
+        self.progress: tuple[float, float | None, str, list[ElementEnd]] | None = None
         # The devices that the step holds, as CUDA_VISIBLE_DEVICES names them.
         self.devices: tuple[str, ...] = ()
         self._on_output = on_output
@@ -166,10 +166,16 @@ class StepContext:
         if is_first:
             self._on_output(self)
 
-    def report(self, done: float, total: float | None, note: str) -> None:
-        """Says how far the body is; what comes faster than it can be recorded is left out, but never the last."""
+    def report(self, done: float, total: float | None, note: str, ended: ElementEnd | None = None) -> None:
+        """Says how far the body is; what comes faster than it can be recorded is left out, but never the last.
+
+        Of the elements that `ended` none is left out.
+        """
         is_first = self.progress is None
-        self.progress = (done, total, note)
+        elements = [] if self.progress is None else self.progress[3]
+        if ended is not None:
+            elements.append(ended)
+        self.progress = (done, total, note, elements)
         if is_first and not self.is_closed:
             self._on_output(self)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from szal_nb.errors import InvalidStep
 from szal_nb.model.step import MapMode, Step
-from szal_nb.model.value import ErrorInfo
+from szal_nb.model.value import ElementEnd, ErrorInfo
 
 
 def elements_of(step: Step, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -92,11 +92,13 @@ class FanOut:
             found.append((element, tried))
         return found
 
-    def completed(self, element: int, given: dict[str, Any]) -> None:
+    def completed(self, element: int, given: dict[str, Any]) -> ElementEnd:
         """An element has given its values."""
+        tried = self._tries[element]
         self._end(element)
         self.results[element] = given
         self.done += 1
+        return ElementEnd(element, tried, gave=", ".join(type(value).__name__ for value in given.values()))
 
     def failed_once(self, element: int, error: ErrorInfo, retry_after_s: float | None = None) -> float | None:
         """An attempt of an element failed: after how many seconds the next is `due`, or None if there is none."""

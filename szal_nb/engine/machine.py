@@ -168,6 +168,7 @@ class RunMachine(Ending):
                     done=signal.done,
                     total=signal.total,
                     note=signal.note,
+                    elements=tuple(signal.elements),
                 )
             )
 

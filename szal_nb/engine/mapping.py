@@ -1,6 +1,6 @@
 """Runs a mapped step: one body for all elements, a bounded number at once, one attempt for the run as a whole.
 
-Of the elements only counts are recorded while they run. A resume therefore runs the whole map again.
+Of the elements that have ended it is recorded how, but not what they gave. A resume therefore runs the whole map again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from szal_nb.engine.signal import Signal
 from szal_nb.errors import RetryAfter, StepTimeout, StopRun
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Executor, Step
-from szal_nb.model.value import ErrorInfo
+from szal_nb.model.value import ElementEnd, ErrorInfo
 
 # How many elements of a mapped step run at once where nothing says so.
 _COROUTINES = 100
 _THREADS = 16
+_LINE_CHARS = 300
 
 
 def room_of_map(step: Step, flow: FlowDefinition, where: Executor, *, is_async: bool) -> int:
@@ -183,25 +184,26 @@ class MapRun:
         whole = self._attempt.context
         for output in attempt.context.take(close=True):
             whole.emit(output)
-        if attempt.problem is None:
-            self._fanout.completed(attempt.element, attempt.given or {})
-        else:
-            self._failed(attempt, attempt.problem)
         fanout = self._fanout
+        if attempt.problem is None:
+            ended: ElementEnd | None = fanout.completed(attempt.element, attempt.given or {})
+        else:
+            ended = self._failed(attempt, attempt.problem)
         note = f"{len(fanout.failed)} failed" if fanout.failed else ""
-        whole.report(fanout.done, fanout.count, note)
+        whole.report(fanout.done, fanout.count, note, ended)
         self._go_on()
 
-    def _failed(self, element: _Element, error: BaseException) -> None:
+    def _failed(self, element: _Element, error: BaseException) -> ElementEnd | None:
+        """How the element ended; None if it is tried again, or ended because it was told to."""
         fanout = self._fanout
         if isinstance(error, StopRun):
             self._problem = self._problem or error
             fanout.ended_unheard(element.element)
             self.tell_to_end()
-            return
+            return None
         if isinstance(error, asyncio.CancelledError) and element.context.cancelled and not element.is_timed_out:
             fanout.ended_unheard(element.element)
-            return
+            return None
         if element.is_timed_out and self._step.timeout_s is not None:
             error = StepTimeout(self._step.name, self._step.timeout_s)
         info = describe(error, element.context)
@@ -209,8 +211,11 @@ class MapRun:
         delay_s = fanout.failed_once(element.element, info, after_s)
         if delay_s is not None:
             self._wait(element.element, delay_s)
-        elif fanout.is_hopeless:
+            return None
+        if fanout.is_hopeless:
             self.tell_to_end()
+        line = str(info).partition("\n")[0][:_LINE_CHARS]
+        return ElementEnd(element.element, element.number, error=line or info.type)
 
     def _wait(self, element: int, delay_s: float) -> None:
         def due() -> None:

@@ -15,7 +15,7 @@ from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.frame import read_frame, write_frame
 from szal_nb.errors import RetryAfter, StopRun
-from szal_nb.model.value import Output
+from szal_nb.model.value import ElementEnd, Output
 
 
 class _Context(StepContext):
@@ -34,7 +34,7 @@ class _Context(StepContext):
     def emit(self, output: Output) -> None:
         self._send("output", output)
 
-    def report(self, done: float, total: float | None, note: str) -> None:
+    def report(self, done: float, total: float | None, note: str, ended: ElementEnd | None = None) -> None:  # noqa: ARG002 - elements end here, not there
         self._send("progress", (done, total, note))
 
 

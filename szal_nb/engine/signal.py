@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from szal_nb.model.event import Event
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False):
@@ -74,7 +76,7 @@ class AttemptOutput(_Message, frozen=True):
 
 
 class AttemptProgress(_Message, frozen=True):
-    """The body said how far it is."""
+    """The body said how far it is. `elements`: those of a mapped step that ended since the last such signal."""
 
     at: float
     step: int
@@ -82,6 +84,7 @@ class AttemptProgress(_Message, frozen=True):
     done: float
     total: float | None = None
     note: str = ""
+    elements: Sequence[ElementEnd] = ()
 
 
 class RetryDue(_Message, frozen=True):

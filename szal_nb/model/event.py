@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 
 
 class _Fact(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="kind", gc=False):
@@ -180,13 +180,17 @@ class StepCancelled(_Fact, frozen=True, tag="step.cancelled"):
 
 
 class StepProgress(_Fact, frozen=True, tag="step.progress"):
-    """How far a running attempt is, by its own account; for a mapped step the elements that have ended."""
+    """How far a running attempt is, by its own account; for a mapped step the elements that have ended.
+
+    `elements` are those that ended since the last such event.
+    """
 
     step: str
     attempt: int
     done: float
     total: float | None = None
     note: str = ""
+    elements: tuple[ElementEnd, ...] = ()
 
 
 class StepRolledBack(_Fact, frozen=True, tag="step.rolled_back"):

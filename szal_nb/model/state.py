@@ -41,7 +41,7 @@ from szal_nb.model.event import (
     kind_of,
 )
 from szal_nb.model.transition import FINAL_RUN, RUN_TRANSITIONS, STEP_TRANSITIONS, RunState, StepState
-from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, ValueRef
 
 __all__ = ["AttemptSnapshot", "RunSnapshot", "RunState", "StepSnapshot", "StepState", "fold", "not_begun"]
 
@@ -81,6 +81,7 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     done: float | None = None
     total: float | None = None
     note: str = ""
+    elements: dict[int, ElementEnd] = {}
     rollback_attempts: int = 0
     rollback_error: ErrorInfo | None = None
 
@@ -218,7 +219,7 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
             step.attempts[-1].state, step.attempts[-1].ended_at = "lost", event.at
         step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
         step.values, step.retry_at, step.done, step.total, step.note = (), None, None, None, ""
-        step.rollback_attempts, step.rollback_error = 0, None
+        step.rollback_attempts, step.rollback_error, step.elements = 0, None, {}
         step.fingerprint = step.taken_from = ""
 
 
@@ -242,6 +243,8 @@ def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     step.state = StepState.RUNNING
     step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
     step.retry_at = step.done = step.total = None
+    if step.elements:
+        step.elements = {}
 
 
 def _step_output(run: RunSnapshot, event: StepOutput) -> None:
@@ -251,6 +254,8 @@ def _step_output(run: RunSnapshot, event: StepOutput) -> None:
 def _step_progress(run: RunSnapshot, event: StepProgress) -> None:
     step = _move_step(run, event)
     step.done, step.total, step.note = event.done, event.total, event.note
+    for element in event.elements:
+        step.elements[element.position] = element
 
 
 def _step_rolled_back(run: RunSnapshot, event: StepRolledBack) -> None:

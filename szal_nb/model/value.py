@@ -58,6 +58,15 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.type}: {self.message}" if self.message else self.type
 
 
+class ElementEnd(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
+    """How an element of a mapped step ended: its position, its attempts, and its error's line or the types it gave."""
+
+    position: int
+    attempts: int = 1
+    error: str = ""
+    gave: str = ""
+
+
 class Output(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One thing that a body showed, in nbformat's terms.
 

@@ -6,13 +6,13 @@ Pure. `graph_view` is sent once; `states_view` is compact: one character a node,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
-from szal_nb.model.value import ErrorInfo, Output, ValueRef, for_people
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef, for_people
 
 JsonObject = dict[str, Any]
 
@@ -35,6 +35,7 @@ _SOURCE_CHARS = 20_000
 _ALL_SOURCES_CHARS = 1_000_000
 _LINE_CHARS = 300
 _VALUES_SHOWN = 8
+_ELEMENTS_SHOWN = 200
 LOG_CHARS = 200_000
 
 
@@ -205,10 +206,25 @@ def details_view(
     view["values"] = [value_view(value) for value in for_people(run.values)] if run is not None else []
     view["attempts"] = [_attempt_view(attempt) for attempt in run.attempts] if run is not None else []
     view["error"] = _error_view(run.error) if run is not None and run.error is not None else None
+    if run is not None and run.elements:
+        view["elements"] = elements_view(run.elements.values())
     if run is not None and run.rollback_error is not None:
         view["rollback_error"] = _error_view(run.rollback_error)
     view["outputs"] = _outputs_view(outputs)
     return view
+
+
+def elements_view(elements: Collection[ElementEnd]) -> JsonObject:
+    """How the elements of a mapped step ended: `shown` are those that failed first, then the others, in their order."""
+    ordered = sorted(elements, key=lambda element: (not element.error, element.position))
+    return {
+        "ended": len(ordered),
+        "failed": sum(bool(element.error) for element in ordered),
+        "shown": [
+            {"position": end.position, "attempts": end.attempts, "error": end.error, "gave": end.gave}
+            for end in ordered[:_ELEMENTS_SHOWN]
+        ],
+    }
 
 
 def error_line(error: ErrorInfo) -> str:

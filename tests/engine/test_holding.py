@@ -6,6 +6,7 @@ import time
 import pytest
 
 import szal_nb as szal
+from szal_nb.engine import holding
 from szal_nb.engine.context import CURRENT
 
 
@@ -41,3 +42,23 @@ def test_a_step_that_holds_the_loop_is_named_with_its_line(waits_first):
     assert f"this step has held the event loop for 200 ms, in line {line}." in run["holds"].logs
     assert run["holds"].logs.count("held the event loop") == 1
     assert run["polite"].logs == ""
+
+
+def test_many_runs_of_one_loop_are_watched_by_one_thread():
+    async def main():
+        flow, go, watches = szal.Flow("f"), asyncio.Event(), []
+
+        @flow.step
+        async def waits():
+            await go.wait()
+
+        runs = [flow.start(store=None) for _ in range(50)]
+        while not all(run["waits"].state == "running" for run in runs):
+            await asyncio.sleep(0)
+        watches.append(len(holding._WATCHES))
+        go.set()
+        for run in runs:
+            await run
+        return [*watches, len(holding._WATCHES)]
+
+    assert asyncio.run(main()) == [1, 0]

@@ -12,6 +12,7 @@ from szal_nb.errors import RetryAfter
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import Guard
 from szal_nb.model.step import MapMode, RetryPolicy
+from szal_nb.model.value import ElementEnd
 from tests.engine.simulation import flow_of
 from tests.engine.test_runner import finished, runner_of, states
 
@@ -240,3 +241,22 @@ def test_a_coroutine_follows_elements_on_threads():
     runner = finished(graph, {"xs": lambda: [1, 2, 3], "double": lambda xs: 2 * xs, "after": after})
 
     assert runner.values[2, "after"] == 12
+
+
+def test_it_is_recorded_how_each_element_ended_and_after_how_many_tries():
+    tries = {}
+
+    async def flaky(xs):
+        tries[xs] = tries.get(xs, 0) + 1
+        if xs == 1 or (xs == 2 and tries[xs] == 1):
+            raise OSError(f"no {xs}\nmore")
+        return xs / 2
+
+    runner = mapped(flaky, range(4), map_errors="collect", retry=RetryPolicy(retries=1, delay_s=1))
+
+    assert dict(sorted(runner.snapshot.steps["ys"].elements.items())) == {
+        0: ElementEnd(0, gave="float"),
+        1: ElementEnd(1, attempts=2, error="OSError: no 1"),
+        2: ElementEnd(2, attempts=2, gave="float"),
+        3: ElementEnd(3, gave="float"),
+    }

@@ -31,7 +31,7 @@ const traits = {
   graph: data.view.graph,
   run: { ...run, seq: 0, delta: {} },
   facts: { seq: 0, steps },
-  actions: ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "fork"],
+  actions: ["run", "pause", "resume", "cancel", "retry", "approve", "reject", "skip", "fork", "only"],
 };
 const listeners = {};
 const emit = (event, value) => [...(listeners[event] ?? [])].forEach((listener) => listener(value));

@@ -18,7 +18,7 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import StepSnapshot, StepState, fold
 from szal_nb.model.step import Step
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 from szal_nb.widget.view import details_view, error_line, graph_view, is_over, step_facts, view_state
 from tests.widget.flows import OUTPUTS, RUN_ID, T0, sales, sales_run, warehouse, warehouse_events
 
@@ -267,3 +267,15 @@ def test_what_could_not_be_undone_says_why():
     assert step_facts(snapshot.steps["load"])["rollback_error"] == error_line(error)
     assert details_view(sales(), snapshot, "load")["rollback_error"]["line"] == 2
     assert "rollback_error" not in details_view(sales(), snapshot, "clean")
+
+
+def test_of_many_elements_those_that_failed_come_first_and_what_is_left_out_is_counted():
+    snapshot = sales_run(10)
+    ends = [ElementEnd(n, attempts=1 + n % 2, error="OSError: no" if n == 700 else "", gave="int") for n in range(1000)]
+    snapshot.steps["load"].elements = {end.position: end for end in ends}
+
+    elements = details_view(sales(), snapshot, "load")["elements"]
+
+    assert (elements["ended"], elements["failed"], len(elements["shown"])) == (1000, 1, 200)
+    assert [end["position"] for end in elements["shown"][:3]] == [700, 0, 1]
+    assert "elements" not in details_view(sales(), snapshot, "clean")

@@ -33,6 +33,7 @@ export class Card {
   private readonly time = this.button.children[2] as HTMLElement;
   private readonly fact = this.button.children[3] as HTMLElement;
   private ring: SVGCircleElement | null = null;
+  private share = -1;
 
   constructor(
     private readonly node: GraphNode,
@@ -99,7 +100,10 @@ export class Card {
     const isRing = isShown && (this.node.members !== undefined || this.node.map !== undefined);
     this.root.classList.toggle("has-ring", isRing && share < 1);
     this.root.classList.toggle("has-bar", isShown && !isRing && state === "running");
-    this.root.style.setProperty("--share", String(share));
+    if (isShown && share !== this.share) {
+      this.share = share;
+      this.root.style.setProperty("--share", String(share));
+    }
     if (isRing && !this.ring) {
       this.ring = svg("circle", { class: "szal-ring", cx: 8, cy: 8, r: 5.5 });
       this.mark.append(svg("circle", { class: "szal-ring-track", cx: 8, cy: 8, r: 5.5 }), this.ring);

@@ -24,9 +24,12 @@ export function formatSize(size: number): string {
     : `${Math.floor(amount + 0.5)} ${units[unit]}`;
 }
 
+// Made once: to look its language up for each number would be most of what drawing a node costs.
+const DIGITS = new Intl.NumberFormat("en-US");
+
 export function formatShape(shape: readonly number[]): string {
-  if (shape.length === 1) return `${shape[0]!.toLocaleString("en-US")} item${shape[0] === 1 ? "" : "s"}`;
-  return shape.map((side) => side.toLocaleString("en-US")).join(" × ");
+  if (shape.length === 1) return `${DIGITS.format(shape[0]!)} item${shape[0] === 1 ? "" : "s"}`;
+  return shape.map((side) => DIGITS.format(side)).join(" × ");
 }
 
 export function formatValue(value: Value): string {
@@ -98,4 +101,4 @@ export function factLine(state: StepState, facts: Facts): string {
   return said.join(" · ");
 }
 
-const count = (amount: number): string => Math.floor(amount).toLocaleString("en-US");
+const count = (amount: number): string => DIGITS.format(Math.floor(amount));

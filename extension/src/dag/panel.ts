@@ -15,6 +15,7 @@ import {
   type LogPiece,
   type Output,
   type Picture,
+  type Run,
   type StepState,
   stateOf,
   stepAllows,
@@ -49,6 +50,8 @@ export class Panel {
   private readonly body = html("div", { class: "szal-panel-body", role: "tabpanel", tabindex: 0 });
   /** The moment that is shown, if it is not the present: what details tell of later is not shown. */
   past: number | null = null;
+  /** The run as it is now: from a moment of the past too, what is asked for happens in the present. */
+  present: Run | null = null;
   private readonly log = new Log();
   private pieces: readonly LogPiece[] | null = null;
   tab: Tab = "Result";
@@ -155,7 +158,11 @@ export class Panel {
     setAttribute(this.node, "data-for", node.name);
     setIcon(this.mark, STATE_ICONS[state]);
     this.tick(now);
-    for (const [action, button] of this.buttons) button.hidden = !stepAllows(action, picture.run, state);
+    const run = this.present ?? picture.run;
+    for (const [action, button] of this.buttons)
+      button.hidden = !stepAllows(action, run, stateOf(run, this.step)) || (this.past !== null && action !== "fork");
+    const fork = this.buttons.get("fork")?.querySelector("span");
+    if (fork) setText(fork, this.past === null ? "Run from here" : "Fork from here");
     this.fill();
   }
 
@@ -334,6 +341,7 @@ export class Panel {
     if (!tries?.length)
       return [html("p", { class: "szal-quiet" }, tries ? "No attempt yet." : "The attempts come from the kernel.")];
     return [
+      ...elementList(this.details, this.picture?.facts[this.step]?.total),
       table(
         tries.map((attempt) => [
           `${attempt.number}`,
@@ -343,6 +351,26 @@ export class Panel {
       ),
     ];
   }
+}
+
+/** How the elements of a mapped step ended, those that failed first. */
+function elementList(details: Details | null, total: number | undefined): Node[] {
+  const elements = details?.elements;
+  if (!elements) return [];
+  const { ended, failed, shown } = elements;
+  const said = [`${ended}${total === undefined ? "" : ` of ${total}`} elements ended`];
+  if (failed) said.push(`${failed} failed`);
+  if (shown.length < ended) said.push(`${shown.length} shown`);
+  const rows = shown.map(({ position, attempts, error, gave }) => [
+    `${position}`,
+    [error ? "failed" : "completed", attempts > 1 ? `try ${attempts}` : ""].filter(Boolean).join(" · "),
+    error || gave,
+  ]);
+  return [
+    heading(said.join(" · ")),
+    html("div", { class: "szal-elements", tabindex: 0, role: "region", "aria-label": "Elements" }, table(rows)),
+    heading("Attempts of the step"),
+  ];
 }
 
 const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");

@@ -121,6 +121,7 @@ export class Scene {
       const facts = picture.facts[node] ?? NONE;
       if (card.state !== state || card.facts !== facts || isFirst) this.show(card, node);
     }
+    if (this.hovered >= 0 || this.selected >= 0) this.light();
     if (!this.isSparse) return;
     if (isFirst || this.marks.node.hidden) this.look();
     else this.paint();
@@ -285,7 +286,8 @@ export class Scene {
   }
 
   private light(): void {
-    this.wires.light(this.hovered >= 0 ? this.hovered : this.selected);
+    const node = this.hovered >= 0 ? this.hovered : this.selected;
+    this.wires.light(node, (giver) => this.picture?.facts[giver]?.values ?? []);
   }
 
   private markSelected(): void {

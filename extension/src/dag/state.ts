@@ -133,6 +133,13 @@ export interface RichOutput {
 
 export type Output = StreamOutput | RichOutput;
 
+export interface ElementEnd {
+  position: number;
+  attempts: number;
+  error: string;
+  gave: string;
+}
+
 export interface Failure {
   type: string;
   message: string;
@@ -146,6 +153,8 @@ export interface Details {
   inputs: (Read & { value?: Value })[];
   values: Value[];
   attempts: Attempt[];
+  /** How the elements of a mapped step ended; of many those that failed, and the first. */
+  elements?: { ended: number; failed: number; shown: ElementEnd[] };
   error: Failure | null;
   rollback_error?: Failure | null;
   outputs: Output[];

@@ -218,6 +218,7 @@ export class DagView {
     const { moment } = this.travel;
     if (moment !== null) this.scene.tick(this.now);
     this.panel.past = moment;
+    this.panel.present = this.latest?.run ?? picture.run;
     if (this.panel.isOpen) this.panel.update(picture, this.now);
     if (isNew) {
       this.width = 0;
