@@ -46,19 +46,21 @@ def test_a_step_that_holds_the_loop_is_named_with_its_line(waits_first):
 
 def test_many_runs_of_one_loop_are_watched_by_one_thread():
     async def main():
-        flow, go, watches = szal.Flow("f"), asyncio.Event(), []
+        flow, all_wait, go, begun = szal.Flow("f"), asyncio.Event(), asyncio.Event(), []
 
         @flow.step
         async def waits():
+            begun.append(1)
+            if len(begun) == 50:
+                all_wait.set()
             await go.wait()
 
         runs = [flow.start(store=None) for _ in range(50)]
-        while not all(run["waits"].state == "running" for run in runs):
-            await asyncio.sleep(0)
-        watches.append(len(holding._WATCHES))
+        await all_wait.wait()
+        watches = len(holding._WATCHES)
         go.set()
         for run in runs:
             await run
-        return [*watches, len(holding._WATCHES)]
+        return [watches, len(holding._WATCHES)]
 
     assert asyncio.run(main()) == [1, 0]
