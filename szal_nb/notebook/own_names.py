@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from szal_nb.api.inputs import recorded_inputs
 from szal_nb.engine.digest import Digest, TooLargeError, digest
-from szal_nb.errors import InvalidParameter
+from szal_nb.errors import InvalidParameter, SzalError
 from szal_nb.model.value import ValueRef
 
 ABSENT = object()
@@ -106,7 +106,14 @@ class OwnNames:
         found, notes = dict(inputs), []
         for run_id, record in {one.run_id: one.record for one in known.values()}.items():
             wanted = [name for name, one in known.items() if one.run_id == run_id]
-            kept = recorded_inputs(record.inputs(run_id), record.loader(run_id).load, wanted)
+            try:
+                kept = recorded_inputs(record.inputs(run_id), record.loader(run_id).load, wanted)
+            except SzalError as error:
+                names = ", ".join(wanted)
+                raise InvalidParameter(
+                    f"{names}: changed in place by run {run_id}, whose record does not give it any more ({error}). "
+                    "Execute the cell that makes it again."
+                ) from error
             found.update(kept)
             lost = [name for name in wanted if name not in kept]
             unseen = [name for name in wanted if name in kept and known[name].left is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from szal_nb.errors import InvalidParameter, UnknownRun
 from szal_nb.notebook.own_names import OwnNames
 
 pytestmark = pytest.mark.serial
@@ -106,3 +107,23 @@ def test_a_name_that_was_not_there_is_not_there_for_the_next_run():
     assert own.namespace == {"x": 2}
     own.executed(["x"])
     assert own.of("f")["x"] == 2
+
+
+class GoneRecord:
+    """A record whose run has been deleted."""
+
+    def inputs(self, run_id):
+        raise UnknownRun(run_id, "runs.db")
+
+    def loader(self, run_id):
+        raise UnknownRun(run_id, "runs.db")
+
+
+def test_a_changed_input_whose_record_is_gone_is_refused_with_advice():
+    rows = [1]
+    own = OwnNames({"rows": rows})
+    own.changed("f", {"rows": rows}, "r1", GoneRecord())
+
+    with pytest.raises(InvalidParameter, match="rows: changed in place by run r1, .*Execute the cell that makes it"):
+        own.as_they_were({"rows": rows})
+    assert own.as_they_were({"rows": [2]}) == ({"rows": [2]}, [])
