@@ -121,21 +121,27 @@ async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(
 
     monkeypatch.setattr(writer_module, "checkpoint_if_due", checkpoint)
     monkeypatch.setattr(writer_module, "_CHECK_EVERY", 5)
+    small = _Small()
     with begun_run(path) as (store, journal):
         for attempt in range(1, 6):
             await journal.append([STARTED, COMPLETED] if attempt == 1 else [])
-            await store._writer.write(_Small())
-        assert store._writer._connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+            await store._writer.write(small)
         await asyncio.to_thread(journal.append_sync, [StepStarted(at=4.0, step="clean", attempt=1)])
 
     assert set(checkpoints) == {THREAD}
+    # Every so many writes the thread has its turn; where the loop writes, SQLite checkpoints nothing by itself.
+    assert small.pages[HERE] == {0}
 
 
 class _Small:
     is_small = True
 
+    def __init__(self):
+        self.pages = {}
+
     def execute(self, connection):
-        return None
+        (pages,) = connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+        self.pages.setdefault(threading.current_thread().name, set()).add(pages)
 
     def is_committed(self, connection):
         return False
