@@ -190,6 +190,14 @@ def wait_cell(page: Page, index: int, timeout_ms: int = 60_000) -> None:
     )
 
 
+def wait_text(page: Page, index: int, text: str) -> None:
+    """Returns when the cell has shown the text."""
+    page.wait_for_function(
+        f"([i, text]) => JSON.stringify({_CELLS}[i].model.sharedModel.toJSON().outputs).includes(text)",
+        arg=[index, text],
+    )
+
+
 def outputs(page: Page, index: int) -> list[dict[str, Any]]:
     """The cell's outputs, as they would be saved."""
     found: list[dict[str, Any]] = page.evaluate(f"(i) => {_CELLS}[i].model.sharedModel.toJSON().outputs", index)

@@ -21,6 +21,7 @@ from tests.e2e.lab import (
     wait_cell,
     wait_run,
     wait_state,
+    wait_text,
     write_notebook,
 )
 
@@ -114,13 +115,15 @@ def test_cancel_answers_at_once_while_idle_and_while_a_cell_awaits(lab, page):
 def test_an_interrupt_cancels_the_run_that_a_cell_awaits(lab, page):
     write_notebook(
         lab.root / "interrupt.ipynb",
-        [HOLD, "%%szal_step slow\nhold('never')", "run = %szal_run", "await run", "run.state"],
+        [HOLD, "%%szal_step slow\nhold('never')", "run = %szal_run", "print('here')\nawait run", "run.state"],
     )
     open_notebook(page, lab, "interrupt.ipynb")
     for i in range(3):
         run_cell(page, i)
     run_cell(page, 3, wait=False)
     wait_state(page, "slow", "running")
+    # The step ran before: an interrupt is for the cell that is being executed.
+    wait_text(page, 3, "here")
     command(page, "notebook:interrupt-kernel")
     wait_cell(page, 3)
     wait_run(page, "cancelled")
