@@ -72,6 +72,11 @@ def outside_of(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def type_parameters(node: ast.AST) -> list[ast.AST]:
+    """The type parameters of a generic function, class or alias (Python 3.12 or newer): nodes with a `name`."""
+    return list(getattr(node, "type_params", ()))
+
+
 def every_argument(args: ast.arguments) -> list[ast.arg]:
     """All parameters, in the order in which they are written."""
     found = [*args.posonlyargs, *args.args]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable as Function
 from typing import ClassVar
 
@@ -322,6 +323,8 @@ class Walker(Definitions):
         ast.Nonlocal: _nonlocal,
         ast.Pass: _nothing,
     }
+    if sys.version_info >= (3, 12):
+        _statements[ast.TypeAlias] = Definitions.define_alias
 
 
 def _loaded(target: ast.expr) -> ast.expr:
