@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
-from szal_nb.store.runs import RunStore, find_store
+from szal_nb.store.runs import MEMORY, RunStore, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +81,8 @@ class Flow:
         self._rollbacks: dict[str, FunctionType] = {}
         self._steps: dict[str, tuple[Step, FunctionType]] = {}
         self._graph: FlowGraph | None = None
+        # As long as a run of a store is of interest to somebody, the next run uses the same connections.
+        self._stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
         self.definition()
 
     @overload
@@ -259,7 +262,16 @@ class Flow:
         undo = {
             name: FunctionBody(graph.node(name).compensation, function) for name, function in self._rollbacks.items()
         }
-        return Surround(store=opened_store(store), rollbacks=undo)
+        return Surround(store=self._opened(store), rollbacks=undo)
+
+    def _opened(self, store: StoreChoice) -> RunStore | None:
+        if store is None or isinstance(store, RunStore) or str(store) == MEMORY:
+            return opened_store(store)
+        path = _place(store).absolute()
+        known = self._stores.get(path)
+        if known is None or not known.is_in_place:
+            known = self._stores[path] = RunStore.open(path)
+        return known
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
@@ -272,9 +284,11 @@ def opened_store(store: StoreChoice) -> RunStore | None:
     """The store that a `store=` argument means, open."""
     if store is None or isinstance(store, RunStore):
         return store
-    if isinstance(store, _Default):
-        return RunStore.open(find_store(None))
-    return RunStore.open(store)
+    return RunStore.open(_place(store))
+
+
+def _place(store: Path | str | _Default) -> Path:
+    return find_store(None) if isinstance(store, _Default) else Path(store)
 
 
 def run(

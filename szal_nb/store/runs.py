@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from szal_nb.errors import IllegalTransition, RunOwned, StoreError, UnknownRun, ValueUnavailable
 from szal_nb.model.event import Event
@@ -80,7 +80,6 @@ class RunStore:
         self._now = now
         self._extra_codecs = codecs
         self.reader = Reader(path) if reader is None else reader
-        self._lock = lock
         self._writer = None
         if lock is not None:
             self._writer = Writer(
@@ -88,10 +87,11 @@ class RunStore:
                 lock,
                 durability,
                 journal_mode=journal_mode,
-                heartbeat=self._beat,
+                # The thread must not keep a store alive that everybody else forgot.
+                heartbeat=_weakly(self._beat),
                 beat_s=HEARTBEAT_S,
-                # Runs side by side gain more from sharing a transaction.
-                may_write_here=lambda: len(self._owned) == 1,
+                may_write_here=_weakly(self._may_write_here),
+                at_end=functools.partial(_clean_up, lock, temporary),
             )
         self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
         self.contents = Contents(self.reader, self.files)
@@ -99,10 +99,13 @@ class RunStore:
         # Runs that nobody here runs any more, by epoch, though the record could not be told.
         self._given_up: set[tuple[str, int]] = set()
         self._owned_lock = threading.Lock()
-        self._temporary = temporary
         self._is_closed = False
-        # Not a bound method: the exit hook must not keep a store alive that everybody else forgot.
-        self._at_exit = _close_at_exit(self)
+        self._file = _inode(path)
+        # Neither does the exit hook keep it alive.
+        self._at_exit = _weakly(self.close)
+        atexit.register(self._at_exit)
+        self._forgotten = weakref.finalize(self, _let_go, self._at_exit, self.reader, self._writer)
+        self._forgotten.atexit = False
 
     @classmethod
     def open(
@@ -152,21 +155,26 @@ class RunStore:
         self.close()
 
     def close(self) -> None:
-        """Gives up every run that this store owns, writes what waits, and closes the file."""
+        """Gives up every run that this store owns, writes what waits, and closes the file.
+
+        A store that nobody refers to any more is closed by itself.
+        """
         if self._is_closed:
             return
         for journal in list(self._owned.values()):
             with contextlib.suppress(Exception):
                 journal.close()
         self._is_closed = True
+        self._forgotten.detach()
         atexit.unregister(self._at_exit)
         self.reader.close()
         if self._writer is not None:
             self._writer.close()
-        if self._lock is not None:
-            self._lock.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether this store is open, and its file is still the one at `path`."""
+        return not self._is_closed and self._file == _inode(self.path)
 
     def begin(self, run: NewRun) -> RunJournal:
         """The journal of a new run. Nothing is written before its first append, which begins with `RunCreated`."""
@@ -371,6 +379,10 @@ class RunStore:
                 # A disk that is full, mostly: the heart says it when it can, and this process knows it.
                 self._given_up.add((journal.run_id, journal.epoch))
 
+    def _may_write_here(self) -> bool:
+        # Runs side by side gain more from sharing a transaction.
+        return len(self._owned) == 1
+
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
             owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
@@ -405,13 +417,34 @@ def values_folder(path: Path) -> Path:
     return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")
 
 
-def _close_at_exit(store: RunStore) -> Callable[[], None]:
-    reference = weakref.ref(store)
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
-    def close() -> None:
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, called as long as its object lives (None afterwards); it does not keep it alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: object) -> Any:
         living = reference()
-        if living is not None:
-            living.close()
+        return None if living is None else living(*arguments)
 
-    atexit.register(close)
-    return close
+    return call
+
+
+def _let_go(at_exit: Callable[[], object], reader: Reader, writer: Writer | None) -> None:
+    """Closes what a forgotten store has left. Called wherever it was forgotten, so nothing is waited for."""
+    atexit.unregister(at_exit)
+    reader.close(is_waited_for=False)
+    if writer is not None:
+        writer.close(is_waited_for=False)
+
+
+def _clean_up(lock: FileLock, temporary: Path | None) -> None:
+    lock.close()
+    if temporary is not None:
+        shutil.rmtree(temporary, ignore_errors=True)
