@@ -169,6 +169,9 @@ class RunMachine(Ending):
                     total=signal.total,
                     note=signal.note,
                     elements=tuple(signal.elements),
+                    values=signal.values,
+                    key=signal.key,
+                    whole=signal.whole,
                 )
             )
 

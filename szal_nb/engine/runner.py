@@ -23,6 +23,7 @@ from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.conditions import Conditions, Evaluate, no_conditions
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.device import DeviceSlots
+from szal_nb.engine.elements import ElementRecord
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.mapping import MapRun, room_of_map
@@ -267,6 +268,18 @@ class Runner(StepOwner):
             self.post(Overdue(self._clock(), deadline.step, info))
 
     # Attempts
+
+    def elements_of(self, attempt: Attempt) -> ElementRecord | None:
+        """The record of the elements of a mapped step; None where nothing is recorded."""
+        if self._journal is None:
+            return None
+        i = attempt.step
+        earlier = self.snapshot.steps[self.machine.names[i]]
+        return ElementRecord(self._table, self.watch, i, self.machine.graph.nodes[i], earlier)
+
+    def aside(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Runs `job`, which must not raise, on a worker thread, and calls `then` with its result on the loop."""
+        self._executors.on_a_thread(lambda: self._executors.on_loop(then, job()))
 
     def _start(self, i: int, number: int) -> None:
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.fingerprint import fingerprint_of, key_of_elements
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
@@ -160,6 +160,16 @@ class ValueTable:
         self._refs[i] = {ref.name: ref for ref in refs}
         return refs
 
+    def keep_aside(self, i: int, attempt: int, values: Mapping[str, Any], *, is_needed: bool) -> tuple[ValueRef, ...]:
+        """Writes down what will stand in for a part of what step `i` gives. There must be a journal."""
+        assert self._journal is not None  # noqa: S101 as it says
+        return self._journal.keep(self._names[i], attempt, values, tuple(values) if is_needed else ())
+
+    def load_aside(self, ref: ValueRef) -> Any:
+        """What `keep_aside` wrote down, in an object of its own."""
+        assert self._journal is not None  # noqa: S101 as above
+        return self._journal.load_fresh(ref)
+
     def take(self, i: int, refs: Sequence[ValueRef]) -> None:
         """Step `i` has given what another run has on record."""
         self._refs[i] = {ref.name: ref for ref in refs}
@@ -181,6 +191,10 @@ class ValueTable:
         if self._journal is None or not node.parts:
             return ""
         return fingerprint_of(node, self.read(i))
+
+    def key_of_elements(self, i: int) -> str:
+        """What must be equal for the elements of mapped step `i` to be the same; "" where it cannot be told."""
+        return key_of_elements(self._nodes[i], self.read(i))
 
     def put(self, i: int, given: Mapping[str, Any], refs: Sequence[ValueRef]) -> None:
         """Step `i` has given these values, which are on record as `refs` say."""

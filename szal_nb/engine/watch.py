@@ -192,6 +192,14 @@ class Watch:
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
 
+    def reads_unchanged(self, i: int) -> bool:
+        """Whether all that step `i` reads still is what its givers gave, as far as that is compared."""
+        keys = [key for key in self.usage.taken[i] if key in self._baseline]
+        if not keys:
+            return True
+        with self._held:
+            return all(self._is_as(key, self._baseline[key][0]) for key in keys if key not in self.superseded)
+
     def titled(self, i: int | None, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
         """The references to record of what step `i` gave, or of the inputs.
 
@@ -350,13 +358,15 @@ class Watch:
         if known is None or key in self.superseded or self._verified.get(key) == self._now:
             return
         before, since = known
-        try:
-            is_same = digest(self._versions.value(key)) == before
-        except RuntimeError:  # it is being changed this moment
-            is_same = False
-        if not is_same:
+        if not self._is_as(key, before):
             raise self._changed(key, since, starting)
         self._verified[key] = self._now
+
+    def _is_as(self, key: Key, before: Digest) -> bool:
+        try:
+            return digest(self._versions.value(key)) == before
+        except RuntimeError:  # it is being changed this moment
+            return False
 
     def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
         ran = [

@@ -182,7 +182,10 @@ class StepCancelled(_Fact, frozen=True, tag="step.cancelled"):
 class StepProgress(_Fact, frozen=True, tag="step.progress"):
     """How far a running attempt is, by its own account; for a mapped step the elements that have ended.
 
-    `elements` are those that ended since the last such event.
+    `elements` are those that ended since the last such event; `values` hold what those of them gave that are `kept`:
+    one element under a name such as `ys[3]`, or several in one value (`ys[0-99]`, see `engine.elements`). With a `key`
+    the elements begin anew: it stands for the code and all that is read, and those that were kept under another key are
+    of no use. `whole` says why from here on none is kept, nor those that were: once cut, the map runs again as a whole.
     """
 
     step: str
@@ -191,6 +194,9 @@ class StepProgress(_Fact, frozen=True, tag="step.progress"):
     total: float | None = None
     note: str = ""
     elements: tuple[ElementEnd, ...] = ()
+    values: tuple[ValueRef, ...] = ()
+    key: str = ""
+    whole: str = ""
 
 
 class StepRolledBack(_Fact, frozen=True, tag="step.rolled_back"):

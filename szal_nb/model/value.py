@@ -59,12 +59,16 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ElementEnd(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """How an element of a mapped step ended: its position, its attempts, and its error's line or the types it gave."""
+    """How an element of a mapped step ended: its position, its attempts, and its error's line or the types it gave.
+
+    `kept`: what it gave is recorded, so that it need not run again when the step does.
+    """
 
     position: int
     attempts: int = 1
     error: str = ""
     gave: str = ""
+    kept: bool = False
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -384,4 +384,6 @@ def _say_plan(plan: Any) -> None:
     if plan.rebuilt:
         why = "their values lived in the process that died, or are not in the store any more"
         text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
+    for step, count in plan.begun:
+        text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
     print(text)  # noqa: T201 - for the reader of the cell

@@ -19,11 +19,13 @@ from szal_nb.model.event import (
     RunResumed,
     StepCompleted,
     StepEvent,
+    StepProgress,
     from_json,
     to_json,
 )
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef
+from szal_nb.store.elementrows import SUPERSEDE, drop_elements
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.insertion import insert_rows, nullable
 from szal_nb.store.times import iso
@@ -145,18 +147,24 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
     connection.execute(_SET_RUN, (*row, run_id))
 
 
-def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
-    """Writes the rows of the values that these events tell of. Their blobs are there already."""
+def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event], snapshot: RunSnapshot) -> None:
+    """Writes the rows of the values that these events tell of. Their blobs are there already.
+
+    `snapshot` is the run after the events. What elements of a mapped step gave has rows until the step completes.
+    """
     values: list[tuple[object, ...]] = []
     for event in events:
         if isinstance(event, StepCompleted):
+            if snapshot.steps[event.step].elements:
+                drop_elements(connection, run_id, event.step, values)
+            values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
+        elif isinstance(event, StepProgress):
+            if event.key or event.whole:
+                drop_elements(connection, run_id, event.step, values)
             values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
         elif isinstance(event, RunResumed):
             _put_values(connection, values)
-            connection.executemany(
-                'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
-                [(run_id, step) for step in event.reset],
-            )
+            connection.executemany(SUPERSEDE, [(run_id, step) for step in event.reset])
         elif isinstance(event, RunCreated) and event.inputs:
             insert_rows(connection, _PUT_INPUT, f"?, {_VALUE}", [(run_id, *value_row(ref)) for ref in event.inputs])
     _put_values(connection, values)

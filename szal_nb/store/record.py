@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from szal_nb.errors import OwnershipLost, StoreError
-from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepRetrying
+from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepProgress, StepRetrying
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.store import projection
@@ -103,12 +103,12 @@ class RunRecord:
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         for event in events:
-            if isinstance(event, StepCompleted):
+            if isinstance(event, StepCompleted | StepProgress):
                 if event.values:
                     self._keeper.insert(connection, event.step, event.attempt, event.values)
             elif isinstance(event, RunCreated):
                 self._keeper.insert(connection, "", 0, event.inputs)
-        projection.write_values(connection, self.run_id, events)
+        projection.write_values(connection, self.run_id, events, self._current(connection))
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
         """Whether the store holds that many events of this epoch's run."""
@@ -158,6 +158,8 @@ class RunRecord:
                 self._keeper.forget(event.step, event.attempt)
             elif isinstance(event, RunCreated):
                 self._keeper.forget("", 0)
+            elif isinstance(event, StepProgress) and event.values:
+                self._keeper.settle(event.step, event.attempt, event.values)
         self.is_final = self._snapshot is not None and self._snapshot.state.is_final
 
     def rolled_back(self) -> None:

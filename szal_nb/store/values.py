@@ -108,6 +108,13 @@ class Keeper:
         with self._lock:
             self._parked.pop((step, attempt), None)
 
+    def settle(self, step: str, attempt: int, refs: Sequence[ValueRef]) -> None:
+        """The bytes of these are stored, while the attempt goes on."""
+        with self._lock:
+            blobs = self._parked.get((step, attempt), {})
+            for ref in refs:
+                blobs.pop(str(ref.hash), None)
+
     def clear(self) -> None:
         """Lets everything go."""
         with self._lock:
