@@ -83,6 +83,8 @@ class Flow:
         self._graph: FlowGraph | None = None
         # As long as a run of a store is of interest to somebody, the next run uses the same connections.
         self._stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
+        # The bodies of the last run's graph: the next run has the same, unless a step was added.
+        self._made: tuple[FlowGraph, dict[str, FunctionBody]] | None = None
         self.definition()
 
     @overload
@@ -247,11 +249,15 @@ class Flow:
         return plan(_needed(surround), run_id, NewVersion(graph=self._ready_graph(surround)))
 
     def _bodies(self, graph: FlowGraph) -> dict[str, FunctionBody]:
-        return {name: FunctionBody(graph.node(name), function) for name, (_, function) in self._steps.items()}
+        if self._made is None or self._made[0] is not graph:
+            self._made = graph, {n: FunctionBody(graph.node(n), function) for n, (_, function) in self._steps.items()}
+        return self._made[1]
 
     def _inputs(self, graph: FlowGraph, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
-        unknown = [name for name in inputs if name not in graph.inputs and name not in optional]
+        unknown = [name for name in inputs if name not in graph.inputs]
+        if unknown:
+            optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
+            unknown = [name for name in unknown if name not in optional]
         if unknown:
             takes = ", ".join(graph.inputs) or "none"
             raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; its inputs are: {takes}.")

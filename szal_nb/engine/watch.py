@@ -17,7 +17,7 @@ from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
-from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.immutable import are_immutable, is_immutable
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.sharing import SharedParts
@@ -49,6 +49,29 @@ class _Held:
         self.count -= 1
 
 
+def _is_hidden_watched(graph: FlowGraph) -> bool:
+    return graph.flow.ordered and graph.flow.guard is not Guard.OFF
+
+
+def _generators(graph: FlowGraph) -> list[tuple[str, ...]]:
+    """For each step the random generators that it uses."""
+    return [tuple(s for s in node.states if s in GENERATORS) if node.states else () for node in graph.nodes]
+
+
+def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool]]:
+    """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers."""
+    usage, states, hidden = graph.derived(Usage), graph.derived(_generators), _is_hidden_watched(graph)
+
+    def has_nothing(i: int) -> bool:
+        node = graph.nodes[i]
+        if hidden or usage.taken[i] or usage.changed[i] or node.states:
+            return False
+        return not any(usage.users((i, name)) for name in node.values)
+
+    count = range(len(graph.nodes))
+    return [has_nothing(i) for i in count], [not (usage.changed[i] or states[i]) for i in count]
+
+
 class Watch:
     """See the module. `table` has the run's values, `refs` what is on record of them; `load` reads one afresh."""
 
@@ -67,26 +90,19 @@ class Watch:
         self._versions = Versions(table)
         self._load = load
         self._is_ended = is_ended
-        self.usage = Usage(graph)
+        self.usage = graph.derived(Usage)
         # What the record holds of versions, also of those that an earlier process gave.
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
-        self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
-        self._can_repeat = [
-            bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
-            for node in graph.nodes
-        ]
+        self._states = graph.derived(_generators)
         # Sharing matters where something is changed, and where values are read again from a record.
         self._has_sharing = bool(self.usage.changers) or load is not None
         self._tracked: set[Key] = set()
         self._lock = threading.RLock()
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
-        self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
-        self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
-        self._only_reads = [
-            not (changed or states) for changed, states in zip(self.usage.changed, self._states, strict=True)
-        ]
+        self._is_hidden_watched = _is_hidden_watched(graph)
+        self._has_nothing, self._only_reads = graph.derived(_light_steps)
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
         self._baseline: dict[Key, tuple[Digest, int]] = {}
@@ -113,10 +129,9 @@ class Watch:
             key in self._tracked or not self._is_watched(key, self._versions.value(key)) for key in self.usage.taken[i]
         )
 
-    def _has_nothing_to_watch(self, i: int) -> bool:
-        usage, node = self.usage, self._graph.nodes[i]
-        is_used = any(usage.users((i, name)) for name in node.values)
-        return not (self._is_hidden_watched or usage.taken[i] or usage.changed[i] or node.states or is_used)
+    def _can_repeat(self, i: int) -> bool:
+        node = self._graph.nodes[i]
+        return bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
 
     def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         """The inputs of an attempt of step `i`, which begins now."""
@@ -125,7 +140,7 @@ class Watch:
         if self._only_reads[i] and not self._is_dirty:
             # The short way: what cannot change needs no look.
             inputs = gather(i)
-            if all(map(is_immutable, inputs.values())):
+            if are_immutable(inputs.values()):
                 self._enter(i, attempt)
                 return inputs
         with self._held:
@@ -136,7 +151,7 @@ class Watch:
                 self._track(key, self._versions.value(key))
             for key in self._reach(i):
                 self._compare(key, starting=i)
-            if self._can_repeat[i] and i not in self._pristine:
+            if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), generator_states(self._states[i]))
             self._supersede(i)
             self._set_generators(i)
@@ -178,7 +193,9 @@ class Watch:
         if self._entered.get(i) != attempt:
             return {}
         self._leave(i, has_failed=False)
-        if self._only_reads[i] and all(name == DISPLAY or is_immutable(value) for name, value in given.items()):
+        if self._only_reads[i] and are_immutable(
+            (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
+        ):
             return {}
         with self._held:
             try:
@@ -218,10 +235,12 @@ class Watch:
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._versions.take_back(i)
-        self._together.set_changing(i)
-        self._is_dirty.discard(i)
-        self._pristine.pop(i, None)
-        self.refs.update({(i, ref.name): ref for ref in refs})
+        if not self._only_reads[i]:
+            self._together.set_changing(i)
+            self._is_dirty.discard(i)
+            self._pristine.pop(i, None)
+        for ref in refs:
+            self.refs[i, ref.name] = ref
 
     def fail(self, i: int, attempt: int, error: BaseException) -> BaseException:
         """The body of step `i` raised. Gives what is wrong: `error`, or what the step must not have done besides."""
@@ -248,7 +267,7 @@ class Watch:
         with self._lock:
             self._now += 1
             self._spans[i] = (self._spans[i][0], self._now)
-        if self._only_reads[i] and not changed and self._baseline.keys().isdisjoint(self.usage.taken[i]):
+        if self._only_reads[i] and not changed and not self._is_compared(i):
             return
         with self._held:
             if has_failed and i in self._pristine:
@@ -270,6 +289,10 @@ class Watch:
                     self._compare(key)
                 if is_last and not has_failed and not self.usage.changers.get(key):
                     self._baseline.pop(key, None)
+
+    def _is_compared(self, i: int) -> bool:
+        """Whether what step `i` reads is compared with what it was."""
+        return bool(self._baseline) and not self._baseline.keys().isdisjoint(self.usage.taken[i])
 
     def _restore(self, i: int) -> None:
         """What an earlier attempt of step `i` changed is as it was before, in new objects."""

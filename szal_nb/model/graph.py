@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import msgspec
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Step
+
+_T = TypeVar("_T")
 
 # The name under which the value of a cell's last expression is kept; names of values never begin with "_".
 DISPLAY = "_"
@@ -151,6 +154,7 @@ class FlowGraph:
     inputs: tuple[str, ...] = ()
     _by_name: dict[str, StepNode] = field(init=False, repr=False, compare=False)
     dependencies: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _derived: dict[object, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {node.step.name: node for node in self.nodes})
@@ -162,3 +166,10 @@ class FlowGraph:
     def node(self, step: str) -> StepNode:
         """The node of this step; `KeyError` if there is none."""
         return self._by_name[step]
+
+    def derived(self, make: Callable[[FlowGraph], _T]) -> _T:
+        """What `make` makes of the graph, made once for all runs of it: nobody may change it."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        found: _T = self._derived[make]
+        return found
