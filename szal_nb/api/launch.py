@@ -26,7 +26,7 @@ from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
-from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
@@ -121,8 +121,9 @@ def start_run(
         given = take.given(graph, by_name, plan)
         if on_plan is not None:
             on_plan(plan)
+    devices = device_slots(graph, gpus())
     machine = RunMachine(
-        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id
+        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *devices.limits], seed=run_id
     )
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
@@ -132,7 +133,16 @@ def start_run(
             finder = Finder(graph, surround.store, take.pasts, plan, take.must_run)
         earlier = finder if finder.is_needed else None
     handle = _launch(
-        machine, bodies, taken, surround, journal, run_id=run_id, input_refs=input_refs, kept=kept, earlier=earlier
+        machine,
+        bodies,
+        taken,
+        surround,
+        journal,
+        run_id=run_id,
+        devices=devices,
+        input_refs=input_refs,
+        kept=kept,
+        earlier=earlier,
     )
     handle.plan = plan
     return handle
@@ -185,7 +195,8 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
-    machine = RunMachine(graph, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id)
+    devices = device_slots(graph, gpus())
+    machine = RunMachine(graph, limits=[*_room(graph, bodies), *devices.limits], seed=run_id)
     put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
     # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
     kept = {
@@ -202,6 +213,7 @@ def resume_run(
         surround,
         journal,
         run_id=run_id,
+        devices=devices,
         snapshot=snapshot,
         input_refs=snapshot.inputs,
         kept=kept,
@@ -244,6 +256,7 @@ def _launch(
     journal: RunJournal | None,
     *,
     run_id: str,
+    devices: DeviceSlots,
     snapshot: RunSnapshot | None = None,
     input_refs: tuple[ValueRef, ...] = (),
     earlier: Earlier | None = None,
@@ -261,7 +274,7 @@ def _launch(
         snapshot=snapshot,
         kept=kept,
         rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
-        devices=DeviceSlots(gpus(), devices_asked(machine.graph)),
+        devices=devices,
         journal=journal,
         earlier=earlier,
         evaluate=_condition_holds,

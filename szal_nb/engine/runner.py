@@ -285,7 +285,7 @@ class Runner(StepOwner):
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._devices is not None:
-            context.devices = self._devices.take(i)
+            context.devices = self._devices.held_by(i)
         if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
             self._executors.on_a_thread(partial(self._look, attempt))
         else:
@@ -357,8 +357,6 @@ class Runner(StepOwner):
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
-        if self._devices is not None:
-            self._devices.give_back(attempt.step)
         context = attempt.context
         shown, progress = context.take(close=True), context.progress
         if shown:

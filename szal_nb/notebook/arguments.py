@@ -92,7 +92,11 @@ STEP_ARGUMENTS = (
     _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
     _many("--tag", "TAG", "words to find the step by, and to limit steps together"),
     _argument("--priority", type=int, metavar="N", help="among ready steps the highest goes first; 0 by default"),
-    _many("--requires", "WHAT", "gpu:1, network, command:git, env:TOKEN or package:torch>=2, checked before the start"),
+    _many(
+        "--requires",
+        "WHAT",
+        "gpu:1, gpu:0.5 (shares one), network, command:git, env:TOKEN or package:torch>=2, checked before the start",
+    ),
     _many("--after", "STEP", "steps that must end first, without data"),
     _many("--needs", "NAME=STEP.NAME", "where a name comes from, instead of the nearest step above", type=_source),
     _many("--out", "NAME", "the names that the step gives"),
