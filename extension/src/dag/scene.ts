@@ -139,7 +139,16 @@ export class Scene {
     this.light();
     clearTimeout(this.revealing);
     // Not at once: a second click may follow, and must meet the same node.
-    if (node >= 0 && reveal) this.revealing = setTimeout(() => this.reveal(node), DOUBLE_CLICK_MS);
+    if (node < 0 || !reveal) return;
+    this.revealing = setTimeout(() => {
+      this.settle();
+      this.reveal(node);
+    }, DOUBLE_CLICK_MS);
+  }
+
+  /** What showed whole shows whole in the room that there is now. */
+  settle(): void {
+    if (this.camera.isFitted) this.fit({ isGliding: true });
   }
 
   focus(node: number): void {
@@ -161,8 +170,8 @@ export class Scene {
       card.root.classList.toggle("is-different", names.has(this.graph!.nodes[node]!.name));
   }
 
-  fit(): void {
-    if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height);
+  fit(options: { isGliding?: boolean } = {}): void {
+    if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height, options);
   }
 
   resized(): void {

@@ -333,6 +333,7 @@ export class DagView {
     this.scene.select(-1);
     this.travel.timeline.select(-1);
     this.resized();
+    this.scene.settle();
   }
 
   private openStep(shown: number): void {
