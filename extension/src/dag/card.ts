@@ -58,10 +58,13 @@ export class Card {
   }
 
   place(point: Point): void {
-    this.root.style.transform = `translate(${point.x}px,${point.y}px)`;
+    // No transform, clip or opacity of its own: each would be one more layer to sort in every frame, for thousands of cards.
+    this.root.style.left = `${point.x}px`;
+    this.root.style.top = `${point.y}px`;
   }
 
-  show(state: StepState, facts: Facts, picture: Picture, now: number): void {
+  /** From afar only the state is drawn: what is written on it waits until somebody comes near. */
+  show(state: StepState, facts: Facts, picture: Picture, now: number, isFar: boolean): void {
     if (this.state !== state) {
       setIcon(this.mark, STATE_ICONS[state]);
       setAttribute(this.root, "data-state", state);
@@ -69,11 +72,7 @@ export class Card {
     this.state = state;
     this.facts = facts;
     this.isGoing = !isOver(picture.run.state) && (state === "running" || state === "retrying");
-    const fact = this.factOf(state, facts, picture);
-    // What went wrong is cut at its end, it is never left out.
-    setText(this.fact, facts.rollback_error ? fact.replaceAll(" ", "\u00a0") : byParts(fact));
-    // How long a step has been running that a dead process left so, nobody knows.
-    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
+    if (!isFar) this.write(picture, now);
     this.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
     this.showProgress(state, facts);
     this.offer(
@@ -85,6 +84,15 @@ export class Card {
             ? "retry"
             : null,
     );
+  }
+
+  write(picture: Picture, now: number): void {
+    const [state, facts] = [this.state!, this.facts!];
+    const fact = this.factOf(state, facts, picture);
+    // What went wrong is cut at its end, it is never left out.
+    setText(this.fact, facts.rollback_error ? fact.replaceAll(" ", "\u00a0") : byParts(fact));
+    // How long a step has been running that a dead process left so, nobody knows.
+    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
   }
 
   tick(now: number): void {
