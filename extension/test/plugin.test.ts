@@ -6,7 +6,7 @@ import { type Ask, Client, EventParser, type StoredRun } from "../src/plugin/cli
 import { codeOf } from "../src/plugin/code";
 import { carryOut } from "../src/plugin/commands";
 import { Feed } from "../src/plugin/feed";
-import { BUSY, type Comm, Elsewhere, Remote } from "../src/plugin/remote";
+import { BUSY, LATER, type Comm, Elsewhere, Remote } from "../src/plugin/remote";
 import { RunTable } from "../src/plugin/table";
 import { Watch } from "../src/plugin/watch";
 
@@ -306,6 +306,7 @@ describe("what is asked of a run", () => {
       {
         client: new Client(ask),
         remote: new Remote(() => (hasKernel ? kernel : null)),
+        prepare: () => Promise.resolve(["c7"]),
         execute,
         isKernelBusy: () => isKernelBusy,
       },
@@ -353,20 +354,54 @@ describe("what is asked of a run", () => {
   });
 
   it("goes on with a run that the kernel does not have, and says what no record can do", async () => {
-    const resumed = asking("resume");
-    comms[0]!.tell({ type: "unknown", id: 1, text: "This kernel has no run a1." });
+    const resumed = asking("retry", { step: "plot" });
+    const [comm] = comms;
+    comm!.tell({ type: "unknown", id: 1, text: "This kernel has no run a1." });
+    await vi.waitFor(() => expect(comm!.sent.length).toBe(3));
+    expect(comm!.sent[2]).toEqual({ action: "resume", flow: "sales", run: "a1", deleted: ["c7"], id: 3 });
+    comm!.tell({ type: "unknown", id: 3, text: "Flow 'sales' has no steps" });
     await resumed.done;
     expect(resumed.execute).toHaveBeenCalledWith({ name: "resume", run: "a1" });
 
     await expect(asking("pause", { hasKernel: false }).done).rejects.toThrow(/cannot be asked to pause.*Resume/s);
   });
 
-  it("begins a run by code, and says so when the kernel is busy with a cell", async () => {
-    const { execute, say, acknowledged, done } = asking("only", { step: "plot", isKernelBusy: true });
+  it("begins a run by the kernel, which has heard at once", async () => {
+    const { execute, say, acknowledged, done } = asking("only", { step: "plot" });
+    const [comm] = comms;
+    expect(comm!.sent).toEqual([{ action: "ping", id: 1 }]);
+    comm!.tell({ type: "ack", id: 1 });
+    expect(acknowledged).toHaveBeenCalledTimes(1);
+    await vi.waitFor(() => expect(comm!.sent.length).toBe(2));
+    expect(comm!.sent[1]).toEqual({ action: "only", flow: "sales", step: "plot", deleted: ["c7"], id: 2 });
+    comm!.tell({ type: "ack", id: 2 });
+    comm!.tell({ type: "done", id: 2, run: "b2" });
 
     await done;
-    expect(execute).toHaveBeenCalledWith({ name: "run", flow: "sales", only: "plot" });
-    expect([acknowledged.mock.calls.length, say.mock.calls[0]![0]]).toEqual([1, BUSY]);
+    expect([execute.mock.calls.length, say.mock.calls.length]).toEqual([0, 0]);
+  });
+
+  it("says what it waits for while a cell blocks the kernel, and takes it back", async () => {
+    vi.useFakeTimers();
+    const { say, done } = asking("fork", { step: "plot" });
+    comms[0]!.tell({ type: "ack", id: 1 });
+    await vi.advanceTimersByTimeAsync(1100);
+    expect(say.mock.calls).toEqual([[LATER]]);
+    comms[0]!.tell({ type: "done", id: 2, run: "b2" });
+    await done;
+    vi.useRealTimers();
+
+    expect(say.mock.calls).toEqual([[LATER], [""]]);
+  });
+
+  it("begins a run by code where the kernel knows no flow, and says so when it is busy with a cell", async () => {
+    const { execute, say, done } = asking("run", { isKernelBusy: true });
+    await vi.waitFor(() => expect(comms[0]!.sent.length).toBe(2));
+    comms[0]!.onClose({});
+
+    await done;
+    expect(execute).toHaveBeenCalledWith({ name: "run", flow: "sales" });
+    expect(say.mock.calls[0]![0]).toBe(BUSY);
   });
 });
 

@@ -1,11 +1,25 @@
 import { describe, expect, it } from "vitest";
-import { ansiText, plainText } from "../src/dag/ansi";
+import { ansiText, narrowTraceback, plainText } from "../src/dag/ansi";
 import { html } from "../src/dag/dom";
 import { richOutput } from "../src/dag/output";
 import { pythonCode } from "../src/dag/python";
 
 const spans = (fragment: Node): [string, string][] =>
   [...html("div", {}, fragment).querySelectorAll("span")].map((span) => [span.className, span.textContent!]);
+
+describe("a traceback of IPython", () => {
+  const rule = "-".repeat(75);
+
+  it.each([
+    [
+      `${rule}\nKeyError${" ".repeat(40)}Traceback (most recent call last)\nCell`,
+      "KeyError  Traceback (most recent call last)\nCell",
+    ],
+    [`\u001b[31m${rule}\u001b[39m\nKeyError`, "KeyError"],
+    ["KeyError: ----", "KeyError: ----"],
+    ["", ""],
+  ])("fits a panel: %j", (text, shown) => expect(narrowTraceback(text)).toBe(shown));
+});
 
 describe("terminal text", () => {
   it.each([

@@ -55,7 +55,9 @@ class Binder:
             if held is not ABSENT and held is self._functions.get(name, ABSENT):
                 # The function that is the step stays callable under its name.
                 continue
-            if not force and held is not self._before.get(name, ABSENT):
+            # What another run gave since, the notebook has not re-bound.
+            is_ours = held is self._before.get(name, ABSENT) or self._own.is_given(name)
+            if not force and not is_ours:
                 rebound.append(name)
                 continue
             try:

@@ -66,6 +66,11 @@ class OwnNames:
         self.namespace[name] = value
         self._bound[name] = _Bound(flow, value, before)
 
+    def is_given(self, name: str) -> bool:
+        """Whether a name holds what a run gave it."""
+        bound = self._bound.get(name)
+        return bound is not None and self.namespace.get(name, ABSENT) is bound.value
+
     def executed(self, names: Iterable[str]) -> None:
         """A cell of the notebook has bound these: what they hold is the notebook's own."""
         for name in names:

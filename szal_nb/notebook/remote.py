@@ -1,24 +1,43 @@
 """What a panel beside the notebook asks of the runs of this kernel, over a comm of its own.
 
 The front end opens the comm. Where the kernel has subshells it is answered at once, also while a cell holds the kernel.
+A message that names a flow begins a run of it, or goes on with one; any other asks something of a run known here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from szal_nb.api.picture import ACTIONS, obey
-from szal_nb.errors import RunError
+from szal_nb.errors import DefinitionError, RunError
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.widget.command import Command, CommandRefused, answer_at_once, parse_command
 
 TARGET = "szal"
 
 
+Send = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A checked message that asks for a run: `run` is the earlier one that it goes on with or forks from."""
+
+    action: str
+    flow: str
+    run: str | None = None
+    step: str | None = None
+    deleted_cells: tuple[str, ...] = ()
+
+
 class Owner(Protocol):
     """Who has the runs of the kernel."""
+
+    def begin(self, asked: Beginning) -> NotebookRun:
+        """The run that is asked for, going on."""
 
     def find(self, run_id: str | None) -> NotebookRun:
         """The run with this id."""
@@ -40,17 +59,45 @@ class Remote:
         comm.on_msg(lambda message: self._receive(message["content"]["data"], comm.send))
         comm.send({"type": "hello", "actions": list(ACTIONS)})
 
-    def _receive(self, content: object, send: Callable[[Mapping[str, Any]], None]) -> None:
-        run_id = content.get("run") if isinstance(content, Mapping) else None
+    def _receive(self, content: object, send: Send) -> None:
+        message = content if isinstance(content, Mapping) else {}
+        if message.get("action") == "ping":
+            send({"type": "ack", "id": message.get("id")})
+        elif "flow" in message:
+            self._receive_beginning(message, send)
+        else:
+            self._receive_command(message, send)
+
+    def _receive_beginning(self, message: Mapping[str, Any], send: Send) -> None:
+        number = message.get("id")
         try:
-            run = self._found(run_id)
+            asked = _beginning(message)
+        except RunError as refusal:
+            send({"type": "refused", "id": number, "text": str(refusal)})
+            return
+        send({"type": "ack", "id": number})
+        self._loop.call_soon_threadsafe(self._begin, asked, number, send)
+
+    def _begin(self, asked: Beginning, number: object, send: Send) -> None:
+        try:
+            run = self._owner.begin(asked)
+        except DefinitionError as error:
+            # As code the front end can do more about it: execute the cells that are missing, ask about their order.
+            send({"type": "unknown", "id": number, "text": str(error)})
+        except Exception as error:  # noqa: BLE001 - whatever is said against it belongs at the button
+            send({"type": "refused", "id": number, "text": str(error) or type(error).__name__})
+        else:
+            send({"type": "done", "id": number, "run": run.id})
+
+    def _receive_command(self, content: Mapping[str, Any], send: Send) -> None:
+        try:
+            run = self._found(content.get("run"))
             command = parse_command(content, steps=run.snapshot.steps, actions=ACTIONS)
         except CommandRefused as refusal:
             send({"type": "refused", "id": refusal.message_id, "text": str(refusal)})
         except RunError as error:
             # Not an end: the front end may know another way to reach the run.
-            number = content.get("id") if isinstance(content, Mapping) else None
-            send({"type": "unknown", "id": number, "text": str(error)})
+            send({"type": "unknown", "id": content.get("id"), "text": str(error)})
         else:
             send({"type": "ack", "id": command.message_id})
             self._loop.call_soon_threadsafe(self._obey, run, command, send)
@@ -63,13 +110,36 @@ class Remote:
             raise RunError(f"This kernel has no run {run_id}.")
         return run
 
-    def _obey(self, run: NotebookRun, command: Command, send: Callable[[Mapping[str, Any]], None]) -> None:
-        # A picture below a cell that shows the run goes on showing it.
-        picture = run.picture
-        follow = picture.obey if picture is not None and picture.shows(run.id) else partial(obey, run)
+    def _obey(self, run: NotebookRun, command: Command, send: Send) -> None:
         try:
-            follow(command.as_dict())
+            self._way_to(run)(command.as_dict())
         except Exception as error:  # noqa: BLE001 - whatever is said against it belongs at the button
             send({"type": "refused", "id": command.message_id, "text": str(error) or type(error).__name__})
         else:
             send({"type": "done", "id": command.message_id})
+
+    def _way_to(self, run: NotebookRun) -> Callable[[Mapping[str, Any]], object]:
+        picture = run.picture
+        # A picture below a cell that shows the run goes on showing it.
+        if picture is not None and picture.shows(run.id):
+            return picture.obey
+        return partial(obey, run) if run.is_active else partial(self._obey_ended, run)
+
+    def _obey_ended(self, run: NotebookRun, command: Mapping[str, Any]) -> None:
+        match command["action"]:
+            case "resume":
+                self._owner.begin(Beginning(action="resume", flow=run.flow, run=run.id))
+            case "retry":
+                obey(run, command)
+            case _:
+                raise RunError("There is no run going on.")
+
+
+def _beginning(message: Mapping[str, Any]) -> Beginning:
+    """The message, checked: it comes from a browser."""
+    deleted = message.get("deleted") or ()
+    texts = {name: message.get(name) for name in ("action", "flow", "run", "step")}
+    is_plain = all(value is None or isinstance(value, str) for value in texts.values())
+    if not is_plain or not texts["action"] or not texts["flow"] or not isinstance(deleted, list | tuple):
+        raise RunError("What is asked of a flow names an action and the flow, and as text a run or a step.")
+    return Beginning(**texts, deleted_cells=tuple(str(cell) for cell in deleted))  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from szal_nb.notebook.offer import CrashedRun, crashed_run
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
+from szal_nb.notebook.remote import Beginning
 from szal_nb.notebook.report import Report, run_table
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.notebook.run_table import RunTable
@@ -147,27 +148,45 @@ class Runs:
             if run_id is not None
             else _newest_open(record, flow or self._session.definitions.current)
         )
-        graph = self._ready_graph(flow or stored.flow)
-        _check_unchanged(stored.id, record.graph(stored.id), graph)
+        run = self._resumed(record, stored.id, flow or stored.flow, force=force)
+        self._follow(run, picture or self._picture(run.graph), is_displayed=picture is not None)
+        return run
+
+    def _resumed(self, record: RunStore, run_id: str, flow: str, *, force: bool = False) -> NotebookRun:
+        graph = self._ready_graph(flow)
+        _check_unchanged(run_id, record.graph(run_id), graph)
         outputs = self._outputs(graph)
         own = self._session.own.of(graph.flow.name)
         live = {name: own[name] for name in graph.inputs if name in own}
         run = resume_run(
-            stored.id,
+            run_id,
             graph,
             self._session.bodies(graph),
             live,
-            self._surround(store, graph, outputs),
+            self._surround(str(record.path), graph, outputs),
             force=force,
             on_plan=_say_plan,
         )
-        shown = picture or self._picture(graph)
-        self._follow(self._adopt(run, outputs), shown, is_displayed=picture is not None)
-        return self._runs[-1]
+        return self._adopt(run, outputs)
 
-    def run_step(self, step: str) -> NotebookRun:
+    def run_step(self, step: str, flow: str | None = None) -> NotebookRun:
         """A run of one step with what it needs; what they show comes under their cells."""
-        return self._start(self._ready_graph(None), ParsedRun(only=(step,)))
+        return self._start(self._ready_graph(flow), ParsedRun(only=(step,)))
+
+    def begin(self, asked: Beginning) -> NotebookRun:
+        """What a panel asks for: a run that is shown there, and in no cell's output."""
+        self._session.delete_cells(asked.deleted_cells)
+        match asked:
+            case Beginning(action="only", step=str(step)):
+                return self.run_step(step, asked.flow)
+            case Beginning(action="fork", run=str(run), step=str(step)):
+                wish = Selection(inputs_of=self.store().run(run).id, fork_at=step)
+                return self._start(self._ready_graph(asked.flow), ParsedRun(), wish=wish)
+            case Beginning(action="resume", run=str(run)):
+                return self._resumed(self.store(), run, asked.flow)
+            case Beginning(action="run"):
+                return self._start(self._ready_graph(asked.flow), ParsedRun())
+        raise RunError(f"A flow cannot be asked to {asked.action!r}.")
 
     def version_now(self, flow: str) -> NewVersion:
         """The flow as the cells define it now, for a run to be carried to."""

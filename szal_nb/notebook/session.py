@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,12 @@ class Session:
     def waits(self) -> bool:
         """Whether a run waits in its cell by itself, because no person is at the front end."""
         wish = os.environ.get("SZAL_WAIT")
-        return wish == "1" if wish in ("0", "1") else not self._may_ask()
+        return wish == "1" if wish in ("0", "1") else not (self._may_ask() or self._is_button())
+
+    def _is_button(self) -> bool:
+        """Whether it is no cell that calls but a button: there is a person, who can be shown but not be asked."""
+        kind: object = self.request().get("header", {}).get("msg_type")
+        return kind == "comm_msg"
 
     def _may_ask(self) -> bool:
         return bool(self.request().get("content", {}).get("allow_stdin", False))
@@ -94,11 +99,14 @@ class Session:
     def before_cell(self, info: Any) -> None:
         """A cell is about to be executed."""
         cell = self._cell()
-        deleted = (self.request().get("metadata") or {}).get("deletedCells") or ()
-        self.definitions.delete_cells(deleted)
-        self.history.delete(deleted)
+        self.delete_cells((self.request().get("metadata") or {}).get("deletedCells") or ())
         self.history.add(cell.key, info.raw_cell)
         self.definitions.begin_cell(cell)
+
+    def delete_cells(self, cells: Collection[str]) -> None:
+        """The notebook has lost these cells, and with them what they defined."""
+        self.definitions.delete_cells(cells)
+        self.history.delete(cells)
 
     def after_cell(self, result: Any) -> None:
         """A cell has been executed."""

@@ -131,3 +131,46 @@ def test_buttons_answer_while_idle_while_a_cell_awaits_and_while_one_blocks(lab,
     touch_buttons(page, lab, folder, Reach())
 
     assert page.problems == []
+
+
+def test_the_panel_begins_a_run_while_a_cell_awaits_and_says_what_it_waits_for_while_one_blocks(lab, page):
+    folder = lab.root / "beginnings"
+    folder.mkdir()
+    wait = "while not Path({!r}).exists():\n    {}"
+    write_notebook(
+        folder / "beginnings.ipynb",
+        [
+            HOLD + "import asyncio",
+            "%%szal_step load\nx = 1",
+            "%%szal_step double\ny = 2 * x",
+            wait.format("leave", "await asyncio.sleep(0.01)"),
+            "Path('blocking').touch()\n" + wait.format("unblock", "time.sleep(0.01)"),
+        ],
+    )
+    open_notebook(page, lab, "beginnings/beginnings.ipynb")
+    for i in range(3):
+        run_cell(page, i)
+    show_panel(page)
+    wait_shown(page, "idle")
+
+    run_cell(page, 3, wait=False)
+    in_panel(page, '.szal-header [data-action="run"]').click()
+    wait_shown(page, "completed")
+    first = in_panel(page, "[data-run]").get_attribute("data-run")
+    in_panel(page, '[data-step="double"] .szal-card').click()
+    in_panel(page, '.szal-panel [data-action="fork"]').click()
+    page.wait_for_selector(f'{PANEL} [data-run-state="completed"]:not([data-run="{first}"])')
+    (folder / "leave").touch()
+    wait_cell(page, 3)
+
+    run_cell(page, 4, wait=False)
+    until(page, (folder / "blocking").exists)
+    second = in_panel(page, "[data-run]").get_attribute("data-run")
+    in_panel(page, '.szal-header [data-action="run"]').click()
+    page.wait_for_selector(f'{PANEL} .szal-header [data-action="run"][data-sent="acknowledged"]', timeout=2500)
+    page.wait_for_selector(f"{PANEL} .szal-message >> text=begins as soon as the cell")
+    (folder / "unblock").touch()
+    page.wait_for_selector(f'{PANEL} [data-run-state="completed"]:not([data-run="{second}"])')
+    page.wait_for_selector(f"{PANEL} .szal-message", state="hidden")
+
+    assert page.problems == []

@@ -90,6 +90,8 @@ def test_the_panel_shows_the_flow_and_the_runs_of_a_notebook_that_no_kernel_ran(
     page.click(f'{PANEL} tr[data-id="{first}"] .szal-pick')
     page.hover(f'{PANEL} tr[data-id="{first}"]')
     page.click(f'{PANEL} tr[data-id="{first}"] .szal-bin')
+    ids = page.locator(f"{PANEL} .szal-pick").all()
+    assert [picked.evaluate("(id) => id.scrollWidth - id.parentElement.clientWidth <= 0") for picked in ids] == [True]
     screenshot(page, f"panel-narrow-{theme.lower()}")
     page.click(f'{PANEL} [data-action="keep"]')
     page.click(f'{PANEL} tr[data-id="{second}"] .szal-pick')

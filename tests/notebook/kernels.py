@@ -66,6 +66,7 @@ class Kernel:
         self._cells: dict[str, Cell] = {}
         # What each comm that this front end opened was told.
         self._comms: dict[str, list[Mapping[str, Any]]] = {}
+        self._subshell: str | None = None
 
     def send(
         self, code: str, *, cell_id: str | None = None, may_ask: bool = True, deleted: tuple[str, ...] = ()
@@ -142,19 +143,28 @@ class Kernel:
         message = self._client.session.msg("comm_msg", {"comm_id": model_id, "data": data})
         self._client.shell_channel.send(message)
 
-    def open_comm(self, target: str) -> list[Mapping[str, Any]]:
-        """Opens a comm; the list grows by what is told over it."""
+    def open_comm(self, target: str, *, on_subshell: bool = False) -> list[Mapping[str, Any]]:
+        """Opens a comm, as JupyterLab on a subshell of its own if asked; the list grows by what is told over it."""
+        if on_subshell:
+            self._client.control_channel.send(self._client.session.msg("create_subshell_request", {}))
+            self._subshell = self._client.control_channel.get_msg(timeout=30)["content"]["subshell_id"]
         number = f"comm-{len(self._comms)}"
         told = self._comms[number] = []
         content = {"comm_id": number, "target_name": target, "data": {}}
-        self._client.shell_channel.send(self._client.session.msg("comm_open", content))
+        self._send_comm("comm_open", content)
         return told
 
     def tell(self, told: list[Mapping[str, Any]], data: Mapping[str, Any]) -> None:
         """Sends something over the comm that `open_comm` gave `told` for."""
         number = next(number for number, other in self._comms.items() if other is told)
         content = {"comm_id": number, "data": dict(data)}
-        self._client.shell_channel.send(self._client.session.msg("comm_msg", content))
+        self._send_comm("comm_msg", content)
+
+    def _send_comm(self, kind: str, content: Mapping[str, Any]) -> None:
+        message = self._client.session.msg(kind, content)
+        if self._subshell is not None:
+            message["header"]["subshell_id"] = self._subshell
+        self._client.shell_channel.send(message)
 
     def complete(self, code: str) -> list[str]:
         """What Tab offers at the end of `code`."""

@@ -40,6 +40,17 @@ def test_values_are_bound_under_their_names_and_the_last_giver_in_document_order
     assert str(bound) == ""
 
 
+def test_of_runs_that_went_on_without_a_cell_between_them_the_last_one_gives_its_values():
+    notebook = {}
+    own = OwnNames(notebook)
+    first, second = Binder(own, ["x"]), Binder(own, ["x"])
+
+    bounds = [first.bind(FakeRun(("a", "x", 1))), second.bind(FakeRun(("a", "x", 2)))]
+
+    assert notebook == {"x": 2}
+    assert [str(bound) for bound in bounds] == ["", ""]
+
+
 def test_a_name_that_the_notebook_re_bound_since_the_start_is_left_alone_and_named():
     notebook = {"x": 0}
     binder = Binder(OwnNames(notebook), ["x", "y"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from szal_nb.model.event import StepCompleted
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import fold
@@ -16,6 +17,7 @@ from szal_nb.widget.report import render_report
 from szal_nb.widget.view import details_view, view_state
 from tests.axe import findings
 from tests.chromium import CHROMIUM, chromium
+from tests.e2e.lab import until
 from tests.widget.browser import picture_page, runs_page, save_screenshot
 from tests.widget.flows import (
     OUTPUTS,
@@ -25,6 +27,7 @@ from tests.widget.flows import (
     sales,
     sales_run,
     sales_waiting,
+    table,
     warehouse,
     warehouse_events,
 )
@@ -165,6 +168,47 @@ def test_cards_never_overlap_and_their_text_stays_inside(browser):
         )
 
     assert (overlaps, spills) == (0, 0)
+
+
+def test_the_panel_leaves_the_whole_drawing_in_sight_and_gives_its_room_back(browser):
+    ends = "[...document.querySelectorAll('.szal-card')].map((card) => card.getBoundingClientRect().right)"
+    with picture_page(browser, sales_view("failed"), details=sales_details()) as page:
+        before = max(page.evaluate(ends))
+        page.click('[data-step="plot"] .szal-card')
+        edge = page.locator(".szal-panel").bounding_box()["x"]
+        until(page, lambda: max(page.evaluate(ends)) <= edge)
+        page.keyboard.press("Escape")
+        until(page, lambda: max(page.evaluate(ends)) == before)
+
+    assert before > edge
+
+
+def test_what_has_no_room_goes_as_a_whole_and_a_long_name_keeps_its_end(browser):
+    events = (*SALES_EVENTS[:5], StepCompleted(at=T0 + 3, step="load", attempt=2, values=(table("o", 10**9, 10**6),)))
+    flow = warehouse(50)
+    with picture_page(browser, view_state(sales(), fold(events), run_id="r")) as page:
+        shown = page.locator('[data-step="load"] .szal-fact').evaluate(
+            """(fact) => {
+              const range = document.createRange();
+              const box = fact.getBoundingClientRect();
+              const seen = [...fact.firstChild.data].filter((_, at) => {
+                range.setStart(fact.firstChild, at);
+                range.setEnd(fact.firstChild, at + 1);
+                const { top, bottom } = range.getBoundingClientRect();
+                return (top + bottom) / 2 < box.bottom;
+              });
+              return [seen.join('').replaceAll('\u00a0', ' ').trim(), fact.scrollWidth <= fact.clientWidth];
+            }"""
+        )
+    with picture_page(browser, view_state(flow, fold(warehouse_events(flow)), run_id="r")) as page:
+        ends = page.evaluate(
+            "[...document.querySelectorAll('.szal-name span:last-child')].map((end) =>"
+            " end.getBoundingClientRect().right <= end.closest('.szal-name').getBoundingClientRect().right + 0.5)"
+        )
+
+    assert shown == ["completed · try 2", True]
+    assert ends
+    assert all(ends)
 
 
 def test_a_double_click_meets_the_same_node_twice_and_nothing_moves_under_the_pointer(browser):

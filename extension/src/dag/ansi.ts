@@ -14,6 +14,12 @@ interface Style {
 
 const PLAIN: Style = { front: "", isBold: false, isDim: false, isUnderlined: false };
 
+/** A traceback without the rule and the padding that IPython draws for lines of 75 characters: a panel is narrower. */
+export const narrowTraceback = (text: string): string =>
+  text
+    .replace(/^(?:\u001b\[[\d;]*m)*-{20,}(?:\u001b\[[\d;]*m)*\n/, "")
+    .replace(/ {3,}(?=Traceback \(most recent call last\))/, "  ");
+
 export function ansiText(text: string): DocumentFragment {
   const fragment = document.createDocumentFragment();
   let style = PLAIN;

@@ -8,6 +8,8 @@ export const FAR = 0.28;
 const LEAST_ZOOM = 0.02;
 const MOST_ZOOM = 2;
 const READING_ZOOM = 0.9;
+// Small, but no strain.
+const LEAST_BESIDE = 0.7;
 const PAD = 16;
 
 /** What the window shows: a point of the drawing is at `x + zoom * its x` in it. */
@@ -47,11 +49,16 @@ export class Camera {
     this.apply();
   }
 
-  fit(wide: number, high: number): void {
-    const { clientWidth: width, clientHeight: height } = this.window;
-    if (!width || !height) return;
+  /** Shows the whole, beside what covers the window where that leaves it legible, else under it. */
+  fit(wide: number, high: number, { isGliding = false } = {}): void {
+    const { clientWidth: whole, clientHeight: height } = this.window;
+    if (!whole || !height) return;
+    const zoomAt = (width: number): number => Math.min(1, width / wide, height / high);
+    const beside = whole - this.covered;
+    const width = zoomAt(beside) >= LEAST_BESIDE ? beside : whole;
     this.isFitted = true;
-    this.zoom = Math.min(1, width / wide, height / high);
+    this.zoom = zoomAt(width);
+    this.window.classList.toggle("is-gliding", isGliding);
     this.x = (width - wide * this.zoom) / 2;
     this.y = (height - high * this.zoom) / 2;
     this.apply();

@@ -1,6 +1,6 @@
 // One node of the drawing: a button with its state, name, time and what it says of itself, and what it may be asked at once.
 import { html, setAttribute, setText, svg } from "./dom";
-import { factLine, oneLine, stateWord, timeSpent } from "./format";
+import { byParts, factLine, oneLine, stateWord, timeSpent } from "./format";
 import type { Point } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
 import { type Action, type Facts, type GraphNode, type Picture, type StepState, isOver, stepAllows } from "./state";
@@ -21,6 +21,16 @@ const BLANK = html(
   ),
 );
 
+// Names of one family differ at their ends: what is cut of a long one is its middle.
+const SHORT = 14;
+const TAIL = /[!-~]{5}$/;
+
+function shortenable(name: string): (string | Node)[] {
+  const at = name.length > SHORT ? name.search(TAIL) : -1;
+  if (at < 0) return [name];
+  return [html("span", {}, name.slice(0, at)), html("span", {}, name.slice(at))];
+}
+
 export class Card {
   readonly root = BLANK.cloneNode(true) as HTMLElement;
   readonly button = this.root.firstElementChild as HTMLButtonElement;
@@ -40,7 +50,7 @@ export class Card {
     number: number,
     private readonly actions: ReadonlySet<Action>,
   ) {
-    this.button.children[1]!.textContent = oneLine(node.name, 80);
+    this.button.children[1]!.append(...shortenable(oneLine(node.name, 80)));
     this.root.setAttribute(node.members ? "data-group" : "data-step", node.name);
     this.root.setAttribute("data-node", String(number));
     if (node.members) this.root.classList.add("is-group");
@@ -48,10 +58,13 @@ export class Card {
   }
 
   place(point: Point): void {
-    this.root.style.transform = `translate(${point.x}px,${point.y}px)`;
+    // No transform, clip or opacity of its own: each would be one more layer to sort in every frame, for thousands of cards.
+    this.root.style.left = `${point.x}px`;
+    this.root.style.top = `${point.y}px`;
   }
 
-  show(state: StepState, facts: Facts, picture: Picture, now: number): void {
+  /** From afar only the state is drawn: what is written on it waits until somebody comes near. */
+  show(state: StepState, facts: Facts, picture: Picture, now: number, isFar: boolean): void {
     if (this.state !== state) {
       setIcon(this.mark, STATE_ICONS[state]);
       setAttribute(this.root, "data-state", state);
@@ -59,9 +72,7 @@ export class Card {
     this.state = state;
     this.facts = facts;
     this.isGoing = !isOver(picture.run.state) && (state === "running" || state === "retrying");
-    setText(this.fact, this.factOf(state, facts, picture));
-    // How long a step has been running that a dead process left so, nobody knows.
-    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
+    if (!isFar) this.write(picture, now);
     this.root.classList.toggle("is-reused", facts.origin !== undefined && facts.origin !== "ran");
     this.showProgress(state, facts);
     this.offer(
@@ -73,6 +84,15 @@ export class Card {
             ? "retry"
             : null,
     );
+  }
+
+  write(picture: Picture, now: number): void {
+    const [state, facts] = [this.state!, this.facts!];
+    const fact = this.factOf(state, facts, picture);
+    // What went wrong is cut at its end, it is never left out.
+    setText(this.fact, facts.rollback_error ? fact.replaceAll(" ", "\u00a0") : byParts(fact));
+    // How long a step has been running that a dead process left so, nobody knows.
+    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
   }
 
   tick(now: number): void {

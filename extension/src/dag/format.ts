@@ -101,4 +101,7 @@ export function factLine(state: StepState, facts: Facts): string {
   return said.join(" · ");
 }
 
+/** Text that breaks only before a `·`: where there is no room for its last parts these go as a whole, not half a number. */
+export const byParts = (text: string): string => text.replace(/ (?!·)/g, "\u00a0");
+
 const count = (amount: number): string => DIGITS.format(Math.floor(amount));

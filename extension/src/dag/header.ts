@@ -1,6 +1,6 @@
 // The line above the drawing: what flow, how it stands, the seam with one stitch a step, and the buttons of the run.
 import { html, setAttribute, setText } from "./dom";
-import { countLine, formatDuration, oneLine, stateWord } from "./format";
+import { byParts, countLine, formatDuration, oneLine, stateWord } from "./format";
 import { ACTION_ICONS, TOOL_ICONS, icon } from "./icons";
 import { Seam } from "./seam";
 import { type Action, type Graph, type Run, isOver, runAllows } from "./state";
@@ -106,7 +106,7 @@ export class Header {
       const end = isOver(run.state) ? run.ended : (run.ended ?? now);
       if (run.started && end) said.push(formatDuration(Math.max(0, end - run.started)));
     }
-    setText(this.said, said.join(" · "));
+    setText(this.said, byParts(said.join(" · ")));
   }
 
   /** Shows a view's button as pressed. */

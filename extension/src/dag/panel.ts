@@ -1,5 +1,5 @@
 // All about one step, beside the drawing: what it gave, its code, what it printed, its attempts, and why it is there.
-import { ansiText } from "./ansi";
+import { ansiText, narrowTraceback } from "./ansi";
 import { html, setAttribute, setText } from "./dom";
 import { factLine, formatDuration, formatValue, oneLine, stateWord, timeSpent } from "./format";
 import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
@@ -277,7 +277,7 @@ export class Panel {
         html(
           "pre",
           { class: "szal-traceback", tabindex: 0 },
-          ansiText(error.traceback || `${error.type}: ${error.message}`),
+          ansiText(narrowTraceback(error.traceback) || `${error.type}: ${error.message}`),
         ),
       );
     else if (facts.error) parts.push(html("pre", { class: "szal-traceback", tabindex: 0 }, facts.error));
@@ -285,7 +285,11 @@ export class Panel {
       const undoing = this.details?.rollback_error;
       parts.push(
         note("It could not be undone."),
-        html("pre", { class: "szal-traceback", tabindex: 0 }, ansiText(undoing?.traceback || facts.rollback_error)),
+        html(
+          "pre",
+          { class: "szal-traceback", tabindex: 0 },
+          ansiText(narrowTraceback(undoing?.traceback ?? "") || facts.rollback_error),
+        ),
       );
     }
     const rich = (this.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
@@ -308,7 +312,10 @@ export class Panel {
     if (inputs.length) {
       parts.push(
         heading("Reads"),
-        table(inputs.map((read) => [read.name, read.step ? `from ${read.step}` : "from the notebook", valueOf(read)])),
+        table(
+          inputs.map((read) => [read.name, read.step ? `from ${read.step}` : "from the notebook", valueOf(read)]),
+          "szal-reads",
+        ),
       );
     }
     if (!parts.length) parts.push(html("p", { class: "szal-quiet" }, "It reads and gives no names."));

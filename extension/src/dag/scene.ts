@@ -93,6 +93,8 @@ export class Scene {
     this.roving = 0;
     this.cards.clear();
     this.holder.replaceChildren();
+    // Until it is known from how far they are seen nobody lays them out.
+    this.holder.hidden = true;
     this.marks.hide();
     this.node.toggleAttribute("tabindex", false);
     if (!this.isSparse) this.addCards(graph.nodes.keys());
@@ -121,6 +123,7 @@ export class Scene {
       const facts = picture.facts[node] ?? NONE;
       if (card.state !== state || card.facts !== facts || isFirst) this.show(card, node);
     }
+    this.holder.hidden = false;
     if (this.hovered >= 0 || this.selected >= 0) this.light();
     if (!this.isSparse) return;
     if (isFirst || this.marks.node.hidden) this.look();
@@ -130,6 +133,7 @@ export class Scene {
   /** Redraws the durations of what is going on. */
   tick(now: number): void {
     this.now = now;
+    if (this.isFar) return;
     for (const node of this.ticking) this.cards.get(node)?.tick(now);
   }
 
@@ -139,7 +143,16 @@ export class Scene {
     this.light();
     clearTimeout(this.revealing);
     // Not at once: a second click may follow, and must meet the same node.
-    if (node >= 0 && reveal) this.revealing = setTimeout(() => this.reveal(node), DOUBLE_CLICK_MS);
+    if (node < 0 || !reveal) return;
+    this.revealing = setTimeout(() => {
+      this.settle();
+      this.reveal(node);
+    }, DOUBLE_CLICK_MS);
+  }
+
+  /** What showed whole shows whole in the room that there is now. */
+  settle(): void {
+    if (this.camera.isFitted) this.fit({ isGliding: true });
   }
 
   focus(node: number): void {
@@ -161,8 +174,8 @@ export class Scene {
       card.root.classList.toggle("is-different", names.has(this.graph!.nodes[node]!.name));
   }
 
-  fit(): void {
-    if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height);
+  fit(options: { isGliding?: boolean } = {}): void {
+    if (this.geometry) this.camera.fit(this.geometry.width, this.geometry.height, options);
   }
 
   resized(): void {
@@ -238,7 +251,7 @@ export class Scene {
   }
 
   private show(card: Card, node: number): void {
-    card.show(stateOf(this.picture!.run, node), this.picture!.facts[node] ?? NONE, this.picture!, this.now);
+    card.show(stateOf(this.picture!.run, node), this.picture!.facts[node] ?? NONE, this.picture!, this.now, this.isFar);
     if (card.isGoing) this.ticking.add(node);
     else this.ticking.delete(node);
     if (this.isFar) card.nameAloud(true);
@@ -315,7 +328,10 @@ export class Scene {
     const isFar = zoom < NEAR;
     if (isFar !== this.isFar) {
       this.isFar = isFar;
-      for (const card of this.cards.values()) card.nameAloud(isFar);
+      for (const card of this.cards.values()) {
+        card.nameAloud(isFar);
+        if (!isFar && this.picture && card.state) card.write(this.picture, this.now);
+      }
     }
     this.node.classList.toggle("is-far", isFar);
     this.node.classList.toggle("is-very-far", zoom < FAR);

@@ -214,16 +214,17 @@ export class DagView {
     setAttribute(this.node, "aria-label", `Flow ${graph.flow}, ${stateWord(run.state)}`);
     if (isNew) this.groupBy(this.folding.tagsAtFirst(graph));
     this.header.update(graph, run, this.now);
+    // First its place, for what is seen from afar has less to draw.
+    if (isNew) {
+      this.width = 0;
+      this.resized();
+    }
     this.scene.update(this.folding.shown(picture), this.now);
     const { moment } = this.travel;
     if (moment !== null) this.scene.tick(this.now);
     this.panel.past = moment;
     this.panel.present = this.latest?.run ?? picture.run;
     if (this.panel.isOpen) this.panel.update(picture, this.now);
-    if (isNew) {
-      this.width = 0;
-      this.resized();
-    }
     this.pending.confirm();
     this.wind();
     if (this.toRestore) this.goOn(this.toRestore);
@@ -333,6 +334,7 @@ export class DagView {
     this.scene.select(-1);
     this.travel.timeline.select(-1);
     this.resized();
+    this.scene.settle();
   }
 
   private openStep(shown: number): void {

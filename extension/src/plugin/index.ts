@@ -16,7 +16,7 @@ import { Badges, standsOf } from "./badges";
 import { Client, type StoredRun } from "./client";
 import type { Command } from "./code";
 import { type Asked, carryOut } from "./commands";
-import { NotReady, command } from "./kernel";
+import { NotReady, command, prepare } from "./kernel";
 import { cellTexts, goToCell, isPython } from "./notebook";
 import { Remote } from "./remote";
 import { Watch } from "./watch";
@@ -59,11 +59,16 @@ function activate(
     }
     return null;
   };
-  const ask = async (asked: Command): Promise<void> => {
+  const here = async (): Promise<[NotebookPanel, ReadonlySet<string>]> => {
     if (!notebook) throw new Error("Open the notebook of this flow first.");
     await watch.read();
-    await command(notebook, asked, new Set(stepCells().values()));
+    return [notebook, new Set(stepCells().values())];
   };
+  const ask = async (asked: Command): Promise<void> => {
+    const [panel, steps] = await here();
+    await command(panel, asked, steps);
+  };
+  const ready = async (): Promise<readonly string[]> => prepare(...(await here()));
   const openStep = (step: string): void => {
     const cell = stepCells().get(step) ?? watch.feed.picture?.graph.nodes.find((node) => node.name === step)?.cell;
     if (!notebook || cell === undefined) return;
@@ -76,7 +81,10 @@ function activate(
     const kernel = kernelHere();
     return kernel && { key: kernel, createComm: (target) => kernel.createComm(target) };
   });
-  const host = { act: (asked: Asked) => carryOut(asked, { client, remote, execute: ask, isKernelBusy }), openStep };
+  const host = {
+    act: (asked: Asked) => carryOut(asked, { client, remote, prepare: ready, execute: ask, isKernelBusy }),
+    openStep,
+  };
   const openRun = (run: StoredRun | null): void => {
     const { path } = watch;
     const flow = run?.flow ?? watch.flow;

@@ -10,14 +10,20 @@ export class NotReady extends Error {}
 const UNKNOWN_MAGIC = /magic function [`%]*szal_\w+`? not found/i;
 const NO_STEPS = /has no steps|has no flow/i;
 
-/** Defines what changed in the notebook, then carries the command out; rejects with what the kernel said against it. */
+/** Carries the command out; rejects with what the kernel said against it. */
 export async function command(panel: NotebookPanel, asked: Command, steps: ReadonlySet<string>): Promise<void> {
+  if (asked.name !== "cancel") await prepare(panel, steps);
+  await execute(panel, codeOf(asked));
+}
+
+/** Saves the notebook and defines what changed in it; gives the cells that it has lost. */
+export async function prepare(panel: NotebookPanel, steps: ReadonlySet<string>): Promise<readonly string[]> {
   if (!panel.sessionContext.session?.kernel)
     throw new Error("This notebook has no kernel. Start one from the Kernel menu.");
   // The kernel takes the order of the cells from the file.
   if (panel.model?.dirty && !panel.model.readOnly) await panel.context.save();
-  if (asked.name !== "cancel") await define(panel, steps);
-  await execute(panel, codeOf(asked));
+  await define(panel, steps);
+  return [...(panel.model?.deletedCells ?? [])];
 }
 
 /** Executes the cells of steps that were edited since the kernel saw them: it would run what they were before. */

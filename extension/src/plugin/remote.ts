@@ -23,7 +23,22 @@ export class Elsewhere extends Error {}
 export const BUSY =
   "The kernel is busy with a cell and cannot be reached meanwhile. What you asked for is done when that cell ends; Interrupt ends it now.";
 
+export const LATER =
+  "The kernel has heard, and begins as soon as the cell that holds it lets it. Interrupt ends that cell now.";
+
+/** What is asked of a run that the kernel has; or, with `flow`, for a run of it. */
+export interface Request {
+  action: string;
+  run?: string;
+  step?: string;
+  flow?: string;
+  /** Cells that the notebook has lost since it was opened: their steps are none any more. */
+  deleted?: readonly string[];
+}
+
 interface Waiting {
+  /** To be heard is all that is asked. */
+  isHeard?: boolean;
   acknowledged(): void;
   done(): void;
   failed(error: Error): void;
@@ -38,7 +53,7 @@ export class Remote {
   constructor(private readonly line: () => Line | null) {}
 
   /** Resolves when the kernel has done it; `acknowledged` is called as soon as it knows. */
-  ask(request: { action: string; run: string; step?: string }, acknowledged: () => void): Promise<void> {
+  ask(request: Request, acknowledged: () => void): Promise<void> {
     const line = this.line();
     if (!line) return Promise.reject(new Elsewhere("No kernel runs."));
     const comm = this.open(line);
@@ -47,6 +62,16 @@ export class Remote {
       this.waiting.set(id, { acknowledged, done, failed });
       comm.send({ ...request, id });
     });
+  }
+
+  /** Whether the kernel hears, though a cell may hold it: `acknowledged` is called if it does. */
+  ping(acknowledged: () => void): void {
+    const line = this.line();
+    if (!line) return;
+    const comm = this.open(line);
+    const id = this.nextId++;
+    this.waiting.set(id, { acknowledged, done: () => undefined, failed: () => undefined, isHeard: true });
+    comm.send({ action: "ping", id });
   }
 
   private open(line: Line): Comm {
@@ -76,6 +101,7 @@ export class Remote {
     if (!waiting) return;
     if (told.type === "ack") {
       waiting.acknowledged();
+      if (waiting.isHeard) this.waiting.delete(told.id);
       return;
     }
     this.waiting.delete(told.id);

@@ -97,7 +97,7 @@ export class RunTable {
       html("td", {}, mark),
       html(
         "td",
-        { colspan: HEADINGS.length - 1, role: "alert" },
+        { colspan: HEADINGS.length - 2, role: "alert" },
         html("span", { class: "szal-ask" }, "Delete with its values?"),
         button("delete", "Delete", () => {
           this.askAbout(null);
@@ -105,6 +105,8 @@ export class RunTable {
         }),
         button("keep", "Keep", () => this.askAbout(null)),
       ),
+      // Where the flow has no column of its own the question must not make one.
+      html("td", { class: "is-flow" }),
     );
   }
 
