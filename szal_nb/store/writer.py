@@ -277,6 +277,8 @@ class Writer:
                 # A beat that fails is not an error of anybody: the next one may pass, and the lease is long.
                 self._commit([(beat, _Nobody())])
                 next_beat = time.monotonic() + self._beat_s
+            # What was written last must not keep its store from being forgotten.
+            entry = None
             del entries
         self._disconnect()
         self._at_end()

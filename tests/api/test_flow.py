@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import threading
 
@@ -210,3 +211,22 @@ def test_a_store_that_was_deleted_between_two_runs_is_made_anew(tmp_path):
     second = szal.run(flow, store=tmp_path / "a" / "runs.db")
 
     assert (first.state, second.state) == ("completed", "completed")
+
+
+def test_a_run_that_nobody_looks_at_any_more_keeps_no_store_open():
+    before = writers()
+    flow = szal.Flow("numbers")
+
+    @flow.step
+    def one():
+        return 1
+
+    run = szal.run(flow, store=":memory:")
+    path, (thread,) = run.store_path, writers() - before
+    assert path.exists()
+    del run
+    gc.collect()
+    thread.join(20)
+
+    assert not thread.is_alive()
+    assert not path.parent.exists()

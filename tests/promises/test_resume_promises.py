@@ -53,7 +53,7 @@ def cut_in(store: RunStore, flow: CellFlow, step: str) -> str:
 def test_an_event_is_committed_before_what_follows_from_it(store, path):
     """An event is committed before anything that depends on it happens."""
     notebook = (
-        f"import sqlite3\ndef seen():\n    with sqlite3.connect({str(path)!r}) as connection:\n"
+        f"import contextlib, sqlite3\ndef seen():\n    with contextlib.closing(sqlite3.connect({str(path)!r})) as connection:\n"
         "        return connection.execute(sql).fetchall()\n"
         "sql = 'SELECT kind, step FROM events ORDER BY seq'\n"
     )
