@@ -24,7 +24,7 @@ from szal_nb.store.database import Durability, Reader, connect_for_reading, lock
 from szal_nb.store.failure import FAILURES, StoreUnusable
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
-from szal_nb.store.projection import decode_events
+from szal_nb.store.projection import decode_turns
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import VERSION
 
@@ -179,7 +179,7 @@ def repair(path: Path, target: Path) -> Repaired:
 
 _RUN_IDS = (
     "SELECT id FROM runs ORDER BY rowid",
-    "SELECT DISTINCT run_id FROM events",
+    "SELECT DISTINCT run_id FROM turns",
     "SELECT DISTINCT run_id FROM steps",
 )
 
@@ -218,8 +218,8 @@ class _Ruin:
         """The run, and whether nothing of it is missing."""
         with contextlib.suppress(SzalError):
             return read_bundle(self._store, run_id), True
-        rows = self._reader.fetch("SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (run_id,))
-        events = decode_events(cast("list[tuple[int, str, int]]", rows), str(self._path))
+        rows = self._reader.fetch("SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first", (run_id,))
+        events = decode_turns(cast("list[tuple[int, object, int]]", rows), str(self._path))
         run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
         with contextlib.suppress(SzalError):
             run = self._store.run(run_id)

@@ -48,6 +48,12 @@ from szal_nb.store.writer import Job, Writer, file_owner_is_us
 __all__ = ["NewRun", "RunJournal", "RunStore", "StoredRun", "find_store", "new_run_id", "open_store", "values_folder"]
 
 MEMORY = ":memory:"
+# From the one on that holds a certain event.
+_TURNS_FROM = """
+SELECT first, data, crc FROM turns WHERE run_id = ? AND first >= coalesce(
+    (SELECT max(first) FROM turns WHERE run_id = ? AND first <= ?), 0)
+ORDER BY first
+"""
 _T = TypeVar("_T")
 
 
@@ -270,11 +276,9 @@ class RunStore:
 
     def events(self, run_id: str, *, first: int = 0) -> list[Event]:
         """The events of the run in order, from number `first` on."""
-        rows = self.reader.fetch(
-            "SELECT seq, data, crc FROM events WHERE run_id = ? AND seq >= ? ORDER BY seq",
-            (self.run(run_id).id, first),
-        )
-        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path), first=first)
+        run = self.run(run_id).id
+        rows = self.reader.fetch(_TURNS_FROM, (run, run, first))
+        return projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""

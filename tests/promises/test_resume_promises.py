@@ -21,6 +21,7 @@ from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
 from szal_nb.widget.view import step_facts
 from tests.api.cell_flows import CellFlow
+from tests.store.scribe import keep_events
 
 QUEUE = "import queue\nimport numpy as np\n"
 
@@ -43,7 +44,7 @@ def cut_in(store: RunStore, flow: CellFlow, step: str) -> str:
     whole = store.events(run.id)
     last = next(n for n, event in enumerate(whole) if isinstance(event, StepStarted) and event.step == step)
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM events WHERE run_id = ? AND seq > ?", (run.id, last))
+        keep_events(connection, run.id, whole[: last + 1])
         connection.execute(
             "UPDATE runs SET state = 'running', events = ?, owner = NULL WHERE id = ?", (last + 1, run.id)
         )
@@ -223,12 +224,12 @@ def left(store, how: str) -> str:
     if how == "crashed":
         return run
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM events WHERE run_id = ? AND step = 'total'", (run,))
+        whole = store.events(run)
+        keep_events(connection, run, [event for event in whole if getattr(event, "step", "") != "total"])
         connection.execute("UPDATE runs SET events = events - 1 WHERE id = ?", (run,))
         connection.execute(
             "UPDATE steps SET state = 'pending', attempt = 0 WHERE run_id = ? AND name = 'total'", (run,)
         )
-        connection.execute("DELETE FROM attempts WHERE run_id = ? AND step = 'total'", (run,))
     journal = store.take_over(run)
     journal.append_sync([RunPaused(at=9.0) if how == "paused" else StepWaiting(at=9.0, step="total", message="now?")])
     journal.close()
@@ -251,7 +252,7 @@ def test_a_run_is_planned_carried_over_and_taken_back(store, how):
     made = migration.apply(store, old, to)
     store._writer.write_sync(Job(lambda connection: connection.set_trace_callback(None)))
     writes = [
-        n for n, sql in enumerate(statements) if sql.lstrip().startswith(("INSERT INTO events", "INSERT INTO runs"))
+        n for n, sql in enumerate(statements) if sql.lstrip().startswith(("INSERT INTO turns", "INSERT INTO runs"))
     ]
 
     assert {step.step: step.carry.value for step in plan.steps} == {
