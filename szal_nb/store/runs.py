@@ -332,7 +332,10 @@ class RunStore:
         return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
 
     def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
-        """Loads values of the run, each object once. `trust` allows code-carrying formats of a record not ours."""
+        """Loads values of the run to look at them, each object once.
+
+        `trust` allows code-carrying formats of a record not ours; without, a figure is `Shown` as it was.
+        """
         run = self.run(run_id)
         return Loader(
             self._codecs,
@@ -340,6 +343,7 @@ class RunStore:
             self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
+            is_for_looking=True,
         )
 
     def write(self, job: Job[_T]) -> _T:
