@@ -150,8 +150,10 @@ class Keeper:
     ) -> tuple[ValueRef, ...]:
         pictures: dict[int, ValueRef | None] = {}
         for n, ref in enumerate(refs):
-            # What the step showed last is in its output already; what has a format of its own needs no picture.
-            if ref.name != DISPLAY and ref.format not in self._readable:
+            # What the step showed last is in its output already; what has a format of its own needs no picture, nor do
+            # elements of a mapped step, which are there only until the step has them all.
+            is_whole = ref.name != DISPLAY and not ref.name.endswith("]")
+            if is_whole and ref.format not in self._readable:
                 subject = subject_of(values[ref.name])
                 if id(subject) not in pictures:
                     pictures[id(subject)] = self._keep_rendition(place, ref.name, subject)
