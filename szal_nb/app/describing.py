@@ -28,6 +28,7 @@ def run_json(run: StoredRun, snapshot: RunSnapshot | None = None) -> dict[str, A
         "notebook": run.notebook_path,
         "output": run.output_path,
         "params": run.params,
+        "from_run": run.from_run,
     }
     if snapshot is not None:
         document["inputs"] = [value_json(ref) for ref in for_people(snapshot.inputs)]
@@ -102,6 +103,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
     lines = [f"Run {run.id} of {run.flow} version {run.version}: {run.shown_state}"]
     facts = {
         "reason": run.reason,
+        "from run": run.from_run or "",
         "created": _clock(run.created_at),
         "took": _duration_text(duration_of(run)),
         "notebook": run.notebook_path or "",

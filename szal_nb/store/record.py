@@ -35,13 +35,15 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str] = {}
     launcher: Owner | None = None
     interactive: bool = True
+    # The run that it goes on from, or takes another way than.
+    from_run: str | None = None
 
 
 _INSERT_RUN = """
 INSERT INTO runs (id, flow, version, state, reason, created_at, notebook_path, output_path, params, packages,
                   is_interactive, is_cancelling, is_interrupted, owner, launcher, epoch, lease_until, events,
-                  is_imported, flow_id, notebook_id)
-VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?)
+                  is_imported, flow_id, notebook_id, from_run)
+VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?, ?)
 """
 _READ_TURNS = "SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first"
 
@@ -151,6 +153,7 @@ class RunRecord:
                 iso(self._now() + LEASE_S),
                 flow.id,
                 notebook_id,
+                new.from_run,
             ),
         )
 

@@ -288,6 +288,7 @@ def _turns(db: Database) -> None:
     db.conn.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", _joined(rows))
     for table in ("events", "attempts"):
         db.execute(f"DROP TABLE {table}")
+    db.execute("ALTER TABLE runs ADD COLUMN from_run TEXT")
     db.create_view("events", _EVENTS)
     db.create_view("attempts", _ATTEMPTS)
 
