@@ -8,7 +8,7 @@ from typing import Any
 from szal_nb.app.printing import as_table
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
-from szal_nb.model.value import ErrorInfo, ValueRef, for_people
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
 from szal_nb.store.runs import StoredRun
 
 
@@ -59,6 +59,7 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
         "rollback": {"attempts": step.rollback_attempts, "error": _error_json(step.rollback_error)}
         if step.rollback_attempts
         else None,
+        "rebuilds_on_resume": bool(rebuilt_on_resume(for_people(step.values))),
         "values": [value_json(ref) for ref in for_people(step.values)],
     }
 
@@ -141,7 +142,7 @@ def duration_of(run: StoredRun) -> float | None:
 
 def _value_text(ref: ValueRef) -> str:
     if ref.live is not None:
-        return f"{ref.name} (live: {ref.live})"
+        return f"{ref.name} (live{', rebuilds on resume' if ref.needed else ''}: {ref.live})"
     return f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
 
 

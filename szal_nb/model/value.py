@@ -53,6 +53,11 @@ def is_about_the_process(name: str) -> bool:
     return name.startswith("<")
 
 
+def rebuilt_on_resume(refs: Iterable[ValueRef]) -> list[ValueRef]:
+    """Those that a later step needs and that are not stored: a resume makes them again if it needs them."""
+    return [ref for ref in refs if ref.needed and ref.live is not None]
+
+
 def for_people(refs: Iterable[ValueRef]) -> list[ValueRef]:
     """Without what is recorded about the process only."""
     return [ref for ref in refs if not is_about_the_process(ref.name)]

@@ -15,11 +15,14 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
 from szal_nb.api.past import replay
 from szal_nb.api.reuse import reuse_from
+from szal_nb.app.describing import run_json, run_text
 from szal_nb.errors import ClassChanged, MigrationError, ReplayError
 from szal_nb.model.event import RunPaused, StepStarted, StepWaiting
+from szal_nb.notebook.chip import chip_of
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
-from szal_nb.widget.view import step_facts
+from szal_nb.widget.svg import render_svg, render_text
+from szal_nb.widget.view import step_facts, view_state
 from tests.api.cell_flows import CellFlow
 from tests.store.scribe import keep_events
 
@@ -108,6 +111,14 @@ def test_a_live_value_is_made_again_and_said_before(store):
 
     assert (made.state, [ref.live is not None and ref.needed for ref in made.values]) == ("completed", [True])
     assert step_facts(made)["rebuilds"] is True
+    node = flow.graph().node("make")
+    assert node.notes == ("Gives waiting, which cannot be stored: rebuilds on resume if a later step needs it.",)
+    assert chip_of(node.step, flow.graph()).notes == list(node.notes)
+    shown = view_state(flow.graph(), run.snapshot, run_id=run.id, now=run.snapshot.ended_at)
+    assert ". Rebuilds on resume" in render_svg(shown)
+    assert "rebuilds on resume" in next(line for line in render_text(shown).splitlines() if "make" in line)
+    assert "waiting (live, rebuilds on resume: " in run_text(store.run(run.id), store.snapshot(run.id))
+    assert [step["rebuilds_on_resume"] for step in run_json(store.run(run.id), run.snapshot)["steps"]] == [1, 0, 0]
     assert told == [(("make",), [])], "said before anything ran"
     assert (again.state, flow.deeds) == ("completed", ["make", "use", "end"])
     assert [attempt.state for attempt in again.snapshot.steps["make"].attempts] == ["completed", "completed"]
