@@ -39,6 +39,7 @@ from szal_nb.store.locate import FILE, FOLDER, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
 from szal_nb.store.pickling import ResolveClass, class_in
+from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.snapshots import content_id, graph_from
 from szal_nb.store.times import iso
@@ -141,7 +142,7 @@ class RunStore:
         lock = FileLock(lock_path(file))
         # WAL without our lock is safe only from SQLite 3.51.3 on.
         is_wal_safe = lock.is_available or not has_wal_reset_bug()
-        mode = file_system_of(file.parent).journal_mode if is_wal_safe else "TRUNCATE"
+        mode = journal_mode_of(file, file_system_of(file.parent)) if is_wal_safe else "TRUNCATE"
         try:
             prepare(file, lock, journal_mode=mode)
         except BaseException:
