@@ -21,7 +21,7 @@ from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.step import Trigger
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, is_about_the_process, is_shown
 
 PYPLOT = "pyplot"
 _OPAQUE = frozenset({"after", "dynamic-code"})
@@ -395,7 +395,7 @@ def carried(
     """
     found = []
     for ref in refs:
-        if is_about_the_process(ref.name):
+        if is_about_the_process(ref.name) and not is_shown(ref.name):
             continue
         identity = ref.identity
         if identity is not None:

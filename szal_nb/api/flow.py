@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -208,10 +209,17 @@ class Flow:
 
         `inputs` are those that are other than they were; steps that read them run too.
         """
+        return self._fork(run_id, from_step, inputs or {}, store, force=True)
+
+    def _fork(
+        self, run_id: str, from_step: str | None, inputs: Mapping[str, Any], store: StoreChoice, *, force: bool
+    ) -> RunHandle:
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         take = fork_of(surround.store, run_id, from_step)
-        changed = self._inputs(graph, inputs or {})
+        changed = self._inputs(graph, inputs)
+        if not force:
+            take.store.end_orphan_of(take.run_id)
         found = inputs_of(take.store, take.run_id, graph, changed=changed, live={})
         return start_run(graph, self._bodies(graph), found, surround, take=take)
 
@@ -229,8 +237,21 @@ class Flow:
             raise
         return run.raise_if_failed().values
 
-    def resume(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
-        """Goes on with a run of this flow that crashed, failed or was cancelled."""
+    def resume(
+        self,
+        run_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        store: StoreChoice = DEFAULT_STORE,
+        force: bool = False,
+    ) -> RunHandle:
+        """Goes on with a run of this flow that crashed, failed or was cancelled.
+
+        With `inputs` that are other than they were, a new run: it takes from that run, which may also have completed,
+        all that does not depend on them. `handle.plan` says what, and why.
+        """
+        if inputs:
+            return self._fork(run_id, None, inputs, store, force=force)
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         return resume_run(run_id, graph, self._bodies(graph), {}, surround, force=force)
@@ -259,8 +280,9 @@ class Flow:
             optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
             unknown = [name for name in unknown if name not in optional]
         if unknown:
-            takes = ", ".join(graph.inputs) or "none"
-            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; its inputs are: {takes}.")
+            near = difflib.get_close_matches(unknown[0], graph.inputs, n=1)
+            takes = f"did you mean {near[0]}?" if near else f"its inputs are: {', '.join(graph.inputs) or 'none'}."
+            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; {takes}")
         return inputs
 
     def _surround(self, store: StoreChoice) -> Surround:
@@ -308,9 +330,19 @@ def run(
     return _to_the_end(lambda: flow.start(inputs, store=store, **options), "flow.start(…)")
 
 
-def resume(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
-    """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run."""
-    return _to_the_end(lambda: flow.resume(run_id, store=store, force=force), "flow.resume(…)")
+def resume(
+    flow: Flow,
+    run_id: str,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    store: StoreChoice = DEFAULT_STORE,
+    force: bool = False,
+) -> RunHandle:
+    """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run.
+
+    With changed `inputs` as a new run; see `Flow.resume`.
+    """
+    return _to_the_end(lambda: flow.resume(run_id, inputs, store=store, force=force), "flow.resume(…)")
 
 
 def fork(

@@ -107,6 +107,7 @@ def start_run(
                 packages=dict(surround.packages),
                 launcher=surround.launcher,
                 interactive=surround.interactive,
+                from_run=take.run_id if isinstance(take, Fork) else None,
             )
         )
     taken = {name: inputs[name] for name in graph.inputs}

@@ -6,7 +6,7 @@ seconds since the epoch. The run that an event belongs to is known by who holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -253,6 +253,7 @@ def rejected() -> ErrorInfo:
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_many_decoder: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(list[Event])
 
 
 def kind_of(event: Event) -> str:
@@ -268,6 +269,16 @@ def to_json(event: Event) -> bytes:
 def from_json(data: bytes | str) -> Event:
     """The event that `to_json` wrote; `msgspec.ValidationError` for anything else."""
     return _decoder.decode(data)
+
+
+def many_to_json(events: Sequence[Event]) -> bytes:
+    """The events as one JSON array, each as `to_json` has it."""
+    return _encoder.encode(events)
+
+
+def many_from_json(data: bytes | str) -> list[Event]:
+    """The events that `many_to_json` wrote; `msgspec.ValidationError` for anything else."""
+    return _many_decoder.decode(data)
 
 
 def step_events(events: Iterable[Event], step: str) -> list[StepEvent]:

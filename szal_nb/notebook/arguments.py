@@ -148,8 +148,19 @@ RUN_ARGUMENTS = (
     _STORE,
 )
 
+_PARAMETER = _argument(
+    "-p",
+    "--parameter",
+    dest="parameters",
+    nargs=2,
+    action="append",
+    default=[],
+    metavar=("NAME", "VALUE"),
+    help="an input that is to be another than it was; may be repeated",
+)
 RESUME_ARGUMENTS = (
     _argument("run", nargs="?", help="the run's id or its beginning; the newest run that can go on by default"),
+    _PARAMETER,
     _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
     _argument("--force", action="store_true", help="take the run over although its owner seems to live"),
     AWAITED,
@@ -164,16 +175,6 @@ WHY_ARGUMENTS = (
     _argument("step", help="the step's name"),
     _argument("--run", metavar="RUN", help="in this run instead of the newest of the flow"),
     _STORE,
-)
-_PARAMETER = _argument(
-    "-p",
-    "--parameter",
-    dest="parameters",
-    nargs=2,
-    action="append",
-    default=[],
-    metavar=("NAME", "VALUE"),
-    help="an input that is to be another than it was; may be repeated",
 )
 FORK_ARGUMENTS = (
     _argument("run", help="the run's id or its beginning"),

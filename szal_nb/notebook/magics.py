@@ -95,10 +95,14 @@ class SzalMagics(Magics):
 
     @command("%szal_resume")
     def szal_resume(self, line: str) -> NotebookRun:
-        """Go on with a run that crashed, failed or was cancelled; completed steps are not run again."""
+        """Go on with a run that crashed, failed or was cancelled; completed steps are not run again.
+
+        With -p, a new run: it takes from that run all that does not depend on the changed inputs.
+        """
         found = parse_line("%szal_resume", line)
         self._refuse_to_wait_in_a_function(is_asked=found.wait, is_awaited=found.awaited)
-        return self.runs.resume(found.run, store=found.store, force=found.force)
+        parameters = tuple((name, value) for name, value in found.parameters)
+        return self.runs.resume(found.run, store=found.store, force=found.force, parameters=parameters)
 
     def _refuse_to_wait_in_a_function(self, *, is_asked: bool, is_awaited: bool) -> None:
         if not is_awaited and (is_asked or self.session.waits()):

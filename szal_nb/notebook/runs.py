@@ -133,7 +133,7 @@ class Runs:
             run_id=told.run_id,
             skipped=skipped,
             take=take,
-            on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
+            on_plan=say_plan if wish.reuse is not None or wish.forks else None,
         )
         return self._adopt(run, outputs, inputs)
 
@@ -145,14 +145,27 @@ class Runs:
         store: str | None = None,
         force: bool = False,
         picture: Picture | None = None,
+        parameters: tuple[tuple[str, str], ...] = (),
     ) -> NotebookRun:
-        """A run that had stopped, going on in this kernel with exactly the steps that are missing."""
+        """A run that had stopped, going on in this kernel with exactly the steps that are missing.
+
+        With `parameters`, a new run that takes from it all that does not depend on them: it stays what it was.
+        """
         record = self.store(store)
         stored = (
             record.run(run_id)
             if run_id is not None
             else _newest_open(record, flow or self._session.definitions.current)
         )
+        if parameters:
+            graph = self._ready_graph(stored.flow)
+            _check_unchanged(stored.id, record.graph(stored.id), graph)
+            if not force:
+                record.end_orphan_of(stored.id)
+            wish = Selection(inputs_of=stored.id, goes_on=True)
+            run = self._begin(ParsedRun(parameters=parameters, store=store), stored.flow, wish)
+            print(f"Run {stored.id} stays as it is; run {run.id} goes on from it.")  # noqa: T201 - as above
+            return run
         run = self._resumed(record, stored.id, flow or stored.flow, force=force)
         self._follow(run, picture or self._picture(run.graph), is_displayed=picture is not None)
         return run

@@ -111,6 +111,7 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
         params=run.params,
         packages=run.packages,
         interactive=run.interactive,
+        from_run=run.from_run,
     )
     keeper = Keeper((), store.files, Identities(""))
     record = RunRecord(run.id, 1, keeper, path=str(store.path), now=time.time, new=new)

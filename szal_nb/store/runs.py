@@ -39,6 +39,7 @@ from szal_nb.store.locate import FILE, FOLDER, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
 from szal_nb.store.pickling import ResolveClass, class_in
+from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.snapshots import content_id, graph_from
 from szal_nb.store.times import iso
@@ -48,6 +49,12 @@ from szal_nb.store.writer import Job, Writer, file_owner_is_us
 __all__ = ["NewRun", "RunJournal", "RunStore", "StoredRun", "find_store", "new_run_id", "open_store", "values_folder"]
 
 MEMORY = ":memory:"
+# From the one on that holds a certain event.
+_TURNS_FROM = """
+SELECT first, data, crc FROM turns WHERE run_id = ? AND first >= coalesce(
+    (SELECT max(first) FROM turns WHERE run_id = ? AND first <= ?), 0)
+ORDER BY first
+"""
 _T = TypeVar("_T")
 
 
@@ -135,7 +142,7 @@ class RunStore:
         lock = FileLock(lock_path(file))
         # WAL without our lock is safe only from SQLite 3.51.3 on.
         is_wal_safe = lock.is_available or not has_wal_reset_bug()
-        mode = file_system_of(file.parent).journal_mode if is_wal_safe else "TRUNCATE"
+        mode = journal_mode_of(file, file_system_of(file.parent)) if is_wal_safe else "TRUNCATE"
         try:
             prepare(file, lock, journal_mode=mode)
         except BaseException:
@@ -270,11 +277,9 @@ class RunStore:
 
     def events(self, run_id: str, *, first: int = 0) -> list[Event]:
         """The events of the run in order, from number `first` on."""
-        rows = self.reader.fetch(
-            "SELECT seq, data, crc FROM events WHERE run_id = ? AND seq >= ? ORDER BY seq",
-            (self.run(run_id).id, first),
-        )
-        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path), first=first)
+        run = self.run(run_id).id
+        rows = self.reader.fetch(_TURNS_FROM, (run, run, first))
+        return projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""
@@ -328,7 +333,10 @@ class RunStore:
         return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
 
     def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
-        """Loads values of the run, each object once. `trust` allows code-carrying formats of a record not ours."""
+        """Loads values of the run to look at them, each object once.
+
+        `trust` allows code-carrying formats of a record not ours; without, a figure is `Shown` as it was.
+        """
         run = self.run(run_id)
         return Loader(
             self._codecs,
@@ -336,6 +344,7 @@ class RunStore:
             self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
+            is_for_looking=True,
         )
 
     def write(self, job: Job[_T]) -> _T:

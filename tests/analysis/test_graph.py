@@ -386,7 +386,10 @@ def test_a_connection_keeps_its_steps_on_the_main_thread():
         "# %%\nimport sqlite3\n# %% a\nconn = sqlite3.connect(':memory:')\n# %% b\ncur = conn.execute('select 1')\n# %% c\nx = 1\n"
     )
     assert [node.is_main_thread for node in graph.nodes] == [True, True, False]
-    assert graph.node("a").notes == ("Works with a value that belongs to one thread: runs on the main thread.",)
+    assert graph.node("a").notes == (
+        "Gives conn, which cannot be stored: rebuilds on resume if a later step needs it.",
+        "Works with a value that belongs to one thread: runs on the main thread.",
+    )
 
 
 def test_dynamic_code_is_never_cached_and_says_so():

@@ -34,6 +34,23 @@ def test_fork_takes_the_values_up_to_a_step_also_with_changed_parameters(noteboo
     assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (55, "given", "ran")
 
 
+def test_resume_with_another_input_is_a_new_run_that_takes_what_does_not_depend_on_it(notebook):
+    notebook.ok("base, other, done = 10, 0, []")
+    notebook.step("load", "x = base + 1")
+    notebook.step("more", "y = x / other")
+    notebook.ok("first = %szal_run")
+    notebook.cell("await first")
+
+    cell = notebook.ok("run = get_ipython().run_line_magic('szal_resume', f'{first.id} -p other 5')\nawait run")
+
+    assert "taken  load  it does not depend on what runs" in cell.text
+    assert "runs   more" in cell.text
+    assert "stays as it is" in cell.text
+    assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (2.2, "given", "ran")
+    assert notebook.value("(first.state, first.id != run.id)") == ("failed", True)
+    assert "Did you mean other" in notebook.cell(f"%szal_resume {notebook.value('first.id')} -p othr 5").error
+
+
 def test_replay_shows_a_past_run_and_gives_its_values_on_request(notebook):
     notebook.ok("base = 1")
     notebook.step("load", "x = base + 1\nprint('loaded', x)")
