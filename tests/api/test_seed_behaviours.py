@@ -302,6 +302,65 @@ def test_a_run_cancelled_before_its_start_runs_nothing(mode):
     assert ran == []
 
 
+def at_once(command, store, *, ends="cancelled"):
+    """A run that is commanded before its inputs are on record: they are written down on a thread."""
+    ran = []
+
+    def body():
+        ran.append(1)
+
+    async def main():
+        run = flow_with("a b", bodies={"a": body, "b": body}).start(store=store)
+        command(run)
+        if ends == "paused":
+            while run.state != "paused":
+                await asyncio.sleep(0)
+            kept = list(ran)
+            run.resume()
+            await run.wait()
+            return run, kept
+        await run.wait()
+        return run, ran
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", [":memory:", None])
+def test_a_run_of_functions_that_is_cancelled_at_once_runs_nothing(store):
+    run, ran = at_once(lambda run: run.cancel("too late"), store)
+
+    assert (run.state, run.snapshot.reason, ran) == ("cancelled", "too late", [])
+    assert {step.state for step in run.steps.values()} == {"cancelled"}
+
+
+@pytest.mark.parametrize("store", [":memory:", None])
+def test_a_run_that_is_paused_at_once_begins_nothing_until_it_goes_on(store):
+    run, ran = at_once(lambda run: run.pause(), store, ends="paused")
+
+    assert (run.state, ran) == ("completed", [])
+
+
+def test_a_step_that_is_skipped_before_the_run_begins_is_skipped():
+    run, ran = at_once(lambda run: run.skip("a"), ":memory:")
+
+    assert (run["a"].state, run["b"].state, ran) == ("skipped", "completed", [1])
+
+
+def test_a_retry_that_is_cancelled_at_once_is_cancelled():
+    broken = failing()
+
+    async def main():
+        run = flow_with("a", bodies={"a": broken}).start(store=":memory:")
+        await run.wait()
+        run.retry("a")
+        run.cancel()
+        await run.wait()
+        return run
+
+    assert asyncio.run(main()).state == "cancelled"
+    assert len(broken.calls) == 1
+
+
 @pytest.mark.parametrize("mode", ["sequential", "parallel", "dag", "hierarchical"])
 def test_a_run_cancelled_in_the_middle_ends_cancelled_with_a_state_for_every_step(mode):
     # In the seed steps that had not come up had no result at all.
