@@ -18,7 +18,7 @@ import pytest
 import szal_nb as szal
 from szal_nb.engine.context import current_context
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep, RunFailed
-from szal_nb.model.event import StepCompleted, StepFailed, StepRetrying, StepStarted, kind_of
+from szal_nb.model.event import RunPaused, StepCompleted, StepFailed, StepRetrying, StepStarted, kind_of
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.state import RunState, StepState
 from szal_nb.model.step import Backoff, RetryPolicy, Step
@@ -313,8 +313,9 @@ def at_once(command, store, *, ends="cancelled"):
         run = flow_with("a b", bodies={"a": body, "b": body}).start(store=store)
         command(run)
         if ends == "paused":
-            while run.state != "paused":
-                await asyncio.sleep(0)
+            async for event in run.events():
+                if isinstance(event, RunPaused):
+                    break
             kept = list(ran)
             run.resume()
             await run.wait()
