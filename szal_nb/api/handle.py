@@ -83,6 +83,7 @@ class RunHandle(Run):
         self._task = self._begin(None)
 
     def _begin(self, again: int | None) -> asyncio.Task[None]:
+        self._runner.expect()
         task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
         # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -256,7 +257,11 @@ class RunHandle(Run):
 
     def _send(self, make: Callable[[float], Signal]) -> None:
         signal = make(self._clock())
-        self._loop.call_soon_threadsafe(self._runner.post, signal)
+        if not self._runner.has_begun and _is_running(self._loop):
+            # Before the first step, also where nothing is to be written down first.
+            self._runner.post(signal)
+        else:
+            self._loop.call_soon_threadsafe(self._runner.post, signal)
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

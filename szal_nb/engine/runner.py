@@ -129,6 +129,9 @@ class Runner(StepOwner):
         self._attempts: dict[int, Attempt] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
+        # What people say before the run has begun (its inputs are being written down) is said to it then.
+        self._early: list[Signal] = []
+        self.has_begun = False
         self._is_turning = False
         self._news = asyncio.Event()
         self._showing = Showing(self._executors.on_loop, self.post, machine.index, clock)
@@ -157,7 +160,7 @@ class Runner(StepOwner):
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
         self.watch.use(None if journal is None else journal.load_fresh)
-        self._ended, self._inbox = self._loop.create_future(), []
+        self._ended = self._loop.create_future()
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -167,18 +170,28 @@ class Runner(StepOwner):
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
         with captured_streams():
             try:
-                self.post(first)
+                self._inbox, self._early = [first, *self._early], []
+                self.has_begun = True
                 if self._journal is None:
+                    self._take_turns()
                     await self._ended
                 else:
+                    self._news.set()
                     await self._pump(self._journal)
             finally:
                 if timer is not None:
                     timer.cancel()
                 self._abandon_all()
 
+    def expect(self) -> None:
+        """The run is about to begin, or to go on: what is said from now on is for it."""
+        self.has_begun = False
+
     def post(self, signal: Signal) -> None:
         """Takes in a signal, on the loop's thread."""
+        if not self.has_begun:
+            self._early.append(signal)
+            return
         if self._ended.done():
             return
         self._inbox.append(signal)
