@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import linecache
 
 import pytest
 
@@ -176,3 +178,21 @@ def test_a_flow_a_run_and_a_step_show_themselves_without_a_kernel(ci):
 
 def test_a_condition_can_be_asked_alone():
     assert szal.compile_condition("a.rows > 0").evaluate({"a": {"rows": 3}})
+
+
+def test_a_step_whose_file_was_edited_since_it_was_imported_keeps_its_edges(tmp_path, monkeypatch):
+    text = "def load():\n    return [1, 2]\n\ndef send(load):\n    return sum(load)\n"
+    file = tmp_path / "edited_steps.py"
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = importlib.import_module("edited_steps")
+    file.write_text("# A line more: what stands at the lines of a function is another.\n" + text)
+    linecache.checkcache(str(file))
+    flow = szal.Flow("mail")
+    for function in (steps.load, steps.send):
+        flow.step(function)
+
+    run = szal.run(flow, store=None)
+
+    assert (run.state, run.values.send) == ("completed", 3)
+    assert [(edge.source, edge.target) for edge in run.graph.edges] == [("load", "send")]
