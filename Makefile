@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo lab test check e2e nbval bench bench-peers bench-ui torture binder-check lint node-check bundle-check notebooks lock clean
+.PHONY: help demo lab test check e2e nbval bench bench-peers bench-ui pictures torture binder-check lint node-check bundle-check notebooks lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench-peers: $(PY_ENV) ## The same flows with Hamilton, pipefunc, LangGraph and 
 
 bench-ui: $(PY_ENV) ## What the picture costs, in Chromium, at 50 to 5,000 steps; fails where a target is missed
 	$(BIN)/python -m benchmarks.bench_ui --check
+
+pictures: $(PY_ENV) ## Draw the reference pictures of tests/widget/references anew: look at each before it is committed
+	SZAL_RENEW_PICTURES=1 $(PYTEST) tests/widget/test_references.py -k as_it_was
 
 torture: $(PY_ENV) ## The long versions of the promises' tests; older versions of JupyterLab and ipykernel
 	SZAL_DRAW_ANEW=1 $(PYTEST) -n 2 --dist loadfile -m "$(FAST)" --timeout 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import textwrap
@@ -143,9 +144,23 @@ def _source(function: FunctionType) -> str:
         # Its text is a piece of a line that is about something else.
         return f"def step{inspect.signature(function)}: ..."
     try:
-        return textwrap.dedent(inspect.getsource(function))
+        text = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
-        return f"def {function.__name__}{inspect.signature(function)}: ..."
+        text = ""
+    return text if _is_of(text, function) else f"def {function.__name__}{inspect.signature(function)}: ..."
+
+
+def _is_of(text: str, function: FunctionType) -> bool:
+    """Whether a text defines this function: a file that was edited since it was imported has others at its lines."""
+    try:
+        (made,) = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return False
+    if not isinstance(made, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    code, wanted = inspect.unwrap(function).__code__, made.args
+    names = [argument.arg for argument in (*wanted.posonlyargs, *wanted.args, *wanted.kwonlyargs)]
+    return (made.name, names) == (code.co_name, list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]))
 
 
 def seconds(step: str, option: str, value: float | str | None) -> float | None:

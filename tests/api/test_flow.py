@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
+import linecache
 import shutil
 import threading
 
@@ -230,3 +232,21 @@ def test_a_run_that_nobody_looks_at_any_more_keeps_no_store_open():
 
     assert not thread.is_alive()
     assert not path.parent.exists()
+
+
+def test_a_step_whose_file_was_edited_since_it_was_imported_keeps_its_edges(tmp_path, monkeypatch):
+    text = "def load():\n    return [1, 2]\n\ndef send(load):\n    return sum(load)\n"
+    file = tmp_path / "edited_steps.py"
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    steps = importlib.import_module("edited_steps")
+    file.write_text("# A line more: what stands at the lines of a function is another.\n" + text)
+    linecache.checkcache(str(file))
+    flow = szal.Flow("mail")
+    for function in (steps.load, steps.send):
+        flow.step(function)
+
+    run = szal.run(flow, store=None)
+
+    assert (run.state, run.values.send) == ("completed", 3)
+    assert [(edge.source, edge.target) for edge in run.graph.edges] == [("load", "send")]

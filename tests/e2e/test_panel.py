@@ -252,7 +252,7 @@ def test_a_step_that_is_typed_shows_without_being_saved_or_executed(lab, page, f
     assert page.query_selector(f"{PANEL} b") is None
 
 
-def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page):
+def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page, screenshot):
     write_notebook(tmp_path / "seven.ipynb", SALES)
     run_headless(tmp_path / "seven.ipynb")
     with jupyter_server(tmp_path, app="notebook") as server:
@@ -260,4 +260,5 @@ def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page):
         show_panel(page)
         wait_shown(page, "completed")
 
+        screenshot(page, "notebook-7")
         assert badges(page) == dict.fromkeys(("load", "clean", "report"), "completed")

@@ -27,10 +27,10 @@ SALES = [
         "%%szal_step clean\nsold = orders[orders.cups > 100]\n"
         "for part in range(30):\n    print(f'\\x1b[32mpart {part}\\x1b[0m: {len(sold):,} rows kept')"
     ),
-    "%%szal_step by_region\nregions = sold.groupby('region').cups.sum()\nregions",
+    "%%szal_step by_region\nregions = sold.groupby('region').cups.sum()\nregions.to_frame()",
     "%%szal_step by_size\nhold('sizes')\nsizes = sold.cups.describe()",
     "%%szal_step forecast\nhold('forecast')\noutlook = sold.cups.mean() * 1.1",
-    "%%szal_step report\nsummary = {'best': regions.idxmax(), 'mean': float(sizes['mean']), 'next': outlook}",
+    "%%szal_step report\nregions.plot.bar(figsize=(5, 3))\nsummary = {'best': regions.idxmax(), 'mean': float(sizes['mean']), 'next': outlook}",
 ]
 
 
@@ -84,6 +84,13 @@ def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot
     assert at(page, '[data-step="report"]').get_attribute("data-state") == "pending"
     page.keyboard.press("End")
     wait_state(page, "report", "completed")
+    for step, shown, name in (("by_region", "iframe", "dataframe"), ("report", "img.szal-image", "figure")):
+        at(page, f'[data-step="{step}"] .szal-card').click()
+        at(page, '[data-tab="result"]').click()
+        page.wait_for_selector(f".szal-panel-body {shown}")
+        in_view(page, 7)
+        page.wait_for_timeout(500)
+        screenshot(page, f"picture-{name}")
     _photograph_in_the_dark(page, screenshot)
     assert page.problems == []
 

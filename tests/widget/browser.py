@@ -8,12 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from playwright.sync_api import Browser, Page, Route
 
 from szal_nb.widget.dag import STATIC
 
 ADDRESS = "http://picture.test/"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; font-src 'self'"
+# Fonts that come with a package of `requirements/lock.txt`: what is installed on a machine makes no difference.
+FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
+_FACES = (
+    ("Steady", 400, "DejaVuSans.ttf"),
+    ("Steady", 700, "DejaVuSans-Bold.ttf"),
+    ("SteadyMono", 400, "DejaVuSansMono.ttf"),
+)
+_SAME_EVERYWHERE: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC"}
+_STEADY = (
+    "".join(f"@font-face{{font-family:{name};font-weight:{weight};src:url(/{file})}}" for name, weight, file in _FACES)
+    + "body{--jp-ui-font-family:Steady;--jp-code-font-family:SteadyMono}"
+)
 
 # What anywidget gives a widget, with a kernel that acknowledges and tells details.
 MODEL = """
@@ -99,29 +112,45 @@ def picture_page(
     details: dict[str, Any] | None = None,
     history: dict[str, Any] | None = None,
     is_dark: bool = False,
+    steady_at: float | None = None,
     width: int = 1040,
     height: int = 760,
 ) -> Iterator[Page]:
-    """A page with the widget on `view`, painted; fails at the end if anything in it failed or asked for a network."""
+    """A page with the widget on `view`, painted; fails at the end if anything in it failed or asked for a network.
+
+    `steady_at`: the same pixels at every call. The clock stands at this time, nothing moves, fonts are our own.
+    """
     data = {"view": view, "details": details or {}, **(history or {"timeline": [], "frames": []})}
-    with _page(browser, MODEL, "dag.js", data, is_dark=is_dark, width=width, height=height) as page:
+    with _page(
+        browser, MODEL, "dag.js", data, is_dark=is_dark, width=width, height=height, steady_at=steady_at
+    ) as page:
         yield page
 
 
 @contextmanager
 def _page(
-    browser: Browser, model: str, bundle: str, data: dict[str, Any], *, is_dark: bool, width: int, height: int
+    browser: Browser,
+    model: str,
+    bundle: str,
+    data: dict[str, Any],
+    *,
+    is_dark: bool,
+    width: int,
+    height: int,
+    steady_at: float | None = None,
 ) -> Iterator[Page]:
     background = "#111318" if is_dark else "#ffffff"
+    style = f"body{{margin:16px;background:{background}}}" + (_STEADY if steady_at is not None else "")
     page_text = (
-        f'<!doctype html><html lang="en"><title>Picture</title><style>body{{margin:16px;background:{background}}}</style>'
+        f'<!doctype html><html lang="en"><title>Picture</title><style>{style}</style>'
         '<main id="host"></main><script type="module" src="/model.js"></script>'
     )
-    texts = {
+    texts: dict[str, tuple[str, str | bytes]] = {
         "": ("text/html", page_text),
         "model.js": ("text/javascript", model),
         bundle: ("text/javascript", (STATIC / bundle).read_text(encoding="utf-8")),
         "data.json": ("application/json", json.dumps(data)),
+        **{file: ("font/ttf", (FONTS / file).read_bytes()) for _name, _weight, file in _FACES},
     }
     wrong: list[str] = []
 
@@ -136,7 +165,8 @@ def _page(
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="dark" if is_dark else "light",
-        device_scale_factor=1.5,
+        device_scale_factor=1.5 if steady_at is None else 2,
+        **(_SAME_EVERYWHERE if steady_at is not None else {}),
     )
     try:
         page = context.new_page()
@@ -144,8 +174,11 @@ def _page(
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(f"a dialog opened: {dialog.message}"))
         page.route("**/*", answer)
+        if steady_at is not None:
+            page.clock.set_fixed_time(steady_at * 1000)
         page.goto(ADDRESS)
         page.wait_for_selector("html[data-painted_ms]")
+        page.evaluate("document.fonts.ready")
         yield page
         assert wrong == []
     finally:

@@ -12,6 +12,7 @@ from szal_nb.model.event import (
     RunStarted,
     StepCompleted,
     StepFailed,
+    StepProgress,
     StepRetrying,
     StepSkipped,
     StepStarted,
@@ -21,7 +22,7 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Binding, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.step import RetryPolicy, Step
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 
 T0 = 1_700_000_000.0
 RUN_ID = "20250101-120000-ab12"
@@ -146,6 +147,50 @@ def sales_waiting() -> RunSnapshot:
     """The run with a step that asks a person."""
     waiting = StepWaiting(at=T0 + 4, step="by_month", message="Send it to everybody?")
     return fold((*SALES_EVENTS[:9], waiting))
+
+
+def mapped() -> FlowGraph:
+    """A step for each of a thousand elements, between one that lists them and one that adds them up."""
+    steps = (
+        Step(name="find_files", raw="%%szal_step find_files\nfiles = sorted(folder.glob('*.csv'))"),
+        Step(name="read", raw="%%szal_step read --map files --max-parallel 8\nrows = len(files)", map=("files",)),
+        Step(name="add_up", raw="%%szal_step add_up\ntotal = sum(rows)"),
+    )
+    reads: tuple[dict[str, str], ...] = ({}, {"files": "find_files"}, {"rows": "read"})
+    gives = (("files",), ("rows",), ("total",))
+    nodes = tuple(
+        StepNode(
+            step=step,
+            bindings=tuple(Binding(name=name, step=giver, source=name) for name, giver in read.items()),
+            gives=given,
+        )
+        for step, read, given in zip(steps, reads, gives, strict=True)
+    )
+    edges = tuple(
+        Edge(source=giver, target=step.name, kind=EdgeKind.DATA, names=(name,), reason=f"{step.name} reads {name}")
+        for step, read in zip(steps, reads, strict=True)
+        for name, giver in read.items()
+    )
+    return FlowGraph(flow=FlowDefinition(name="archive", version=1, steps=steps), nodes=nodes, edges=edges)
+
+
+def mapped_events() -> tuple[Event, ...]:
+    """The events of a run of `mapped` up to element 640, with three that failed."""
+    files = ValueRef(name="files", type="list", shape=(1000,), size=42_000, needed=True, hash="ab")
+    ends = tuple(
+        ElementEnd(number, attempts=2 if number % 97 == 0 else 1, error="ValueError: no header", gave="")
+        if number in (77, 305, 512)
+        else ElementEnd(number, attempts=2 if number % 97 == 0 else 1, gave="int")
+        for number in range(640)
+    )
+    return (
+        RunCreated(at=T0, flow="archive", steps=("find_files", "read", "add_up")),
+        RunStarted(at=T0),
+        StepStarted(at=T0, step="find_files", attempt=1),
+        StepCompleted(at=T0 + 0.2, step="find_files", attempt=1, values=(files,)),
+        StepStarted(at=T0 + 0.2, step="read", attempt=1),
+        StepProgress(at=T0 + 4.8, step="read", attempt=1, done=640, total=1000, elements=ends),
+    )
 
 
 _WORDS = [

@@ -24,6 +24,8 @@ from tests.widget.flows import (
     RUN_ID,
     SALES_EVENTS,
     T0,
+    mapped,
+    mapped_events,
     sales,
     sales_run,
     sales_waiting,
@@ -42,6 +44,7 @@ PICTURES = ROOT / "build" / "pictures"
 MOMENTS = {
     "idle": lambda: None,
     "running": lambda: sales_run(10),
+    "retrying": lambda: sales_run(4),
     "waiting": sales_waiting,
     "failed": sales_run,
 }
@@ -84,8 +87,51 @@ def test_every_moment_is_drawn_and_axe_finds_nothing(browser, moment, is_dark):
         page.click('[data-tool="timeline"]')
         for tab in ("code", "log", "attempts", "why"):
             page.click(f'[data-tab="{tab}"]')
+            if moment == "failed":
+                save_screenshot(page, PICTURES, f"details_{tab}_{'dark' if is_dark else 'light'}")
             found += findings(page, ".szal-dag")
 
+    assert found == []
+
+
+@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+def test_a_map_of_a_thousand_elements_is_one_node_with_a_list_and_axe_finds_nothing(browser, is_dark):
+    graph, snapshot = mapped(), fold(mapped_events())
+    view = view_state(graph, snapshot, run_id=RUN_ID, now=T0 + 4.9)
+    details = {"read": details_view(graph, snapshot, "read")}
+    with picture_page(browser, view, details=details, is_dark=is_dark) as page:
+        page.click('[data-step="read"] .szal-card')
+        page.click('[data-tab="attempts"]')
+        page.wait_for_selector(".szal-elements")
+        said = page.inner_text(".szal-panel-body h3 >> nth=0")
+        first = page.inner_text(".szal-elements tr >> nth=0")
+        save_screenshot(page, PICTURES, f"map_{'dark' if is_dark else 'light'}")
+        found = findings(page, ".szal-dag")
+
+    assert said == "640 of 1000 elements ended · 3 failed · 200 shown"
+    assert first.split() == ["77", "failed", "ValueError:", "no", "header"]
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [320, 430])
+def test_in_a_narrow_cell_all_is_there_and_nothing_is_cut(browser, width):
+    with picture_page(
+        browser, sales_view("failed"), details=sales_details(), history=sales_history(), width=width, height=1100
+    ) as page:
+        page.click('[data-tool="timeline"]')
+        page.wait_for_selector(".szal-bar")
+        page.focus('[data-step="by_region"] .szal-card')
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".szal-traceback")
+        save_screenshot(page, PICTURES, f"narrow_{width}")
+        spill = page.evaluate(
+            """[...document.querySelectorAll('.szal-header *, .szal-panel > *, .szal-tab, .szal-timeline')].filter((part) =>
+              part.getBoundingClientRect().right > document.querySelector('.szal-dag').getBoundingClientRect().right + 1
+            ).map((part) => part.className)"""
+        )
+        found = findings(page, ".szal-dag")
+
+    assert spill == []
     assert found == []
 
 

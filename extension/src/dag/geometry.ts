@@ -27,6 +27,8 @@ export interface Geometry {
   direction: Direction;
   placement: Placement;
   nodes: Point[];
+  /** Between one rank and the next. */
+  gap: number;
   edges: DrawnEdge[];
   width: number;
   height: number;
@@ -121,6 +123,7 @@ export function measure(graph: Graph, placement: Placement, direction: Direction
     direction,
     placement,
     nodes: placement.ranks.map((rank, node) => corner(rank, placement.across[node]!)),
+    gap: rankGap,
     edges: drawn,
     width:
       2 * MARGIN +

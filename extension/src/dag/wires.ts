@@ -17,9 +17,11 @@ export class Wires {
   private readonly labels = svg("g", { class: "szal-labels" });
   readonly node = svg("svg", { class: "szal-lines", "aria-hidden": "true" }, this.base, this.lit, this.labels);
   private edges: readonly DrawnEdge[] = [];
+  private room = 0;
 
-  draw({ edges, width, height }: Geometry): void {
+  draw({ edges, width, height, gap }: Geometry): void {
     this.edges = edges;
+    this.room = Math.floor((gap - 20) / SIZE_CHAR);
     setAttribute(this.node, "width", String(width));
     setAttribute(this.node, "height", String(height));
     this.base.replaceChildren(...(edges.length <= SINGLE_UP_TO ? edges.map(wire) : joined(edges)));
@@ -37,7 +39,11 @@ export class Wires {
     for (const { edge } of edges) {
       const label = this.labelOf(edge.source, edge.names ?? []);
       const said = sizesOf(edge.names ?? [], valuesOf(edge.source), label?.anchor === "start");
-      if (label && said) sizes.set(`${label.x} ${label.y}`, plate(label, oneLine(said, 32)));
+      if (label && said)
+        sizes.set(
+          `${label.x} ${label.y}`,
+          plate(label, label.anchor === "start" ? fitting(said, this.room) : oneLine(said, 32)),
+        );
     }
     this.lit.replaceChildren(...edges.map(wire), ...sizes.values());
   }
@@ -51,6 +57,10 @@ export class Wires {
     return found?.label ?? null;
   }
 }
+
+/** A shape in so many characters: what cannot stand between two nodes says the number alone. */
+const fitting = (said: string, limit: number): string =>
+  oneLine(said.length > limit ? said.replace(/ items?$/, "") : said, limit);
 
 /** Text below a label, on a ground of its own: other edges may run there. */
 function plate({ x, y, anchor }: NonNullable<DrawnEdge["label"]>, said: string): SVGElement {
