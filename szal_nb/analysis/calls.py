@@ -19,6 +19,7 @@ from szal_nb.analysis.tables import (
     KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
+    MAKING_LISTS,
     NOT_GOING_THROUGH,
     RUNNING,
     SHALLOW,
@@ -110,9 +111,21 @@ class Calls(Applying):
             return either(self.one_of(results), self._known_method(call, name, owner))
         return self._known_method(call, name, owner)
 
+    def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:
+        """What a method that Python calls by itself gives; None where the object is of no class of the notebook."""
+        if not owner.kind.startswith("class "):
+            return None
+        call = ast.copy_location(ast.Call(ast.Attribute(node, name, ast.Load()), [], []), node)
+        made = Call(call, [], {}, is_discarded=False)
+        methods, is_only = self.surface.methods(name, owner.kind)
+        results = [self.call_method(made, method, owner, is_certain=is_only) for method in methods]
+        return self.one_of(results) if results else None
+
     def _known_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
         if owner.kind in IMMUTABLE:
+            if name in MAKING_LISTS:
+                return self.fresh(node, (), "list")
             return Value(kind=owner.kind if owner.kind == "str" else "")
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)
