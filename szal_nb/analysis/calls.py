@@ -70,6 +70,9 @@ class Calls(Applying):
         if target.ref:
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
+        if (out := call.keywords.get("out")) is not None:
+            # As numpy and torch have it: the result is written there.
+            self.change(out.tokens, node, "written to", call.text, is_deep=out.is_part)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
