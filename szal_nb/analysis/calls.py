@@ -97,6 +97,9 @@ class Calls(Applying):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
+        if name == "shuffle" and call.args:
+            # Of a generator, as `random.shuffle` is of the global one.
+            self.change(call.args[0].tokens, node, "changing method", call.text, is_deep=call.args[0].is_part)
         if name == "to_sql":
             for database in [*call.args[1:2], *(call.keywords[key] for key in ("con",) if key in call.keywords)]:
                 self.change(database.tokens, call.node, "changing function", call.text, is_deep=True)

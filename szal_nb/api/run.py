@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
@@ -309,9 +310,14 @@ class Run:
             for step in self.snapshot.steps.values()
             if step.state is StepState.FAILED and step.error is not None
         )
-        is_undone = self.state == RunState.ROLLED_BACK
-        hint = f"To go on from here: %szal_resume {self.id}" if self.store_path is not None and not is_undone else ""
-        raise RunFailed(self.id, self.state.replace("_", " "), failures, hint)
+        raise RunFailed(self.id, self.state.replace("_", " "), failures, self._way_on())
+
+    def _way_on(self) -> str:
+        if self.store_path is None or self.state == RunState.ROLLED_BACK:
+            return ""
+        if doubted(self.snapshot) is not None:
+            return f"When that is mended, begin anew with what is beyond doubt: %szal_run --reuse {self.id}"
+        return f"To go on from here: %szal_resume {self.id}"
 
     def __repr__(self) -> str:
         done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())

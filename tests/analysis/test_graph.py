@@ -175,6 +175,10 @@ EDGES = {
         "# %% a\nxs = [1]\n# %% b\nclass Local:\n    items = xs\nLocal.items.append(3)\n# %% c\nprint(xs)\n",
         ["a -> b: data of xs", "b -> c: data of xs"],
     ),
+    "what a generator of one's own shuffles": (
+        "# %%\nimport random\nrng = random.Random(1)\n# %% a\nxs = [1, 2]\n# %% b\nrng.shuffle(xs)\n# %% c\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
     "an array that the result is written to": (
         "# %%\nimport numpy as np\nxs = np.zeros(3)\n# %% a\nnp.add(xs, 1, out=xs)\n# %% b\nprint(xs)\n# %% c\nxs.cumsum(out=xs[:2])\n",
         ["a -> b: data of xs", "a -> c: data of xs", "b -> c: order of xs"],
