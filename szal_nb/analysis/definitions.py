@@ -150,7 +150,10 @@ class Definitions(Expressions):
         inner.class_name = node.name
         inner.record = self.record
         inner.run(node.body)
-        self.bind(node.name, Value(frozenset({self.code_token(node, node.name)}), "class"), node.lineno)
+        made = Value(frozenset({self.code_token(node, node.name)}), "class")
+        if inner.state is not None:
+            self.hold(made.tokens, self.reach(token for value in inner.state.values.values() for token in value.tokens))
+        self.bind(node.name, made, node.lineno)
         self.surface.add_class(node)
         if self.is_class:
             self.methods += inner.methods

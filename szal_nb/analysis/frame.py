@@ -294,7 +294,7 @@ class Frame:
             table.setdefault(name, Read(name, line))
         if value.ref or value.callable is not None:
             return value
-        return Value(frozenset({f"${name}"}), value.kind, path=value.path)
+        return Value(frozenset() if value.kind in IMMUTABLE else frozenset({f"${name}"}), value.kind, path=value.path)
 
     def peek(self, name: str) -> Value:
         """The value of a global, without reading it."""

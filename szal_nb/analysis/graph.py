@@ -233,6 +233,7 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
         changes=tuple(dict.fromkeys(change.name for change, _ in one.changes)),
+        deletes=tuple(read.name for read in names.deletes if read.name not in one.gives),
         needed=tuple(needed),
         imports=tuple(dict.fromkeys(one.imports.values())),
         definitions=tuple(dict.fromkeys(one.definitions)),

@@ -325,7 +325,7 @@ class _Planner:
         found = self._past.snapshot.steps[before]
         if found.state is not StepState.COMPLETED:
             return rerun(f"it is {found.state.value} in the run")
-        obstacle = why_not_takeable(node, found) or self._misfit(node, before)
+        obstacle = why_not_takeable(node, self._past, before) or self._misfit(node, before)
         if obstacle:
             return rerun(obstacle)
         carry = Carry.KEEP if before == step else Carry.RENAME

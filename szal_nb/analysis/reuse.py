@@ -17,6 +17,7 @@ from graphlib import TopologicalSorter
 
 import msgspec
 
+from szal_nb.analysis.doubt import steps_in_doubt
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
@@ -62,9 +63,11 @@ class Past:
     graph: FlowGraph
     snapshot: RunSnapshot
     opaque: Mapping[str, Sequence[Edge]] = field(init=False, repr=False, compare=False)
+    doubtful: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "opaque", opaque_edges(self.graph))
+        object.__setattr__(self, "doubtful", steps_in_doubt(self.graph, self.snapshot))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +180,11 @@ def fingerprint_in(past: Past, step: str) -> str:
     return past.snapshot.steps[step].fingerprint or fingerprint_of(past.graph.node(step), read_in(past, step))
 
 
-def why_not_takeable(node: StepNode, before: StepSnapshot) -> str:
-    """Why the values of a completed step cannot stand for a new attempt; "" if they can."""
+def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
+    """Why the values of a step of an earlier run cannot stand for a new attempt; "" if they can."""
+    before = past.snapshot.steps[step]
+    if step in past.doubtful:
+        return "the answer is in doubt"
     if before.state is not StepState.COMPLETED:
         return f"it {_was(before.state)}"
     refs = refs_by_name(before)
@@ -235,7 +241,7 @@ def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the orde
         return runs("its code uses names that cannot be known beforehand")
     if not node.parts or not past.graph.node(before).parts:
         return runs("no fingerprint of it was recorded")
-    obstacle = why_not_takeable(node, past.snapshot.steps[before])
+    obstacle = why_not_takeable(node, past, before)
     if obstacle:
         return runs(f"in run {past.run_id} {obstacle}")
     code = difference(dict(node.parts), dict(past.graph.node(before).parts))

@@ -88,6 +88,16 @@ def every_argument(args: ast.arguments) -> list[ast.arg]:
     return found
 
 
+def defaults_of(node: Function) -> Iterator[tuple[str, ast.expr]]:
+    """The parameters that have a default, and these."""
+    args = node.args
+    plain = [*args.posonlyargs, *args.args]
+    yield from zip((one.arg for one in plain[len(plain) - len(args.defaults) :]), args.defaults, strict=True)
+    for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if default is not None:
+            yield one.arg, default
+
+
 def body_of(node: Function) -> list[ast.stmt]:
     """The statements of a function; a lambda's expression as a return."""
     if isinstance(node, ast.Lambda):

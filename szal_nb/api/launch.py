@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from szal_nb.analysis.condition import compile_condition
+from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
@@ -35,7 +36,7 @@ from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
 from szal_nb.engine.worker import THREADS
-from szal_nb.errors import ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
+from szal_nb.errors import AnswerInDoubt, ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -163,7 +164,7 @@ def resume_run(
 
     Its recorded inputs win over `inputs`, which serve for those that could not be stored. `on_plan` is told what
     will run again before anything does. Raises RunOwned if another live process has the run, RunError if it has
-    completed or was rolled back, ReplayError if the graph does not fit.
+    completed, was rolled back or failed because of its answer, ReplayError if the graph does not fit.
     """
     store = surround.store
     if store is None:
@@ -174,6 +175,8 @@ def resume_run(
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
     if snapshot.state is RunState.ROLLED_BACK:
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
+    if (found := doubted(snapshot)) is not None:
+        raise AnswerInDoubt(run_id, found.name, str(found.error))
     lost = lost_steps(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)

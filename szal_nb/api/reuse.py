@@ -204,7 +204,7 @@ class Finder:
         if before is None:
             return None
         then = past.snapshot.steps[before]
-        if then.state is not StepState.COMPLETED or why_not_takeable(node, then):
+        if then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
             return None
         if fingerprint_in(past, before) != fingerprint or set(refs_by_name(then)) < set(node.needed):
             return None

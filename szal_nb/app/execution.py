@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.api.fork import plan_changed
 from szal_nb.api.selection import Selection
 from szal_nb.app.describing import run_json
@@ -342,7 +343,9 @@ def _answer(
         print(f"  store     {store.path}")
     for run in runs:
         if run.state not in (RunState.COMPLETED, RunState.ROLLED_BACK):
-            print(f"  To go on: szal resume {run.id}")
+            is_doubted = doubted(snapshots[run.id]) is not None
+            way = f"begin anew: szal run NB --reuse {run.id}" if is_doubted else f"go on: szal resume {run.id}"
+            print(f"  To {way}")
     return code
 
 

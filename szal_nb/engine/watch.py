@@ -283,16 +283,20 @@ class Watch:
                     continue
                 if key not in self._baseline:
                     continue
-                others = (reader for reader in self.usage.readers.get(key, ()) if reader != i)
-                is_last = all(map(self._is_ended, others))
-                if is_last or can_retry:
+                others = [reader for reader in self.usage.readers.get(key, ()) if reader != i]
+                # That a step has ended is known when it is recorded: of several that end meanwhile each looks.
+                if can_retry or all(self._has_left(reader) or self._is_ended(reader) for reader in others):
                     self._compare(key)
-                if is_last and not has_failed and not self.usage.changers.get(key):
+                if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self._baseline.pop(key, None)
 
     def _is_compared(self, i: int) -> bool:
         """Whether what step `i` reads is compared with what it was."""
         return bool(self._baseline) and not self._baseline.keys().isdisjoint(self.usage.taken[i])
+
+    def _has_left(self, i: int) -> bool:
+        """Whether an attempt of step `i` has run, and none runs."""
+        return i in self._spans and i not in self._entered
 
     def _restore(self, i: int) -> None:
         """What an earlier attempt of step `i` changed is as it was before, in new objects."""

@@ -317,7 +317,7 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs, inputs: Mapping[str, Any] | None = None) -> NotebookRun:
         """`inputs` are those that a new run was given; one that goes on has its own from its record."""
         own = self._session.own
-        names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
+        names = dict.fromkeys(name for node in run.graph.nodes for name in (*node.values, *node.deletes))
         binder = Binder(own, names, self._session.functions)
         record = self._stores[run.store_path]
 
