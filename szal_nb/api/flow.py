@@ -281,8 +281,9 @@ class Flow:
             unknown = [name for name in unknown if name not in optional]
         if unknown:
             near = difflib.get_close_matches(unknown[0], graph.inputs, n=1)
-            takes = f"did you mean {near[0]}?" if near else f"its inputs are: {', '.join(graph.inputs) or 'none'}."
-            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; {takes}")
+            takes = f"its inputs are: {', '.join(graph.inputs) or 'none'}."
+            advice = f" Did you mean {near[0]}?" if near else ""
+            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; {takes}{advice}")
         return inputs
 
     def _surround(self, store: StoreChoice) -> Surround:
