@@ -37,6 +37,8 @@ NO_KEY = "-"
 _ORDERED = frozenset({list, tuple, dict, range, str, bytes})
 _ORDERED_LIBRARIES = frozenset({"numpy", "pandas", "pyarrow", "polars"})
 _ONE = re.compile(r"(.*)\[(\d+)\]")
+# Under this name it is recorded which names of an element nobody needs and nothing can store, such as open files.
+_GONE = "<gone>"
 
 # How often elements that end are recorded at most, in seconds, and which part of the time may go to looking whether
 # they changed what they read.
@@ -47,7 +49,8 @@ _LOOKING = 0.05
 class ElementRecord:
     """The elements of one attempt of a mapped step on record. Its methods are called on worker threads, one at a time.
 
-    `key` and `whole` are as in `model.event.StepProgress`, from the beginning of the attempt on.
+    `key` and `whole` are as in `model.event.StepProgress`, from the beginning of the attempt on. `gone` are names that
+    elements of earlier attempts gave and that are gone with their process; nobody needs them.
     """
 
     def __init__(self, table: ValueTable, watch: Watch, i: int, node: StepNode, earlier: StepSnapshot) -> None:
@@ -65,6 +68,8 @@ class ElementRecord:
         self.was_cut = bool(earlier.kept_elements or earlier.elements_whole)
         self._inputs: Mapping[str, Any] = {}
         self._parts: SharedParts | None = None
+        self._unkept: set[str] = set()
+        self.gone: set[str] = set()
 
     @property
     def begins_anew(self) -> bool:
@@ -84,7 +89,10 @@ class ElementRecord:
         lost: set[int] = set()
         for ref in refs:
             self._load(ref, found, lost)
-        return {position: given for position, given in found.items() if position in kept and position not in lost}
+        resumed = {position: given for position, given in found.items() if position in kept and position not in lost}
+        for given in resumed.values():
+            self.gone.update(given.pop(_GONE, ()))
+        return resumed
 
     def _why_whole(self) -> str:
         node = self._node
@@ -139,17 +147,27 @@ class ElementRecord:
         if self.whole:
             return (), set()
         if len(ended) > 1:
-            refs = self._keep_together(ended)
+            refs = self._keep_together([(position, self._without_unkept(given)) for position, given in ended])
             if refs[0].live is None:
                 return refs, {position for position, _ in ended}
         found: list[ValueRef] = []
         kept = set()
         for position, given in ended:
-            refs = self._keep_one(position, given)
+            refs = self._keep_one(position, self._without_unkept(given))
+            lives = {name for name, ref in zip(given, refs, strict=False) if ref.live is not None}
+            if lives and lives.isdisjoint(self._node.needed):
+                self._unkept |= lives
+                refs = self._keep_one(position, self._without_unkept(given))
             if all(ref.live is None for ref in refs):
                 found += refs
                 kept.add(position)
         return tuple(found), kept
+
+    def _without_unkept(self, given: dict[str, Any]) -> dict[str, Any]:
+        gone = self._unkept & given.keys()
+        if not gone:
+            return given
+        return {**{name: value for name, value in given.items() if name not in gone}, _GONE: sorted(gone)}
 
     def _keep_together(self, ended: Sequence[Given]) -> tuple[ValueRef, ...]:
         label = next(iter(self._node.values), self._node.step.name)

@@ -182,7 +182,12 @@ class MapRun:
             where = f"element {fanout.failed[0]} of {fanout.count}"
             self._end(ErrorInfo(**{**_fields(error), "message": f"{error.message} ({where})"}))
         else:
-            self._close(lambda: self._runner.ended_map(self._attempt, fanout.columns(self._names), None))
+            self._close(lambda: self._runner.ended_map(self._attempt, self._columns(), None))
+
+    def _columns(self) -> dict[str, Any]:
+        """What the step gives: a list for each name that all elements can have given."""
+        gone = self._record.gone if self._record is not None else ()
+        return {name: column for name, column in self._fanout.columns(self._names).items() if name not in gone}
 
     def _end(self, error: BaseException | ErrorInfo) -> None:
         self._close(lambda: self._runner.ended_map(self._attempt, {}, error), is_kept=True)

@@ -454,6 +454,28 @@ def test_a_cell_that_gives_nothing_is_not_done_twice(store, tmp_path):
     assert path.read_text() == "12334"
 
 
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_what_nobody_needs_and_nothing_can_store_makes_no_element_run_again(at_once, store, tmp_path):
+    path = tmp_path / "effects"
+    body = (
+        f"from pathlib import Path\nwith open({str(path)!r}, 'a') as f:\n    f.write(str(x))\n"
+        f"if x == 3 and Path({str(path)!r}).read_text().count('3') == 1: raise ValueError\ny = 10 * x"
+    )
+    cells = {
+        "start": "x = [1, 2, 3, 4]",
+        f"send --map x --max-parallel {at_once} --map-errors 4": body,
+        "total": "t = sum(y)",
+    }
+    flow = CellFlow(cells)
+    cut = flow.run(store)
+    assert cut.state == "failed"
+    resumed = flow.resume(store, cut.id)
+
+    assert (resumed.state, resumed.values.t) == ("completed", 100)
+    assert path.read_text().count("1") == 1
+    assert [ref.name for ref in resumed.snapshot.steps["send"].values] == ["y"]
+
+
 def test_without_a_record_nothing_is_kept(world):
     async def main():
         world.bad = {1}
