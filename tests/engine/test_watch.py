@@ -13,8 +13,8 @@ import pytest
 
 import szal_nb
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.engine import contents
 from szal_nb.engine import digest as digest_module
-from szal_nb.engine import watch
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.watch import Watch
@@ -108,7 +108,7 @@ def test_the_guard_can_be_off():
 
 
 def test_large_values_are_left_alone_where_that_is_wanted(monkeypatch):
-    monkeypatch.setattr("szal_nb.engine.watch.LARGE_BYTES", 1000)
+    monkeypatch.setattr("szal_nb.engine.contents.LARGE_BYTES", 1000)
     load = step("load", "import numpy as np\nsmall, large = np.zeros(5), np.zeros(5000)", gives=("small", "large"))
 
     def sneak(name):
@@ -203,8 +203,8 @@ def test_an_input_of_the_run_is_guarded_too():
 
 def test_contents_are_never_compared_on_the_event_loop(monkeypatch):
     seen = set()
-    real = watch.digest
-    monkeypatch.setattr(watch, "digest", lambda *a, **k: seen.add(threading.current_thread()) or real(*a, **k))
+    real = contents.digest
+    monkeypatch.setattr(contents, "digest", lambda *a, **k: seen.add(threading.current_thread()) or real(*a, **k))
     graph = graph_of(
         step("load", "import asyncio\nawait asyncio.sleep(0)\nxs = [[1]]", gives=("xs",)),
         step("look", "import asyncio\nawait asyncio.sleep(0)\nxs[0]", reads=["xs<load"]),

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from szal_nb.analysis.graph import build_graph
+from szal_nb.engine.contents import Contents
 from szal_nb.engine.together import Together
 from szal_nb.engine.watch import Watch
 from szal_nb.errors import DefinitionError
@@ -362,7 +363,7 @@ def test_sharing_that_no_edge_knows_of_is_refused_at_run_time(store):
 
 
 def test_sharing_that_no_edge_knows_of_and_nobody_looks_for_is_found(store, monkeypatch):
-    monkeypatch.setattr(Watch, "_refuse_sharing", lambda *_: None)
+    monkeypatch.setattr(Contents, "_refuse_sharing", lambda *_: None)
 
     assert find(store, cuts=False, change=without("shared-object"), statements=SHARING)
 
