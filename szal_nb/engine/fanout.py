@@ -50,6 +50,8 @@ class FanOut:
         self.done = 0
         self.failed: list[int] = []
         self.first_error: ErrorInfo | None = None
+        # Nothing new begins while this is so; what runs goes on.
+        self.is_held = False
         self._step = step
         self._seed = seed
         self._free = at_once
@@ -84,7 +86,7 @@ class FanOut:
     def starts(self) -> list[tuple[int, int]]:
         """The elements to begin now, as position and attempt."""
         found = []
-        while self._free and not self._is_stopped:
+        while self._free and not self._is_stopped and not self.is_held:
             if self._again:
                 element = self._again.popleft()
             else:

@@ -84,7 +84,7 @@ class MapRun:
         self._timers: set[asyncio.TimerHandle] = set()
         self._fanout = FanOut(step, 0, at_once=at_once)
         self._problem: BaseException | None = None
-        self._is_over = False
+        self._is_begun = self._is_over = self._is_held = False
         self._resumed = self._told = 0
         self._record = runner.elements_of(attempt)
         self._log: ElementLog | None = None
@@ -121,6 +121,7 @@ class MapRun:
             return
         seed = f"{self._attempt.context.run_id}/{self._attempt.number}"
         self._fanout = FanOut(self._step, len(self._elements), at_once=self._at_once, seed=seed)
+        self._fanout.is_held, self._is_begun = self._is_held, True
         if self._record is not None:
             self._log = ElementLog(self._record, self._loop, self._runner.aside, self._tell)
             self._resume(self._record, self._log, resumed)
@@ -199,6 +200,12 @@ class MapRun:
         else:
             # If the step completes, its own values hold what the last elements gave.
             self._log.close(then, is_kept=is_kept)
+
+    def hold(self, *, is_held: bool) -> None:
+        """The run is paused, or goes on: elements that run end as they would, but no others begin meanwhile."""
+        self._is_held = self._fanout.is_held = is_held
+        if not is_held and self._is_begun and not self._is_over:
+            self._go_on()
 
     def tell_to_end(self) -> None:
         """The attempt as a whole is to end."""

@@ -38,6 +38,7 @@ from szal_nb.engine.signal import (
     EndRun,
     EvaluateCondition,
     Given,
+    Hold,
     Overdue,
     Reopen,
     RetryDue,
@@ -58,7 +59,7 @@ from szal_nb.engine.worker import THREADS, WorkerPool
 from szal_nb.errors import StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, not_begun
+from szal_nb.model.state import RunSnapshot, RunState, not_begun
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
 
@@ -127,6 +128,7 @@ class Runner(StepOwner):
             for step, where, body in zip(machine.steps, self._where, bodies, strict=True)
         ]
         self._attempts: dict[int, Attempt] = {}
+        self._maps: dict[int, MapRun] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
         # What people say before the run has begun (its inputs are being written down) is said to it then.
@@ -245,18 +247,16 @@ class Runner(StepOwner):
             match action:
                 case StartAttempt():
                     self._start(action.step, action.attempt)
-                case SetTimer():
-                    self._loop.call_later(action.delay_s, self._retry_due, action)
+                case SetTimer() | SetDeadline() | WakeAfter():
+                    self._loop.call_later(action.delay_s, _DUE[type(action)], self, action)
                 case CancelAttempt():
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
                     self._executors.on_a_thread(partial(self._judge, action.step))
-                case SetDeadline():
-                    self._loop.call_later(action.delay_s, self._overdue, action)
-                case WakeAfter():
-                    self._loop.call_later(action.delay_s, self._wake)
                 case StartRollback():
                     self._undoing.start(action.step, action.attempt)
+                case Hold():
+                    self._hold(action)
                 case EndRun():
                     self._ended.set_result(None)
 
@@ -267,7 +267,11 @@ class Runner(StepOwner):
     def _retry_due(self, timer: SetTimer) -> None:
         self.post(RetryDue(self._clock(), timer.step, timer.attempt))
 
-    def _wake(self) -> None:
+    def _hold(self, hold: Hold) -> None:
+        for mapped in self._maps.values():
+            mapped.hold(is_held=hold.is_held)
+
+    def _wake(self, _: WakeAfter) -> None:
         self.post(Wake(self._clock()))
 
     def _overdue(self, deadline: SetDeadline) -> None:
@@ -309,7 +313,10 @@ class Runner(StepOwner):
         i = attempt.step
         step = self.machine.steps[i]
         if step.map:
-            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i]).start()
+            mapped = MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i])
+            self._maps[i] = mapped
+            mapped.hold(is_held=self.machine.run_state is RunState.PAUSED)
+            mapped.start()
         else:
             self.begin(attempt, step.timeout_s)
 
@@ -370,6 +377,7 @@ class Runner(StepOwner):
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
+        self._maps.pop(attempt.step, None)
         context = attempt.context
         shown, progress = context.take(close=True), context.progress
         if shown:
@@ -417,3 +425,11 @@ class Runner(StepOwner):
                 attempt.timer.cancel()
             attempt.tell_to_end()
         self._attempts.clear()
+
+
+# What follows when a timer is due.
+_DUE: dict[type, Callable[[Runner, Any], None]] = {
+    SetTimer: Runner._retry_due,  # noqa: SLF001 of this module
+    SetDeadline: Runner._overdue,  # noqa: SLF001 of this module
+    WakeAfter: Runner._wake,  # noqa: SLF001 of this module
+}

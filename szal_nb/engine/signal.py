@@ -260,11 +260,27 @@ class EvaluateCondition(_Message, frozen=True):
     step: int
 
 
+class Hold(_Message, frozen=True):
+    """Elements of mapped steps that run begin no more, or do so again: the run is paused, or goes on."""
+
+    is_held: bool
+
+
 class EndRun(_Message, frozen=True):
     """Nothing more will be asked for."""
 
 
-Action = StartAttempt | CancelAttempt | SetTimer | SetDeadline | WakeAfter | StartRollback | EvaluateCondition | EndRun
+Action = (
+    StartAttempt
+    | CancelAttempt
+    | SetTimer
+    | SetDeadline
+    | WakeAfter
+    | StartRollback
+    | EvaluateCondition
+    | Hold
+    | EndRun
+)
 
 
 class Turn(msgspec.Struct, frozen=True):
