@@ -9,20 +9,17 @@ this run has yet to give is `open`: it is decided when it is about to start, by 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import TopologicalSorter
-
-import msgspec
 
 from szal_nb.analysis.doubt import steps_in_doubt
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.step import Trigger
-from szal_nb.model.value import ValueRef, is_about_the_process, is_shown
+from szal_nb.model.value import ValueRef, is_about_the_process
 
 PYPLOT = "pyplot"
 _OPAQUE = frozenset({"after", "dynamic-code"})
@@ -389,35 +386,3 @@ def _changed_text(changed: Iterable[str]) -> str:
 
 def _was(state: StepState) -> str:
     return "did not complete" if not state.is_final else f"was {state.value}" if state != "failed" else "failed"
-
-
-def carried(
-    refs: Iterable[ValueRef], run_id: str, needed: Collection[str], same: Mapping[str, str]
-) -> tuple[ValueRef, ...]:
-    """References of an earlier run as a new run has them.
-
-    Tokens of objects count within one run only. `same` maps those of the earlier run to those of the new one, where
-    both stand for the same thing; others are made new ones that no other run has.
-    """
-    found = []
-    for ref in refs:
-        if is_about_the_process(ref.name) and not is_shown(ref.name):
-            continue
-        identity = ref.identity
-        if identity is not None:
-            identity = same.get(identity) or _foreign(run_id, identity)
-        found.append(msgspec.structs.replace(ref, identity=identity, needed=ref.name in needed))
-    return tuple(found)
-
-
-def _foreign(run_id: str, identity: str) -> str:
-    return "t" + hashlib.blake2b(f"{run_id}/{identity}".encode(), digest_size=8).hexdigest()
-
-
-def same_objects(read: Mapping[str, ValueRef], before: Mapping[str, ValueRef]) -> dict[str, str]:
-    """The tokens of what a step read before, to those of what it reads now."""
-    return {
-        old.identity: read[name].identity  # type: ignore[misc]
-        for name, old in before.items()
-        if old.identity is not None and name in read and read[name].identity is not None
-    }
