@@ -164,6 +164,8 @@ class MapRun:
         fanout = self._fanout
         for position, number in fanout.starts():
             context = self._runner.context_of(self._attempt.step, self._attempt.number)
+            # What the body is told: which try of its element this is.
+            context.attempt = number
             context.devices = self._attempt.context.devices
             element = _Element(self, self._attempt.step, number, self._attempt.body, context)
             element.element, element.given, element.problem = position, None, None

@@ -77,7 +77,9 @@ STEP_ARGUMENTS = (
         "--on-condition-error", choices=_choices(OnConditionError), help="what an error in --when does to the step"
     ),
     _argument("--trigger", choices=_choices(Trigger), help="which outcomes of its dependencies start the step"),
-    _many("--map", "NAME", "run the step once for each element of these values"),
+    _many(
+        "--map", "NAME", "run the step once for each element of these values; the body finds the element under the name"
+    ),
     _argument("--map-mode", choices=_choices(MapMode), help="how the elements of several mapped names are joined"),
     _argument(
         "--map-errors", metavar="POLICY", help="fail at the first, collect, or how many elements must complete at least"

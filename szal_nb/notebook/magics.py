@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
+# A word that IPython takes for a variable, as in `%szal_show {run.id}`; other braces belong to values and conditions.
+_VARIABLE = re.compile(r"(?<!\S)(?:\{[A-Za-z_][\w.\[\]]*\}|\$[A-Za-z_]\w*)(?!\S)")
 
 
 def command(name: str) -> Callable[[F], F]:
@@ -35,6 +38,8 @@ def command(name: str) -> Callable[[F], F]:
             if line.split()[:1] in (["-h"], ["--help"]):
                 print(magic.parser.format_help())  # type: ignore[attr-defined]  # noqa: T201 - what -h is for
                 return None
+            if not body:
+                line = _VARIABLE.sub(lambda found: self.session.shell.var_expand(found[0]), line)
             try:
                 return method(self, line, *body)
             except SzalError as error:

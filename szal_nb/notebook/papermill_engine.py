@@ -29,7 +29,7 @@ from szal_nb.model.flow import RollbackOn
 from szal_nb.model.secret import PREFIX, SECRETS
 from szal_nb.notebook.client import Stop, Stopped, SzalClient
 from szal_nb.notebook.document import Notebook, parse_notebook
-from szal_nb.notebook.headless import Headless, read_headless
+from szal_nb.notebook.headless import Headless, inherited, read_headless
 from szal_nb.notebook.interruption import record_interruption
 from szal_nb.notebook.parameters import INJECTED_TAG, PARAMETERS_TAG, Given, injected_source, retype
 from szal_nb.notebook.reader import needs_run_cell, read_flows
@@ -163,7 +163,7 @@ class SzalEngine(NBClientEngine):
                 output=Path(output_path).absolute() if output_path else None,
                 params=_plain(given),
             )
-            environment = {**os.environ, **headless.environment(), **given.environment}
+            environment = {**inherited(), **headless.environment(), **given.environment}
             try:
                 cls.execute_managed_notebook(
                     manager,

@@ -143,3 +143,12 @@ def test_only_a_step_takes_what_it_needs_from_an_earlier_run(shell):
     (run,) = document["runs"]
     assert (code, deeds(shell)) == (0, ["clean"])
     assert {step["name"]: step["state"] for step in run["steps"]}["total"] == "skipped"
+
+
+@pytest.mark.serial
+def test_a_parameter_that_only_one_run_was_given_is_said_to_be_not_given_to_the_other(shell):
+    write_notebook(shell.folder / "nb.ipynb", *CELLS)
+    (first,) = shell.json("run", "nb.ipynb")[1]["runs"]
+    (second,) = shell.json("run", "nb.ipynb", "-p", "rows", "5")[1]["runs"]
+
+    assert "parameter  rows: not given → 5" in shell.call("diff", first["id"], second["id"])[1]

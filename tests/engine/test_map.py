@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+import szal_nb as szal
 from szal_nb.engine.signal import Cancel, Pause, Unpause
 from szal_nb.errors import RetryAfter
 from szal_nb.model.event import kind_of
@@ -53,6 +54,15 @@ def test_each_element_has_its_own_tries():
     runner = mapped(flaky, retry=RetryPolicy(retries=2, delay_s=60))
     assert runner.values[2, "total"] == [1, 2, 3, 1, 2]
     assert len(runner.snapshot.steps["ys"].attempts) == 1
+
+
+def test_a_body_sees_which_try_of_its_element_it_is():
+    async def flaky(xs):
+        if szal.context().attempt <= xs % 3:
+            raise OSError(xs)
+        return szal.context().attempt
+
+    assert mapped(flaky, retry=RetryPolicy(retries=2, delay_s=60)).values[2, "total"] == [1, 2, 3, 1, 2]
 
 
 def test_an_element_may_say_itself_when_to_try_again():

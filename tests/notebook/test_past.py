@@ -93,3 +93,14 @@ def test_verify_runs_every_body_again_and_names_what_differs(notebook):
     assert "clock" in cell.text
     assert "load" not in cell.text.partition("does not give")[2]
     assert notebook.value("[step.origin for step in run.steps.values()]") == ["ran", "ran"]
+
+
+def test_a_magic_takes_a_run_from_a_variable_as_any_magic_does(notebook):
+    notebook.ok("size = 3\nother = {'a': 1}")
+    notebook.step("one", "n = size")
+    notebook.ok("first = %szal_run -p size {size}\nawait first\nruns = [first]")
+    notebook.ok("second = %szal_run\nawait second\nname = second.id")
+
+    assert notebook.value("first.id") in notebook.ok("%szal_diff {runs[0].id} $name").plain
+    assert "one" in notebook.ok("%szal_show {first.id}").plain
+    assert "No run '{nobody.id}'" in notebook.cell("%szal_show {nobody.id}").error

@@ -126,6 +126,8 @@ def as_flow(
     def inputs_from(notebook: dict[str, Any]) -> dict[str, Any]:
         return {name: notebook[name] for name in graph.inputs}
 
+    in_doubt: list[AnswerInDoubt] = []
+
     async def main() -> RunHandle:
         cut = set(order[cut_after:]) if order is not None and cut_after is not None else set()
         gate, notebook = Gate(order, cut), notebook_of(helpers)
@@ -142,7 +144,8 @@ def as_flow(
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
         try:
             resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
-        except AnswerInDoubt:
+        except AnswerInDoubt as error:
+            in_doubt.append(error)
             return run
         await resumed.wait()
         return resumed
@@ -154,6 +157,8 @@ def as_flow(
     for name, step in run.steps.items():
         if step.state == "failed" and answer.error is None and step.error is not None:
             answer.error = (name, step.error.type, step.error.message)
+    for refused in in_doubt:
+        answer.error = (refused.step, run[refused.step].error.type, "")
     found = values_of(run)
     for name in set(run.names()) - set(found):
         step, value = run.place(name) or ("", name)
