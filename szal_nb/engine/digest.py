@@ -73,7 +73,7 @@ class Digest:
 def digest(value: object, *, limit: int | None = None, is_hashing: bool = True) -> Digest:
     """The digest of `value`. Raises TooLargeError past `limit` bytes.
 
-    Without `is_hashing` the bytes of arrays are left out: it tells what is inside, not whether it changed.
+    Without `is_hashing` it tells what is inside, not whether it changed: its content is that of nothing.
     """
     walk = Walk(limit, is_hashing=is_hashing)
     walk.take(value)
@@ -105,7 +105,8 @@ class Walk:
 
     def tag(self, *parts: object) -> None:
         """Adds what tells one structure from another."""
-        self.hash.update(repr(parts).encode("utf-8", "backslashreplace"))
+        if self.is_hashing:
+            self.hash.update(repr(parts).encode("utf-8", "backslashreplace"))
 
     def grow(self, size: int) -> None:
         """Counts bytes."""
@@ -116,7 +117,8 @@ class Walk:
     def still(self, value: object) -> None:
         """Adds what cannot change, by its identity."""
         self.keeps.append(value)
-        self.hash.update(b"=" + id(value).to_bytes(8, "little"))
+        if self.is_hashing:
+            self.hash.update(b"=" + id(value).to_bytes(8, "little"))
 
     def bytes(self, data: Any, size: int) -> None:
         """Adds raw memory."""
@@ -153,7 +155,8 @@ class Walk:
         if all(map(is_immutable_kind, set(map(type, values)))):
             kept = tuple(values)
             self.keeps.append(kept)
-            self.tag(len(kept), hash(tuple(map(id, kept))))
+            if self.is_hashing:
+                self.tag(len(kept), hash(tuple(map(id, kept))))
             return None
         self.tag(len(values))
         return values
@@ -283,7 +286,8 @@ def _state(state: State) -> Taker:
         walk.unchecked |= inside.unchecked
         walk.grow(inside.size)
         # Made for this look: its own ids mean nothing, its content does.
-        walk.tag(_content(state(value)))
+        if walk.is_hashing:
+            walk.tag(_content(state(value)))
         return ()
 
     return taker
