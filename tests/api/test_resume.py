@@ -105,7 +105,7 @@ def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(
     """Free some space, then resume the run."""
     path = tmp_path / "runs.db"
     refuse = (
-        "CREATE TRIGGER full_events BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'disk full'); END;"
+        "CREATE TRIGGER full_turns BEFORE INSERT ON turns BEGIN SELECT raise(ABORT, 'disk full'); END;"
         "CREATE TRIGGER full_runs BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END;"
     )
     cells = {"load": "x = [1]", "fill --after load": f"open_file({refuse!r})", "total --after fill": "t = sum(x)"}
@@ -115,7 +115,7 @@ def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(
         with pytest.raises(StoreError, match="disk full"):
             flow.run(store)
         with closing(sqlite3.connect(path)) as connection:
-            connection.executescript("DROP TRIGGER full_events; DROP TRIGGER full_runs")
+            connection.executescript("DROP TRIGGER full_turns; DROP TRIGGER full_runs")
         (left,) = store.runs()
 
         ended = CellFlow({**cells, "fill --after load": "pass"}, notebook=notebook).resume(store, left.id)
