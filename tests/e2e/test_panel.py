@@ -178,6 +178,9 @@ def test_commands_run_the_flow_and_the_panel_is_live(lab, page, folder, screensh
         " return cells.at(-1).model.executionCount !== null && cells.at(-1).model.executionState === 'idle'; }"
     )
 
+    # The kernel tells of a run that it has; the server is asked for those that no kernel runs.
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/szal/runs/" in request.url else None)
     command(page, "szal-nb:run-flow")
     wait_badge(page, "clean", "running")
     wait_shown(page, "running")
@@ -188,6 +191,7 @@ def test_commands_run_the_flow_and_the_panel_is_live(lab, page, folder, screensh
     wait_badge(page, "report", "completed")
 
     assert text(page, 4).endswith("3\n")
+    assert [url for url in asked if "/runs/events" not in url] == []
     assert page.problems == []
 
 

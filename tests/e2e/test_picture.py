@@ -91,6 +91,7 @@ def test_a_run_from_its_start_to_its_past_by_keyboard_only(lab, page, screenshot
         in_view(page, 7)
         page.wait_for_timeout(500)
         screenshot(page, f"picture-{name}")
+        at(page, ".szal-panel [aria-label^='Close']").click()
     _photograph_in_the_dark(page, screenshot)
     assert page.problems == []
 
