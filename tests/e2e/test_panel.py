@@ -266,3 +266,24 @@ def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page, screenshot):
 
         screenshot(page, "notebook-7")
         assert badges(page) == dict.fromkeys(("load", "clean", "report"), "completed")
+
+
+def test_a_panel_that_hears_a_run_from_its_kernel_sees_that_the_kernel_is_gone(lab, page, folder):
+    notebook = folder / "gone.ipynb"
+    write_notebook(notebook, HELD)
+    open_notebook(page, lab, named(lab, notebook))
+    for i in range(5):
+        run_cell(page, i)
+    show_panel(page)
+    command(page, "szal-nb:run-flow")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_selector(f'{PANEL} [data-run-state="crashed"]')
+    (folder / "go").touch()
+    for i in range(5):
+        run_cell(page, i)
+    page.click(f'{PANEL} [data-action="resume"]')
+    wait_shown(page, "completed")
+
+    assert page.problems == []
