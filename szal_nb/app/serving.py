@@ -86,7 +86,11 @@ def _counts(store: RunStore, run_ids: list[str]) -> dict[str, dict[str, int]]:
 
 
 def _is_same(path: str | None, notebook: Path) -> bool:
-    return path is not None and Path(path).resolve() == notebook
+    """Whether a run ran this notebook. One whose file is gone from this folder was most likely this one, renamed."""
+    if path is None:
+        return False
+    ran = Path(path).resolve()
+    return ran == notebook or (ran.parent == notebook.parent and not ran.exists())
 
 
 def details_document(store: RunStore, run_id: str, step: str) -> JsonObject:

@@ -268,6 +268,30 @@ def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page, screenshot):
         assert badges(page) == dict.fromkeys(("load", "clean", "report"), "completed")
 
 
+def test_a_notebook_that_is_renamed_while_its_run_goes_on_keeps_it(lab, page, folder):
+    notebook = folder / "before.ipynb"
+    write_notebook(notebook, HELD)
+    open_notebook(page, lab, named(lab, notebook))
+    for i in range(5):
+        run_cell(page, i)
+    show_panel(page)
+    command(page, "szal-nb:run-flow")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+
+    page.evaluate(
+        "async ([old, name]) => { await window.jupyterapp.shell.currentWidget.context.save();"
+        " await window.jupyterapp.serviceManager.contents.rename(old, name); }",
+        [named(lab, notebook), named(lab, folder / "after ü.ipynb")],
+    )
+    page.wait_for_selector(f"{PANEL} .szal-notebook >> text=after ü.ipynb")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+    (folder / "go").touch()
+    wait_shown(page, "completed")
+
+    assert len(rows(page)) == 1
+    assert page.problems == []
+
+
 def test_a_panel_that_hears_a_run_from_its_kernel_sees_that_the_kernel_is_gone(lab, page, folder):
     notebook = folder / "gone.ipynb"
     write_notebook(notebook, HELD)

@@ -135,6 +135,7 @@ function activate(
   const look = (): void => {
     badges.clear();
     notebook?.model?.contentChanged.disconnect(changed);
+    notebook?.context.pathChanged.disconnect(look);
     notebook = tracker.currentWidget;
     const panel = notebook;
     if (!panel) {
@@ -148,6 +149,8 @@ function activate(
         return;
       }
       panel.model?.contentChanged.connect(changed);
+      // A notebook may be renamed while its run goes on.
+      panel.context.pathChanged.connect(look);
       const path = app.serviceManager.contents.localPath(panel.context.path);
       watch.look({ path, cells: () => cellTexts(panel) });
       if (!document.hidden) watch.resume();
