@@ -301,8 +301,7 @@ export class Panel {
         table(
           values.map((value) => [
             value.name === "_" ? "last value" : value.name,
-            formatValue(value),
-            value.live ? `live: ${value.live}` : (value.summary ?? ""),
+            joined(formatValue(value), value.live ? `live: ${value.live}` : value.summary),
           ]),
         ),
       );
@@ -313,8 +312,10 @@ export class Panel {
       parts.push(
         heading("Reads"),
         table(
-          inputs.map((read) => [read.name, read.step ? `from ${read.step}` : "from the notebook", valueOf(read)]),
-          "szal-reads",
+          inputs.map((read) => [
+            read.name,
+            joined(valueOf(read), read.step ? `from ${read.step}` : "from the notebook"),
+          ]),
         ),
       );
     }
@@ -381,3 +382,4 @@ function elementList(details: Details | null, total: number | undefined): Node[]
 }
 
 const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");
+const joined = (...said: (string | undefined)[]): string => said.filter(Boolean).join(" · ");
