@@ -5,10 +5,11 @@ import { html } from "./dom";
 const FRAME_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:";
 const MOST_MARKUP = 2_000_000;
 const FRAME_STYLE =
-  ":root{color-scheme:light dark}body{margin:0;font:13px system-ui,sans-serif}table{border:0;border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}" +
+  "body{margin:0;font:13px system-ui,sans-serif}table{border:0;border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}" +
   "th,td{padding:3px 10px;text-align:right;border:0;border-bottom:1px solid #8884}tr:hover td{background:#8881}th{font-weight:600}pre{white-space:pre-wrap}img{max-width:100%}";
 
-export function richOutput(data: Record<string, unknown>): HTMLElement {
+/** `theme` is the page's: a frame knows only what the reader's system prefers. */
+export function richOutput(data: Record<string, unknown>, theme = "light"): HTMLElement {
   for (const type of ["image/png", "image/jpeg", "image/gif", "image/webp"]) {
     const text = textOf(data[type]);
     if (text && /^[A-Za-z0-9+/=\s]+$/.test(text))
@@ -18,7 +19,7 @@ export function richOutput(data: Record<string, unknown>): HTMLElement {
   if (drawing)
     return image(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`, textOf(data["text/plain"]));
   const markup = textOf(data["text/html"]);
-  if (markup && markup.length <= MOST_MARKUP) return frame(markup, textOf(data["text/plain"]));
+  if (markup && markup.length <= MOST_MARKUP) return frame(markup, textOf(data["text/plain"]), theme);
   return html(
     "pre",
     { class: "szal-plain", tabindex: 0 },
@@ -36,8 +37,8 @@ const image = (source: string, label: string): HTMLElement =>
   html("img", { class: "szal-image", src: source, alt: label.slice(0, 200) || "Figure that the step showed" });
 
 /** A frame without scripts, forms, links out and network: what it shows can only be looked at. */
-function frame(markup: string, label: string): HTMLElement {
-  const page = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><style>${FRAME_STYLE}</style><body>${markup}`;
+function frame(markup: string, label: string, theme: string): HTMLElement {
+  const page = `<!doctype html><meta http-equiv="Content-Security-Policy" content="${FRAME_POLICY}"><style>:root{color-scheme:${theme}}${FRAME_STYLE}</style><body>${markup}`;
   const element = html("iframe", {
     class: "szal-frame",
     sandbox: "",

@@ -215,6 +215,12 @@ export class Panel {
     this.tabs.get(next)?.focus();
   }
 
+  /** The page's colours have changed, which what stands in a frame does not see. */
+  redraw(): void {
+    this.shown = [];
+    if (this.isOpen) this.fill();
+  }
+
   private fill(): void {
     const { picture } = this;
     if (!picture) return;
@@ -293,7 +299,8 @@ export class Panel {
       );
     }
     const rich = (this.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
-    parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
+    const theme = this.node.closest<HTMLElement>("[data-theme]")?.dataset["theme"];
+    parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data, theme)));
     const values = this.details?.values ?? facts.values ?? [];
     if (values.length) {
       parts.push(
