@@ -246,6 +246,22 @@ class AnswerError(RunError):
     """A step did what would make the answer of the run depend on the order in which steps happened to run."""
 
 
+class AnswerInDoubt(RunError):
+    """A run that failed by an AnswerError cannot go on: what was read in it cannot be told any more."""
+
+    def __init__(self, run_id: str, step: str, error: str) -> None:
+        super().__init__(run_id, step, error)
+        self.run_id = run_id
+        self.step = step
+        self.error = error
+
+    def __str__(self) -> str:
+        return (
+            f"Run {self.run_id} cannot go on: step {self.step!r} failed by {self.error} When that is mended, "
+            f"begin anew with what is beyond doubt: --reuse {self.run_id}."
+        )
+
+
 class ValueChanged(AnswerError):
     """A value is not what its step gave, and no step said that it changes it."""
 

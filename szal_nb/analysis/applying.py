@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from szal_nb.analysis import files
+from szal_nb.analysis import files, scope
 from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
@@ -67,7 +67,24 @@ class Applying(Frame):
         found = self.summary(function)
         if found is None:
             return Value(frozenset(token for value in call.values for token in value.tokens))
-        return self._apply(call.node, function, _passed(call, found), is_called=True)
+        passed = _passed(call, found)
+        self._leave_out(call, function, found, passed)
+        return self._apply(call.node, function, passed, is_called=True)
+
+    def _leave_out(self, call: Call, function: Callable, found: Summary, passed: dict[str, Value]) -> None:
+        """Adds to `passed` what parameters have that nothing is passed for: an object that outlives the call."""
+        if not function.is_external:
+            passed.update({name: value for name, value in function.defaults if name not in passed})
+            return
+        for name, default in scope.defaults_of(function.node):
+            if name in passed or f"@{function.name}.{name}" not in found.changed_parameters:
+                continue
+            if isinstance(default, ast.Name):
+                self.guards_names += 1
+                passed[name] = self.load(default.id, call.node.lineno, via=function.name)
+                self.guards_names -= 1
+            elif not isinstance(default, ast.Constant):
+                self.use_state(f"default of {function.name}({name}=…)", call.node, call.text)
 
     def call_method(self, call: Call, method: Callable, owner: Value, *, is_certain: bool) -> Value:
         """The value of a call of a method of a class of the notebook; not certain if it may be another's."""

@@ -19,6 +19,7 @@ from szal_nb.analysis.tables import (
     KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
+    MAKING_LISTS,
     NOT_GOING_THROUGH,
     RUNNING,
     SHALLOW,
@@ -69,6 +70,9 @@ class Calls(Applying):
         if target.ref:
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
+        if (out := call.keywords.get("out")) is not None:
+            # As numpy and torch have it: the result is written there.
+            self.change(out.tokens, node, "written to", call.text, is_deep=out.is_part)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
@@ -93,6 +97,9 @@ class Calls(Applying):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
+        if name == "shuffle" and call.args:
+            # Of a generator, as `random.shuffle` is of the global one.
+            self.change(call.args[0].tokens, node, "changing method", call.text, is_deep=call.args[0].is_part)
         if name == "to_sql":
             for database in [*call.args[1:2], *(call.keywords[key] for key in ("con",) if key in call.keywords)]:
                 self.change(database.tokens, call.node, "changing function", call.text, is_deep=True)
@@ -110,9 +117,21 @@ class Calls(Applying):
             return either(self.one_of(results), self._known_method(call, name, owner))
         return self._known_method(call, name, owner)
 
+    def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:
+        """What a method that Python calls by itself gives; None where the object is of no class of the notebook."""
+        if not owner.kind.startswith("class "):
+            return None
+        call = ast.copy_location(ast.Call(ast.Attribute(node, name, ast.Load()), [], []), node)
+        made = Call(call, [], {}, is_discarded=False)
+        methods, is_only = self.surface.methods(name, owner.kind)
+        results = [self.call_method(made, method, owner, is_certain=is_only) for method in methods]
+        return self.one_of(results) if results else None
+
     def _known_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
         if owner.kind in IMMUTABLE:
+            if name in MAKING_LISTS:
+                return self.fresh(node, (), "list")
             return Value(kind=owner.kind if owner.kind == "str" else "")
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)

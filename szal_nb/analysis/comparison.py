@@ -93,7 +93,7 @@ class RunDiff:
             lines.append(f"  version    {self.versions[0]} → {self.versions[1]}")
         if self.states[0] != self.states[1]:
             lines.append(f"  state      {self.states[0]} → {self.states[1]}")
-        lines += [f"  parameter  {name}: {a!r} → {b!r}" for name, (a, b) in self.params.items()]
+        lines += [f"  parameter  {name}: {_given(a)} → {_given(b)}" for name, (a, b) in self.params.items()]
         lines += [f"  input      {value}" for value in self.inputs]
         for step in self.steps:
             took = f"  ({_took(step.durations_s[0])} → {_took(step.durations_s[1])})"
@@ -105,6 +105,10 @@ class RunDiff:
         if self.is_same:
             lines.append("  Same code, parameters, values and states.")
         return "\n".join(lines)
+
+
+def _given(parameter: Any) -> str:
+    return "not given" if parameter is None else repr(parameter)
 
 
 def compare_runs(before: Past, after: Past, params: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})) -> RunDiff:
@@ -157,7 +161,9 @@ def value_diffs(before: Mapping[str, ValueRef], after: Mapping[str, ValueRef]) -
             continue
         a, b = before.get(name), after.get(name)
         is_live_in_both = a is not None and b is not None and a.hash is None and b.hash is None
-        if not is_live_in_both and (a.hash if a else None) != (b.hash if b else None):
+        # A pickle of a figure is another one each time; what counts of it is how it looks.
+        is_shown_alike = a is not None and b is not None and a.shown is not None and a.shown == b.shown
+        if not (is_live_in_both or is_shown_alike) and (a.hash if a else None) != (b.hash if b else None):
             found.append(ValueDiff(name=name, before=a, after=b))
     return tuple(found)
 

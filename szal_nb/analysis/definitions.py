@@ -9,7 +9,7 @@ from szal_nb.analysis import scope
 from szal_nb.analysis.expressions import Expressions
 from szal_nb.analysis.frame import Frame, Surface
 from szal_nb.analysis.names import Captured, ImportedName
-from szal_nb.analysis.values import Callable, Summary, Value, either
+from szal_nb.analysis.values import FRESH, Callable, Summary, Value, either
 
 Names = frozenset[str] | None
 
@@ -40,7 +40,8 @@ class Definitions(Expressions):
     def _summarise(self, function: Callable) -> Summary:
         node = function.node
         outer = function.frame if isinstance(function.frame, Frame) else self.root
-        frame = type(self)(self.surface, outer=outer, local=scope.local_names(node), prefix=f"#{function.name}@")
+        around, local = outer.generic(node), scope.local_names(node)
+        frame = type(self)(self.surface, outer=around, local=local, prefix=f"#{function.name}@")
         args = node.args
         record = frame.record
         record.parameters = tuple(arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs))
@@ -67,6 +68,34 @@ class Definitions(Expressions):
             record.returns = returned
         return record
 
+    def generic(self, node: ast.AST) -> Frame:
+        """The scope around a definition that holds its type parameters; this one, if it has none.
+
+        As in Python, it sees what the class around it sees.
+        """
+        names = frozenset(parameter.name for parameter in scope.type_parameters(node))  # type: ignore[attr-defined]
+        if not names:
+            return self
+        inner = type(self)(self.surface, outer=self, local=names, prefix=self.prefix)
+        inner.is_class = True
+        inner.record = self.record
+        for name in names:
+            inner.bind(name, FRESH, 0)
+        return inner
+
+    def define_alias(self, node: ast.stmt) -> None:
+        """A `type` statement: what it names is looked up when it is asked for, and may be the alias itself."""
+        name, value = node.name.id, node.value  # type: ignore[attr-defined]
+        self.bind(name, self.fresh(node), node.lineno)
+        inner = self.generic(node)
+        self._eval_bounds(inner, node)
+        inner.eval(value)
+
+    def _eval_bounds(self, inner: Frame, node: ast.AST) -> None:
+        for parameter in scope.type_parameters(node):
+            inner.eval(getattr(parameter, "bound", None))
+            inner.eval(getattr(parameter, "default_value", None))
+
     def define_import(self, node: ast.Import | ast.ImportFrom) -> None:
         """An import statement."""
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
@@ -80,9 +109,11 @@ class Definitions(Expressions):
         """A `def` statement: its body is looked at when it is used; at once, if it stays tied to this namespace."""
         for decorator in node.decorator_list:
             self.eval(decorator)
+        around = self.generic(node)
+        self._eval_bounds(around, node)
         for annotation in scope.outside_of(node):
             if annotation not in node.decorator_list and isinstance(annotation, ast.expr):
-                self.eval(annotation)
+                around.eval(annotation)
         value = self.function_value(node, node.name)
         function = value.callable
         self.bind(node.name, value if function and function.is_plain else Value(value.tokens), node.lineno)
@@ -97,7 +128,8 @@ class Definitions(Expressions):
         found = self.summary(function)
         frame: Frame | None = self
         while frame is not None and frame.is_class:
-            owner, what = frame.class_name, "class"
+            if frame.class_name:
+                owner, what = frame.class_name, "class"
             frame = frame.outer
         if found is None or frame is None or not frame.is_module:
             return
@@ -107,14 +139,21 @@ class Definitions(Expressions):
 
     def define_class(self, node: ast.ClassDef) -> None:
         """A `class` statement: its body runs now."""
-        for outside in scope.outside_of(node):
-            self.eval(outside.value if isinstance(outside, ast.keyword) else outside)  # type: ignore[arg-type]
-        inner = type(self)(self.surface, outer=self, prefix=f"#{node.name}@")
+        for decorator in node.decorator_list:
+            self.eval(decorator)
+        around = self.generic(node)
+        self._eval_bounds(around, node)
+        for base in (*node.bases, *(keyword.value for keyword in node.keywords)):
+            around.eval(base)
+        inner = type(self)(self.surface, outer=around, prefix=f"#{node.name}@")
         inner.is_class = True
         inner.class_name = node.name
         inner.record = self.record
         inner.run(node.body)
-        self.bind(node.name, Value(frozenset({self.code_token(node, node.name)}), "class"), node.lineno)
+        made = Value(frozenset({self.code_token(node, node.name)}), "class")
+        if inner.state is not None:
+            self.hold(made.tokens, self.reach(token for value in inner.state.values.values() for token in value.tokens))
+        self.bind(node.name, made, node.lineno)
         self.surface.add_class(node)
         if self.is_class:
             self.methods += inner.methods

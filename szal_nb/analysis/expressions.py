@@ -7,7 +7,7 @@ from collections.abc import Callable as Function
 from dataclasses import replace
 from typing import ClassVar
 
-from szal_nb.analysis import files, hidden
+from szal_nb.analysis import files, hidden, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
 from szal_nb.analysis.tables import FACES, IMMUTABLE, RUNNING
@@ -138,6 +138,7 @@ class Expressions(Calls):
         kinds = {value.kind for value in values}
         if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
             return Value(kind=kinds.pop())
+        kinds.discard("tuple")
         if isinstance(node.op, ast.BitAnd | ast.BitOr) and "mask" in kinds:
             return Value(kind="mask")
         frames = [kind for kind in kinds if kind.startswith(_NUMERIC)]
@@ -291,11 +292,12 @@ class Expressions(Calls):
 
     def function_value(self, node: ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Value:
         """A function where it is defined: its defaults and annotations run now, its body when it is called."""
-        held: set[str] = set()
-        for default in (*node.args.defaults, *node.args.kw_defaults):
-            held |= self.eval(default).tokens
+        defaults = tuple(
+            (parameter, self.anchored(self.eval(default), default)) for parameter, default in scope.defaults_of(node)
+        )
+        held = {token for _, value in defaults for token in value.tokens}
         is_plain = isinstance(node, ast.Lambda) or not node.decorator_list
-        function = Callable(node, name, is_plain, self)
+        function = Callable(node, name, is_plain, self, defaults=defaults)
         return Value(frozenset({*held, self.code_token(node, function)}), callable=function)
 
     def _joined(self, node: ast.JoinedStr) -> Value:

@@ -89,6 +89,22 @@ def fingerprint_of(node: StepNode, read: Mapping[str, ValueRef]) -> str:
     return _digest("\0".join(texts))
 
 
+def key_of_elements(node: StepNode, read: Mapping[str, ValueRef]) -> str:
+    """What must be equal for a resumed run to go on with elements of a mapped step; "" where that cannot be told.
+
+    As `fingerprint_of`, but with what a resume takes as it is anyway: values that are made again, because they lived in
+    the process that died, and objects of the function's own module. The elements themselves must be known.
+    """
+    is_known = node.is_cacheable or any(name.startswith("object ") for name, _ in node.parts)
+    mapped = [read.get(name) for name in node.step.map]
+    if not is_known or not node.parts or any(ref is None or ref.hash is None for ref in mapped):
+        return ""
+    texts = [_SCHEME, str(node.step.map_mode), *(text for part in node.parts for text in part)]
+    for name in sorted(read):
+        texts += ("reads", name, read[name].hash or "")
+    return _digest("\0".join(texts))
+
+
 def difference(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
     """The names of the parts that are not equal, in alphabetical order.
 

@@ -43,7 +43,7 @@ def plan_fork(graph: FlowGraph, inputs: Mapping[str, ValueRef], past: Past, from
         if step not in past.snapshot.steps:
             chosen[step] = runs(f"run {past.run_id} has no such step")
             continue
-        obstacle = why_not_takeable(node, past.snapshot.steps[step]) or _lacks(node.needed, past, step)
+        obstacle = why_not_takeable(node, past, step) or _lacks(node.needed, past, step)
         if obstacle:
             chosen[step] = runs(f"in run {past.run_id} {obstacle}")
             continue

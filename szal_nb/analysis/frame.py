@@ -165,6 +165,10 @@ class Frame:
         """What calling the function does; None while it is being found out. See `statements`."""
         raise NotImplementedError
 
+    def generic(self, node: ast.AST) -> Frame:
+        """The scope around a definition, with its type parameters; see `definitions`."""
+        raise NotImplementedError
+
     @property
     def is_module(self) -> bool:
         """Whether this is the cell's own scope."""
@@ -280,7 +284,7 @@ class Frame:
             return FRESH
         frame = self.outer
         while frame is not None and not frame.is_module and name not in self.global_names:
-            if not frame.is_class and frame.local is not None and name in frame.local:
+            if frame.local is not None and name in frame.local:
                 inner = frame.state.values.get(name) if frame.state is not None else None
                 return inner or Value(frozenset({f"~{name}"}))
             frame = frame.outer
@@ -290,7 +294,7 @@ class Frame:
             table.setdefault(name, Read(name, line))
         if value.ref or value.callable is not None:
             return value
-        return Value(frozenset({f"${name}"}), value.kind, path=value.path)
+        return Value(frozenset() if value.kind in IMMUTABLE else frozenset({f"${name}"}), value.kind, path=value.path)
 
     def peek(self, name: str) -> Value:
         """The value of a global, without reading it."""

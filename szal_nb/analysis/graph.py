@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.cycles import cycle_in, in_order
 from szal_nb.analysis.glance import glance_at
+from szal_nb.analysis.live import live_note
 from szal_nb.analysis.names import Context
 from szal_nb.analysis.order import Edges, ordering
 from szal_nb.analysis.resolve import Resolver
@@ -221,6 +222,9 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
     dynamic = dict.fromkeys(read.name for read in names.dynamic)
     if dynamic:
         notes.append(f"Uses {', '.join(dynamic)}: ordered with all steps, never cached.")
+    living = live_note(given for given in names.gives if given.name in one.gives)
+    if living:
+        notes.append(living)
     if step.name in main:
         notes.append("Works with a value that belongs to one thread: runs on the main thread.")
     # A class or function that came with a step's value is not the notebook's.
@@ -229,6 +233,7 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
         changes=tuple(dict.fromkeys(change.name for change, _ in one.changes)),
+        deletes=tuple(read.name for read in names.deletes if read.name not in one.gives),
         needed=tuple(needed),
         imports=tuple(dict.fromkeys(one.imports.values())),
         definitions=tuple(dict.fromkeys(one.definitions)),

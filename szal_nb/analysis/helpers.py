@@ -94,7 +94,7 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
         found.modules.append((name, module_of(name, known)))
         return ""
     if known.kind == NameKind.DATA:
-        found.kinds.append((name, ""))
+        found.kinds.append((name, known.made))
         return ""
     if known.kind != NameKind.CLASS and source and is_plain_function(source):
         found.functions.append((name, source))

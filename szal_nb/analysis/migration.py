@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from szal_nb.analysis.definition_diff import DefinitionDiff, compare_definitions, parts_of
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.analysis.reuse import (
     Choice,
@@ -109,13 +110,17 @@ class Carried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationPlan:
-    """What becomes of each step of both versions; `refusals` say why the run cannot be carried over at all."""
+    """What becomes of each step of both versions; `refusals` say why the run cannot be carried over at all.
+
+    `difference` is that of the two definitions, whatever was declared.
+    """
 
     run_id: str
     flow: str
     versions: tuple[int, int]
     steps: tuple[Carried, ...] = ()
     refusals: tuple[str, ...] = ()
+    difference: DefinitionDiff = field(default_factory=DefinitionDiff)
 
     @property
     def is_safe(self) -> bool:
@@ -131,74 +136,16 @@ class MigrationPlan:
             "safe": self.is_safe,
             "steps": [step.json() for step in self.steps],
             "refusals": list(self.refusals),
+            "difference": self.difference.json(),
         }
 
     def __str__(self) -> str:
         width = max((len(step.step) for step in self.steps), default=0)
         lines = [f"Run {self.run_id} of {self.flow}, version {self.versions[0]} → {self.versions[1]}"]
         lines += [f"  {step.carry:<6}  {step.step:<{width}}  {step.reason}" for step in self.steps]
+        lines += [f"  {text}" for text in self.difference.lines()]
         lines += [f"  Refused: {text}" for text in self.refusals]
         return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefinitionDiff:
-    """What differs between two definitions of a flow. `renamed` maps new names to old ones, by equal fingerprints.
-
-    `changed` maps steps to what differs in their code; `names` to names that they now read or give, or no longer do.
-    """
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    renamed: Mapping[str, str]
-    changed: Mapping[str, tuple[str, ...]]
-    names: Mapping[str, tuple[str, ...]]
-    edges: tuple[str, ...]
-
-
-def compare_definitions(old: FlowGraph, new: FlowGraph) -> DefinitionDiff:
-    """The difference of two definitions."""
-    old_nodes = {node.step.name: node for node in old.nodes}
-    new_nodes = {node.step.name: node for node in new.nodes}
-    renamed: dict[str, str] = {}
-    for name, node in new_nodes.items():
-        if name in old_nodes:
-            continue
-        for other, before in old_nodes.items():
-            if other not in new_nodes and other not in renamed.values() and _is_same_code(node, before):
-                renamed[name] = other
-                break
-    both = {name: name for name in new_nodes if name in old_nodes} | renamed
-    changed = {new_: difference(_parts(new_nodes[new_]), _parts(old_nodes[old_])) for new_, old_ in both.items()}
-    names = {new_: _name_changes(old_nodes[old_], new_nodes[new_]) for new_, old_ in both.items()}
-    now = {(edge.source, edge.target) for edge in new.edges}
-    back = {old_: new_ for new_, old_ in both.items()}
-    then = {(back.get(edge.source, edge.source), back.get(edge.target, edge.target)) for edge in old.edges}
-    edges = [f"+ {source} → {target}" for source, target in sorted(now - then)]
-    edges += [f"- {source} → {target}" for source, target in sorted(then - now)]
-    return DefinitionDiff(
-        added=tuple(name for name in new_nodes if name not in both),
-        removed=tuple(name for name in old_nodes if name not in both.values()),
-        renamed=renamed,
-        changed={name: parts for name, parts in changed.items() if parts},
-        names={name: found for name, found in names.items() if found},
-        edges=tuple(edges),
-    )
-
-
-def _is_same_code(node: StepNode, before: StepNode) -> bool:
-    return bool(node.parts) and node.parts == before.parts and node.gives == before.gives
-
-
-def _name_changes(before: StepNode, after: StepNode) -> tuple[str, ...]:
-    found = []
-    for verb, then, now in (
-        ("reads", {b.name for b in before.bindings}, {b.name for b in after.bindings}),
-        ("gives", set(before.values), set(after.values)),
-    ):
-        found += [f"{verb} {name}" for name in sorted(now - then)]
-        found += [f"no longer {verb} {name}" for name in sorted(then - now)]
-    return tuple(found)
 
 
 @dataclass(slots=True)
@@ -237,6 +184,7 @@ def plan_migration(new: FlowGraph, past: Past, declared: Iterable[Migration] = (
         versions=(before, after),
         steps=tuple(steps),
         refusals=tuple(refusals),
+        difference=compare_definitions(past.graph, new),
     )
 
 
@@ -325,7 +273,7 @@ class _Planner:
         found = self._past.snapshot.steps[before]
         if found.state is not StepState.COMPLETED:
             return rerun(f"it is {found.state.value} in the run")
-        obstacle = why_not_takeable(node, found) or self._misfit(node, before)
+        obstacle = why_not_takeable(node, self._past, before) or self._misfit(node, before)
         if obstacle:
             return rerun(obstacle)
         carry = Carry.KEEP if before == step else Carry.RENAME
@@ -333,7 +281,7 @@ class _Planner:
         if line is not None and line.is_kept:
             return Carried(step=step, carry=carry, reason=f"{was}it is declared to stay good", before=before)
         old = self._past.graph.node(before)
-        changed = difference(_parts(node), _parts(old))
+        changed = difference(parts_of(node), parts_of(old))
         if changed:
             return rerun(f"changed: {', '.join(changed)}", changed)
         if not node.is_cacheable:
@@ -435,10 +383,6 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
     if lacking:
         raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")
     return found
-
-
-def _parts(node: StepNode) -> dict[str, str]:
-    return dict(node.parts) or {"code": node.step.source}
 
 
 def _why_dropped(past: Past, step: str) -> str:

@@ -9,14 +9,12 @@ this run has yet to give is `open`: it is decided when it is about to start, by 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import TopologicalSorter
 
-import msgspec
-
+from szal_nb.analysis.doubt import steps_in_doubt
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
@@ -62,9 +60,11 @@ class Past:
     graph: FlowGraph
     snapshot: RunSnapshot
     opaque: Mapping[str, Sequence[Edge]] = field(init=False, repr=False, compare=False)
+    doubtful: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "opaque", opaque_edges(self.graph))
+        object.__setattr__(self, "doubtful", steps_in_doubt(self.graph, self.snapshot))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,11 @@ def fingerprint_in(past: Past, step: str) -> str:
     return past.snapshot.steps[step].fingerprint or fingerprint_of(past.graph.node(step), read_in(past, step))
 
 
-def why_not_takeable(node: StepNode, before: StepSnapshot) -> str:
-    """Why the values of a completed step cannot stand for a new attempt; "" if they can."""
+def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
+    """Why the values of a step of an earlier run cannot stand for a new attempt; "" if they can."""
+    before = past.snapshot.steps[step]
+    if step in past.doubtful:
+        return "the answer is in doubt"
     if before.state is not StepState.COMPLETED:
         return f"it {_was(before.state)}"
     refs = refs_by_name(before)
@@ -235,7 +238,7 @@ def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the orde
         return runs("its code uses names that cannot be known beforehand")
     if not node.parts or not past.graph.node(before).parts:
         return runs("no fingerprint of it was recorded")
-    obstacle = why_not_takeable(node, past.snapshot.steps[before])
+    obstacle = why_not_takeable(node, past, before)
     if obstacle:
         return runs(f"in run {past.run_id} {obstacle}")
     code = difference(dict(node.parts), dict(past.graph.node(before).parts))
@@ -383,35 +386,3 @@ def _changed_text(changed: Iterable[str]) -> str:
 
 def _was(state: StepState) -> str:
     return "did not complete" if not state.is_final else f"was {state.value}" if state != "failed" else "failed"
-
-
-def carried(
-    refs: Iterable[ValueRef], run_id: str, needed: Collection[str], same: Mapping[str, str]
-) -> tuple[ValueRef, ...]:
-    """References of an earlier run as a new run has them.
-
-    Tokens of objects count within one run only. `same` maps those of the earlier run to those of the new one, where
-    both stand for the same thing; others are made new ones that no other run has.
-    """
-    found = []
-    for ref in refs:
-        if is_about_the_process(ref.name):
-            continue
-        identity = ref.identity
-        if identity is not None:
-            identity = same.get(identity) or _foreign(run_id, identity)
-        found.append(msgspec.structs.replace(ref, identity=identity, needed=ref.name in needed))
-    return tuple(found)
-
-
-def _foreign(run_id: str, identity: str) -> str:
-    return "t" + hashlib.blake2b(f"{run_id}/{identity}".encode(), digest_size=8).hexdigest()
-
-
-def same_objects(read: Mapping[str, ValueRef], before: Mapping[str, ValueRef]) -> dict[str, str]:
-    """The tokens of what a step read before, to those of what it reads now."""
-    return {
-        old.identity: read[name].identity  # type: ignore[misc]
-        for name, old in before.items()
-        if old.identity is not None and name in read and read[name].identity is not None
-    }

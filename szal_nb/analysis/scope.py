@@ -72,6 +72,11 @@ def outside_of(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def type_parameters(node: ast.AST) -> list[ast.AST]:
+    """The type parameters of a generic function, class or alias (Python 3.12 or newer): nodes with a `name`."""
+    return list(getattr(node, "type_params", ()))
+
+
 def every_argument(args: ast.arguments) -> list[ast.arg]:
     """All parameters, in the order in which they are written."""
     found = [*args.posonlyargs, *args.args]
@@ -81,6 +86,16 @@ def every_argument(args: ast.arguments) -> list[ast.arg]:
     if args.kwarg:
         found.append(args.kwarg)
     return found
+
+
+def defaults_of(node: Function) -> Iterator[tuple[str, ast.expr]]:
+    """The parameters that have a default, and these."""
+    args = node.args
+    plain = [*args.posonlyargs, *args.args]
+    yield from zip((one.arg for one in plain[len(plain) - len(args.defaults) :]), args.defaults, strict=True)
+    for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if default is not None:
+            yield one.arg, default
 
 
 def body_of(node: Function) -> list[ast.stmt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable as Function
 from typing import ClassVar
 
@@ -91,7 +92,9 @@ class Walker(Definitions):
             self.store_in(before.ref, node, ast.unparse(node))
             return
         if before.kind in IMMUTABLE or before.ref or (not before.tokens and not before.kind):
-            self.bind(name, Value(kind=before.kind), node.lineno)
+            # A tuple holds what is added to it; others are made of what cannot change.
+            held = self.reach(value.tokens) if before.kind == "tuple" else ()
+            self.bind(name, self.fresh(node, held) if held else Value(kind=before.kind), node.lineno)
             return
         is_certain = bool(before.kind) or value.kind in {"list", "dict", "set"}
         self.change(
@@ -251,13 +254,19 @@ class Walker(Definitions):
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:
         before = None
+        awaits = "a" if isinstance(node, ast.AsyncWith) else ""
+        managers = []
         for item in node.items:
             value = self.eval(item.context_expr)
+            managers.append((value, item.context_expr))
+            entered = self.call_by_itself(f"__{awaits}enter__", value, item.context_expr) or value
             if item.optional_vars is not None:
-                self.assign(item.optional_vars, self.anchored(value, item.context_expr))
+                self.assign(item.optional_vars, self.anchored(entered, item.context_expr))
             if value.kind.endswith(("suppress", ".raises", "assertRaises")):
                 before = self.state.copy() if self.state else None
         self.run(node.body)
+        for manager, expression in reversed(managers):
+            self.call_by_itself(f"__{awaits}exit__", manager, expression)
         if before is not None:
             self.state = merged(before, self.state)
 
@@ -322,6 +331,8 @@ class Walker(Definitions):
         ast.Nonlocal: _nonlocal,
         ast.Pass: _nothing,
     }
+    if sys.version_info >= (3, 12):
+        _statements[ast.TypeAlias] = Definitions.define_alias
 
 
 def _loaded(target: ast.expr) -> ast.expr:

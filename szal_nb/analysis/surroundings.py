@@ -31,13 +31,15 @@ class NameKind(StrEnum):
 class NotebookName:
     """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it.
 
-    `reads`: the globals that the code in it reads, where that was seen in the object and not in its text.
+    `reads`: the globals that the code in it reads, where that was seen in the object and not in its text. `made`: of
+    data, the kind (see `names.Given`), where it is one that cannot change, or is used up by going through it.
     """
 
     kind: str
     source: str | None = None
     statement: str | None = None
     reads: tuple[str, ...] = ()
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)

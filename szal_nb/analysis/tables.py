@@ -197,6 +197,8 @@ KEEPING_KINDS = (
 
 # Types whose values cannot change: `+=` on them binds the name anew.
 IMMUTABLE = _names("int float complex str bytes bool None tuple frozenset date range")
+# Methods of these that make a list.
+MAKING_LISTS = _names("split rsplit splitlines")
 
 # Libraries whose functions leave their arguments as they are and return something new, but for the next two tables.
 KNOWN_LIBRARIES = _names("""

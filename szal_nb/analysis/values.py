@@ -17,13 +17,17 @@ NOTHING: Tokens = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Callable:
-    """A function of the notebook that can be looked through. `frame` is the scope it is defined in, None outside."""
+    """A function of the notebook that can be looked through. `frame` is the scope it is defined in, None outside.
+
+    `defaults`: what its parameters have when nothing is passed for them, where that is known.
+    """
 
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     name: str
     is_plain: bool = True
     frame: object = None
     is_external: bool = False
+    defaults: tuple[tuple[str, Value], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

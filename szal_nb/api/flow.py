@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +36,7 @@ from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
-from szal_nb.store.runs import RunStore, find_store
+from szal_nb.store.runs import MEMORY, RunStore, find_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,6 +82,10 @@ class Flow:
         self._rollbacks: dict[str, FunctionType] = {}
         self._steps: dict[str, tuple[Step, FunctionType]] = {}
         self._graph: FlowGraph | None = None
+        # As long as a run of a store is of interest to somebody, the next run uses the same connections.
+        self._stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
+        # The bodies of the last run's graph: the next run has the same, unless a step was added.
+        self._made: tuple[FlowGraph, dict[str, FunctionBody]] | None = None
         self.definition()
 
     @overload
@@ -203,10 +209,17 @@ class Flow:
 
         `inputs` are those that are other than they were; steps that read them run too.
         """
+        return self._fork(run_id, from_step, inputs or {}, store, force=True)
+
+    def _fork(
+        self, run_id: str, from_step: str | None, inputs: Mapping[str, Any], store: StoreChoice, *, force: bool
+    ) -> RunHandle:
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         take = fork_of(surround.store, run_id, from_step)
-        changed = self._inputs(graph, inputs or {})
+        changed = self._inputs(graph, inputs)
+        if not force:
+            take.store.end_orphan_of(take.run_id)
         found = inputs_of(take.store, take.run_id, graph, changed=changed, live={})
         return start_run(graph, self._bodies(graph), found, surround, take=take)
 
@@ -224,8 +237,21 @@ class Flow:
             raise
         return run.raise_if_failed().values
 
-    def resume(self, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
-        """Goes on with a run of this flow that crashed, failed or was cancelled."""
+    def resume(
+        self,
+        run_id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        store: StoreChoice = DEFAULT_STORE,
+        force: bool = False,
+    ) -> RunHandle:
+        """Goes on with a run of this flow that crashed, failed or was cancelled.
+
+        With `inputs` that are other than they were, a new run: it takes from that run, which may also have completed,
+        all that does not depend on them. `handle.plan` says what, and why.
+        """
+        if inputs:
+            return self._fork(run_id, None, inputs, store, force=force)
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         return resume_run(run_id, graph, self._bodies(graph), {}, surround, force=force)
@@ -244,14 +270,20 @@ class Flow:
         return plan(_needed(surround), run_id, NewVersion(graph=self._ready_graph(surround)))
 
     def _bodies(self, graph: FlowGraph) -> dict[str, FunctionBody]:
-        return {name: FunctionBody(graph.node(name), function) for name, (_, function) in self._steps.items()}
+        if self._made is None or self._made[0] is not graph:
+            self._made = graph, {n: FunctionBody(graph.node(n), function) for n, (_, function) in self._steps.items()}
+        return self._made[1]
 
     def _inputs(self, graph: FlowGraph, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
-        unknown = [name for name in inputs if name not in graph.inputs and name not in optional]
+        unknown = [name for name in inputs if name not in graph.inputs]
         if unknown:
-            takes = ", ".join(graph.inputs) or "none"
-            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; its inputs are: {takes}.")
+            optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
+            unknown = [name for name in unknown if name not in optional]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], graph.inputs, n=1)
+            takes = f"its inputs are: {', '.join(graph.inputs) or 'none'}."
+            advice = f" Did you mean {near[0]}?" if near else ""
+            raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; {takes}{advice}")
         return inputs
 
     def _surround(self, store: StoreChoice) -> Surround:
@@ -259,7 +291,16 @@ class Flow:
         undo = {
             name: FunctionBody(graph.node(name).compensation, function) for name, function in self._rollbacks.items()
         }
-        return Surround(store=opened_store(store), rollbacks=undo)
+        return Surround(store=self._opened(store), rollbacks=undo)
+
+    def _opened(self, store: StoreChoice) -> RunStore | None:
+        if store is None or isinstance(store, RunStore) or str(store) == MEMORY:
+            return opened_store(store)
+        path = _place(store).absolute()
+        known = self._stores.get(path)
+        if known is None or not known.is_in_place:
+            known = self._stores[path] = RunStore.open(path)
+        return known
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
@@ -272,9 +313,11 @@ def opened_store(store: StoreChoice) -> RunStore | None:
     """The store that a `store=` argument means, open."""
     if store is None or isinstance(store, RunStore):
         return store
-    if isinstance(store, _Default):
-        return RunStore.open(find_store(None))
-    return RunStore.open(store)
+    return RunStore.open(_place(store))
+
+
+def _place(store: Path | str | _Default) -> Path:
+    return find_store(None) if isinstance(store, _Default) else Path(store)
 
 
 def run(
@@ -288,9 +331,19 @@ def run(
     return _to_the_end(lambda: flow.start(inputs, store=store, **options), "flow.start(…)")
 
 
-def resume(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE, force: bool = False) -> RunHandle:
-    """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run."""
-    return _to_the_end(lambda: flow.resume(run_id, store=store, force=force), "flow.resume(…)")
+def resume(
+    flow: Flow,
+    run_id: str,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    store: StoreChoice = DEFAULT_STORE,
+    force: bool = False,
+) -> RunHandle:
+    """Goes on, in a script, with a run that crashed, failed or was cancelled, and gives the finished run.
+
+    With changed `inputs` as a new run; see `Flow.resume`.
+    """
+    return _to_the_end(lambda: flow.resume(run_id, inputs, store=store, force=force), "flow.resume(…)")
 
 
 def fork(

@@ -1,4 +1,4 @@
-"""Runs that begin from an earlier one: its values up to a step, its inputs."""
+"""Runs that begin from an earlier one: its inputs, and its values up to a step or as far as other inputs allow."""
 
 from __future__ import annotations
 
@@ -9,39 +9,56 @@ from typing import Any
 from szal_nb.analysis.forking import plan_fork
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.inputs import recorded_inputs
-from szal_nb.api.reuse import PastRuns, given_by
+from szal_nb.api.reuse import PastRuns, given_by, past_of
 from szal_nb.engine.signal import Given
 from szal_nb.errors import InvalidStep, RunError, ValueUnavailable
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
 from szal_nb.store.runs import RunStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """Takes the values of the run `run_id` for all steps that do not depend on `from_step` or on changed inputs."""
+    """Takes the values of the run `run_id` for all steps that do not depend on `from_step` or on changed inputs.
+
+    Without `from_step` it goes on with that run: only what is missing or depends on changed inputs runs.
+    """
 
     store: RunStore
     pasts: PastRuns
     run_id: str
-    from_step: str
+    from_step: str | None
     must_run: frozenset[str] = frozenset()
 
     def plan(self, graph: FlowGraph, inputs: Mapping[str, ValueRef], skipped: Collection[str]) -> ReusePlan:
         """The fate of each step."""
-        if self.from_step not in {node.step.name for node in graph.nodes}:
+        if self.from_step is not None and self.from_step not in {node.step.name for node in graph.nodes}:
             names = ", ".join(node.step.name for node in graph.nodes)
             raise InvalidStep(self.from_step, "the flow has no such step to fork from.", f"It has {names}.")
         plan = plan_fork(graph, inputs, self.pasts[self.run_id], self.from_step)
+        if self.from_step is None:
+            self._refuse_unknown_deeds(graph, plan)
         return ReusePlan(choices=tuple(choice for choice in plan.choices if choice.step not in skipped))
+
+    def _refuse_unknown_deeds(self, graph: FlowGraph, plan: ReusePlan) -> None:
+        """What may be done only once, and may have been done when the process died, a person decides in that run."""
+        steps = self.pasts[self.run_id].snapshot.steps
+        for choice in plan.choices:
+            past = steps.get(choice.step)
+            if graph.node(choice.step).step.once and past is not None and past.state is StepState.RUNNING:
+                raise RunError(
+                    f"Step {choice.step!r} of run {self.run_id} is marked --once and may have done its work when its "
+                    f"process died. Resume that run without other inputs and answer for the step; then go on from it."
+                )
 
     def given(self, graph: FlowGraph, inputs: Mapping[str, ValueRef], plan: ReusePlan) -> dict[str, Given]:
         """What the steps that are taken complete with."""
         return given_by(graph, inputs, plan, self.pasts, origin="given")
 
 
-def fork_of(store: RunStore | None, run_id: str, from_step: str) -> Fork:
-    """The fork of a stored run at a step."""
+def fork_of(store: RunStore | None, run_id: str, from_step: str | None) -> Fork:
+    """The fork of a stored run at a step; None: where it stopped."""
     if store is None:
         raise RunError("Only a run in a store can be forked.")
     run = store.run(run_id)
@@ -50,8 +67,15 @@ def fork_of(store: RunStore | None, run_id: str, from_step: str) -> Fork:
         pasts=PastRuns(store, [run.id]),
         run_id=run.id,
         from_step=from_step,
-        must_run=frozenset({from_step}),
+        must_run=frozenset() if from_step is None else frozenset({from_step}),
     )
+
+
+def plan_changed(store: RunStore, run_id: str, changed: Collection[str]) -> ReusePlan:
+    """What would become of each step of a stored run if it went on with other values of these inputs."""
+    run = store.run(run_id)
+    same = {name: ref for name, ref in store.inputs(run.id).items() if name not in changed}
+    return plan_fork(store.graph(run.id), same, past_of(store, run.id), None)
 
 
 def inputs_of(

@@ -78,11 +78,13 @@ class RunHandle(Run):
         self._runner = runner
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._answered: set[str] = set()
         runner.sinks.insert(0, recorded.take)
         self._main = main
         self._task = self._begin(None)
 
     def _begin(self, again: int | None) -> asyncio.Task[None]:
+        self._runner.expect()
         task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
         # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -205,6 +207,8 @@ class RunHandle(Run):
         """The steps that wait for an answer, if nothing else is under way or can begin."""
         steps = self.snapshot.steps
         waiting = [name for name, step in steps.items() if step.state is StepState.WAITING]
+        # An answer that is given counts before it is on record.
+        self._answered.intersection_update(waiting)
         is_busy = any(
             step.state in (StepState.RUNNING, StepState.RETRYING)
             or (
@@ -213,7 +217,7 @@ class RunHandle(Run):
             )
             for name, step in steps.items()
         )
-        return [] if is_busy else waiting
+        return [] if is_busy or self._answered else waiting
 
     async def leave(self, reason: str) -> None:
         """Stops to run it in this process; the record says that it is paused, and it can be resumed anywhere."""
@@ -245,6 +249,8 @@ class RunHandle(Run):
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
         index = self._index_of(step)
+        if self.snapshot.steps[step].state is StepState.WAITING:
+            self._answered.add(step)
         text = None if value is None else json.dumps(value)
         self._send(lambda at: Answer(at, index, approved, text))
 
@@ -256,7 +262,11 @@ class RunHandle(Run):
 
     def _send(self, make: Callable[[float], Signal]) -> None:
         signal = make(self._clock())
-        self._loop.call_soon_threadsafe(self._runner.post, signal)
+        if not self._runner.has_begun and _is_running(self._loop):
+            # Before the first step, also where nothing is to be written down first.
+            self._runner.post(signal)
+        else:
+            self._loop.call_soon_threadsafe(self._runner.post, signal)
 
 
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from szal_nb.analysis.condition import compile_condition
+from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
@@ -26,7 +27,7 @@ from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
-from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
@@ -35,7 +36,7 @@ from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
 from szal_nb.engine.worker import THREADS
-from szal_nb.errors import ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
+from szal_nb.errors import AnswerInDoubt, ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -107,6 +108,7 @@ def start_run(
                 packages=dict(surround.packages),
                 launcher=surround.launcher,
                 interactive=surround.interactive,
+                from_run=take.run_id if isinstance(take, Fork) else None,
             )
         )
     taken = {name: inputs[name] for name in graph.inputs}
@@ -121,8 +123,9 @@ def start_run(
         given = take.given(graph, by_name, plan)
         if on_plan is not None:
             on_plan(plan)
+    devices = device_slots(graph, gpus())
     machine = RunMachine(
-        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id
+        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *devices.limits], seed=run_id
     )
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
@@ -132,7 +135,16 @@ def start_run(
             finder = Finder(graph, surround.store, take.pasts, plan, take.must_run)
         earlier = finder if finder.is_needed else None
     handle = _launch(
-        machine, bodies, taken, surround, journal, run_id=run_id, input_refs=input_refs, kept=kept, earlier=earlier
+        machine,
+        bodies,
+        taken,
+        surround,
+        journal,
+        run_id=run_id,
+        devices=devices,
+        input_refs=input_refs,
+        kept=kept,
+        earlier=earlier,
     )
     handle.plan = plan
     return handle
@@ -152,7 +164,7 @@ def resume_run(
 
     Its recorded inputs win over `inputs`, which serve for those that could not be stored. `on_plan` is told what
     will run again before anything does. Raises RunOwned if another live process has the run, RunError if it has
-    completed or was rolled back, ReplayError if the graph does not fit.
+    completed, was rolled back or failed because of its answer, ReplayError if the graph does not fit.
     """
     store = surround.store
     if store is None:
@@ -163,6 +175,8 @@ def resume_run(
         raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
     if snapshot.state is RunState.ROLLED_BACK:
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
+    if (found := doubted(snapshot)) is not None:
+        raise AnswerInDoubt(run_id, found.name, str(found.error))
     lost = lost_steps(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
@@ -185,7 +199,8 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
-    machine = RunMachine(graph, limits=[*_room(graph, bodies), *device_limits(graph, gpus())], seed=run_id)
+    devices = device_slots(graph, gpus())
+    machine = RunMachine(graph, limits=[*_room(graph, bodies), *devices.limits], seed=run_id)
     put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
     # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
     kept = {
@@ -202,6 +217,7 @@ def resume_run(
         surround,
         journal,
         run_id=run_id,
+        devices=devices,
         snapshot=snapshot,
         input_refs=snapshot.inputs,
         kept=kept,
@@ -244,6 +260,7 @@ def _launch(
     journal: RunJournal | None,
     *,
     run_id: str,
+    devices: DeviceSlots,
     snapshot: RunSnapshot | None = None,
     input_refs: tuple[ValueRef, ...] = (),
     earlier: Earlier | None = None,
@@ -261,7 +278,7 @@ def _launch(
         snapshot=snapshot,
         kept=kept,
         rollbacks={machine.index[name]: body for name, body in surround.rollbacks.items() if name in machine.index},
-        devices=DeviceSlots(gpus(), devices_asked(machine.graph)),
+        devices=devices,
         journal=journal,
         earlier=earlier,
         evaluate=_condition_holds,

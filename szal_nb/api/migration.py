@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from szal_nb.analysis.carrying import carried
 from szal_nb.analysis.fingerprint import fingerprint_of
 from szal_nb.analysis.migration import Carry, Migration, MigrationPlan, adapted_values, carried_refs, plan_migration
-from szal_nb.analysis.reuse import Past, carried, inputs_read
+from szal_nb.analysis.reuse import Past, inputs_read
 from szal_nb.api.past import replay
 from szal_nb.api.reuse import past_of
 from szal_nb.errors import MigrationError, ValueUnavailable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,26 @@ from szal_nb.model.step import (
 )
 
 _E = TypeVar("_E", bound=StrEnum)
+# What options that are taken as they are may be: their kinds, and that in words.
+_TEXT, _WHOLE, _NUMBER, _YES_NO = (
+    ((str,), "text"),
+    ((int,), "a whole number"),
+    ((int, float), "a number"),
+    (
+        (bool,),
+        "True or False",
+    ),
+)
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("when", "approve", "parent"), _TEXT),
+    **dict.fromkeys(("retries", "max_parallel", "priority"), _WHOLE),
+    **dict.fromkeys(("cache", "once", "strict"), _YES_NO),
+    "jitter": _NUMBER,
+}
+_MAY_LACK = ("when", "approve", "parent", "max_parallel")
+_CHOICES = ("on_condition_error", "map_mode", "map_errors", "trigger", "on_error", "executor", "needs")
+_LISTS = ("after", "tags", "out", "reads", "changes", "pure", "map", "requires")
+_RETRY = ("retries", "delay", "backoff", "max_delay", "jitter", "retry_on", "no_retry_on")
 
 
 def function_step(function: Callable[..., Any], name: str | None = None, **options: Any) -> Step:
@@ -37,6 +58,7 @@ def function_step(function: Callable[..., Any], name: str | None = None, **optio
     step = name or function.__name__
     if not isinstance(function, FunctionType):
         raise InvalidStep(step, f"{function!r} is not a plain function.")
+    _check(step, options, ("timeout", "timeout_total", *_RETRY, *_CHOICES, *_LISTS, *_KINDS), "a step")
     retry = _retry(step, options)
     fields: dict[str, Any] = {
         "timeout_s": seconds(step, "timeout", options.pop("timeout", None)),
@@ -51,13 +73,9 @@ def function_step(function: Callable[..., Any], name: str | None = None, **optio
         "executor": _choice(step, "executor", Executor, options.pop("executor", Executor.THREAD)),
         "needs": tuple(dict(options.pop("needs", {})).items()),
     }
-    for field in ("after", "tags", "out", "reads", "changes", "pure", "map", "requires"):
+    for field in _LISTS:
         fields[field] = _names(options.pop(field, ()))
-    for field in ("when", "max_parallel", "approve", "cache", "once", "strict", "parent", "priority"):
-        if field in options:
-            fields[field] = options.pop(field)
-    if options:
-        raise InvalidStep(step, f"{next(iter(options))!r} is not an option of a step.")
+    fields |= {field: value for field, value in options.items() if field in _KINDS}
     return Step(name=step, kind=StepKind.FUNCTION, source=_source(function), retry=retry, **fields)
 
 
@@ -77,15 +95,34 @@ def compensation(step: str, function: Callable[..., Any], **options: Any) -> Com
     """What undoes `step`; `options` are those of a retry, and `timeout`."""
     if not isinstance(function, FunctionType):
         raise InvalidStep(step, f"its rollback {function!r} is not a plain function.")
-    made = Compensation(
+    _check(step, options, ("timeout", *_RETRY), "a rollback")
+    return Compensation(
         kind=StepKind.FUNCTION,
         source=_source(function),
         retry=_retry(step, options),
         timeout_s=seconds(step, "timeout", options.pop("timeout", None)),
     )
-    if options:
-        raise InvalidStep(step, f"{next(iter(options))!r} is not an option of a rollback.")
-    return made
+
+
+def _check(step: str, options: Mapping[str, Any], known: Sequence[str], whose: str) -> None:
+    """Refuses an option that is not known, and a value of a kind that it cannot have."""
+    for option, value in options.items():
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            raise InvalidStep(
+                step, f"{option!r} is not an option of {whose}.", f"Did you mean {near[0]}?" if near else ""
+            )
+        kinds, words = _KINDS.get(option, ((object,), ""))
+        is_fitting = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds or object in kinds)
+        if not is_fitting and not (value is None and option in _MAY_LACK):
+            raise InvalidStep(step, f"{option}={value!r} is refused.", f"It must be {words}.")
+        if option in (*_LISTS, "retry_on", "no_retry_on"):
+            try:
+                _names(value)
+            except TypeError:
+                raise InvalidStep(
+                    step, f"{option}={value!r} is refused.", "Write a name, or several in a list."
+                ) from None
 
 
 def rollback_on(flow: str, value: str | Sequence[str]) -> tuple[RollbackOn, ...]:

@@ -10,6 +10,7 @@ from szal_nb.analysis.explaining import Explanation, explain
 from szal_nb.analysis.reuse import Past
 from szal_nb.api.reuse import past_of
 from szal_nb.api.run import Recorded, Run, StoredValues
+from szal_nb.api.shown import with_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
@@ -25,7 +26,7 @@ def replay(store: RunStore, run_id: str, *, trust: bool = False) -> Run:
     events = store.events(run.id)
     snapshot = store.snapshot(run.id)
     load: Callable[[ValueRef], Any] = store.loader(run.id, trust=trust).load
-    recorded = Recorded(events)
+    recorded = Recorded(with_pictures(events, load))
     for step in snapshot.steps.values():
         if step.taken_from and not recorded.of(step.name):
             recorded.put(step.name, _outputs_of(store, step.taken_from, step.name))

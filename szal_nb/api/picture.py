@@ -10,6 +10,7 @@ from typing import Any
 
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.run import Run, StepView
+from szal_nb.api.shown import recorded_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -63,7 +64,9 @@ def run_bundle(run: Run) -> Bundle:
     from szal_nb.widget.dag import DagWidget  # late: heavy
 
     def details(step: str) -> dict[str, Any]:
-        return details_view(run.graph, run.snapshot, step, run.outputs(step))
+        outputs, refs = run.outputs(step), run.snapshot.steps[step].values
+        pictures = recorded_pictures(run.store_path, run.id, refs, outputs)
+        return details_view(run.graph, run.snapshot, step, (*outputs, *pictures))
 
     def history() -> Sequence[Event]:
         return recorded_events(run.store_path, run.id)

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from szal_nb.analysis.carrying import carried, same_objects
 from szal_nb.analysis.fingerprint import fingerprint_of
 from szal_nb.analysis.reuse import (
     Fate,
     Past,
     ReusePlan,
-    carried,
     counterpart,
     fingerprint_in,
     inputs_read,
@@ -19,7 +19,6 @@ from szal_nb.analysis.reuse import (
     plan_reuse,
     read_in,
     refs_by_name,
-    same_objects,
     why_not_takeable,
 )
 from szal_nb.engine.signal import Given
@@ -204,7 +203,7 @@ class Finder:
         if before is None:
             return None
         then = past.snapshot.steps[before]
-        if then.state is not StepState.COMPLETED or why_not_takeable(node, then):
+        if then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
             return None
         if fingerprint_in(past, before) != fingerprint or set(refs_by_name(then)) < set(node.needed):
             return None

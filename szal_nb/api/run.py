@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
@@ -233,8 +234,10 @@ class Run:
             raise KeyError(f"no step {step!r}; the steps are {', '.join(self.snapshot.steps)}") from None
 
     def giver(self, name: str) -> str | None:
-        """The last completed step in document order that gave `name`."""
+        """The last completed step in document order that gave `name`; None if one below it has deleted the name."""
         for node in reversed(self.graph.nodes):
+            if self._has_deleted(node, name):
+                return None
             if name in node.values and self.has(node.step.name, name):
                 return node.step.name
         return None
@@ -277,10 +280,23 @@ class Run:
         return self._versions[1].get((giver, name), (giver, name))
 
     def names(self) -> list[str]:
-        """All names that completed steps gave."""
-        return list(
-            dict.fromkeys(name for node in self.graph.nodes for name in node.values if self.has(node.step.name, name))
-        )
+        """All names that completed steps gave, and none has deleted."""
+        return [name for name, giver in self._givers().items() if giver is not None]
+
+    def deleted_names(self) -> list[str]:
+        """The names that completed steps have deleted, and none has given again."""
+        return [name for name, giver in self._givers().items() if giver is None]
+
+    def _givers(self) -> dict[str, str | None]:
+        """As `giver`, of all names."""
+        found: dict[str, str | None] = {}
+        for node in self.graph.nodes:
+            found.update((name, node.step.name) for name in node.values if self.has(node.step.name, name))
+            found.update((name, None) for name in node.deletes if self._has_deleted(node, name))
+        return found
+
+    def _has_deleted(self, node: StepNode, name: str) -> bool:
+        return name in node.deletes and self.snapshot.steps[node.step.name].state is StepState.COMPLETED
 
     def value(self, step: str, name: str) -> Any:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
@@ -309,9 +325,14 @@ class Run:
             for step in self.snapshot.steps.values()
             if step.state is StepState.FAILED and step.error is not None
         )
-        is_undone = self.state == RunState.ROLLED_BACK
-        hint = f"To go on from here: %szal_resume {self.id}" if self.store_path is not None and not is_undone else ""
-        raise RunFailed(self.id, self.state.replace("_", " "), failures, hint)
+        raise RunFailed(self.id, self.state.replace("_", " "), failures, self._way_on())
+
+    def _way_on(self) -> str:
+        if self.store_path is None or self.state == RunState.ROLLED_BACK:
+            return ""
+        if doubted(self.snapshot) is not None:
+            return f"When that is mended, begin anew with what is beyond doubt: %szal_run --reuse {self.id}"
+        return f"To go on from here: %szal_resume {self.id}"
 
     def __repr__(self) -> str:
         done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())

@@ -15,7 +15,7 @@ class Selection:
     """What was asked for. `reuse` is a run's id, "" for the newest runs of the flow, None for none.
 
     `inputs_of` is a run whose inputs are to be taken, but for those that are `changed`; `fork_at` the step from which
-    on another way is gone than that run went.
+    on another way is gone than that run went. `goes_on`: with that run as far as what is changed allows.
     """
 
     only: tuple[str, ...] = ()
@@ -25,6 +25,12 @@ class Selection:
     inputs_of: str | None = None
     fork_at: str | None = None
     changed: tuple[str, ...] = ()
+    goes_on: bool = False
+
+    @property
+    def forks(self) -> bool:
+        """Whether the values of the run that the inputs are from are taken too."""
+        return self.goes_on or self.fork_at is not None
 
     @property
     def takes(self) -> bool:

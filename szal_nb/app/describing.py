@@ -8,7 +8,7 @@ from typing import Any
 from szal_nb.app.printing import as_table
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
-from szal_nb.model.value import ErrorInfo, ValueRef, for_people
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
 from szal_nb.store.runs import StoredRun
 
 
@@ -28,6 +28,7 @@ def run_json(run: StoredRun, snapshot: RunSnapshot | None = None) -> dict[str, A
         "notebook": run.notebook_path,
         "output": run.output_path,
         "params": run.params,
+        "from_run": run.from_run,
     }
     if snapshot is not None:
         document["inputs"] = [value_json(ref) for ref in for_people(snapshot.inputs)]
@@ -58,6 +59,7 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
         "rollback": {"attempts": step.rollback_attempts, "error": _error_json(step.rollback_error)}
         if step.rollback_attempts
         else None,
+        "rebuilds_on_resume": bool(rebuilt_on_resume(for_people(step.values))),
         "values": [value_json(ref) for ref in for_people(step.values)],
     }
 
@@ -102,6 +104,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
     lines = [f"Run {run.id} of {run.flow} version {run.version}: {run.shown_state}"]
     facts = {
         "reason": run.reason,
+        "from run": run.from_run or "",
         "created": _clock(run.created_at),
         "took": _duration_text(duration_of(run)),
         "notebook": run.notebook_path or "",
@@ -139,7 +142,7 @@ def duration_of(run: StoredRun) -> float | None:
 
 def _value_text(ref: ValueRef) -> str:
     if ref.live is not None:
-        return f"{ref.name} (live: {ref.live})"
+        return f"{ref.name} (live{', rebuilds on resume' if ref.needed else ''}: {ref.live})"
     return f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
 
 

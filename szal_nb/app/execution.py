@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from szal_nb.analysis.doubt import doubted
+from szal_nb.api.fork import plan_changed
 from szal_nb.api.selection import Selection
 from szal_nb.app.describing import run_json
 from szal_nb.app.exit import ExitCode, exit_of_run
@@ -45,10 +47,7 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     run.add_argument("notebook", metavar="NB")
     run.add_argument("-o", "--output", **output)
     pairs = {"nargs": 2, "metavar": ("NAME", "VALUE"), "action": "append", "default": [], "type": _unprotected}
-    run.add_argument("-p", "--parameter", dest="parameters", **pairs, help="a parameter, as its type says")
-    run.add_argument("-r", "--raw", **pairs, help="a parameter, taken as text")
-    run.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="parameters in a YAML file")
-    run.add_argument("-y", "--yaml", action="append", default=[], metavar="YAML", help="parameters as YAML text")
+    _add_parameters(run, pairs)
     run.add_argument(
         "--only", nargs="+", action="extend", default=[], metavar="STEP", help="these steps, and those that they need"
     )
@@ -71,7 +70,28 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     resume.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
     resume.add_argument("-o", "--output", **output)
     resume.add_argument("--force", action="store_true", help="take the run over although its owner seems to live")
+    _add_parameters(
+        resume.add_argument_group("changed parameters: a new run that takes from RUN all that does not depend on them"),
+        pairs,
+    )
     resume.set_defaults(command=resume_command)
+
+
+def _add_parameters(parser: Any, pairs: Mapping[str, Any]) -> None:
+    parser.add_argument("-p", "--parameter", dest="parameters", **pairs, help="a parameter, as its type says")
+    parser.add_argument("-r", "--raw", **pairs, help="a parameter, taken as text")
+    parser.add_argument("-f", "--file", action="append", default=[], metavar="FILE", help="parameters in a YAML file")
+    parser.add_argument("-y", "--yaml", action="append", default=[], metavar="YAML", help="parameters as YAML text")
+
+
+def _values_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parameters from files and YAML text."""
+    values: dict[str, Any] = {}
+    for path in arguments.file:
+        values |= read_values_file(path)
+    for text in arguments.yaml:
+        values |= read_values(text, origin="the YAML of -y")
+    return values
 
 
 _PAIRED = frozenset({"-p", "--parameter", "-r", "--raw"})
@@ -94,12 +114,13 @@ def _unprotected(text: str) -> str:
 def run_command(arguments: argparse.Namespace) -> ExitCode:
     """Runs a notebook."""
     notebook = read_notebook(arguments.notebook)
-    values: dict[str, Any] = {}
-    for path in arguments.file:
-        values |= read_values_file(path)
-    for text in arguments.yaml:
-        values |= read_values(text, origin="the YAML of -y")
-    given = give(notebook, texts=arguments.parameters, raw=arguments.raw, values=values, environment=os.environ)
+    given = give(
+        notebook,
+        texts=arguments.parameters,
+        raw=arguments.raw,
+        values=_values_of(arguments),
+        environment=os.environ,
+    )
     # Reads all cells, so that what is wrong with a step is said before a kernel starts.
     needs_run_cell(notebook)
     only = tuple(name for text in arguments.only for name in text.replace(",", " ").split())
@@ -136,9 +157,12 @@ def again(
     output: Path | None,
     *,
     parameters: Sequence[tuple[str, str]] = (),
+    raw: Sequence[tuple[str, str]] = (),
+    values: Mapping[str, Any] | None = None,
     fork_at: str | None = None,
+    goes_on: bool = False,
 ) -> Work:
-    """The notebook of a stored run, to be executed as a new run with the inputs that it had.
+    """The notebook of a stored run, to be executed as a new run with the inputs that it had, but for those given.
 
     Raises RunError if the run was not started from a notebook, or has no step `fork_at`.
     """
@@ -154,11 +178,11 @@ def again(
     notebook = parse_notebook(text, path=origin)
     declared = {parameter.name for parameter in read_parameters(notebook)}
     params = {name: value for name, value in run.params.items() if not declared or name in declared}
-    given = give(notebook, texts=parameters, raw=(), values=params, environment=os.environ)
+    values = values or {}
+    given = give(notebook, texts=parameters, raw=raw, values={**params, **values}, environment=os.environ)
     new_id = new_run_id()
-    wish = Selection(
-        inputs_of=run.id, fork_at=fork_at, changed=affected_names(notebook, [name for name, _ in parameters])
-    )
+    changed = [*values, *(name for name, _ in (*parameters, *raw))]
+    wish = Selection(inputs_of=run.id, fork_at=fork_at, goes_on=goes_on, changed=affected_names(notebook, changed))
     return Work(
         notebook=notebook,
         given=given,
@@ -178,9 +202,33 @@ def _check_steps(notebook: Notebook, chosen: Sequence[str]) -> None:
             raise InvalidStep(name, f"{notebook.label} has no such step.", advice)
 
 
+def _resume_changed(arguments: argparse.Namespace, path: Path, values: Mapping[str, Any]) -> ExitCode:
+    """Goes on with a run as a new one, because a run with other parameters is another run."""
+    work = again(
+        path,
+        arguments.run,
+        arguments.output,
+        parameters=arguments.parameters,
+        raw=arguments.raw,
+        values=values,
+        goes_on=True,
+    )
+    wish = work.headless.wish
+    with RunStore.open(path) as store:
+        if not arguments.force:
+            store.end_orphan_of(arguments.run)
+        run = store.run(arguments.run)
+        say(f"Run {run.id} stays as it is; run {work.headless.run_id} goes on from it.")
+        say(str(plan_changed(store, run.id, wish.changed if wish is not None else ())))
+    return execute(arguments, work, Follower(path, is_launched_here))
+
+
 def resume_command(arguments: argparse.Namespace) -> ExitCode:
     """Goes on with a run, from the notebook as it was when the run began."""
     path = Path(arguments.store or find_store()).absolute()
+    values = _values_of(arguments)
+    if arguments.parameters or arguments.raw or values:
+        return _resume_changed(arguments, path, values)
     with RunStore.open(path) as store:
         run = store.run(arguments.run)
         if run.state is RunState.COMPLETED:
@@ -295,7 +343,9 @@ def _answer(
         print(f"  store     {store.path}")
     for run in runs:
         if run.state not in (RunState.COMPLETED, RunState.ROLLED_BACK):
-            print(f"  To go on: szal resume {run.id}")
+            is_doubted = doubted(snapshots[run.id]) is not None
+            way = f"begin anew: szal run NB --reuse {run.id}" if is_doubted else f"go on: szal resume {run.id}"
+            print(f"  To {way}")
     return code
 
 

@@ -101,7 +101,9 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
             return f"Run {run_id} of {event.flow}: {count} step{'s' * (count != 1)}"
         case RunResumed():
             again = f", again: {', '.join(event.rebuilt)}" if event.rebuilt else ""
-            return f"Run {run_id} goes on: {len(event.reset)} of {len(snapshot.steps)} steps to run{again}"
+            begun = [(name, len(snapshot.steps[name].kept_elements)) for name in event.reset]
+            after = "".join(f", {name} after {count:,} elements" for name, count in begun if count)
+            return f"Run {run_id} goes on: {len(event.reset)} of {len(snapshot.steps)} steps to run{again}{after}"
         case StepStarted() if event.attempt > 1:
             return _step_line("running", event.step, f"attempt {event.attempt}")
         case StepCompleted():

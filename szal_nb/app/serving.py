@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from szal_nb.analysis.graph import build_graph
+from szal_nb.api.shown import with_pictures
 from szal_nb.app.describing import run_json
 from szal_nb.errors import DefinitionError, IllegalTransition, RunError
 from szal_nb.model.event import Event
@@ -100,7 +101,8 @@ def details_document(store: RunStore, run_id: str, step: str) -> JsonObject:
     if step not in {node.step.name for node in graph.nodes}:
         raise RunError(f"Run {run.id} has no step {step!r}.")
     events = store.events(run.id)
-    return details_view(graph, _fold(store, events), step, outputs_of(events).get(step, ()))
+    shown = outputs_of(with_pictures(events, store.loader(run.id).load))
+    return details_view(graph, _fold(store, events), step, shown.get(step, ()))
 
 
 def history_document(store: RunStore, run_id: str) -> JsonObject:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from szal_nb.api.shown import with_pictures
 from szal_nb.app.describing import run_json
 from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import as_table, print_json
@@ -83,7 +84,14 @@ def write_report(arguments: argparse.Namespace) -> ExitCode:
     """Writes the report on a run."""
     with open_store(arguments) as store:
         run = store.run(arguments.run)
-        page = render_report(store.graph(run.id), store.events(run.id), run_id=run.id, is_crashed=run.is_crashed)
+        events = store.events(run.id)
+        page = render_report(
+            store.graph(run.id),
+            events,
+            run_id=run.id,
+            is_crashed=run.is_crashed,
+            shown=with_pictures(events, store.loader(run.id).load),
+        )
     path = arguments.output or Path(f"{run.id}.html")
     try:
         path.write_text(page, encoding="utf-8")

@@ -94,7 +94,10 @@ class FunctionBody:
 
     def __init__(self, node: StepNode, function: FunctionType) -> None:
         self.node = node
-        self.is_async = inspect.iscoroutinefunction(function)
+        # The flag says it, but of a function that something is attached to: that may be marked as one.
+        self.is_async = bool(function.__code__.co_flags & inspect.CO_COROUTINE) or (
+            bool(function.__dict__) and inspect.iscoroutinefunction(function)
+        )
         self._function = function
         self._names = node.step.out or (node.step.name,)
         self._positional, self._parameters = _parameters(function)

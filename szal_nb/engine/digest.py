@@ -308,6 +308,12 @@ def _opaque(walk: Walk, value: Any) -> None:
     walk.still(value)
 
 
+def _artist(walk: Walk, value: Any) -> Iterable[Any]:
+    """What is drawn on a figure of matplotlib: not looked into, but whoever has a part of a figure has the figure."""
+    _opaque(walk, value)
+    return [part for part in (getattr(value, "figure", None),) if part is not None]
+
+
 def _still(walk: Walk, value: Any) -> None:
     del walk.seen[id(value)]
     walk.still(value)
@@ -378,6 +384,8 @@ def _taker_of(kind: type) -> Taker:
     if taker is not None:
         return taker
     named = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+    if "matplotlib.artist.Artist" in named:
+        return _artist
     for name in named:
         if name in _STATES:
             return _state(_STATES[name])

@@ -50,6 +50,8 @@ class FanOut:
         self.done = 0
         self.failed: list[int] = []
         self.first_error: ErrorInfo | None = None
+        # Nothing new begins while this is so; what runs goes on.
+        self.is_held = False
         self._step = step
         self._seed = seed
         self._free = at_once
@@ -76,16 +78,23 @@ class FanOut:
         """Whether nothing runs, waits or is left to begin."""
         return not self._running and (self._is_stopped or (self.done == self.count and not self._waiting))
 
+    def take(self, element: int, given: dict[str, Any]) -> None:
+        """An element has given this before, and is not begun; to be called before any other is."""
+        self.results[element] = given
+        self.done += 1
+
     def starts(self) -> list[tuple[int, int]]:
         """The elements to begin now, as position and attempt."""
         found = []
-        while self._free and not self._is_stopped:
+        while self._free and not self._is_stopped and not self.is_held:
             if self._again:
                 element = self._again.popleft()
-            elif self._next < self.count:
-                element, self._next = self._next, self._next + 1
             else:
-                break
+                while self._next < self.count and self.results[self._next] is not None:
+                    self._next += 1
+                if self._next == self.count:
+                    break
+                element, self._next = self._next, self._next + 1
             self._free -= 1
             self._running += 1
             tried = self._tries[element] = self._tries.get(element, 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from datetime import date, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
@@ -30,6 +31,15 @@ _known: dict[type, bool] = dict.fromkeys(_EXACT, True)
 def is_immutable(value: object) -> bool:
     """Whether `value`, with all that is inside, stays what it is."""
     return is_immutable_kind(type(value))
+
+
+def are_immutable(values: Iterable[object]) -> bool:
+    """Whether all of them stay what they are."""
+    for value in values:
+        known = _known.get(type(value))
+        if not (is_immutable_kind(type(value)) if known is None else known):
+            return False
+    return True
 
 
 def is_immutable_kind(kind: type) -> bool:

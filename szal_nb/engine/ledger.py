@@ -58,7 +58,7 @@ class Ledger:
         seed: str = "",
     ) -> None:
         self.graph = graph
-        self.wiring = wiring = Wiring(graph)
+        self.wiring = wiring = graph.derived(Wiring)
         self.names = wiring.names
         self.index = wiring.index
         self.steps = [node.step for node in graph.nodes]

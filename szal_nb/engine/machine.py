@@ -169,6 +169,9 @@ class RunMachine(Ending):
                     total=signal.total,
                     note=signal.note,
                     elements=tuple(signal.elements),
+                    values=signal.values,
+                    key=signal.key,
+                    whole=signal.whole,
                 )
             )
 
@@ -225,11 +228,13 @@ class RunMachine(Ending):
         if self.run_state is RunState.RUNNING and not self._is_cancelling:
             self.run_state = RunState.PAUSED
             self._events.append(happened.RunPaused(at=signal.at, reason=signal.reason))
+            self._actions.append(told.Hold(is_held=True))
 
     def _unpause(self, signal: told.Unpause) -> None:
         if self.run_state is RunState.PAUSED:
             self.run_state = RunState.RUNNING
             self._events.append(happened.RunUnpaused(at=signal.at))
+            self._actions.append(told.Hold(is_held=False))
 
     def _interrupt(self, signal: told.Interrupt) -> None:
         if not self.run_state.is_final:

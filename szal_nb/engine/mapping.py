@@ -1,6 +1,6 @@
 """Runs a mapped step: one body for all elements, a bounded number at once, one attempt for the run as a whole.
 
-Of the elements that have ended it is recorded how, but not what they gave. A resume therefore runs the whole map again.
+Where there is a record, what elements give is in it before they count as ended, and is not made again by a resume.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.context import StepContext
+from szal_nb.engine.elements import ElementLog, ElementRecord
 from szal_nb.engine.fanout import FanOut, elements_of
-from szal_nb.engine.signal import Signal
+from szal_nb.engine.signal import AttemptProgress, Signal
 from szal_nb.errors import RetryAfter, StepTimeout, StopRun
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Executor, Step
-from szal_nb.model.value import ElementEnd, ErrorInfo
+from szal_nb.model.value import ElementEnd, ErrorInfo, ValueRef
 
 # How many elements of a mapped step run at once where nothing says so.
 _COROUTINES = 100
@@ -56,6 +57,14 @@ class _Runner(Protocol):
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None: ...
 
+    def elements_of(self, attempt: Attempt) -> ElementRecord | None: ...
+
+    def aside(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None: ...
+
+    def post(self, signal: Signal) -> None: ...
+
+    def now(self) -> float: ...
+
     def ended_map(self, attempt: Attempt, given: dict[str, Any], error: BaseException | ErrorInfo | None) -> None: ...
 
 
@@ -75,41 +84,88 @@ class MapRun:
         self._timers: set[asyncio.TimerHandle] = set()
         self._fanout = FanOut(step, 0, at_once=at_once)
         self._problem: BaseException | None = None
-        self._is_over = False
+        self._is_begun = self._is_over = self._is_held = False
+        self._resumed = self._told = 0
+        self._record = runner.elements_of(attempt)
+        self._log: ElementLog | None = None
         attempt.stop = self.tell_to_end
 
     def start(self) -> None:
         """Begins the first elements."""
-        if self._runner.must_load(self._attempt):
+        if self._record is not None or self._runner.must_load(self._attempt):
             task = self._loop.create_task(self._load())
             self._attempt.task = task
         else:
-            self._begin(lambda: self._runner.inputs_of(self._attempt))
+            self._begin(self._prepare)
+
+    def _prepare(self) -> dict[int, dict[str, Any]]:
+        """Takes in the inputs; what elements have given already."""
+        self._common = self._runner.inputs_of(self._attempt)
+        self._elements = elements_of(self._step, self._common)
+        return {} if self._record is None else self._record.begin(self._common)
 
     async def _load(self) -> None:
-        found = await asyncio.gather(asyncio.to_thread(self._runner.inputs_of, self._attempt), return_exceptions=True)
+        results = await asyncio.gather(asyncio.to_thread(self._prepare), return_exceptions=True)
         self._attempt.task = None
-        inputs = found[0]
-        if isinstance(inputs, BaseException):
-            self._end(inputs)
+        found = results[0]
+        if isinstance(found, BaseException):
+            self._end(found)
         else:
-            self._begin(lambda: inputs)
+            self._begin(lambda: found)
 
-    def _begin(self, inputs: Callable[[], dict[str, Any]]) -> None:
+    def _begin(self, prepare: Callable[[], dict[int, dict[str, Any]]]) -> None:
         try:
-            self._common = inputs()
-            self._elements = elements_of(self._step, self._common)
+            resumed = prepare()
         except Exception as error:  # noqa: BLE001  iterating runs code of the user
             self._end(error)
             return
         seed = f"{self._attempt.context.run_id}/{self._attempt.number}"
         self._fanout = FanOut(self._step, len(self._elements), at_once=self._at_once, seed=seed)
+        self._fanout.is_held, self._is_begun = self._is_held, True
+        if self._record is not None:
+            self._log = ElementLog(self._record, self._loop, self._runner.aside, self._tell)
+            self._resume(self._record, self._log, resumed)
         self._go_on()
+
+    def _resume(self, record: ElementRecord, log: ElementLog, resumed: dict[int, dict[str, Any]]) -> None:
+        """Takes up where earlier attempts ended."""
+        for position, given in resumed.items():
+            self._fanout.take(position, given)
+        self._resumed = self._told = len(resumed)
+        if record.was_cut and not resumed:
+            why = record.whole or "the code, or what it reads, is not what it was"
+            self._attempt.context.write("stderr", f"[szal: all {self._fanout.count} elements run again: {why}]\n")
+        if record.was_cut:
+            log.begin()
+
+    def _tell(self, ends: list[ElementEnd], values: tuple[ValueRef, ...], key: str, whole: str) -> None:
+        """Has it recorded that elements ended."""
+        self._told += len(ends)
+        fanout, attempt = self._fanout, self._attempt
+        progress = AttemptProgress(
+            self._runner.now(),
+            attempt.step,
+            attempt.number,
+            self._told,
+            fanout.count,
+            self._note(),
+            ends,
+            values,
+            key,
+            whole,
+        )
+        self._runner.post(progress)
+
+    def _note(self) -> str:
+        parts = ((self._resumed, "resumed"), (len(self._fanout.failed), "failed"))
+        return ", ".join(f"{count} {text}" for count, text in parts if count)
 
     def _go_on(self) -> None:
         fanout = self._fanout
         for position, number in fanout.starts():
             context = self._runner.context_of(self._attempt.step, self._attempt.number)
+            # What the body is told: which try of its element this is.
+            context.attempt = number
             context.devices = self._attempt.context.devices
             element = _Element(self, self._attempt.step, number, self._attempt.body, context)
             element.element, element.given, element.problem = position, None, None
@@ -129,12 +185,29 @@ class MapRun:
             where = f"element {fanout.failed[0]} of {fanout.count}"
             self._end(ErrorInfo(**{**_fields(error), "message": f"{error.message} ({where})"}))
         else:
-            self._is_over = True
-            self._runner.ended_map(self._attempt, fanout.columns(self._names), None)
+            self._close(lambda: self._runner.ended_map(self._attempt, self._columns(), None))
+
+    def _columns(self) -> dict[str, Any]:
+        """What the step gives: a list for each name that all elements can have given."""
+        gone = self._record.gone if self._record is not None else ()
+        return {name: column for name, column in self._fanout.columns(self._names).items() if name not in gone}
 
     def _end(self, error: BaseException | ErrorInfo) -> None:
+        self._close(lambda: self._runner.ended_map(self._attempt, {}, error), is_kept=True)
+
+    def _close(self, then: Callable[[], None], *, is_kept: bool = False) -> None:
         self._is_over = True
-        self._runner.ended_map(self._attempt, {}, error)
+        if self._log is None:
+            then()
+        else:
+            # If the step completes, its own values hold what the last elements gave.
+            self._log.close(then, is_kept=is_kept)
+
+    def hold(self, *, is_held: bool) -> None:
+        """The run is paused, or goes on: elements that run end as they would, but no others begin meanwhile."""
+        self._is_held = self._fanout.is_held = is_held
+        if not is_held and self._is_begun and not self._is_over:
+            self._go_on()
 
     def tell_to_end(self) -> None:
         """The attempt as a whole is to end."""
@@ -189,8 +262,10 @@ class MapRun:
             ended: ElementEnd | None = fanout.completed(attempt.element, attempt.given or {})
         else:
             ended = self._failed(attempt, attempt.problem)
-        note = f"{len(fanout.failed)} failed" if fanout.failed else ""
-        whole.report(fanout.done, fanout.count, note, ended)
+        if self._log is None:
+            whole.report(fanout.done, fanout.count, self._note(), ended)
+        elif ended is not None:
+            self._log.ended(ended, attempt.given or {} if attempt.problem is None else None)
         self._go_on()
 
     def _failed(self, element: _Element, error: BaseException) -> ElementEnd | None:

@@ -27,12 +27,14 @@ class ResumePlan:
     """`kept` steps are not run again; `reset` ones are; `rebuilt` are those of them that had completed.
 
     A step is rebuilt if the store has lost a value of it, or if a step that runs again reads a value of it that was
-    `live`: gone with its process; so is a step that had changed such a value since, or an object that it holds.
+    `live`: gone with its process; so is a step that had changed such a value since, or an object that it holds. `begun`
+    are mapped steps of which so many elements are on record: they are not run again if they still are the same.
     """
 
     kept: tuple[str, ...]
     reset: tuple[str, ...]
     rebuilt: tuple[str, ...] = ()
+    begun: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +83,9 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot, lost: Iterable[str] = (
         kept=tuple(name for name in names if name in kept),
         reset=tuple(name for name in names if name not in kept),
         rebuilt=tuple(name for name in names if name in rebuilt),
+        begun=tuple(
+            (name, count) for name in names if name not in kept and (count := len(snapshot.steps[name].kept_elements))
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """What a step needs of the machine it runs on (`--requires`), and whether it is there.
 
-`gpu:1` (that many free devices), `network` or `network:HOST:PORT`, `command:git`, `env:TOKEN`, `package:torch>=2`.
+`gpu:1` (that many devices for itself), `gpu:0.5` (a part of one, shared with others that ask for parts), `network` or
+`network:HOST:PORT`, `command:git`, `env:TOKEN`, `package:torch>=2`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from szal_nb.model.graph import FlowGraph
 # Where the network is looked for when no host is named: a name server that answers everywhere.
 _NETWORK = ("1.1.1.1", 53)
 _NETWORK_TIMEOUT_S = 3.0
+# A device in the parts that a step may ask for: as fine as anybody needs, and whole numbers add up.
+WHOLE = 10_000
+_PART = re.compile(r"0?\.\d{1,4}", re.ASCII)
 _PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<version>(?:[<>=!~]=?|===).*)?")
 
 
@@ -61,7 +65,7 @@ def parse_requirement(step: str, text: str) -> Requirement:
     """The requirement that `text` writes; InvalidStep for one that cannot be understood."""
     kind, _, what = text.partition(":")
     match kind:
-        case "gpu" if not what or (what.isdecimal() and int(what)):
+        case "gpu" if not what or (what.isdecimal() and int(what)) or (_PART.fullmatch(what) and float(what)):
             return Requirement(kind="gpu", what=what or "1")
         case "network" if not what or re.fullmatch(r"[^:]+:\d+", what):
             return Requirement(kind="network", what=what)
@@ -72,14 +76,22 @@ def parse_requirement(step: str, text: str) -> Requirement:
     raise InvalidStep(
         step,
         f"--requires {text} is not understood.",
-        "Write gpu:1, network, network:HOST:PORT, command:NAME, env:NAME or package:NAME>=VERSION.",
+        "Write gpu:1, gpu:0.5, network, network:HOST:PORT, command:NAME, env:NAME or package:NAME>=VERSION.",
     )
 
 
-def devices_of(step: str, requires: Iterable[str]) -> int:
-    """How many devices these requirements ask for."""
-    found = (parse_requirement(step, text) for text in requires)
-    return sum(int(requirement.what) for requirement in found if requirement.kind == "gpu")
+def share_of(step: str, requires: Iterable[str]) -> int:
+    """What these requirements ask for of devices, in parts of which `WHOLE` make one.
+
+    Raises InvalidStep for a part of a device beside anything else: a step works on whole devices, or on one of them.
+    """
+    found = [parse_requirement(step, text) for text in requires]
+    shares = [round(float(requirement.what) * WHOLE) for requirement in found if requirement.kind == "gpu"]
+    if len(shares) > 1 and any(share % WHOLE for share in shares):
+        raise InvalidStep(
+            step, "it requires a part of a device and another device.", "Write one of them: gpu:0.5, or gpu:2."
+        )
+    return sum(shares)
 
 
 def check_requirements(graph: FlowGraph, skipped: Iterable[str] = (), surroundings: Surroundings | None = None) -> None:
@@ -106,7 +118,7 @@ def _problem(requirement: Requirement, around: Surroundings) -> str | None:
         case "gpu":
             count = len(around.devices())
             return (
-                None if count >= int(what) else f"{count or 'no'} {'device is' if count == 1 else 'devices are'} here"
+                None if count >= float(what) else f"{count or 'no'} {'device is' if count == 1 else 'devices are'} here"
             )
         case "command":
             return None if around.has_command(what) else "no such command on the PATH"

@@ -23,6 +23,7 @@ from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.conditions import Conditions, Evaluate, no_conditions
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
 from szal_nb.engine.device import DeviceSlots
+from szal_nb.engine.elements import ElementRecord
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.mapping import MapRun, room_of_map
@@ -37,6 +38,7 @@ from szal_nb.engine.signal import (
     EndRun,
     EvaluateCondition,
     Given,
+    Hold,
     Overdue,
     Reopen,
     RetryDue,
@@ -57,7 +59,7 @@ from szal_nb.engine.worker import THREADS, WorkerPool
 from szal_nb.errors import StepTimeout
 from szal_nb.model.event import Event
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, not_begun
+from szal_nb.model.state import RunSnapshot, RunState, not_begun
 from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
 
@@ -126,8 +128,12 @@ class Runner(StepOwner):
             for step, where, body in zip(machine.steps, self._where, bodies, strict=True)
         ]
         self._attempts: dict[int, Attempt] = {}
+        self._maps: dict[int, MapRun] = {}
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
+        # What people say before the run has begun (its inputs are being written down) is said to it then.
+        self._early: list[Signal] = []
+        self.has_begun = False
         self._is_turning = False
         self._news = asyncio.Event()
         self._showing = Showing(self._executors.on_loop, self.post, machine.index, clock)
@@ -156,7 +162,7 @@ class Runner(StepOwner):
         self.epoch, self._journal = epoch, journal
         self._table.use(journal)
         self.watch.use(None if journal is None else journal.load_fresh)
-        self._ended, self._inbox = self._loop.create_future(), []
+        self._ended = self._loop.create_future()
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -166,18 +172,28 @@ class Runner(StepOwner):
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
         with captured_streams():
             try:
-                self.post(first)
+                self._inbox, self._early = [first, *self._early], []
+                self.has_begun = True
                 if self._journal is None:
+                    self._take_turns()
                     await self._ended
                 else:
+                    self._news.set()
                     await self._pump(self._journal)
             finally:
                 if timer is not None:
                     timer.cancel()
                 self._abandon_all()
 
+    def expect(self) -> None:
+        """The run is about to begin, or to go on: what is said from now on is for it."""
+        self.has_begun = False
+
     def post(self, signal: Signal) -> None:
         """Takes in a signal, on the loop's thread."""
+        if not self.has_begun:
+            self._early.append(signal)
+            return
         if self._ended.done():
             return
         self._inbox.append(signal)
@@ -231,18 +247,16 @@ class Runner(StepOwner):
             match action:
                 case StartAttempt():
                     self._start(action.step, action.attempt)
-                case SetTimer():
-                    self._loop.call_later(action.delay_s, self._retry_due, action)
+                case SetTimer() | SetDeadline() | WakeAfter():
+                    self._loop.call_later(action.delay_s, _DUE[type(action)], self, action)
                 case CancelAttempt():
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
                     self._executors.on_a_thread(partial(self._judge, action.step))
-                case SetDeadline():
-                    self._loop.call_later(action.delay_s, self._overdue, action)
-                case WakeAfter():
-                    self._loop.call_later(action.delay_s, self._wake)
                 case StartRollback():
                     self._undoing.start(action.step, action.attempt)
+                case Hold():
+                    self._hold(action)
                 case EndRun():
                     self._ended.set_result(None)
 
@@ -253,7 +267,11 @@ class Runner(StepOwner):
     def _retry_due(self, timer: SetTimer) -> None:
         self.post(RetryDue(self._clock(), timer.step, timer.attempt))
 
-    def _wake(self) -> None:
+    def _hold(self, hold: Hold) -> None:
+        for mapped in self._maps.values():
+            mapped.hold(is_held=hold.is_held)
+
+    def _wake(self, _: WakeAfter) -> None:
         self.post(Wake(self._clock()))
 
     def _overdue(self, deadline: SetDeadline) -> None:
@@ -268,11 +286,23 @@ class Runner(StepOwner):
 
     # Attempts
 
+    def elements_of(self, attempt: Attempt) -> ElementRecord | None:
+        """The record of the elements of a mapped step; None where nothing is recorded."""
+        if self._journal is None:
+            return None
+        i = attempt.step
+        earlier = self.snapshot.steps[self.machine.names[i]]
+        return ElementRecord(self._table, self.watch, i, self.machine.graph.nodes[i], earlier)
+
+    def aside(self, job: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Runs `job`, which must not raise, on a worker thread, and calls `then` with its result on the loop."""
+        self._executors.on_a_thread(lambda: self._executors.on_loop(then, job()))
+
     def _start(self, i: int, number: int) -> None:
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._devices is not None:
-            context.devices = self._devices.take(i)
+            context.devices = self._devices.held_by(i)
         if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
             self._executors.on_a_thread(partial(self._look, attempt))
         else:
@@ -283,7 +313,10 @@ class Runner(StepOwner):
         i = attempt.step
         step = self.machine.steps[i]
         if step.map:
-            MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i]).start()
+            mapped = MapRun(self, attempt, step, self.machine.graph.nodes[i].gives, at_once=self._map_room[i])
+            self._maps[i] = mapped
+            mapped.hold(is_held=self.machine.run_state is RunState.PAUSED)
+            mapped.start()
         else:
             self.begin(attempt, step.timeout_s)
 
@@ -344,8 +377,7 @@ class Runner(StepOwner):
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
-        if self._devices is not None:
-            self._devices.give_back(attempt.step)
+        self._maps.pop(attempt.step, None)
         context = attempt.context
         shown, progress = context.take(close=True), context.progress
         if shown:
@@ -393,3 +425,11 @@ class Runner(StepOwner):
                 attempt.timer.cancel()
             attempt.tell_to_end()
         self._attempts.clear()
+
+
+# What follows when a timer is due.
+_DUE: dict[type, Callable[[Runner, Any], None]] = {
+    SetTimer: Runner._retry_due,  # noqa: SLF001 of this module
+    SetDeadline: Runner._overdue,  # noqa: SLF001 of this module
+    WakeAfter: Runner._wake,  # noqa: SLF001 of this module
+}

@@ -76,7 +76,7 @@ class AttemptOutput(_Message, frozen=True):
 
 
 class AttemptProgress(_Message, frozen=True):
-    """The body said how far it is. `elements`: those of a mapped step that ended since the last such signal."""
+    """The body said how far it is. `elements` and what follows: of a mapped step, as in `model.event.StepProgress`."""
 
     at: float
     step: int
@@ -85,6 +85,9 @@ class AttemptProgress(_Message, frozen=True):
     total: float | None = None
     note: str = ""
     elements: Sequence[ElementEnd] = ()
+    values: tuple[ValueRef, ...] = ()
+    key: str = ""
+    whole: str = ""
 
 
 class RetryDue(_Message, frozen=True):
@@ -257,11 +260,27 @@ class EvaluateCondition(_Message, frozen=True):
     step: int
 
 
+class Hold(_Message, frozen=True):
+    """Elements of mapped steps that run begin no more, or do so again: the run is paused, or goes on."""
+
+    is_held: bool
+
+
 class EndRun(_Message, frozen=True):
     """Nothing more will be asked for."""
 
 
-Action = StartAttempt | CancelAttempt | SetTimer | SetDeadline | WakeAfter | StartRollback | EvaluateCondition | EndRun
+Action = (
+    StartAttempt
+    | CancelAttempt
+    | SetTimer
+    | SetDeadline
+    | WakeAfter
+    | StartRollback
+    | EvaluateCondition
+    | Hold
+    | EndRun
+)
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
-from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.immutable import are_immutable
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
     AttemptCancelled,
@@ -90,12 +90,17 @@ class StepOwner:
 
     def must_keep(self, given: dict[str, Any]) -> bool:
         """As `Owner`."""
-        return self._table.must_keep(given) or (self.watch.is_on and not all(map(is_immutable, given.values())))
+        return self._table.must_keep(given) or (self.watch.is_on and not are_immutable(given.values()))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""
         at, i = self._clock(), attempt.step
         besides = {} if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
+        if not self._table.is_recorded:
+            if given and not attempt.context.is_closed:
+                self._table.put(i, given, ())
+                self.watch.kept(i, ())
+            return AttemptCompleted(at, i, attempt.number)
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
         refs = self.watch.titled(i, self._table.keep(i, attempt.number, {**given, **besides}), besides)

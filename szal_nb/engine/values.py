@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.fingerprint import fingerprint_of, key_of_elements
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
@@ -58,16 +58,7 @@ class ValueTable:
         for (i, name), ref in self._kept.items():
             self._refs.setdefault(i, {})[name] = ref
         self._nodes = graph.nodes
-        self._names = [node.step.name for node in graph.nodes]
-        index = {name: i for i, name in enumerate(self._names)}
-        self._needed = [node.needed for node in graph.nodes]
-        self._bindings = [
-            [
-                (b.name, None if b.step is None else index[b.step], b.source or b.name, b.is_optional)
-                for b in node.bindings
-            ]
-            for node in graph.nodes
-        ]
+        self._bindings = graph.derived(_bindings_of)
 
     def use(self, journal: Journal | None) -> None:
         """The run goes on with another journal."""
@@ -99,7 +90,7 @@ class ValueTable:
             elif (source, name) in self.objects or (source, name) in self._kept:
                 inputs[local] = self.given(source, name)
             elif not is_optional:
-                giver = self._names[source]
+                giver = self._nodes[source].step.name
                 raise NameError(f"name {name!r} is not defined: step {giver!r} ended without giving it")
         return inputs
 
@@ -156,9 +147,19 @@ class ValueTable:
         """Writes down what step `i` gave."""
         if self._journal is None or not given:
             return ()
-        refs = self._journal.keep(self._names[i], attempt, given, self._needed[i])
+        refs = self._journal.keep(self._nodes[i].step.name, attempt, given, self._nodes[i].needed)
         self._refs[i] = {ref.name: ref for ref in refs}
         return refs
+
+    def keep_aside(self, i: int, attempt: int, values: Mapping[str, Any], *, is_needed: bool) -> tuple[ValueRef, ...]:
+        """Writes down what will stand in for a part of what step `i` gives. There must be a journal."""
+        assert self._journal is not None  # noqa: S101 as it says
+        return self._journal.keep(self._nodes[i].step.name, attempt, values, tuple(values) if is_needed else ())
+
+    def load_aside(self, ref: ValueRef) -> Any:
+        """What `keep_aside` wrote down, in an object of its own."""
+        assert self._journal is not None  # noqa: S101 as above
+        return self._journal.load_fresh(ref)
 
     def take(self, i: int, refs: Sequence[ValueRef]) -> None:
         """Step `i` has given what another run has on record."""
@@ -182,6 +183,10 @@ class ValueTable:
             return ""
         return fingerprint_of(node, self.read(i))
 
+    def key_of_elements(self, i: int) -> str:
+        """What must be equal for the elements of mapped step `i` to be the same; "" where it cannot be told."""
+        return key_of_elements(self._nodes[i], self.read(i))
+
     def put(self, i: int, given: Mapping[str, Any], refs: Sequence[ValueRef]) -> None:
         """Step `i` has given these values, which are on record as `refs` say."""
         for name, value in given.items():
@@ -190,6 +195,15 @@ class ValueTable:
         for ref in refs:
             if ref.name in given and ref.live is None:
                 self._kept[i, ref.name] = ref
+
+
+def _bindings_of(graph: FlowGraph) -> list[list[tuple[str, int | None, str, bool]]]:
+    """For each step the names that it reads: the name there, who gives it, the name there, and whether it may lack."""
+    index = {node.step.name: i for i, node in enumerate(graph.nodes)}
+    return [
+        [(b.name, None if b.step is None else index[b.step], b.source or b.name, b.is_optional) for b in node.bindings]
+        for node in graph.nodes
+    ]
 
 
 def check_kept(step: Step, refs: Iterable[ValueRef]) -> None:

@@ -15,17 +15,17 @@ from msgspec.structs import replace
 
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
-from szal_nb.engine.digest import Digest, TooLargeError, digest
+from szal_nb.engine.contents import Contents, Spans
+from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
-from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.immutable import are_immutable
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
-from szal_nb.engine.sharing import SharedParts
-from szal_nb.engine.together import LARGE_BYTES, Together
+from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import AnswerError, HiddenStateUsed, ValueChanged, ValuesShared
+from szal_nb.errors import AnswerError, HiddenStateUsed
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
@@ -49,6 +49,29 @@ class _Held:
         self.count -= 1
 
 
+def _is_hidden_watched(graph: FlowGraph) -> bool:
+    return graph.flow.ordered and graph.flow.guard is not Guard.OFF
+
+
+def _generators(graph: FlowGraph) -> list[tuple[str, ...]]:
+    """For each step the random generators that it uses."""
+    return [tuple(s for s in node.states if s in GENERATORS) if node.states else () for node in graph.nodes]
+
+
+def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool]]:
+    """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers."""
+    usage, states, hidden = graph.derived(Usage), graph.derived(_generators), _is_hidden_watched(graph)
+
+    def has_nothing(i: int) -> bool:
+        node = graph.nodes[i]
+        if hidden or usage.taken[i] or usage.changed[i] or node.states:
+            return False
+        return not any(usage.users((i, name)) for name in node.values)
+
+    count = range(len(graph.nodes))
+    return [has_nothing(i) for i in count], [not (usage.changed[i] or states[i]) for i in count]
+
+
 class Watch:
     """See the module. `table` has the run's values, `refs` what is on record of them; `load` reads one afresh."""
 
@@ -67,39 +90,27 @@ class Watch:
         self._versions = Versions(table)
         self._load = load
         self._is_ended = is_ended
-        self.usage = Usage(graph)
+        self.usage = graph.derived(Usage)
         # What the record holds of versions, also of those that an earlier process gave.
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
-        self._states = [tuple(s for s in node.states if s in GENERATORS) for node in graph.nodes]
-        self._can_repeat = [
-            bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
-            for node in graph.nodes
-        ]
+        self._states = graph.derived(_generators)
         # Sharing matters where something is changed, and where values are read again from a record.
-        self._has_sharing = bool(self.usage.changers) or load is not None
-        self._tracked: set[Key] = set()
+        has_sharing = bool(self.usage.changers) or load is not None
         self._lock = threading.RLock()
+        self._spans = Spans(self._lock)
+        self._contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
-        self._is_hidden_watched = graph.flow.ordered and self._guard is not Guard.OFF
-        self._has_nothing = [self._has_nothing_to_watch(i) for i in range(len(graph.nodes))]
-        self._only_reads = [
-            not (changed or states) for changed, states in zip(self.usage.changed, self._states, strict=True)
-        ]
+        self._is_hidden_watched = _is_hidden_watched(graph)
+        self._has_nothing, self._only_reads = graph.derived(_light_steps)
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
-        self._baseline: dict[Key, tuple[Digest, int]] = {}
-        self._unchecked: dict[Key, tuple[str, ...]] = {}
-        self._shared = SharedParts()
-        self._together = Together(self.usage, self._versions, self._shared, lambda i: i in self._entered)
+        self._together = Together(self.usage, self._versions, self._contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
         self._held = _Held(self._lock)
         self._entered: dict[int, int] = {}
-        self._now = 0
-        self._spans: dict[int, tuple[int, int | None]] = {}
-        self._verified: dict[Key, int] = {}
 
     def has_nothing(self, i: int) -> bool:
         """Whether nothing at all is to be looked into when step `i` begins."""
@@ -109,14 +120,11 @@ class Watch:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
         if self._held.count:
             return False
-        return not self.usage.changed[i] and all(
-            key in self._tracked or not self._is_watched(key, self._versions.value(key)) for key in self.usage.taken[i]
-        )
+        return not self.usage.changed[i] and all(map(self._contents.is_light, self.usage.taken[i]))
 
-    def _has_nothing_to_watch(self, i: int) -> bool:
-        usage, node = self.usage, self._graph.nodes[i]
-        is_used = any(usage.users((i, name)) for name in node.values)
-        return not (self._is_hidden_watched or usage.taken[i] or usage.changed[i] or node.states or is_used)
+    def _can_repeat(self, i: int) -> bool:
+        node = self._graph.nodes[i]
+        return bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
 
     def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         """The inputs of an attempt of step `i`, which begins now."""
@@ -125,7 +133,7 @@ class Watch:
         if self._only_reads[i] and not self._is_dirty:
             # The short way: what cannot change needs no look.
             inputs = gather(i)
-            if all(map(is_immutable, inputs.values())):
+            if are_immutable(inputs.values()):
                 self._enter(i, attempt)
                 return inputs
         with self._held:
@@ -133,10 +141,10 @@ class Watch:
                 self._restore(step)
             inputs = gather(i)
             for key in self.usage.taken[i]:
-                self._track(key, self._versions.value(key))
-            for key in self._reach(i):
-                self._compare(key, starting=i)
-            if self._can_repeat[i] and i not in self._pristine:
+                self._contents.track(key, self._versions.value(key))
+            for key in self._contents.reach(i):
+                self._contents.compare(key, starting=i)
+            if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), generator_states(self._states[i]))
             self._supersede(i)
             self._set_generators(i)
@@ -144,9 +152,7 @@ class Watch:
         return inputs
 
     def _enter(self, i: int, attempt: int) -> None:
-        with self._lock:
-            self._now += 1
-            self._spans[i] = (self._now, None)
+        self._spans.enter(i)
         self._entered[i] = attempt
         if self._is_hidden_watched:
             self._hidden.enter(i)
@@ -165,7 +171,7 @@ class Watch:
         if self._load is not None:
             with self._held:
                 for name in self._versions.inputs():
-                    self._track_early((None, name))
+                    self._contents.track_early((None, name))
                 shared = self._together.group_of_inputs()
         states = generator_states({state for states in self._states for state in states})
         return states if shared is None else {**states, SHARED: shared}
@@ -178,19 +184,28 @@ class Watch:
         if self._entered.get(i) != attempt:
             return {}
         self._leave(i, has_failed=False)
-        if self._only_reads[i] and all(name == DISPLAY or is_immutable(value) for name, value in given.items()):
+        if self._only_reads[i] and are_immutable(
+            (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
+        ):
             return {}
         with self._held:
             try:
                 for name, value in self._versions.give(i, given).items():
-                    self._tracked.discard((i, name))
-                    self._track((i, name), value)
+                    self._contents.forget((i, name))
+                    self._contents.track((i, name), value)
                 besides = generator_states(self._states[i])
                 shared = self._together.group_of(i, given) if self._load is not None else None
             except AnswerError:
                 self._versions.take_back(i)
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
+
+    def reads_unchanged(self, i: int) -> bool:
+        """Whether all that step `i` reads still is what its givers gave, as far as that is compared."""
+        if not self._contents.is_compared(i):
+            return True
+        with self._held:
+            return self._contents.is_unchanged(self.usage.taken[i])
 
     def titled(self, i: int | None, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
         """The references to record of what step `i` gave, or of the inputs.
@@ -200,20 +215,22 @@ class Watch:
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues):
             refs = tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
-        if not self._unchecked:
+        unchecked = self._contents.unchecked
+        if not unchecked:
             return refs
         return tuple(
-            replace(ref, unchecked=self._unchecked[i, ref.name]) if (i, ref.name) in self._unchecked else ref
-            for ref in refs
+            replace(ref, unchecked=unchecked[i, ref.name]) if (i, ref.name) in unchecked else ref for ref in refs
         )
 
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._versions.take_back(i)
-        self._together.set_changing(i)
-        self._is_dirty.discard(i)
-        self._pristine.pop(i, None)
-        self.refs.update({(i, ref.name): ref for ref in refs})
+        if not self._only_reads[i]:
+            self._together.set_changing(i)
+            self._is_dirty.discard(i)
+            self._pristine.pop(i, None)
+        for ref in refs:
+            self.refs[i, ref.name] = ref
 
     def fail(self, i: int, attempt: int, error: BaseException) -> BaseException:
         """The body of step `i` raised. Gives what is wrong: `error`, or what the step must not have done besides."""
@@ -237,16 +254,14 @@ class Watch:
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
         changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
-        with self._lock:
-            self._now += 1
-            self._spans[i] = (self._spans[i][0], self._now)
-        if self._only_reads[i] and not changed and self._baseline.keys().isdisjoint(self.usage.taken[i]):
+        self._spans.leave(i)
+        if self._only_reads[i] and not changed and not self._contents.is_compared(i):
             return
         with self._held:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
-            for key in self._reach(i):
-                self._look_again(key)
+            for key in self._contents.reach(i):
+                self._contents.look_again(key)
             for state in changed:
                 self._used(state, window)
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
@@ -254,14 +269,18 @@ class Watch:
             for key in self.usage.taken[i]:
                 if key in changes:
                     continue
-                if key not in self._baseline:
+                if not self._contents.has_baseline(key):
                     continue
-                others = (reader for reader in self.usage.readers.get(key, ()) if reader != i)
-                is_last = all(map(self._is_ended, others))
-                if is_last or can_retry:
-                    self._compare(key)
-                if is_last and not has_failed and not self.usage.changers.get(key):
-                    self._baseline.pop(key, None)
+                others = [reader for reader in self.usage.readers.get(key, ()) if reader != i]
+                # That a step has ended is known when it is recorded: of several that end meanwhile each looks.
+                if can_retry or all(self._has_left(reader) or self._is_ended(reader) for reader in others):
+                    self._contents.compare(key)
+                if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
+                    self._contents.let_go(key)
+
+    def _has_left(self, i: int) -> bool:
+        """Whether an attempt of step `i` has run, and none runs."""
+        return i in self._spans and i not in self._entered
 
     def _restore(self, i: int) -> None:
         """What an earlier attempt of step `i` changed is as it was before, in new objects."""
@@ -273,7 +292,7 @@ class Watch:
         for key, value in found[0].fresh().items():
             self._versions.put(key, value)
             self.superseded.discard(key)
-            self._look_again(key)
+            self._contents.look_again(key)
         for name, state in found[1].items():
             set_generator(name.strip("<>"), state)
 
@@ -285,108 +304,17 @@ class Watch:
                 put_back_globals(self._graph, self._table)
                 for key in together:
                     if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
-                        self._track_early(key)
-
-    # Contents
-
-    def _is_watched(self, key: Key, value: Any) -> bool:
-        if is_immutable(value):
-            return False
-        return self._has_sharing or (self._guard is not Guard.OFF and bool(self.usage.users(key)))
-
-    def _track(self, key: Key, value: Any) -> None:
-        """Looks at a value for the first time."""
-        if key in self._tracked or not self._is_watched(key, value):
-            return
-        self._tracked.add(key)
-        found: Digest | None = None
-        if self._guard is not Guard.OFF and self.usage.users(key):
-            try:
-                found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
-                self._baseline[key] = (found, self._now)
-                if found.unchecked:
-                    self._unchecked[key] = found.unchecked
-            except TooLargeError:
-                pass
-        if self._has_sharing:
-            found = found or digest(value, is_hashing=False)
-            for other in self._shared.add(key, found):
-                self._refuse_sharing(key, other)
+                        self._contents.track_early(key)
 
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
         with self._held:
-            return {name for i in self._spans for place, name in self._reach(i) if place is None}
-
-    def _track_early(self, key: Key) -> None:
-        """Looks at a value before a step takes it: what shares something with it may be changed first."""
-        try:
-            self._track(key, self._versions.value(key))
-        except AnswerError:
-            # Said, with the step's name, when a step takes it.
-            self._tracked.discard(key)
-
-    def _reach(self, i: int) -> set[Key]:
-        """What a change by step `i` may change: the versions that it says, and all that share something with them."""
-        if not self.usage.changed[i]:
-            return set()
-        return self._shared.closure(self.usage.changed[i]) | set(self.usage.changed[i])
-
-    def _look_again(self, key: Key) -> None:
-        """The value was changed by a step that says so: it may hold other objects now, and is compared with these."""
-        if key in self.superseded or key not in self._tracked or not self._versions.has(key):
-            return
-        is_compared = key in self._baseline
-        found = digest(self._versions.value(key), is_hashing=is_compared)
-        if is_compared:
-            self._baseline[key] = (found, self._now)
-        if self._has_sharing:
-            for other in self._shared.add(key, found):
-                self._refuse_sharing(key, other)
-
-    def _compare(self, key: Key, *, starting: int | None = None) -> None:
-        """The value must be what its giver gave."""
-        known = self._baseline.get(key)
-        if known is None or key in self.superseded or self._verified.get(key) == self._now:
-            return
-        before, since = known
-        try:
-            is_same = digest(self._versions.value(key)) == before
-        except RuntimeError:  # it is being changed this moment
-            is_same = False
-        if not is_same:
-            raise self._changed(key, since, starting)
-        self._verified[key] = self._now
-
-    def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
-        ran = [
-            i
-            for i, (_, end) in sorted(self._spans.items())
-            if i not in (key[0], starting) and (end is None or end > since)
-        ]
-        readers = self.usage.users(key)
-        names = self.usage.names
-        return ValueChanged(
-            key[1],
-            self.usage.giver(key),
-            tuple(names[i] for i in ran if i in readers),
-            tuple(names[i] for i in ran if i not in readers),
-        )
-
-    def _refuse_sharing(self, a: Key, b: Key) -> None:
-        for changed, other in ((a, b), (b, a)):
-            for changer in self.usage.changers.get(changed, ()):
-                for user in self.usage.users(other):
-                    if not self.usage.are_ordered(changer, user):
-                        names = self.usage.names
-                        raise ValuesShared(
-                            self.usage.title(changed), names[changer], self.usage.title(other), names[user]
-                        )
+            return {name for i in self._spans.all() for place, name in self._contents.reach(i) if place is None}
 
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._reach(i)}
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._contents.reach(i)}
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:

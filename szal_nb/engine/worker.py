@@ -40,27 +40,26 @@ class WorkerPool:
             if is_new:
                 self._idle = 0
                 self._made += 1
+        self._work.put(job)
         if is_new:
-            name = f"{self._name}-{self._made}"
-            threading.Thread(target=self._serve, args=(job,), name=name, daemon=True).start()
-        else:
-            self._work.put(job)
+            threading.Thread(target=self._serve, name=f"{self._name}-{self._made}", daemon=True).start()
 
-    def _serve(self, job: Callable[[], None]) -> None:
+    def _serve(self) -> None:
         while True:
+            try:
+                job = self._work.get(timeout=_IDLE_S)
+            except Empty:
+                with self._lock:
+                    # A job may have been promised to this thread just now; then it is in the queue already.
+                    if self._idle > 0:
+                        self._idle -= 1
+                        return
+                continue
             job()
+            # While it waits, a thread must not keep alive what it worked for: values, and the store they are in.
+            del job
             with self._lock:
                 self._idle += 1
-            while True:
-                try:
-                    job = self._work.get(timeout=_IDLE_S)
-                    break
-                except Empty:
-                    with self._lock:
-                        # A job may have been promised to this thread just now; then it is in the queue already.
-                        if self._idle > 0:
-                            self._idle -= 1
-                            return
 
 
 # The threads of all runs of this process: one that follows another finds them warm.

@@ -6,7 +6,7 @@ seconds since the epoch. The run that an event belongs to is known by who holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -182,7 +182,10 @@ class StepCancelled(_Fact, frozen=True, tag="step.cancelled"):
 class StepProgress(_Fact, frozen=True, tag="step.progress"):
     """How far a running attempt is, by its own account; for a mapped step the elements that have ended.
 
-    `elements` are those that ended since the last such event.
+    `elements` are those that ended since the last such event; `values` hold what those of them gave that are `kept`:
+    one element under a name such as `ys[3]`, or several in one value (`ys[0-99]`, see `engine.elements`). With a `key`
+    the elements begin anew: it stands for the code and all that is read, and those that were kept under another key are
+    of no use. `whole` says why from here on none is kept, nor those that were: once cut, the map runs again as a whole.
     """
 
     step: str
@@ -191,6 +194,9 @@ class StepProgress(_Fact, frozen=True, tag="step.progress"):
     total: float | None = None
     note: str = ""
     elements: tuple[ElementEnd, ...] = ()
+    values: tuple[ValueRef, ...] = ()
+    key: str = ""
+    whole: str = ""
 
 
 class StepRolledBack(_Fact, frozen=True, tag="step.rolled_back"):
@@ -247,6 +253,7 @@ def rejected() -> ErrorInfo:
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_many_decoder: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(list[Event])
 
 
 def kind_of(event: Event) -> str:
@@ -262,6 +269,16 @@ def to_json(event: Event) -> bytes:
 def from_json(data: bytes | str) -> Event:
     """The event that `to_json` wrote; `msgspec.ValidationError` for anything else."""
     return _decoder.decode(data)
+
+
+def many_to_json(events: Sequence[Event]) -> bytes:
+    """The events as one JSON array, each as `to_json` has it."""
+    return _encoder.encode(events)
+
+
+def many_from_json(data: bytes | str) -> list[Event]:
+    """The events that `many_to_json` wrote; `msgspec.ValidationError` for anything else."""
+    return _many_decoder.decode(data)
 
 
 def step_events(events: Iterable[Event], step: str) -> list[StepEvent]:

@@ -58,6 +58,9 @@ class FlowDefinition:
     def __post_init__(self) -> None:
         if not self.name:
             raise InvalidFlow("A flow needs a name: %szal_flow NAME.")
+        for field, value in (("version", self.version), ("max_parallel", self.max_parallel)):
+            if value is not None and type(value) is not int:
+                raise InvalidFlow(f"Flow {self.name!r}: {field}={value!r} is refused; it must be a whole number.")
         if self.version < 1:
             raise InvalidFlow(f"Flow {self.name!r}: --version {self.version} is refused; versions count from 1.")
         if self.max_parallel is not None and self.max_parallel < 1:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import msgspec
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Step
+
+_T = TypeVar("_T")
 
 # The name under which the value of a cell's last expression is kept; names of values never begin with "_".
 DISPLAY = "_"
@@ -89,17 +92,18 @@ class StepNode:
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
-    that a later step reads or `--out` names. `states` are the hidden states that the body changes. `notes` are
-    sentences for the chip. `captures` are pairs: a given name that holds code, and a global that the code reads when it
-    is called. `parts` are what the fingerprint of the code is made of (`analysis.fingerprint`), pairs of
-    a name and a hash; empty in a graph that is not run. `undo` is None where the step has no compensation, or one
-    whose code is not known: that is given all that the step read and gave.
+    that a later step reads or `--out` names. `deletes` are names that it takes out of the notebook. `states` are the
+    hidden states that the body changes. `notes` are sentences for the chip. `captures` are pairs: a given name that
+    holds code, and a global that the code reads when it is called. `parts` are what the fingerprint of the code is made
+    of (`analysis.fingerprint`), pairs of a name and a hash; empty in a graph that is not run. `undo` is None where the
+    step has no compensation, or one whose code is not known: that is given all that the step read and gave.
     """
 
     step: Step
     bindings: tuple[Binding, ...] = ()
     gives: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
@@ -151,6 +155,7 @@ class FlowGraph:
     inputs: tuple[str, ...] = ()
     _by_name: dict[str, StepNode] = field(init=False, repr=False, compare=False)
     dependencies: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _derived: dict[object, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {node.step.name: node for node in self.nodes})
@@ -162,3 +167,10 @@ class FlowGraph:
     def node(self, step: str) -> StepNode:
         """The node of this step; `KeyError` if there is none."""
         return self._by_name[step]
+
+    def derived(self, make: Callable[[FlowGraph], _T]) -> _T:
+        """What `make` makes of the graph, made once for all runs of it: nobody may change it."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        found: _T = self._derived[make]
+        return found

@@ -26,8 +26,8 @@ PREFIX = "SZAL_SECRET_"
 
 # What people and programs put into events freely; the other fields name steps, states and values.
 _FREE = frozenset({
-    "data", "error", "inputs", "items", "live", "message", "metadata", "reason", "summary", "text", "traceback",
-    "value", "values",
+    "data", "elements", "error", "inputs", "items", "live", "message", "metadata", "note", "reason", "summary", "text",
+    "traceback", "value", "values", "whole",
 })  # fmt: skip
 
 

@@ -82,8 +82,16 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     total: float | None = None
     note: str = ""
     elements: dict[int, ElementEnd] = {}
+    element_values: tuple[ValueRef, ...] = ()
+    elements_key: str = ""
+    elements_whole: str = ""
     rollback_attempts: int = 0
     rollback_error: ErrorInfo | None = None
+
+    @property
+    def kept_elements(self) -> dict[int, ElementEnd]:
+        """The elements of a mapped step that need not run again when the step does, by position."""
+        return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else {}
 
     @property
     def attempt(self) -> int:
@@ -219,7 +227,7 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
             step.attempts[-1].state, step.attempts[-1].ended_at = "lost", event.at
         step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
         step.values, step.retry_at, step.done, step.total, step.note = (), None, None, None, ""
-        step.rollback_attempts, step.rollback_error, step.elements = 0, None, {}
+        step.rollback_attempts, step.rollback_error, step.elements = 0, None, step.kept_elements
         step.fingerprint = step.taken_from = ""
 
 
@@ -244,7 +252,7 @@ def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
     step.retry_at = step.done = step.total = None
     if step.elements:
-        step.elements = {}
+        step.elements = step.kept_elements
 
 
 def _step_output(run: RunSnapshot, event: StepOutput) -> None:
@@ -254,6 +262,12 @@ def _step_output(run: RunSnapshot, event: StepOutput) -> None:
 def _step_progress(run: RunSnapshot, event: StepProgress) -> None:
     step = _move_step(run, event)
     step.done, step.total, step.note = event.done, event.total, event.note
+    if event.key:
+        step.elements, step.element_values, step.elements_key, step.elements_whole = {}, (), event.key, ""
+    if event.whole:
+        step.element_values, step.elements_whole = (), event.whole
+    if event.values:
+        step.element_values += event.values
     for element in event.elements:
         step.elements[element.position] = element
 
@@ -299,6 +313,9 @@ def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
         attempts[-1].state, attempts[-1].ended_at = "completed", event.at
     step.error, step.values, step.origin = None, event.values, event.origin
     step.fingerprint, step.taken_from = event.fingerprint, event.taken_from
+    if step.element_values:
+        # What the step gave holds it all.
+        step.element_values = ()
 
 
 def _step_failed(run: RunSnapshot, event: StepFailed) -> None:

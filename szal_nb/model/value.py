@@ -13,7 +13,8 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `hash` is the content hash in hexadecimal, None for a `live` value, which exists only in the process that made
     it (`live` says why). `identity` is equal for names that were bound to one object. `shape` counts rows first.
     `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored. `unchecked` are the
-    types of parts that the guard could not look into.
+    types of parts that the guard could not look into. `shown` is the hash of what was shown of a figure or a chart,
+    a mimebundle in JSON that the same step gave under `shown_name`.
     """
 
     name: str
@@ -27,14 +28,34 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     identity: str | None = None
     needed: bool = False
     unchecked: tuple[str, ...] = ()
+    shown: str | None = None
+
+
+_SHOWN = "<shown "
+
+
+def shown_name(name: str) -> str:
+    """The name under which the record has what is shown of a value."""
+    return f"{_SHOWN}{name}>"
+
+
+def is_shown(name: str) -> bool:
+    """Whether the record has under this name what is shown of a value."""
+    return name.startswith(_SHOWN)
 
 
 def is_about_the_process(name: str) -> bool:
     """Whether what is recorded under this name is no value for people.
 
-    The state of a generator, or what several values share, which a resume needs; no name of Python begins with "<".
+    The state of a generator, or what several values share, which a resume needs, or what is shown of a value; no name
+    of Python begins with "<".
     """
     return name.startswith("<")
+
+
+def rebuilt_on_resume(refs: Iterable[ValueRef]) -> list[ValueRef]:
+    """Those that a later step needs and that are not stored: a resume makes them again if it needs them."""
+    return [ref for ref in refs if ref.needed and ref.live is not None]
 
 
 def for_people(refs: Iterable[ValueRef]) -> list[ValueRef]:
@@ -59,12 +80,16 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class ElementEnd(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True, gc=False):
-    """How an element of a mapped step ended: its position, its attempts, and its error's line or the types it gave."""
+    """How an element of a mapped step ended: its position, its attempts, and its error's line or the types it gave.
+
+    `kept`: what it gave is recorded, so that it need not run again when the step does.
+    """
 
     position: int
     attempts: int = 1
     error: str = ""
     gave: str = ""
+    kept: bool = False
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -77,7 +77,9 @@ STEP_ARGUMENTS = (
         "--on-condition-error", choices=_choices(OnConditionError), help="what an error in --when does to the step"
     ),
     _argument("--trigger", choices=_choices(Trigger), help="which outcomes of its dependencies start the step"),
-    _many("--map", "NAME", "run the step once for each element of these values"),
+    _many(
+        "--map", "NAME", "run the step once for each element of these values; the body finds the element under the name"
+    ),
     _argument("--map-mode", choices=_choices(MapMode), help="how the elements of several mapped names are joined"),
     _argument(
         "--map-errors", metavar="POLICY", help="fail at the first, collect, or how many elements must complete at least"
@@ -92,7 +94,11 @@ STEP_ARGUMENTS = (
     _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
     _many("--tag", "TAG", "words to find the step by, and to limit steps together"),
     _argument("--priority", type=int, metavar="N", help="among ready steps the highest goes first; 0 by default"),
-    _many("--requires", "WHAT", "gpu:1, network, command:git, env:TOKEN or package:torch>=2, checked before the start"),
+    _many(
+        "--requires",
+        "WHAT",
+        "gpu:1, gpu:0.5 (shares one), network, command:git, env:TOKEN or package:torch>=2, checked before the start",
+    ),
     _many("--after", "STEP", "steps that must end first, without data"),
     _many("--needs", "NAME=STEP.NAME", "where a name comes from, instead of the nearest step above", type=_source),
     _many("--out", "NAME", "the names that the step gives"),
@@ -144,8 +150,19 @@ RUN_ARGUMENTS = (
     _STORE,
 )
 
+_PARAMETER = _argument(
+    "-p",
+    "--parameter",
+    dest="parameters",
+    nargs=2,
+    action="append",
+    default=[],
+    metavar=("NAME", "VALUE"),
+    help="an input that is to be another than it was; may be repeated",
+)
 RESUME_ARGUMENTS = (
     _argument("run", nargs="?", help="the run's id or its beginning; the newest run that can go on by default"),
+    _PARAMETER,
     _argument("--wait", action="store_true", help="wait in this cell until the run has ended"),
     _argument("--force", action="store_true", help="take the run over although its owner seems to live"),
     AWAITED,
@@ -160,16 +177,6 @@ WHY_ARGUMENTS = (
     _argument("step", help="the step's name"),
     _argument("--run", metavar="RUN", help="in this run instead of the newest of the flow"),
     _STORE,
-)
-_PARAMETER = _argument(
-    "-p",
-    "--parameter",
-    dest="parameters",
-    nargs=2,
-    action="append",
-    default=[],
-    metavar=("NAME", "VALUE"),
-    help="an input that is to be another than it was; may be repeated",
 )
 FORK_ARGUMENTS = (
     _argument("run", help="the run's id or its beginning"),

@@ -45,9 +45,16 @@ class Binder:
         self._before = {name: own.namespace.get(name, ABSENT) for name in names}
 
     def bind(self, run: Run, *, force: bool = False) -> Bound:
-        """Binds the values of all completed steps; of a name given more than once the last in the document wins."""
+        """Binds the values of all completed steps; of a name given more than once the last in the document wins.
+
+        What a step has deleted is deleted.
+        """
         bound, rebound, unavailable = [], [], []
-        for name in dict.fromkeys(run.names()):
+        for name in run.deleted_names():
+            if force or self._own.namespace.get(name, ABSENT) is self._before.get(name, ABSENT):
+                self._own.bind(run.flow, name, ABSENT)
+                self._before[name] = ABSENT
+        for name in run.names():
             place = run.place(name)
             if place is None:
                 continue

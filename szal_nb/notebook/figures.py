@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
 
 from szal_nb.engine.context import StepContext, current_context
 
+_REGISTER = "matplotlib._pylab_helpers"
 _INLINE = ("inline", "module://matplotlib_inline.backend_inline")
 
 
@@ -55,26 +59,54 @@ class FigureRegister(MutableMapping[Any, Any]):
         self._now().move_to_end(number, last)
 
 
+class _Separating(Loader):
+    """Loads the module that has the register of figures, and puts ours in its place before anybody has seen it."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
+        separate_figures()
+
+
+class _OnImport(MetaPathFinder):
+    """Finds that module and no other. Steps that run side by side may all be the first to import it."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(fullname, path, target) if fullname == _REGISTER else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Separating(spec.loader)
+        return spec
+
+
+_ON_IMPORT = _OnImport()
+
+
 def separate_figures() -> None:
-    """From now on each step has figures of its own; does nothing as long as matplotlib is not imported."""
-    helpers = sys.modules.get("matplotlib._pylab_helpers")
-    if helpers is not None and not isinstance(helpers.Gcf.figs, FigureRegister):
+    """From now on each step has figures of its own, whoever imports matplotlib, and when."""
+    helpers = sys.modules.get(_REGISTER)
+    if helpers is None:
+        if _ON_IMPORT not in sys.meta_path:
+            sys.meta_path.insert(0, _ON_IMPORT)
+    elif not isinstance(helpers.Gcf.figs, FigureRegister):
         helpers.Gcf.figs = FigureRegister(helpers.Gcf.figs)
 
 
 def show_figures(shell: Any, context: StepContext) -> None:
-    """Shows and closes the figures of the attempt `context`, in which the caller runs.
-
-    Where the step itself was the first to import pyplot, its figures are still in the notebook's register.
-    """
-    helpers, pyplot = sys.modules.get("matplotlib._pylab_helpers"), sys.modules.get("matplotlib.pyplot")
+    """Shows and closes the figures of the attempt `context`, in which the caller runs."""
+    helpers, pyplot = sys.modules.get(_REGISTER), sys.modules.get("matplotlib.pyplot")
     if helpers is None or pyplot is None:
         return
     try:
         if helpers.Gcf.figs:
             _show_and_close(shell, pyplot)
     finally:
-        separate_figures()
         helpers.Gcf.figs.forget(context)
 
 

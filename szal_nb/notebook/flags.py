@@ -112,7 +112,7 @@ def flags_of(command: str) -> tuple[str, ...]:
     """Every flag of one of `COMMANDS` that people write.
 
     >>> flags_of("%szal_resume")
-    ('--wait', '--force', '--store')
+    ('-p', '--parameter', '--wait', '--force', '--store')
     """
     return tuple(
         name

@@ -14,7 +14,18 @@ from pathlib import Path
 import msgspec
 
 from szal_nb.api.selection import Selection
+from szal_nb.store.locate import find_store
 from szal_nb.store.owner import Owner
+
+_OF_ONE_RUN = frozenset({
+    "SZAL_RUN_STORE", "SZAL_NOTEBOOK", "SZAL_SNAPSHOT", "SZAL_OUTPUT", "SZAL_RUN_ID", "SZAL_RESUME", "SZAL_LAUNCHER",
+    "SZAL_WISH", "SZAL_PARAMS", "SZAL_ROUTING",
+})  # fmt: skip
+
+
+def inherited(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for another kernel: without what this process was told of a run, if it is a headless kernel's."""
+    return {name: text for name, text in environment.items() if name not in _OF_ONE_RUN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +50,7 @@ class Headless:
     def environment(self) -> dict[str, str]:
         """The variables that say this; the kernel then waits for runs, and keeps output in the step's own cell."""
         texts = {
-            "SZAL_STORE": self.store,
+            "SZAL_RUN_STORE": self.store,
             "SZAL_NOTEBOOK": self.notebook,
             "SZAL_SNAPSHOT": self.snapshot,
             "SZAL_OUTPUT": self.output,
@@ -53,6 +64,10 @@ class Headless:
             found["SZAL_WISH"] = msgspec.json.encode(self.wish).decode()
         if self.params is not None:
             found["SZAL_PARAMS"] = json.dumps(self.params, default=str)
+        if self.store is not None and self.store != find_store(self.notebook):
+            # Flows that the notebook makes in Python go there, too. Where nobody named a store, each program that the
+            # notebook starts finds its own.
+            found["SZAL_STORE"] = str(self.store)
         return {"SZAL_WAIT": "1", "SZAL_ROUTING": "1", **found}
 
 
@@ -61,7 +76,7 @@ def read_headless(environment: Mapping[str, str] = os.environ) -> Headless:
     launcher, params = environment.get("SZAL_LAUNCHER"), environment.get("SZAL_PARAMS")
     wish = environment.get("SZAL_WISH")
     return Headless(
-        store=_path(environment.get("SZAL_STORE")),
+        store=_path(environment.get("SZAL_RUN_STORE")),
         run_id=environment.get("SZAL_RUN_ID"),
         resume=environment.get("SZAL_RESUME"),
         launcher=msgspec.json.decode(launcher, type=Owner) if launcher else None,

@@ -25,10 +25,14 @@ class Executed:
 
 @dataclass
 class History:
-    """The executed cells in the order of their first execution, and the names that their text binds."""
+    """The executed cells in the order of their first execution, and the names that their text binds.
+
+    `seeds` tells whether any of them speaks of a seed of random numbers.
+    """
 
     cells: dict[str, Executed] = field(default_factory=dict)
     names: dict[str, NotebookName] = field(default_factory=dict)
+    seeds: bool = False
 
     def add(self, key: str, source: str) -> None:
         """Takes in a cell that is about to be executed."""
@@ -38,6 +42,7 @@ class History:
     def read(self, source: str) -> None:
         """Takes in the names that a cell binds, without the cell: one that was executed before we watched."""
         self.names = _names_after(source, self.names)
+        self.seeds = self.seeds or "seed" in source
 
     def bound_by(self, source: str) -> Iterable[str]:
         """The names that a cell binds in the notebook."""

@@ -16,7 +16,9 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from szal_nb.analysis.surroundings import NotebookName
+from szal_nb.analysis.tables import USED_UP
 
+_IMMUTABLE = (bool, int, float, complex, str, bytes, range)
 _CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, partial)
 # IPython puts these into every notebook; steps have builtins of these names instead.
 _OF_THE_SHELL = frozenset({"In", "Out", "get_ipython", "exit", "quit", "open"})
@@ -43,7 +45,11 @@ class LiveNames(Mapping[str, NotebookName]):
             raise KeyError(name)
         value, read = self._live[name], self._read.get(name)
         if read is not None and _fits(read.kind, value):
-            return replace(read, reads=_globals_read_by(value)) if read.kind == "data" else read
+            return (
+                replace(read, reads=_globals_read_by(value), made=_made(value, read.made))
+                if read.kind == "data"
+                else read
+            )
         return _judged(name, value)
 
     def __iter__(self) -> Iterator[str]:
@@ -72,12 +78,22 @@ def _judged(name: str, value: Any) -> NotebookName:
         alias = "" if value.__name__ == name else f" as {name}"
         return NotebookName(kind="module", statement=f"import {value.__name__}{alias}")
     if not isinstance(value, (type, *_CALLABLES)):
-        return NotebookName(kind="data", reads=_globals_read_by(value))
+        return NotebookName(kind="data", reads=_globals_read_by(value), made=_made(value))
     module, own = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if module != "__main__" and module in sys.modules and getattr(sys.modules[module], own, None) is value:
         alias = "" if own == name else f" as {name}"
         return NotebookName(kind="module", statement=f"from {module} import {own}{alias}")
     return NotebookName(kind="callable", reads=_globals_read_by(value))
+
+
+def _made(value: Any, read: str = "") -> str:
+    """The kind of a value that cannot change or is used up; `read` is what the text of the cells says of it."""
+    if value is None:
+        return "None"
+    kind = type(value)
+    if kind in _IMMUTABLE or (kind is tuple and read == "tuple"):
+        return kind.__name__
+    return read if read in USED_UP or read.startswith("itertools.") else "iter" if isinstance(value, Iterator) else ""
 
 
 def _globals_read_by(value: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ from szal_nb.notebook.runs import Runs
 from szal_nb.notebook.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
+# A word that IPython takes for a variable, as in `%szal_show {run.id}`; other braces belong to values and conditions.
+_VARIABLE = re.compile(r"(?<!\S)(?:\{[A-Za-z_][\w.\[\]]*\}|\$[A-Za-z_]\w*)(?!\S)")
 
 
 def command(name: str) -> Callable[[F], F]:
@@ -35,6 +38,8 @@ def command(name: str) -> Callable[[F], F]:
             if line.split()[:1] in (["-h"], ["--help"]):
                 print(magic.parser.format_help())  # type: ignore[attr-defined]  # noqa: T201 - what -h is for
                 return None
+            if not body:
+                line = _VARIABLE.sub(lambda found: self.session.shell.var_expand(found[0]), line)
             try:
                 return method(self, line, *body)
             except SzalError as error:
@@ -95,10 +100,14 @@ class SzalMagics(Magics):
 
     @command("%szal_resume")
     def szal_resume(self, line: str) -> NotebookRun:
-        """Go on with a run that crashed, failed or was cancelled; completed steps are not run again."""
+        """Go on with a run that crashed, failed or was cancelled; completed steps are not run again.
+
+        With -p, a new run: it takes from that run all that does not depend on the changed inputs.
+        """
         found = parse_line("%szal_resume", line)
         self._refuse_to_wait_in_a_function(is_asked=found.wait, is_awaited=found.awaited)
-        return self.runs.resume(found.run, store=found.store, force=found.force)
+        parameters = tuple((name, value) for name, value in found.parameters)
+        return self.runs.resume(found.run, store=found.store, force=found.force, parameters=parameters)
 
     def _refuse_to_wait_in_a_function(self, *, is_asked: bool, is_awaited: bool) -> None:
         if not is_awaited and (is_asked or self.session.waits()):

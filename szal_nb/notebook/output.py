@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from szal_nb.analysis.live import REBUILDS
 from szal_nb.model.event import (
     Event,
     StepCompleted,
@@ -22,7 +23,7 @@ from szal_nb.model.event import (
     StepStarted,
 )
 from szal_nb.model.step import OnError, Step, StepKind
-from szal_nb.model.value import ErrorInfo, Output
+from szal_nb.model.value import ErrorInfo, Output, for_people, rebuilt_on_resume
 
 Parent = Mapping[str, Any]
 
@@ -93,8 +94,19 @@ class StepOutputs:
                 case StepRollbackFailed():
                     text = f"Its rollback failed, attempt {event.attempt}: {event.error}\n{event.error.traceback}\n"
                     self._show(event.step, "stream", {"name": "stderr", "text": text})
-                case StepCompleted() if event.origin != "ran":
-                    self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
+                case StepCompleted():
+                    self._end(event)
+
+    def _end(self, event: StepCompleted) -> None:
+        """Says what a step did not do; and which value is live, beneath a chip that did not know before the run."""
+        if event.origin != "ran":
+            self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
+            return
+        home = self._homes.get(event.step)
+        live = rebuilt_on_resume(for_people(event.values))
+        if live and (home is None or REBUILDS not in str(home.chip)):
+            why = "; ".join(f"{ref.name} cannot be stored, because {ref.live}" for ref in live)
+            self._show(event.step, "stream", {"name": "stdout", "text": f"{REBUILDS}: {why}\n"})
 
     def _begin(self, step: str) -> None:
         """What an earlier run showed under the cell makes room, once a run."""

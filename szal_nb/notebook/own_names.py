@@ -61,9 +61,12 @@ class OwnNames:
         self._changed: dict[str, _Changed] = {}
 
     def bind(self, flow: str, name: str, value: Any) -> None:
-        """A run of the flow gives this value to the notebook."""
+        """A run of the flow gives this value to the notebook; ABSENT takes what is there away."""
         before = self._own(flow, name)
-        self.namespace[name] = value
+        if value is ABSENT:
+            self.namespace.pop(name, None)
+        else:
+            self.namespace[name] = value
         self._bound[name] = _Bound(flow, value, before)
 
     def is_given(self, name: str) -> bool:
@@ -144,7 +147,8 @@ class _Own(Mapping[str, Any]):
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in list(self._names.namespace) if name in self)
+        names = dict.fromkeys((*self._names.namespace, *self._names._bound))  # noqa: SLF001 - as above
+        return (name for name in names if name in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

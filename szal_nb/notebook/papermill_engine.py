@@ -6,10 +6,12 @@ and `papermill` must have been imported before (`batch` sees to that).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +29,7 @@ from szal_nb.model.flow import RollbackOn
 from szal_nb.model.secret import PREFIX, SECRETS
 from szal_nb.notebook.client import Stop, Stopped, SzalClient
 from szal_nb.notebook.document import Notebook, parse_notebook
-from szal_nb.notebook.headless import Headless, read_headless
+from szal_nb.notebook.headless import Headless, inherited, read_headless
 from szal_nb.notebook.interruption import record_interruption
 from szal_nb.notebook.parameters import INJECTED_TAG, PARAMETERS_TAG, Given, injected_source, retype
 from szal_nb.notebook.reader import needs_run_cell, read_flows
@@ -37,6 +39,8 @@ from szal_nb.store.owner import Owner
 # The cell that runs the flow of a notebook which does not do so itself; the saved notebook shows it.
 RUN_TAG = "szal-run"
 _TERMINATED_EXIT = 143
+# After a save of the notebook so many times as long without one: saving takes a tenth of the time at most.
+_SAVING = 10.0
 
 
 class RecordedNotebook(NotebookExecutionManager):
@@ -44,16 +48,38 @@ class RecordedNotebook(NotebookExecutionManager):
 
     output_path: str | None
     _is_saved = False
+    _next_save = 0.0
+    _later: asyncio.TimerHandle | None = None
 
     def save(self, **kwargs: Any) -> None:
-        """Writes the notebook to its output path, at once for whoever reads it."""
+        """Writes the notebook to its output path, now or soon: what that takes grows with the notebook.
+
+        papermill saves before and after each cell, which for thousands of cells is most of their time.
+        """
         path = self.output_path
         if "nb" in kwargs:
             self.nb = kwargs["nb"]
         if not path or path == "-" or "://" in str(path):
             super().save(**kwargs)
             return
-        target = Path(path)
+        wait_s = self._next_save - time.monotonic()
+        if wait_s <= 0:
+            self._save_now(Path(path))
+        elif self._later is None:
+            # A cell that takes long must not hide what those before it have shown.
+            self._later = asyncio.get_running_loop().call_later(wait_s, self._save_now, Path(path))
+
+    def _save_now(self, target: Path) -> None:
+        """Writes the notebook, whole at any moment for whoever reads it."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        begun = time.monotonic()
+        self._write(target)
+        now = time.monotonic()
+        self._next_save = now + (now - begun) * _SAVING
+
+    def _write(self, target: Path) -> None:
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             part.write_text(nbformat.writes(self.nb) + "\n", encoding="utf-8")
@@ -76,6 +102,7 @@ class RecordedNotebook(NotebookExecutionManager):
         self.output_path = output_path
         for cell in pending:
             cell.metadata.papermill["status"] = self.PENDING
+        self._next_save = 0.0
         self.save()
 
 
@@ -136,7 +163,7 @@ class SzalEngine(NBClientEngine):
                 output=Path(output_path).absolute() if output_path else None,
                 params=_plain(given),
             )
-            environment = {**os.environ, **headless.environment(), **given.environment}
+            environment = {**inherited(), **headless.environment(), **given.environment}
             try:
                 cls.execute_managed_notebook(
                     manager,

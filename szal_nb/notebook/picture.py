@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.picture import ACTIONS, obey, recorded_events
 from szal_nb.api.run import Recorded
+from szal_nb.api.shown import recorded_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -132,7 +133,11 @@ class Picture:
                 obey(self._active, command)
 
     def _details(self, step: str) -> dict[str, Any]:
-        return details_view(self.graph, self._snapshot, step, self._recorded.of(step))
+        outputs = self._recorded.of(step)
+        known = self._snapshot.steps.get(step) if self._snapshot is not None else None
+        if known is not None and self._run_id is not None:
+            outputs += recorded_pictures(self._store, self._run_id, known.values, outputs)
+        return details_view(self.graph, self._snapshot, step, outputs)
 
     def _history(self) -> Sequence[Event]:
         return recorded_events(self._store, self._run_id) if self._run_id is not None else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from szal_nb.api.shown import with_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -44,7 +45,8 @@ class RunTable:
             case "details":
                 graph, events = self._read(run_id)
                 step = _known(graph, request["step"])
-                shown = outputs_of(events).get(step, ())
+                told = with_pictures(events, self._store.loader(run_id).load)
+                shown = outputs_of(told).get(step, ())
                 return {"type": "details", "run": run_id, "details": details_view(graph, fold(events), step, shown)}
             case "log":
                 graph, events = self._read(run_id)

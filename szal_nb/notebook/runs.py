@@ -29,6 +29,7 @@ from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.offer import CrashedRun, crashed_run
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
+from szal_nb.notebook.own_generators import OwnGenerators, drawn_again, used_generators
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.remote import Beginning
@@ -60,6 +61,7 @@ class Runs:
         self._presenter = NotebookPresenter(shell)
         self._runs: list[NotebookRun] = []
         self._stores: dict[Path, RunStore] = {}
+        self._generators = OwnGenerators()
         self._numbers = itertools.count(1)
         self._ticker: asyncio.Task[None] | None = None
         # For the first run of a flow as a whole: what a cell executes at once on the way is not that.
@@ -118,6 +120,9 @@ class Runs:
         inputs, notes = self._session.own.as_they_were(inputs)
         for note in notes:
             print(note)  # noqa: T201 - for the reader of the cell
+        moved = self._generators.begin(graph.flow.name) & used_generators(graph)
+        if moved and not self._session.history.seeds:
+            print(drawn_again(moved))  # noqa: T201 - for the reader of the cell
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, graph, outputs, params=given.params)
         run = start_run(
@@ -128,7 +133,7 @@ class Runs:
             run_id=told.run_id,
             skipped=skipped,
             take=take,
-            on_plan=say_plan if wish.reuse is not None or wish.fork_at is not None else None,
+            on_plan=say_plan if wish.reuse is not None or wish.forks else None,
         )
         return self._adopt(run, outputs, inputs)
 
@@ -140,14 +145,27 @@ class Runs:
         store: str | None = None,
         force: bool = False,
         picture: Picture | None = None,
+        parameters: tuple[tuple[str, str], ...] = (),
     ) -> NotebookRun:
-        """A run that had stopped, going on in this kernel with exactly the steps that are missing."""
+        """A run that had stopped, going on in this kernel with exactly the steps that are missing.
+
+        With `parameters`, a new run that takes from it all that does not depend on them: it stays what it was.
+        """
         record = self.store(store)
         stored = (
             record.run(run_id)
             if run_id is not None
             else _newest_open(record, flow or self._session.definitions.current)
         )
+        if parameters:
+            graph = self._ready_graph(stored.flow)
+            _check_unchanged(stored.id, record.graph(stored.id), graph)
+            if not force:
+                record.end_orphan_of(stored.id)
+            wish = Selection(inputs_of=stored.id, goes_on=True)
+            run = self._begin(ParsedRun(parameters=parameters, store=store), stored.flow, wish)
+            print(f"Run {stored.id} stays as it is; run {run.id} goes on from it.")  # noqa: T201 - as above
+            return run
         run = self._resumed(record, stored.id, flow or stored.flow, force=force)
         self._follow(run, picture or self._picture(run.graph), is_displayed=picture is not None)
         return run
@@ -158,6 +176,7 @@ class Runs:
         outputs = self._outputs(graph)
         own = self._session.own.of(graph.flow.name)
         live = {name: own[name] for name in graph.inputs if name in own}
+        self._generators.resume(graph.flow.name)
         run = resume_run(
             run_id,
             graph,
@@ -298,13 +317,14 @@ class Runs:
     def _adopt(self, run: Any, outputs: StepOutputs, inputs: Mapping[str, Any] | None = None) -> NotebookRun:
         """`inputs` are those that a new run was given; one that goes on has its own from its record."""
         own = self._session.own
-        names = dict.fromkeys(name for node in run.graph.nodes for name in node.values)
+        names = dict.fromkeys(name for node in run.graph.nodes for name in (*node.values, *node.deletes))
         binder = Binder(own, names, self._session.functions)
         record = self._stores[run.store_path]
 
         def settle() -> None:
             changed = {name: inputs[name] for name in run.changed_inputs() if inputs and name in inputs}
             own.changed(run.flow, changed, run.id, record)
+            self._generators.end(run.flow, used_generators(run.graph))
 
         run.attach(binder, self._session.request, outputs, self._keep, settle)
         return run  # type: ignore[no-any-return]
@@ -403,4 +423,6 @@ def _say_plan(plan: Any) -> None:
     if plan.rebuilt:
         why = "their values lived in the process that died, or are not in the store any more"
         text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
+    for step, count in plan.begun:
+        text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
     print(text)  # noqa: T201 - for the reader of the cell

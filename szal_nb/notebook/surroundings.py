@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from szal_nb.analysis.graph import NotebookName
+from szal_nb.analysis.making import kind_made
 from szal_nb.notebook.document import parse_python
 
 # Cell magics whose body is Python that binds names in the notebook.
@@ -16,12 +17,14 @@ _PYTHON_CELL_MAGICS = frozenset({"time", "capture", "prun"})
 class _NameBinder(ast.NodeVisitor):
     """Keeps in `names` what the statements that it visits leave bound at top level, in their order."""
 
-    def __init__(self, source: str, names: dict[str, NotebookName]) -> None:
+    def __init__(self, source: str, names: dict[str, NotebookName], certain: Collection[ast.AST] = ()) -> None:
+        """`certain` are the statements that are executed whatever happens."""
         self.names = names
         self._source = source
+        self._certain = frozenset(certain)
 
-    def _data(self, name: str) -> None:
-        self.names[name] = NotebookName(kind="data")
+    def _data(self, name: str, made: str = "") -> None:
+        self.names[name] = NotebookName(kind="data", made=made)
 
     def _text(self, node: ast.stmt) -> str:
         decorators = getattr(node, "decorator_list", [])
@@ -86,7 +89,11 @@ class _NameBinder(ast.NodeVisitor):
         self._visit_comprehension(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
+        made = kind_made(node.value, self.names) if node in self._certain else ""
         self.generic_visit(node)
+        for target in node.targets if made else ():
+            if isinstance(target, ast.Name):
+                self._data(target.id, made)
         known = self.names.get(node.value.id) if isinstance(node.value, ast.Name) else None
         for target in node.targets:
             if isinstance(target, ast.Name) and isinstance(node.value, ast.Lambda):
@@ -100,7 +107,10 @@ class _NameBinder(ast.NodeVisitor):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
+            made = kind_made(node.value, self.names) if node in self._certain else ""
             self.generic_visit(node)
+            if made and isinstance(node.target, ast.Name):
+                self._data(node.target.id, made)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Store):
@@ -148,8 +158,9 @@ def names_bound(
     source: str, tree: ast.AST | None = None, before: Mapping[str, NotebookName] | None = None
 ) -> dict[str, NotebookName]:
     """What is bound at top level after running the Python text `source`, or only its part `tree`, upon `before`."""
-    binder = _NameBinder(source, dict(before or {}))
-    binder.visit(tree if tree is not None else parse_python(source))
+    tree = tree if tree is not None else parse_python(source)
+    binder = _NameBinder(source, dict(before or {}), tree.body if isinstance(tree, ast.Module) else [tree])
+    binder.visit(tree)
     return binder.names
 
 

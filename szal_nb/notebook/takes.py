@@ -30,7 +30,7 @@ def taken(
         changed = {**{name: space[name] for name in wish.changed if name in space}, **given.params}
         wanted = {name: value for name, value in changed.items() if name in graph.inputs}
         inputs = inputs_of(store, wish.inputs_of, graph, changed=wanted, live=space)
-        if wish.fork_at is not None:
+        if wish.forks:
             return fork_of(store, wish.inputs_of, wish.fork_at), inputs
     if not wish.takes:
         return None, inputs

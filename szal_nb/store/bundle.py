@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from szal_nb.errors import StoreError
-from szal_nb.model.event import Event, RunCreated, StepCompleted
+from szal_nb.model.event import Event, RunCreated, StepCompleted, StepProgress
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
 from szal_nb.model.value import ValueRef
@@ -59,15 +59,23 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def references(events: list[Event]) -> Iterator[ValueRef]:
-    """Every stored value that the events name, each hash once."""
-    seen = set()
+    """Every stored value that the events name, each hash once.
+
+    Of what elements of a mapped step gave only that which a resume would need: the rest may be gone.
+    """
+    refs: list[ValueRef] = []
     for event in events:
-        refs = event.values if isinstance(event, StepCompleted) else ()
-        refs = event.inputs if isinstance(event, RunCreated) else refs
-        for ref in refs:
-            if ref.hash is not None and ref.hash not in seen:
-                seen.add(ref.hash)
-                yield ref
+        if isinstance(event, StepCompleted):
+            refs += event.values
+        elif isinstance(event, RunCreated):
+            refs += event.inputs
+    for step in fold(events).steps.values():
+        refs += step.element_values
+    seen = set()
+    for ref in refs:
+        if ref.hash is not None and ref.hash not in seen:
+            seen.add(ref.hash)
+            yield ref
 
 
 def read_bundle(store: RunStore, run_id: str) -> Bundle:
@@ -88,6 +96,8 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
     """Writes the run in one transaction; `StoreError` if it is there already or a content does not match its hash."""
     run = bundle.run
     refs = list(references(bundle.events))
+    # What elements gave before a resume is named for a while, also if the step has completed since.
+    refs += [ref for event in bundle.events if isinstance(event, StepProgress) for ref in event.values if ref.hash]
     for ref in refs:
         if not _IS_HASH.fullmatch(str(ref.hash)):
             raise StoreUnusable(store.path, f"run {run.id} names the content {ref.hash!r:.40}, which is no hash")
@@ -101,6 +111,7 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
         params=run.params,
         packages=run.packages,
         interactive=run.interactive,
+        from_run=run.from_run,
     )
     keeper = Keeper((), store.files, Identities(""))
     record = RunRecord(run.id, 1, keeper, path=str(store.path), now=time.time, new=new)

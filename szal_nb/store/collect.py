@@ -18,7 +18,7 @@ from szal_nb.store.writer import Job
 
 # A file this young may belong to a step whose event is not written yet.
 GRACE_S = 3600.0
-_TABLES = ("events", "attempts", "steps", '"values"', "inputs")
+_TABLES = ("turns", "past_attempts", "steps", '"values"', "inputs")
 _UNNAMED_BLOBS = """
 hash IN (SELECT hash FROM blobs EXCEPT SELECT hash FROM "values" EXCEPT SELECT hash FROM inputs)
 """

@@ -166,12 +166,16 @@ class Reader:
         with self.reading() as connection:
             return connection.execute(sql, parameters).fetchall()
 
-    def close(self) -> None:
-        """Gives the connection up; the next read opens another."""
-        with self._lock:
+    def close(self, *, is_waited_for: bool = True) -> None:
+        """Gives the connection up; the next read opens another. Unless it `is_waited_for`, not during a read."""
+        if not self._lock.acquire(blocking=is_waited_for):
+            return
+        try:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+        finally:
+            self._lock.release()
 
     def before_fork(self) -> None:
         """Waits for a read under way."""

@@ -24,7 +24,8 @@ from szal_nb.store.database import Durability, Reader, connect_for_reading, lock
 from szal_nb.store.failure import FAILURES, StoreUnusable
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
-from szal_nb.store.projection import decode_events
+from szal_nb.store.probe import journal_mode_of
+from szal_nb.store.projection import decode_turns
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import VERSION
 
@@ -67,6 +68,10 @@ def _platform(path: Path) -> Finding:
             text=f"It lies on {place}: a network file system. A rollback journal is used instead of WAL.",
             advice="Faster and safer: a store on a local disk, by SZAL_STORE or [tool.szal] store in pyproject.toml.",
         )
+    if not system.is_known:
+        used = "WAL" if journal_mode_of(path, system) == "WAL" else "a rollback journal instead"
+        text = f"It lies on {place}. Whether WAL works there was tried when the store was made; it uses {used}."
+        return Finding(level=Level.NOTICE, about="file system", text=text)
     return Finding(level=Level.FINE, about="file system", text=f"It lies on {place}.")
 
 
@@ -179,7 +184,7 @@ def repair(path: Path, target: Path) -> Repaired:
 
 _RUN_IDS = (
     "SELECT id FROM runs ORDER BY rowid",
-    "SELECT DISTINCT run_id FROM events",
+    "SELECT DISTINCT run_id FROM turns",
     "SELECT DISTINCT run_id FROM steps",
 )
 
@@ -218,8 +223,8 @@ class _Ruin:
         """The run, and whether nothing of it is missing."""
         with contextlib.suppress(SzalError):
             return read_bundle(self._store, run_id), True
-        rows = self._reader.fetch("SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq", (run_id,))
-        events = decode_events(cast("list[tuple[int, str, int]]", rows), str(self._path))
+        rows = self._reader.fetch("SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first", (run_id,))
+        events = decode_turns(cast("list[tuple[int, object, int]]", rows), str(self._path))
         run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
         with contextlib.suppress(SzalError):
             run = self._store.run(run_id)

@@ -1,7 +1,8 @@
 """What kind of file system a store lies on, and which journal is safe there.
 
 WAL needs memory that all processes of a store share, which network file systems do not give. Some of them say yes to
-WAL and fail at the first write, so they are told by their type.
+WAL and fail at the first write, or only from a second machine, so they are told by their type; what is of no type that
+is known here is tried (`probe`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ _NETWORK = frozenset(
 _LOCAL_FUSE = frozenset({"fuseblk", "fuse.ntfs", "fuse.ntfs-3g", "fuse.fuse-overlayfs"})
 
 
+# Disks of this machine, and what lies over them.
+_LOCAL = frozenset(
+    {
+        *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "reiserfs", "bcachefs", "tmpfs", "ramfs"),
+        *("overlay", "aufs", "vfat", "exfat", "ntfs", "ntfs3", "hfsplus", "apfs", "iso9660", "squashfs", "erofs"),
+    }
+)
+
+
 class FileSystem(msgspec.Struct, frozen=True):
     """The file system of a path: its type as the system calls it, and where it is mounted; empty if unknown."""
 
@@ -51,6 +61,11 @@ class FileSystem(msgspec.Struct, frozen=True):
         if self.kind in _LOCAL_FUSE:
             return False
         return self.kind in _NETWORK or self.kind.split(".")[0] == "fuse"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its type tells what is safe."""
+        return self.is_network or self.kind in _LOCAL or self.kind in _LOCAL_FUSE
 
     @property
     def journal_mode(self) -> str:

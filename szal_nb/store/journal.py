@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from szal_nb.model.event import Event, RunCreated, RunResumed, StepCompleted, StepOutput
+from szal_nb.model.event import Event, RunCreated, RunResumed, StepCompleted, StepOutput, StepProgress
 from szal_nb.model.value import ValueRef
 from szal_nb.store.loading import Loader
 from szal_nb.store.record import RunRecord
@@ -123,6 +123,6 @@ class _Append:
 
 
 def _is_small(event: Event) -> bool:
-    if isinstance(event, StepCompleted):
+    if isinstance(event, StepCompleted | StepProgress):
         return sum(ref.size for ref in event.values) <= _SMALL_BYTES
     return type(event) not in _LARGE

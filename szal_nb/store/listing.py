@@ -20,14 +20,15 @@ RUN_COLUMNS = (
     "is_interactive, owner, launcher, epoch, lease_until, events, is_imported, "
     # Whether it was put down while it was paused, with nothing under way.
     "state = 'paused' AND lease_until IS NULL AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.run_id = runs.id"
-    " AND steps.state IN ('running', 'retrying'))"
+    " AND steps.state IN ('running', 'retrying')), from_run"
 )
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     """What the store says of a run, beside its steps. Times in seconds since the epoch.
 
-    `is_owned`: a living process runs it. `lease_until` is None once it ended, or was given up.
+    `is_owned`: a living process runs it. `lease_until` is None once it ended, or was given up. `from_run` is the run
+    that it goes on from with other inputs, or takes another way than.
     """
 
     id: str
@@ -51,6 +52,7 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     lease_until: float | None
     events: int
     imported: bool
+    from_run: str | None = None
 
     @property
     def is_left(self) -> bool:
@@ -79,7 +81,7 @@ def stored_runs(rows: Iterable[Sequence[object]], now: float, path: Path) -> lis
 
 _Row = tuple[
     str, str, int, str, str | None, str, str | None, str | None, str | None, str | None, str | None, str | None,
-    int, str | None, str | None, int, str | None, int, int, int | None,
+    int, str | None, str | None, int, str | None, int, int, int | None, str | None,
 ]  # fmt: skip
 
 
@@ -108,6 +110,7 @@ def _stored(row: _Row, lives: functools._lru_cache_wrapper[bool]) -> StoredRun:
         lease_until=seconds(row[16]),
         events=row[17],
         imported=bool(row[18]),
+        from_run=row[20],
     )
 
 

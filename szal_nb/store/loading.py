@@ -7,19 +7,22 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from szal_nb.errors import StoreError, ValueUnavailable
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, shown_name
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.identity import Identities
 from szal_nb.store.pickling import ResolveClass, Resolver, UnknownClassError
+from szal_nb.store.rendition import Bundle, Shown
 
 
 class Loader:
     """Gives stored values back. Values of one identity are one object, as long as the loader lives.
 
     `is_trusted`: formats that run code may be loaded. `resolve_class` finds a class of the notebook by its name.
+    `is_for_looking`: of a value that cannot be had, what was shown of it is given; no step may ever read that.
     """
 
     def __init__(
@@ -31,7 +34,9 @@ class Loader:
         is_trusted: bool,
         resolve_class: ResolveClass,
         identities: Identities | None = None,
+        is_for_looking: bool = False,
     ) -> None:
+        self._is_for_looking = is_for_looking
         self._codecs = {codec.format: codec for codec in codecs}
         self._contents = contents
         self._class_value = class_value
@@ -57,6 +62,19 @@ class Loader:
 
     def load_fresh(self, ref: ValueRef) -> object:
         """The value as it was stored, in a new object."""
+        try:
+            return self._load_fresh(ref)
+        except ValueUnavailable:
+            if ref.shown is None or not self._is_for_looking:
+                raise
+            return Shown(ref.name, self.rendition(ref))
+
+    def rendition(self, ref: ValueRef) -> Bundle:
+        """What was shown of a value whose reference has `shown`, as a mimebundle."""
+        picture = ValueRef(name=shown_name(ref.name), hash=ref.shown, format="json")
+        return cast("Bundle", self._load_fresh(picture))
+
+    def _load_fresh(self, ref: ValueRef) -> object:
         if ref.hash is None:
             return self._living(ref)
         form, content = self._contents.of(ref)

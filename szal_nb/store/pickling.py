@@ -67,6 +67,12 @@ def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     return view
 
 
+def _without_window(reduced: Any) -> Any:
+    """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
+    make, arguments, state, *rest = reduced
+    return make, arguments, {name: part for name, part in state.items() if name != "_restore_to_pylab"}, *rest
+
+
 class _Limited(io.BytesIO):
     def __init__(self, limit: int | None) -> None:
         super().__init__()
@@ -96,6 +102,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError("it holds an open file")
         elif isinstance(obj, memoryview):
             raise pickle.PicklingError("it holds a memoryview")
+        elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
+            return _without_window(obj.__reduce_ex__(5))
         return super().reducer_override(obj)
 
 

@@ -1,6 +1,7 @@
-"""Events to rows: `events` as they came, the run's own row and its values, written in the same transaction.
+"""Events to rows: those of one append as one row of `turns`, the run's own row and its values, in one transaction.
 
-Nothing here decides anything: what a state is, `model.state` says; these rows repeat it for people and queries.
+Nothing here decides anything: what a state is, `model.state` says; these rows repeat it for people and queries, who
+see the events one by one in the view `events`.
 """
 
 from __future__ import annotations
@@ -15,33 +16,31 @@ import msgspec
 from szal_nb.model.event import (
     Event,
     RunCreated,
-    RunEvent,
     RunResumed,
     StepCompleted,
     StepEvent,
-    from_json,
+    StepProgress,
+    StepStarted,
+    many_from_json,
+    many_to_json,
     to_json,
 )
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef
+from szal_nb.store.elementrows import SUPERSEDE, drop_elements
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.insertion import insert_rows, nullable
 from szal_nb.store.times import iso
 
 _VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
-_INSERT_EVENTS = "INSERT INTO events (run_id, seq, at, kind, step, attempt, data, crc) VALUES"
-_EVENT = f"?, ?, ?, ?, {nullable(2)}, ?, ?"
+_INSERT_TURN = "INSERT INTO turns (run_id, first, data, crc) VALUES (?, ?, ?, ?)"
 _PUT_VALUE = f'INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS}) VALUES'
 _PUT_INPUT = f"INSERT OR REPLACE INTO inputs (run_id, {_VALUE_COLUMNS}) VALUES"
 # Of `_VALUE_COLUMNS`, these may be NULL: hash and format, shape, live and identity.
 _VALUE = f"?, ?, {nullable(2)}, ?, {nullable(1)}, ?, {nullable(2)}, ?"
 # Asked for each event: a look into a table is several times faster than `isinstance` of a union.
 _STEP_EVENTS = frozenset(get_args(StepEvent))
-# The kind of an event as text, and whether it is of a step and of an attempt.
-_KINDS = {
-    kind: (str(kind.__struct_config__.tag), kind in _STEP_EVENTS, "attempt" in kind.__struct_fields__)
-    for kind in (*_STEP_EVENTS, *get_args(RunEvent))
-}
+_WITH_VALUES = frozenset({RunCreated, RunResumed, StepCompleted, StepProgress})
 # The fence: it matches only while this epoch owns the run and nothing was written that this process does not know.
 _COUNT_EVENTS = "UPDATE runs SET events = ? WHERE id = ? AND epoch = ? AND events = ?"
 _SET_RUN = """
@@ -72,53 +71,53 @@ def _without_surrogates(value: object) -> object:
             return value
 
 
-def decode_events(rows: Iterable[tuple[int, str, int]], path: str, *, first: int = 0) -> list[Event]:
-    """Events from rows (seq, data, crc), from number `first` on; `StoreDamaged` if one is not what was written."""
-    events = []
-    for expected, (seq, data, crc) in enumerate(rows, start=first):
-        if seq != expected:
-            raise StoreDamaged(path, f"event {expected} of a run is missing")
-        if zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:
-            raise StoreDamaged(path, f"event {seq} of a run does not match its checksum")
+def decode_turns(rows: Iterable[tuple[int, object, int]], path: str, *, first: int = 0) -> list[Event]:
+    """The events of rows (first, data, crc), from number `first` on; `StoreDamaged` if they are not what was written.
+
+    The first row is the one that event `first` is in.
+    """
+    events: list[Event] = []
+    begin = None
+    for start, data, crc in rows:
+        if begin is None:
+            begin = min(start, first)
+        if start != begin + len(events):
+            raise StoreDamaged(path, f"event {begin + len(events)} of a run is missing")
+        # SQLite gives back any type that somebody wrote.
+        if not isinstance(data, str) or zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:
+            raise StoreDamaged(path, f"the events of a run from number {start} on do not match their checksum")
         try:
-            events.append(from_json(data))
+            events += many_from_json(data)
         except msgspec.DecodeError as error:
-            raise StoreDamaged(path, f"event {seq} of a run cannot be read ({error})") from error
-    return events
+            raise StoreDamaged(path, f"the events of a run from number {start} on cannot be read ({error})") from error
+    return events[first - (begin or 0) :]
 
 
-def event_rows(run_id: str, first: int, events: Sequence[Event]) -> tuple[list[tuple[object, ...]], Sequence[Event]]:
-    """The rows of events, numbered from `first` on, and the events as they will be read back from these rows."""
-    rows: list[tuple[object, ...]] = []
-    plain: dict[int, Event] = {}
-    for seq, event in enumerate(events, first):
-        try:
-            data = to_json(event)
-        except UnicodeEncodeError:
-            plain[seq - first], text = encode_event(event)
-            data = text.encode()
-        kind, has_step, has_attempt = _KINDS[type(event)]
-        step = event.step if has_step else ""  # type: ignore[union-attr]
-        attempt = event.attempt if has_attempt else ""  # type: ignore[union-attr]
-        rows.append((run_id, seq, iso(event.at), kind, step, attempt, data.decode(), zlib.crc32(data)))
-    if plain:
-        events = [plain.get(n, event) for n, event in enumerate(events)]
-    return rows, events
+def encode_turn(events: Sequence[Event]) -> tuple[bytes, Sequence[Event]]:
+    """Events as one JSON array, and the events as they will be read back from it."""
+    try:
+        return many_to_json(events), events
+    except UnicodeEncodeError:
+        events = [encode_event(event)[0] for event in events]
+        return many_to_json(events), events
 
 
-def write_events(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
-    """Appends what `event_rows` gave."""
-    insert_rows(connection, _INSERT_EVENTS, _EVENT, rows)
+def write_turn(connection: sqlite3.Connection, run_id: str, first: int, data: bytes) -> None:
+    """Appends what `encode_turn` gave: events from number `first` on."""
+    connection.execute(_INSERT_TURN, (run_id, first, data.decode(), zlib.crc32(data)))
 
 
-def touched_steps(events: Iterable[Event], known: Iterable[str]) -> Iterable[str]:
-    """The steps whose rows these events may change; `known` are those that the run has."""
-    found: dict[str, None] = {}
+def touched_steps(events: Iterable[Event], known: Iterable[str]) -> dict[str, bool]:
+    """The steps whose rows these events may change, and whether they only begin or complete; `known` are all."""
+    found: dict[str, bool] = {}
     for event in events:
-        if type(event) in _STEP_EVENTS:
-            found[event.step] = None  # type: ignore[union-attr]
-        elif isinstance(event, RunResumed):
-            return known
+        kind = type(event)
+        if kind is StepStarted or (kind is StepCompleted and not event.taken_from):  # type: ignore[union-attr]
+            found.setdefault(event.step, True)  # type: ignore[union-attr]
+        elif kind in _STEP_EVENTS:
+            found[event.step] = False  # type: ignore[union-attr]
+        elif kind is RunResumed:
+            return dict.fromkeys(known, False)
     return found
 
 
@@ -145,18 +144,29 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
     connection.execute(_SET_RUN, (*row, run_id))
 
 
-def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
-    """Writes the rows of the values that these events tell of. Their blobs are there already."""
+def events_with_values(events: Iterable[Event]) -> list[Event]:
+    """Those of the events that may tell of values."""
+    return [event for event in events if type(event) in _WITH_VALUES]
+
+
+def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event], snapshot: RunSnapshot) -> None:
+    """Writes the rows of the values that `events_with_values` tell of. Their blobs are there already.
+
+    `snapshot` is the run after the events. What elements of a mapped step gave has rows until the step completes.
+    """
     values: list[tuple[object, ...]] = []
     for event in events:
         if isinstance(event, StepCompleted):
+            if snapshot.steps[event.step].elements:
+                drop_elements(connection, run_id, event.step, values)
+            values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
+        elif isinstance(event, StepProgress):
+            if event.key or event.whole:
+                drop_elements(connection, run_id, event.step, values)
             values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
         elif isinstance(event, RunResumed):
             _put_values(connection, values)
-            connection.executemany(
-                'UPDATE "values" SET is_current = 0 WHERE run_id = ? AND step = ?',
-                [(run_id, step) for step in event.reset],
-            )
+            connection.executemany(SUPERSEDE, [(run_id, step) for step in event.reset])
         elif isinstance(event, RunCreated) and event.inputs:
             insert_rows(connection, _PUT_INPUT, f"?, {_VALUE}", [(run_id, *value_row(ref)) for ref in event.inputs])
     _put_values(connection, values)

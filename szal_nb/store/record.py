@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from szal_nb.errors import OwnershipLost, StoreError
-from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepRetrying
+from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepProgress, StepRetrying
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.store import projection
@@ -35,15 +35,17 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     packages: dict[str, str] = {}
     launcher: Owner | None = None
     interactive: bool = True
+    # The run that it goes on from, or takes another way than.
+    from_run: str | None = None
 
 
 _INSERT_RUN = """
 INSERT INTO runs (id, flow, version, state, reason, created_at, notebook_path, output_path, params, packages,
                   is_interactive, is_cancelling, is_interrupted, owner, launcher, epoch, lease_until, events,
-                  is_imported, flow_id, notebook_id)
-VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?)
+                  is_imported, flow_id, notebook_id, from_run)
+VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?, ?)
 """
-_READ_EVENTS = "SELECT seq, data, crc FROM events WHERE run_id = ? ORDER BY seq"
+_READ_TURNS = "SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first"
 
 
 class RunRecord:
@@ -65,6 +67,8 @@ class RunRecord:
         self._path = path
         self._now = now
         self._new = new
+        # Made here, so that the store is locked no longer than it must be.
+        self._flow = None if new is None else flow_row(new.graph)
         # None: to be read from the store, because this process has not read it yet or a write came to nothing.
         self._snapshot: RunSnapshot | None = None
         self._rows = StepRows(run_id, path)
@@ -80,7 +84,7 @@ class RunRecord:
     def write(self, connection: sqlite3.Connection, events: Sequence[Event]) -> int:
         """Writes events and all that follows from them; gives how many events the run then has."""
         before = 0 if self._new is not None else self._current(connection).events
-        rows, events = projection.event_rows(self.run_id, before, events)
+        data, events = projection.encode_turn(events)
         if self._new is not None:
             self._insert_run(connection, self._new, events[0])
         snapshot = self._current(connection)
@@ -91,24 +95,26 @@ class RunRecord:
         if row != self._row:
             projection.write_run(connection, self.run_id, row)
             self._row = row
-        projection.write_events(connection, rows)
+        projection.write_turn(connection, self.run_id, before, data)
         if before == 0:
             self._rows.create(connection, snapshot.steps)
         touched = projection.touched_steps(events, snapshot.steps)
-        self._rows.update(connection, map(snapshot.steps.__getitem__, touched))
+        self._rows.update(connection, [(snapshot.steps[name], only) for name, only in touched.items()])
         self._write_values(connection, events)
         if snapshot.state.is_final:
             connection.execute("UPDATE runs SET lease_until = NULL WHERE id = ?", (self.run_id,))
         return snapshot.events
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        events = projection.events_with_values(events)
         for event in events:
-            if isinstance(event, StepCompleted):
+            if isinstance(event, StepCompleted | StepProgress):
                 if event.values:
                     self._keeper.insert(connection, event.step, event.attempt, event.values)
             elif isinstance(event, RunCreated):
                 self._keeper.insert(connection, "", 0, event.inputs)
-        projection.write_values(connection, self.run_id, events)
+        if events:
+            projection.write_values(connection, self.run_id, events, self._current(connection))
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
         """Whether the store holds that many events of this epoch's run."""
@@ -117,8 +123,8 @@ class RunRecord:
 
     def _current(self, connection: sqlite3.Connection) -> RunSnapshot:
         if self._snapshot is None:
-            rows = connection.execute(_READ_EVENTS, (self.run_id,)).fetchall()
-            self._snapshot = fold(projection.decode_events(rows, self._path))
+            rows = connection.execute(_READ_TURNS, (self.run_id,)).fetchall()
+            self._snapshot = fold(projection.decode_turns(rows, self._path))
             self._rows.read(connection, self._snapshot)
         return self._snapshot
 
@@ -126,7 +132,7 @@ class RunRecord:
         if not isinstance(first, RunCreated):
             raise StoreError(f"The first event of run {self.run_id} must be its creation, not {first!r:.80}.")
         self._snapshot = RunSnapshot()
-        flow = flow_row(new.graph)
+        flow = self._flow or flow_row(new.graph)
         insert_flow(connection, flow, first.at)
         notebook_id = None if new.notebook is None else insert_notebook(connection, new.notebook)
         connection.execute(
@@ -147,17 +153,20 @@ class RunRecord:
                 iso(self._now() + LEASE_S),
                 flow.id,
                 notebook_id,
+                new.from_run,
             ),
         )
 
     def committed(self, events: Sequence[Event]) -> None:
         """These events are durable."""
-        self._new = None
+        self._new = self._flow = None
         for event in events if self._keeper.has_parked else ():
             if isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled):
                 self._keeper.forget(event.step, event.attempt)
             elif isinstance(event, RunCreated):
                 self._keeper.forget("", 0)
+            elif isinstance(event, StepProgress) and event.values:
+                self._keeper.settle(event.step, event.attempt, event.values)
         self.is_final = self._snapshot is not None and self._snapshot.state.is_final
 
     def rolled_back(self) -> None:

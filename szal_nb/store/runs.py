@@ -1,10 +1,9 @@
-"""The store of runs: begins them, takes them over, and reads what the record says of them."""
+"""The store of runs: begins them and takes them over; what is read of them is in `reading`."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import difflib
 import functools
 import os
 import secrets
@@ -16,31 +15,26 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-from szal_nb.errors import IllegalTransition, RunOwned, StoreError, UnknownRun, ValueUnavailable
-from szal_nb.model.event import Event
-from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunSnapshot, RunState, fold
-from szal_nb.model.value import ValueRef
-from szal_nb.store import projection
+from szal_nb.errors import RunOwned, StoreError
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
-from szal_nb.store.failure import StoreDamaged, StoreUnusable
-from szal_nb.store.files import ValueFiles, make_home
+from szal_nb.store.failure import StoreUnusable
+from szal_nb.store.files import make_home
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
-from szal_nb.store.formats import all_codecs, installed_codecs
 from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
-from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, owner_text, stored_runs
+from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.loading import Loader, main_module
 from szal_nb.store.locate import FILE, FOLDER, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
-from szal_nb.store.pickling import ResolveClass, class_in
+from szal_nb.store.pickling import class_in
+from szal_nb.store.probe import journal_mode_of
+from szal_nb.store.reading import StoredRuns, values_folder
 from szal_nb.store.record import NewRun, RunRecord
-from szal_nb.store.snapshots import content_id, graph_from
 from szal_nb.store.times import iso
 from szal_nb.store.values import Keeper
 from szal_nb.store.writer import Job, Writer, file_owner_is_us
@@ -61,7 +55,7 @@ def open_store(path: str | os.PathLike[str] | None = None) -> RunStore:
     return RunStore.open(find_store() if path is None else path)
 
 
-class RunStore:
+class RunStore(StoredRuns):
     """A file of runs. Any number of processes may have it open."""
 
     def __init__(
@@ -76,11 +70,8 @@ class RunStore:
         codecs: Sequence[Codec] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.path = path
-        self._now = now
-        self._extra_codecs = codecs
-        self.reader = Reader(path) if reader is None else reader
-        self._lock = lock
+        is_synced = durability is Durability.FULL
+        super().__init__(path, Reader(path) if reader is None else reader, codecs=codecs, is_synced=is_synced, now=now)
         self._writer = None
         if lock is not None:
             self._writer = Writer(
@@ -88,21 +79,23 @@ class RunStore:
                 lock,
                 durability,
                 journal_mode=journal_mode,
-                heartbeat=self._beat,
+                # The thread must not keep a store alive that everybody else forgot.
+                heartbeat=_weakly(self._beat),
                 beat_s=HEARTBEAT_S,
-                # Runs side by side gain more from sharing a transaction.
-                may_write_here=lambda: len(self._owned) == 1,
+                may_write_here=_weakly(self._may_write_here),
+                at_end=functools.partial(_clean_up, lock, temporary),
             )
-        self.files = ValueFiles(values_folder(path), is_synced=durability is Durability.FULL)
-        self.contents = Contents(self.reader, self.files)
         self._owned: dict[str, RunJournal] = {}
         # Runs that nobody here runs any more, by epoch, though the record could not be told.
         self._given_up: set[tuple[str, int]] = set()
         self._owned_lock = threading.Lock()
-        self._temporary = temporary
         self._is_closed = False
-        # Not a bound method: the exit hook must not keep a store alive that everybody else forgot.
-        self._at_exit = _close_at_exit(self)
+        self._file = _inode(path)
+        # Neither does the exit hook keep it alive.
+        self._at_exit = _weakly(self.close)
+        atexit.register(self._at_exit)
+        self._forgotten = weakref.finalize(self, _let_go, self._at_exit, self.reader, self._writer)
+        self._forgotten.atexit = False
 
     @classmethod
     def open(
@@ -132,18 +125,13 @@ class RunStore:
         lock = FileLock(lock_path(file))
         # WAL without our lock is safe only from SQLite 3.51.3 on.
         is_wal_safe = lock.is_available or not has_wal_reset_bug()
-        mode = file_system_of(file.parent).journal_mode if is_wal_safe else "TRUNCATE"
+        mode = journal_mode_of(file, file_system_of(file.parent)) if is_wal_safe else "TRUNCATE"
         try:
             prepare(file, lock, journal_mode=mode)
         except BaseException:
             lock.close()
             raise
         return cls(file, durability=kept, lock=lock, journal_mode=mode, temporary=temporary, codecs=codecs)
-
-    @functools.cached_property
-    def _codecs(self) -> tuple[Codec, ...]:
-        # Looking for packages takes longer than listing runs, so it waits for the first value.
-        return all_codecs(installed_codecs() if self._extra_codecs is None else self._extra_codecs)
 
     def __enter__(self) -> Self:
         return self
@@ -152,21 +140,26 @@ class RunStore:
         self.close()
 
     def close(self) -> None:
-        """Gives up every run that this store owns, writes what waits, and closes the file."""
+        """Gives up every run that this store owns, writes what waits, and closes the file.
+
+        A store that nobody refers to any more is closed by itself.
+        """
         if self._is_closed:
             return
         for journal in list(self._owned.values()):
             with contextlib.suppress(Exception):
                 journal.close()
         self._is_closed = True
+        self._forgotten.detach()
         atexit.unregister(self._at_exit)
         self.reader.close()
         if self._writer is not None:
             self._writer.close()
-        if self._lock is not None:
-            self._lock.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether this store is open, and its file is still the one at `path`."""
+        return not self._is_closed and self._file == _inode(self.path)
 
     def begin(self, run: NewRun) -> RunJournal:
         """The journal of a new run. Nothing is written before its first append, which begins with `RunCreated`."""
@@ -221,115 +214,6 @@ class RunStore:
         )
         raise RunOwned(run.id, str(owner), advice)
 
-    def runs(self, flow: str | None = None, state: str | None = None, limit: int | None = None) -> list[StoredRun]:
-        """Runs, newest first. `state` is a run state or `crashed`."""
-        where: list[str] = ["1"]
-        parameters: list[object] = []
-        if flow is not None:
-            where.append("flow = ?")
-            parameters.append(flow)
-        if state is not None and state != CRASHED:
-            where.append("state = ?")
-            parameters.append(str(state))
-        # Which runs crashed, and so which are still in another state, is known only after looking at their owners.
-        is_sifted = state is not None and (state == CRASHED or not RunState(state).is_final)
-        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC"  # noqa: S608 constant
-        if limit is not None and not is_sifted:
-            sql += " LIMIT ?"
-            parameters.append(limit)
-        found = stored_runs(self.reader.fetch(sql, tuple(parameters)), self._now(), self.path)
-        if is_sifted:
-            found = [run for run in found if run.shown_state == state]
-        return found if limit is None else found[:limit]
-
-    def run(self, run_id: str) -> StoredRun:
-        """The run with this id, or with the only id that begins so; `UnknownRun` with the nearest ids if none."""
-        low = run_id.strip().lower()
-        found: list[tuple[object, ...]] = []
-        if low:
-            found = self.reader.fetch(
-                f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? LIMIT 4",  # noqa: S608 columns are constant
-                (low, low + "\U0010ffff"),
-            )
-        exact = [row for row in found if row[0] == low]
-        if exact or len(found) == 1:
-            return stored_runs(exact or found, self._now(), self.path)[0]
-        near = tuple(str(row[0]) for row in found)
-        if not near:
-            ids = [str(row[0]) for row in self.reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
-            near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
-        raise UnknownRun(run_id, str(self.path), near)
-
-    def events(self, run_id: str, *, first: int = 0) -> list[Event]:
-        """The events of the run in order, from number `first` on."""
-        rows = self.reader.fetch(
-            "SELECT seq, data, crc FROM events WHERE run_id = ? AND seq >= ? ORDER BY seq",
-            (self.run(run_id).id, first),
-        )
-        return projection.decode_events(cast("list[tuple[int, str, int]]", rows), str(self.path), first=first)
-
-    def snapshot(self, run_id: str) -> RunSnapshot:
-        """The state of the run: the fold of its events."""
-        try:
-            return fold(self.events(run_id))
-        except IllegalTransition as error:
-            raise StoreDamaged(self.path, str(error)) from error
-
-    def graph(self, run_id: str) -> FlowGraph:
-        """The flow that the run ran, as it was then."""
-        ((flow_id, text),) = self.reader.fetch(
-            "SELECT flows.id, graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?",
-            (self.run(run_id).id,),
-        )
-        return graph_from(str(text), str(flow_id), self.path)
-
-    def notebook(self, run_id: str) -> str | None:
-        """The whole notebook that the run was started from, as nbformat JSON text."""
-        rows = self.reader.fetch(
-            "SELECT notebooks.id, content FROM notebooks JOIN runs ON notebooks.id = notebook_id WHERE runs.id = ?",
-            (self.run(run_id).id,),
-        )
-        if not rows:
-            return None
-        notebook_id, content = map(str, rows[0])
-        if content_id(content) != notebook_id:
-            raise StoreDamaged(self.path, f"the notebook of run {run_id} does not match its hash")
-        return content
-
-    def inputs(self, run_id: str) -> dict[str, ValueRef]:
-        """What the run took from outside."""
-        return {ref.name: ref for ref in self.snapshot(run_id).inputs}
-
-    def value(
-        self, run_id: str, step: str, name: str, *, trust: bool = False, resolve_class: ResolveClass | None = None
-    ) -> object:
-        """What the step of the run gave under the name; `ValueUnavailable` if there is no such value to give."""
-        run = self.run(run_id)
-        known = self.snapshot(run.id).steps.get(step)
-        refs = {ref.name: ref for ref in known.values} if known is not None else {}
-        if name not in refs:
-            has = f"it has {', '.join(refs)}" if refs else "it has none"
-            raise ValueUnavailable(name, f"step {step!r} of run {run.id} gave no value of this name; {has}")
-        return self.loader(run.id, trust=trust, resolve_class=resolve_class).load(refs[name])
-
-    def runs_with(self, flow: str, step: str, fingerprint: str) -> list[str]:
-        """The newest runs of the flow in which the step completed with this fingerprint; imported ones do not count."""
-        sql = """SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
-                 WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint = ?
-                 ORDER BY runs.created_at DESC LIMIT 5"""
-        return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
-
-    def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
-        """Loads values of the run, each object once. `trust` allows code-carrying formats of a record not ours."""
-        run = self.run(run_id)
-        return Loader(
-            self._codecs,
-            self.contents,
-            self._class_values_of(run.id),
-            is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
-            resolve_class=resolve_class or class_in(main_module()),
-        )
-
     def write(self, job: Job[_T]) -> _T:
         """What the job gives, once it is committed in the store. For work on the store itself, such as collection."""
         return self._writing().write_sync(job)
@@ -371,6 +255,10 @@ class RunStore:
                 # A disk that is full, mostly: the heart says it when it can, and this process knows it.
                 self._given_up.add((journal.run_id, journal.epoch))
 
+    def _may_write_here(self) -> bool:
+        # Runs side by side gain more from sharing a transaction.
+        return len(self._owned) == 1
+
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
             owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
@@ -388,30 +276,35 @@ class RunStore:
             raise StoreUnusable(self.path, "it was opened for reading only.")
         return self._writer
 
-    def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
-        sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
-                  WHERE run_id = ? AND name = ? AND is_current AND format = 'pickle' ORDER BY rowid DESC LIMIT 1"""  # noqa: S608
 
-        def find(name: str) -> ValueRef | None:
-            rows = self.reader.fetch(sql, (run_id, name))
-            return projection.value_ref(rows[0]) if rows else None
-
-        return find
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
-def values_folder(path: Path) -> Path:
-    """Where the large values of the store at `path` are."""
-    is_standard = path.name == FILE and path.parent.name == FOLDER
-    return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, called as long as its object lives (None afterwards); it does not keep it alive."""
+    reference = weakref.WeakMethod(method)
 
-
-def _close_at_exit(store: RunStore) -> Callable[[], None]:
-    reference = weakref.ref(store)
-
-    def close() -> None:
+    def call(*arguments: object) -> Any:
         living = reference()
-        if living is not None:
-            living.close()
+        return None if living is None else living(*arguments)
 
-    atexit.register(close)
-    return close
+    return call
+
+
+def _let_go(at_exit: Callable[[], object], reader: Reader, writer: Writer | None) -> None:
+    """Closes what a forgotten store has left. Called wherever it was forgotten, so nothing is waited for."""
+    atexit.unregister(at_exit)
+    reader.close(is_waited_for=False)
+    if writer is not None:
+        writer.close(is_waited_for=False)
+
+
+def _clean_up(lock: FileLock, temporary: Path | None) -> None:
+    lock.close()
+    if temporary is not None:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -7,7 +7,8 @@ that an up-to-date file is recognised without loading sqlite-utils.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # "SZAL", so that `file` and we can tell a store from another database.
 APPLICATION_ID = 0x535A414C
 _MAGIC = b"SQLite format 3\x00"
+# How many events that were stored one by one become one row.
+_JOINED = 500
 _VALUE_COLUMNS: dict[str, type] = {
     "type": str,
     "hash": str,
@@ -214,11 +217,113 @@ def _numbered_rows(db: Database) -> None:
     db.create_view("v_failures", _V_FAILURES)
 
 
+# Microseconds are rounded as `times.iso` does it.
+_EVENTS = """
+select turns.run_id, turns.first + event.key as seq,
+       strftime('%Y-%m-%dT%H:%M:%S', cast(json_extract(event.value, '$.at') * 1e6 + 0.5 as integer) / 1000000,
+                'unixepoch')
+       || printf('.%06d+00:00', cast(json_extract(event.value, '$.at') * 1e6 + 0.5 as integer) % 1000000) as at,
+       json_extract(event.value, '$.kind') as kind, json_extract(event.value, '$.step') as step,
+       json_extract(event.value, '$.attempt') as attempt, event.value as data
+from turns join json_each(turns.data) as event
+"""
+
+_ATTEMPTS = """
+select run_id, step, number, state, started_at, ended_at, duration_s, error, error_detail from past_attempts
+union all
+select run_id, name, attempt,
+       case state when 'rolled_back' then 'completed' when 'retrying' then 'failed' else state end,
+       started_at, ended_at, duration_s,
+       case when state in ('failed', 'retrying') then error end,
+       case when state in ('failed', 'retrying') then error_detail end
+from steps
+where attempt > 0 and not exists (
+    select 1 from past_attempts as past
+    where past.run_id = steps.run_id and past.step = steps.name and past.number = steps.attempt)
+"""
+
+# The attempts that the row of their step does not tell of as they were.
+_UNTOLD = """
+select attempts.run_id, step, number, attempts.state, attempts.started_at, attempts.ended_at, attempts.duration_s,
+       attempts.error, attempts.error_detail
+from attempts left join steps on steps.run_id = attempts.run_id and steps.name = step and steps.attempt = number
+where steps.id is null
+   or attempts.state is not
+      case steps.state when 'rolled_back' then 'completed' when 'retrying' then 'failed' else steps.state end
+   or attempts.error_detail is not case when steps.state in ('failed', 'retrying') then steps.error_detail end
+"""
+
+
+def _turns(db: Database) -> None:
+    # What is appended together is one row: to write each event by itself costs as much as all else of a step. And the
+    # row of a step tells of its newest attempt already.
+    _compact_table(
+        db,
+        "turns",
+        {"run_id": str, "first": int, "data": str, "crc": int},
+        pk=("run_id", "first"),
+        foreign_keys=[("run_id", "runs", "id")],
+        not_null={"data", "crc"},
+    )
+    _compact_table(
+        db,
+        "past_attempts",
+        {
+            "run_id": str,
+            "step": str,
+            "number": int,
+            "state": str,
+            "started_at": str,
+            "ended_at": str,
+            "duration_s": float,
+            "error": str,
+            "error_detail": str,
+        },
+        pk=("run_id", "step", "number"),
+        foreign_keys=[("run_id", "runs", "id")],
+        not_null={"state", "started_at"},
+    )
+    db.execute(f"INSERT INTO past_attempts {_UNTOLD}")
+    rows = db.execute("SELECT run_id, seq, data, crc FROM events ORDER BY run_id, seq")
+    db.conn.executemany("INSERT INTO turns VALUES (?, ?, ?, ?)", _joined(rows))
+    for table in ("events", "attempts"):
+        db.execute(f"DROP TABLE {table}")
+    db.execute("ALTER TABLE runs ADD COLUMN from_run TEXT")
+    db.create_view("events", _EVENTS)
+    db.create_view("attempts", _ATTEMPTS)
+
+
+def _joined(rows: Iterable[tuple[str, int, object, int]]) -> Iterator[tuple[str, int, str, int]]:
+    """Events that were stored one by one, as rows of many; what is damaged stays so, and apart from others."""
+    together: list[str] = []
+    key: tuple[str, int] = ("", 0)
+    for run_id, seq, data, crc in rows:
+        is_next = (run_id, seq) == (key[0], key[1] + len(together))
+        is_intact = isinstance(data, str) and zlib.crc32(data.encode("utf-8", "surrogatepass")) == crc
+        if together and not (is_intact and is_next and len(together) < _JOINED):
+            yield _turn(key, together)
+            together = []
+        if not is_intact:
+            yield run_id, seq, f"[{data}]", -1
+            continue
+        if not together:
+            key = run_id, seq
+        together.append(str(data))
+    if together:
+        yield _turn(key, together)
+
+
+def _turn(key: tuple[str, int], together: list[str]) -> tuple[str, int, str, int]:
+    data = f"[{','.join(together)}]"
+    return *key, data, zlib.crc32(data.encode("utf-8", "surrogatepass"))
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_tables", _tables),
     ("2026_11_fingerprints", _fingerprints),
     ("2026_11_progress", _progress),
     ("2026_11_numbered_rows", _numbered_rows),
+    ("2026_11_turns", _turns),
 )
 VERSION = len(MIGRATIONS)
 

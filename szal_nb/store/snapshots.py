@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from pathlib import Path
 
@@ -24,17 +25,25 @@ class FlowRow(msgspec.Struct, frozen=True):
     graph: str
 
 
-class _GraphForm(msgspec.Struct, frozen=True):
+class _GraphForm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`order` are the places in `nodes` of the flow's steps, which are not written twice; None: `flow` has them."""
+
     flow: FlowDefinition
     nodes: tuple[StepNode, ...]
     edges: tuple[Edge, ...]
     inputs: tuple[str, ...]
+    order: tuple[int, ...] | None = None
 
 
 def flow_row(graph: FlowGraph) -> FlowRow:
     """The graph as it is stored."""
-    text = msgspec.json.encode(_GraphForm(graph.flow, graph.nodes, graph.edges, graph.inputs)).decode()
     flow = graph.flow
+    form = _GraphForm(flow, graph.nodes, graph.edges, graph.inputs)
+    places = {id(node.step): i for i, node in enumerate(graph.nodes)}
+    if all(id(step) in places for step in flow.steps):
+        order = tuple(places[id(step)] for step in flow.steps)
+        form = _GraphForm(dataclasses.replace(flow, steps=()), graph.nodes, graph.edges, graph.inputs, order)
+    text = msgspec.json.encode(form).decode()
     return FlowRow(content_id(text), flow.name, flow.version, flow.mode.value, text)
 
 
@@ -48,7 +57,10 @@ def graph_from(text: str, flow_id: str, path: Path) -> FlowGraph:
     if content_id(text) != flow_id:
         raise StoreDamaged(path, f"the flow {flow_id} does not match its hash")
     form = msgspec.json.decode(text, type=_GraphForm)
-    return FlowGraph(flow=form.flow, nodes=form.nodes, edges=form.edges, inputs=form.inputs)
+    flow = form.flow
+    if form.order is not None:
+        flow = dataclasses.replace(flow, steps=tuple(form.nodes[place].step for place in form.order))
+    return FlowGraph(flow=flow, nodes=form.nodes, edges=form.edges, inputs=form.inputs)
 
 
 def insert_flow(connection: sqlite3.Connection, flow: FlowRow, at: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 from datetime import UTC, datetime
 
 
-@functools.lru_cache(maxsize=4096)
 def iso(at: float | None) -> str | None:
     """ISO-8601 in UTC, to the microsecond.
 
@@ -15,8 +15,9 @@ def iso(at: float | None) -> str | None:
     """
     if at is None:
         return None
-    # One event's time goes into several rows, and the text of its second into those of many events.
-    second, micros = divmod(round(at * 1e6), 1_000_000)
+    # The text of one second goes into the rows of many steps.
+    # Rounded as SQLite does, so that the view `events` tells the same.
+    second, micros = divmod(math.floor(at * 1e6 + 0.5), 1_000_000)
     return f"{_iso_second(second)}.{micros:06d}+00:00"
 
 

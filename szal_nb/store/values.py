@@ -11,7 +11,8 @@ from types import ModuleType
 import msgspec
 
 from szal_nb.errors import StoreError
-from szal_nb.model.value import ValueRef
+from szal_nb.model.graph import DISPLAY
+from szal_nb.model.value import ValueRef, shown_name
 from szal_nb.store.codecs import Buffer, Codec, Encoded
 from szal_nb.store.contents import Parked
 from szal_nb.store.describing import shape_of, summary_of, type_name
@@ -19,6 +20,7 @@ from szal_nb.store.failure import StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.pickling import TooLargeError
+from szal_nb.store.rendition import rendition_of, subject_of
 
 INLINE_BYTES = 256 * 1024
 # A name that no later step reads is kept if that is cheap.
@@ -52,6 +54,7 @@ class Keeper:
         forbidden: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._codecs = codecs
+        self._readable = {codec.format for codec in codecs if codec.is_safe}
         self._files = files
         self._identities = identities
         # Whether bytes hold a secret; may be set at any time. It may be false while there are no secrets.
@@ -62,7 +65,7 @@ class Keeper:
     def keep(
         self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
     ) -> tuple[ValueRef, ...]:
-        """A reference for each value, in their order; see `RunJournal.keep`."""
+        """A reference for each value, in their order, then those to pictures of them; see `RunJournal.keep`."""
         seen: dict[int, ValueRef] = {}
         refs = []
         for name, value in values.items():
@@ -74,7 +77,7 @@ class Keeper:
                 ref = self._keep((step, attempt), name, value, is_needed=is_needed)
             seen[id(value)] = ref
             refs.append(ref)
-        return tuple(refs)
+        return self._with_renditions((step, attempt), refs, values)
 
     def parked(self, digest: str) -> Parked | None:
         """The bytes that were kept but are not in the store yet."""
@@ -108,6 +111,13 @@ class Keeper:
         with self._lock:
             self._parked.pop((step, attempt), None)
 
+    def settle(self, step: str, attempt: int, refs: Sequence[ValueRef]) -> None:
+        """The bytes of these are stored, while the attempt goes on."""
+        with self._lock:
+            blobs = self._parked.get((step, attempt), {})
+            for ref in refs:
+                blobs.pop(str(ref.hash), None)
+
     def clear(self) -> None:
         """Lets everything go."""
         with self._lock:
@@ -134,6 +144,30 @@ class Keeper:
             shape=shape_of(value),
             summary=summary_of(value),
         )
+
+    def _with_renditions(
+        self, place: _Place, refs: list[ValueRef], values: Mapping[str, object]
+    ) -> tuple[ValueRef, ...]:
+        pictures: dict[int, ValueRef | None] = {}
+        for n, ref in enumerate(refs):
+            # What the step showed last is in its output already; what has a format of its own needs no picture, nor do
+            # elements of a mapped step, which are there only until the step has them all.
+            is_whole = ref.name != DISPLAY and not ref.name.endswith("]")
+            if is_whole and ref.format not in self._readable:
+                subject = subject_of(values[ref.name])
+                if id(subject) not in pictures:
+                    pictures[id(subject)] = self._keep_rendition(place, ref.name, subject)
+                picture = pictures[id(subject)]
+                if picture is not None:
+                    refs[n] = msgspec.structs.replace(ref, shown=picture.hash)
+        return (*refs, *(picture for picture in pictures.values() if picture is not None))
+
+    def _keep_rendition(self, place: _Place, name: str, value: object) -> ValueRef | None:
+        bundle = rendition_of(value)
+        if bundle is None:
+            return None
+        ref = self._keep(place, shown_name(name), bundle, is_needed=False)
+        return None if ref.hash is None or ref.format != "json" else msgspec.structs.replace(ref, identity=None)
 
     def _encode(self, value: object, *, limit: int | None) -> Encoded:
         if isinstance(value, ModuleType):

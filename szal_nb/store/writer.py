@@ -135,7 +135,10 @@ def _settle_all(outcomes: list[_Outcome]) -> None:
 
 
 class Writer:
-    """Takes writes from any thread and loop. `heartbeat` is called in the writer thread every `beat_s` seconds."""
+    """Takes writes from any thread and loop. `heartbeat` is called in the writer thread every `beat_s` seconds.
+
+    `at_end` is called once nothing is written any more: when the thread has ended, or has never begun.
+    """
 
     def __init__(
         self,
@@ -147,6 +150,7 @@ class Writer:
         heartbeat: Callable[[sqlite3.Connection], None],
         beat_s: float,
         may_write_here: Callable[[], bool] = lambda: False,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
         self._lock = lock
@@ -154,6 +158,7 @@ class Writer:
         self._journal_mode = journal_mode
         self._heartbeat = heartbeat
         self._beat_s = beat_s
+        self._at_end = at_end
         self._may_write_here = may_write_here if self._waits_for_no_disk else lambda: False
         self._here = 0
         self._is_patient = True
@@ -217,8 +222,11 @@ class Writer:
             set_patience(connection, patient=patient)
             self._is_patient = patient
 
-    def close(self) -> None:
-        """Writes all that waits, then gives up the connection. Checkpoints if no other process has the store open."""
+    def close(self, *, is_waited_for: bool = True) -> None:
+        """Writes all that waits, then gives up the connection. Checkpoints if no other process has the store open.
+
+        Unless it `is_waited_for`, the thread does so when it comes to it.
+        """
         with self._start:
             if self._is_closed or self._is_forked:
                 return
@@ -226,7 +234,9 @@ class Writer:
             thread = self._thread
             if thread is not None:
                 self._queue.put(None)
-        if thread is not None:
+        if thread is None:
+            self._at_end()
+        elif is_waited_for:
             thread.join()
 
     def _put(self, write: Write[object], waiter: _Waiter) -> None:
@@ -267,8 +277,11 @@ class Writer:
                 # A beat that fails is not an error of anybody: the next one may pass, and the lease is long.
                 self._commit([(beat, _Nobody())])
                 next_beat = time.monotonic() + self._beat_s
+            # What was written last must not keep its store from being forgotten.
+            entry = None
             del entries
         self._disconnect()
+        self._at_end()
 
     def _settle(self, outcomes: list[_Outcome]) -> None:
         by_loop: dict[asyncio.AbstractEventLoop | None, list[_Outcome]] = {}

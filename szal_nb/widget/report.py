@@ -37,15 +37,17 @@ def render_report(
     run_id: str,
     is_crashed: bool = False,
     now: float | None = None,
+    shown: Sequence[Event] | None = None,
 ) -> str:
     """The HTML text of the report on the run that `events` tell; `is_crashed` if its process died in it.
 
-    `now` is the moment of which it tells, by default that of the last event.
+    `now` is the moment of which it tells, by default that of the last event. `shown` are events that tell what the
+    steps showed, where those tell more.
     """
     snapshot = fold(events)
     now = now if now is not None or not events else events[-1].at
     view = view_state(graph, snapshot, run_id=run_id, is_crashed=is_crashed, now=now)
-    data = _data(graph, events, view)
+    data = _data(graph, events, view, events if shown is None else shown)
     script = _SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -71,13 +73,13 @@ def _heading(graph: FlowGraph, run_id: str, events: Sequence[Event]) -> str:
     return f"Run {run_id} of {graph.flow.name}, version {graph.flow.version}{begun}"
 
 
-def _data(graph: FlowGraph, events: Sequence[Event], view: JsonObject) -> JsonObject:
+def _data(graph: FlowGraph, events: Sequence[Event], view: JsonObject, shown: Sequence[Event]) -> JsonObject:
     snapshot = fold(events)
-    shown: dict[str, list[Event]] = {}
-    for event in events:
+    by_step: dict[str, list[Event]] = {}
+    for event in shown:
         if isinstance(event, StepOutput):
-            shown.setdefault(event.step, []).append(event)
-    logs = {name: log_view(found, name) for name, found in shown.items()}
+            by_step.setdefault(event.step, []).append(event)
+    logs = {name: log_view(found, name) for name, found in by_step.items()}
     details = {}
     for node, drawn in zip(graph.nodes, view["graph"]["nodes"], strict=True):
         name = node.step.name

@@ -137,6 +137,8 @@ def render_text(view: JsonObject, *, times: bool = False) -> str:
             line = f"{line}  {format_duration(facts['ended'] - facts['started'])}"
         if waits:
             line = f"{line}  <- {', '.join(waits)}"
+        if facts.get("rebuilds"):
+            line = f"{line.rstrip()}  rebuilds on resume"
         if "error" in facts:
             line = f"{line.rstrip()}  {one_line(facts['error'], 120)}"
         lines.append(line.rstrip())
@@ -270,6 +272,8 @@ def _node(number: int, node: JsonObject, run: JsonObject, frame: _Frame, placeme
     name_width = _TEXT_WIDTH - (_width(time, _FACT_SIZE) + 8 if time else 0)
     x, y = frame.corner(placement.ranks[number], placement.across[number])
     tip = f"{node['name']}: {state_word(state)}" + (f". {facts['error']}" if "error" in facts else "")
+    if facts.get("rebuilds"):
+        tip += ". Rebuilds on resume"
     return (
         f'<g class="node {state}" data-step="{_attribute(node["name"])}" data-state="{state}" '
         f'transform="translate({x:.1f} {y:.1f})"><title>{_text(one_line(tip, 400))}</title>'

@@ -12,7 +12,7 @@ from typing import Any
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
-from szal_nb.model.value import ErrorInfo, ValueRef, for_people
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
 
 JsonObject = dict[str, Any]
 
@@ -170,7 +170,7 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "total": step.total,
         "note": cut(step.note, _LINE_CHARS),
         "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
-        "rebuilds": any(value.live and value.needed for value in step.values),
+        "rebuilds": bool(rebuilt_on_resume(values)),
     }
     facts.update({key: value for key, value in optional.items() if value})
     return facts

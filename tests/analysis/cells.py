@@ -9,6 +9,7 @@ from pathlib import Path
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
@@ -69,7 +70,9 @@ def surroundings(plain: list[str]) -> Surroundings:
             found[one.name] = NotebookName("module", statement=one.statement)
         for given in names.gives:
             found[given.name] = (
-                NotebookName("function", source=given.function) if given.function else NotebookName("data")
+                NotebookName("function", source=given.function)
+                if given.function
+                else NotebookName("data", made=given.kind if given.kind in IMMUTABLE | USED_UP else "")
             )
         found |= {name: NotebookName("data") for name in names.private}
         for node in ast.parse(source).body:

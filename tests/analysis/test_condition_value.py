@@ -146,7 +146,7 @@ def test_a_value_that_is_not_read_is_an_error_with_advice(text, message):
         "scalar": np.array(1),
         "thing": thing,
         "m": {},
-        "span": np.timedelta64(1),
+        "span": np.timedelta64(1, "s"),
         "z": 1j,
         "steps": {"a": {"output": thing}},
     }

@@ -151,6 +151,66 @@ EDGES = {
         "# %%\nimport numpy as np\n# %% a\nrng = np.random.default_rng(0)\n# %% b\nx = rng.normal()\n# %% c\ny = rng.normal()\n",
         ["a -> b: data of rng", "b -> c: data of rng"],
     ),
+    "an iterator of the notebook is used up": (
+        "# %%\nlines = open('x')\n# %% a\nx = list(lines)\n# %% b\nfor line in lines:\n    print(line)\n",
+        ["a -> b: data of lines"],
+    ),
+    "what cannot change is not changed by whoever holds it": (
+        "# %%\nimport lib\nSEED = 3\n# %% a\nx = lib.Model(SEED)\nx.fit(1)\n# %% b\ny = SEED\n",
+        [],
+    ),
+    "a list that a text was cut into is changed": (
+        "# %% a\nws = 'a b'.split()\n# %% b\nws.append(1)\n# %% c\nprint(ws)\n",
+        ["a -> b: data of ws", "b -> c: data of ws"],
+    ),
+    "a sum of tuples holds what they hold": (
+        "# %% a\nxs = [1]\n# %% b\nt = (1,) + (xs,)\n# %% c\nt[1].append(2)\n# %% d\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of t", "a -> d: data of xs", "c -> d: doubt of xs"],
+    ),
+    "a tuple holds what is added to it": (
+        "# %% a\nxs = [1]\n# %% b\nt = ()\nt += (xs,)\n# %% c\nt[0].append(2)\n# %% d\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of t", "a -> d: data of xs", "c -> d: doubt of xs"],
+    ),
+    "a class holds what its body binds": (
+        "# %% a\nxs = [1]\n# %% b\nclass Local:\n    items = xs\nLocal.items.append(3)\n# %% c\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
+    "what a generator of one's own shuffles": (
+        "# %%\nimport random\nrng = random.Random(1)\n# %% a\nxs = [1, 2]\n# %% b\nrng.shuffle(xs)\n# %% c\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
+    "an array that the result is written to": (
+        "# %%\nimport numpy as np\nxs = np.zeros(3)\n# %% a\nnp.add(xs, 1, out=xs)\n# %% b\nprint(xs)\n# %% c\nxs.cumsum(out=xs[:2])\n",
+        ["a -> b: data of xs", "a -> c: data of xs", "b -> c: order of xs"],
+    ),
+    "the object that is a parameter's default": (
+        "# %% a\nxs = [1]\n# %% b\ndef put(to=xs):\n    to.append(1)\nput()\n# %% c\nprint(xs)\n",
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
+    "the object that is a default of a notebook's function": (
+        "# %%\nXS = [1]\ndef put(to=XS):\n    to.append(1)\n# %% a\nput()\n# %% b\nput()\n# %% c\nput([])\n",
+        ["a -> b: data of XS"],
+    ),
+    "a default that keeps what earlier calls left": (
+        "# %%\ndef put(x, to=[]):\n    to.append(x)\n    return to\n# %% a\nx = put(1)\n# %% b\ny = put(2)\n# %% c\nz = put(3, [])\n",
+        ["a -> b: order of default of put(to=…)"],
+    ),
+    "what a class of the notebook gives to a with block": (
+        (
+            "# %%\nclass Scope:\n    def __init__(self, held):\n        self.held = held\n    def __enter__(self):\n"
+            "        return self.held\n    def __exit__(self, *_):\n        pass\n# %% a\nxs = [1]\n"
+            "# %% b\nwith Scope(xs) as inner:\n    inner.append(1)\n# %% c\nprint(xs)\n"
+        ),
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
+    "what the end of a with block changes": (
+        (
+            "# %%\nclass Scope:\n    def __init__(self, held):\n        self.held = held\n    def __enter__(self):\n"
+            "        return self\n    def __exit__(self, *_):\n        self.held.append(0)\n# %% a\nxs = [1]\n"
+            "# %% b\nwith Scope(xs):\n    pass\n# %% c\nprint(xs)\n"
+        ),
+        ["a -> b: data of xs", "b -> c: data of xs"],
+    ),
     "the global generator": (
         "# %%\nimport numpy as np\n# %% a\nnp.random.seed(0)\n# %% b\nx = [1]\n# %% c\ny = np.random.rand()\n",
         ["a -> c: order of numpy.random"],
@@ -386,7 +446,10 @@ def test_a_connection_keeps_its_steps_on_the_main_thread():
         "# %%\nimport sqlite3\n# %% a\nconn = sqlite3.connect(':memory:')\n# %% b\ncur = conn.execute('select 1')\n# %% c\nx = 1\n"
     )
     assert [node.is_main_thread for node in graph.nodes] == [True, True, False]
-    assert graph.node("a").notes == ("Works with a value that belongs to one thread: runs on the main thread.",)
+    assert graph.node("a").notes == (
+        "Gives conn, which cannot be stored: rebuilds on resume if a later step needs it.",
+        "Works with a value that belongs to one thread: runs on the main thread.",
+    )
 
 
 def test_dynamic_code_is_never_cached_and_says_so():

@@ -270,3 +270,47 @@ def test_a_mapped_step_gives_its_results_in_order():
     run = szal.run(flow, {"count": 5, "offset": 1}, store=":memory:")
     assert (run.values.square, run.values.total) == ([1, 2, 5, 10, 17], 35)
     assert (run["square"].progress.done, run["square"].progress.total) == (5, 5)
+
+
+FIRST_FAILS = {
+    # Three steps, the first of which fails; the third (after both, where a mode takes that) with each trigger.
+    ("sequential", "all"): ("failed", "skipped", "skipped"),
+    ("sequential", "any"): ("failed", "skipped", "skipped"),
+    ("sequential", "all_done"): ("failed", "skipped", "completed"),
+    ("sequential", "none_failed"): ("failed", "skipped", "skipped"),
+    ("dag", "all"): ("failed", "completed", "skipped"),
+    ("dag", "any"): ("failed", "completed", "completed"),
+    ("dag", "all_done"): ("failed", "completed", "completed"),
+    ("dag", "none_failed"): ("failed", "completed", "skipped"),
+    ("hierarchical", "all"): ("failed", "completed", "skipped"),
+    ("hierarchical", "any"): ("failed", "completed", "completed"),
+    ("hierarchical", "all_done"): ("failed", "completed", "completed"),
+    ("hierarchical", "none_failed"): ("failed", "completed", "skipped"),
+    ("parallel", "all"): ("failed", "completed", "completed"),
+    ("parallel", "all_done"): ("failed", "completed", "completed"),
+    ("parallel", "none_failed"): ("failed", "completed", "completed"),
+}
+
+
+@pytest.mark.parametrize(("mode", "trigger"), FIRST_FAILS)
+def test_each_trigger_in_each_mode_ends_every_step_with_a_state_and_a_reason(mode, trigger):
+    flow = szal.Flow("modes", mode=mode)
+    after = {"after": ["a", "b"]} if mode in ("dag", "hierarchical") else {}
+
+    @flow.step
+    def a():
+        raise ValueError
+
+    @flow.step
+    def b():
+        return 1
+
+    @flow.step(trigger=trigger, **after)
+    def c():
+        return 1
+
+    run = szal.run(flow, store=None)
+    assert (run["a"].state, run["b"].state, run["c"].state) == FIRST_FAILS[mode, trigger]
+    assert run.state == "failed"
+    assert all(step.reason for step in run.steps.values() if step.state == "skipped")
+    assert str(run["a"].error) == "ValueError"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import linecache
+import shutil
+import threading
 
 import pytest
 
@@ -178,6 +181,57 @@ def test_a_flow_a_run_and_a_step_show_themselves_without_a_kernel(ci):
 
 def test_a_condition_can_be_asked_alone():
     assert szal.compile_condition("a.rows > 0").evaluate({"a": {"rows": 3}})
+
+
+def writers():
+    return {thread for thread in threading.enumerate() if thread.name == "szal-store-writer"}
+
+
+def test_runs_of_one_flow_that_are_kept_share_one_open_store(tmp_path):
+    before = writers()
+    flow = szal.Flow("numbers")
+
+    @flow.step
+    def more(n):
+        return n + 1
+
+    runs = [szal.run(flow, {"n": n}, store=tmp_path / "runs.db") for n in range(20)]
+
+    assert len(writers() - before) == 1
+    assert [run.values.more for run in runs] == list(range(1, 21))
+
+
+def test_a_store_that_was_deleted_between_two_runs_is_made_anew(tmp_path):
+    flow = szal.Flow("numbers")
+
+    @flow.step
+    def one():
+        return 1
+
+    first = szal.run(flow, store=tmp_path / "a" / "runs.db")
+    shutil.rmtree(tmp_path / "a")
+    second = szal.run(flow, store=tmp_path / "a" / "runs.db")
+
+    assert (first.state, second.state) == ("completed", "completed")
+
+
+def test_a_run_that_nobody_looks_at_any_more_keeps_no_store_open():
+    before = writers()
+    flow = szal.Flow("numbers")
+
+    @flow.step
+    def one():
+        return 1
+
+    run = szal.run(flow, store=":memory:")
+    path, (thread,) = run.store_path, writers() - before
+    assert path.exists()
+    del run
+    gc.collect()
+    thread.join(20)
+
+    assert not thread.is_alive()
+    assert not path.parent.exists()
 
 
 def test_a_step_whose_file_was_edited_since_it_was_imported_keeps_its_edges(tmp_path, monkeypatch):

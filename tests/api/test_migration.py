@@ -173,6 +173,20 @@ def test_the_plan_says_keep_rename_re_run_and_drop_with_the_reason(store):
     assert "it was called load" in str(plan)
 
 
+def test_the_plan_names_what_differs_between_the_two_definitions(store):
+    old = stopped(store, at="total")
+    cells = {**in_place_of("load", {"fetch": CELLS["load"]}), "beside": "b = y[0]", "new": "n = t"}
+    plan = migration.plan(store, old.id, NewVersion(graph=CellFlow(cells, notebook=NOTEBOOK, version=2).graph()))
+    found = plan.json()["difference"]
+
+    assert (found["added"], found["removed"], found["renamed"]) == (["new"], [], {"fetch": "load"})
+    assert found["changed"] == {"beside": ["code"]}
+    assert found["names"] == {"beside": ["reads y", "no longer reads rows", "gives b", "no longer gives z"]}
+    assert any(edge.startswith("+ ") and edge.endswith("→ new") for edge in found["edges"])
+    assert "names   beside: reads y, no longer reads rows, gives b" in str(plan)
+    assert "edge    + total → new" in str(plan)
+
+
 def test_declared_migrations_are_chained_and_their_functions_make_values(store):
     old = stopped(store, {"load": "x = [1, 2]", "use": "u = len(x)", "end": "e = u"}, at="end")
 

@@ -109,7 +109,7 @@ def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(
         "CREATE TRIGGER full_runs BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END;"
     )
     cells = {"load": "x = [1]", "fill --after load": f"open_file({refuse!r})", "total --after fill": "t = sum(x)"}
-    notebook = f"import sqlite3\ndef open_file(sql):\n    with sqlite3.connect({str(path)!r}) as c:\n        c.executescript(sql)"
+    notebook = f"import contextlib, sqlite3\ndef open_file(sql):\n    with contextlib.closing(sqlite3.connect({str(path)!r})) as c:\n        c.executescript(sql)"
     flow = CellFlow(cells, notebook=notebook)
     with RunStore.open(path) as store:
         with pytest.raises(StoreError, match="disk full"):

@@ -9,6 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import szal_nb as szal
+from szal_nb.analysis.doubt import steps_in_doubt
+from szal_nb.errors import AnswerInDoubt, HiddenStateUsed
+from szal_nb.model.state import StepState
+from szal_nb.model.value import ErrorInfo
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
 
@@ -350,3 +354,46 @@ def test_hidden_state_counts_also_where_an_edge_has_another_reason_besides(store
 
     flow = CellFlow(cells, notebook="import random")
     assert everything(flow.run(store, reuse="")) == everything(flow.run(store))
+
+
+# A run that failed because its answer was in doubt.
+
+DOUBTFUL = {
+    "load": "x = [3, 1]",
+    "price": "p = 2",
+    "look": "seen = list(x)",
+    "sneak --pure x --after look price": "x.append(p)",
+}
+
+
+def test_nothing_in_doubt_is_taken_from_a_run_that_a_change_nobody_declared_has_failed(store):
+    first = CellFlow(DOUBTFUL).run(store)
+    assert first["sneak"].error.type == "ValueChanged"
+
+    flow = CellFlow(
+        {**{name: DOUBTFUL[name] for name in ("load", "price", "look")}, "sneak --after look": "y = [*x, p]"}
+    )
+    again = flow.run(store, reuse=first.id)
+
+    assert sorted(flow.deeds) == ["look", "sneak"]
+    assert "the answer is in doubt" in str(again.plan)
+
+
+def test_such_a_run_does_not_go_on(store):
+    """What was read in it nobody can tell any more: a resume would give another answer than the run from the top."""
+    flow = CellFlow(DOUBTFUL)
+    first = flow.run(store)
+
+    with pytest.raises(AnswerInDoubt, match=f"step 'sneak' failed by ValueChanged: .*--reuse {first.id}"):
+        flow.resume(store, first.id)
+    with pytest.raises(szal.RunFailed, match=f"begin anew with what is beyond doubt: %szal_run --reuse {first.id}"):
+        first.raise_if_failed()
+
+
+def test_of_a_run_that_used_what_no_step_may_share_nothing_is_beyond_doubt(store):
+    first = CellFlow({"a": "import random\nf = random\nx = 1", "b": "y = 2"}).run(store)
+    step = first.snapshot.steps["b"]
+    kinds = tuple(f"{kind.__module__}.{kind.__name__}" for kind in HiddenStateUsed.__mro__)
+    step.state, step.error = StepState.FAILED, ErrorInfo(type="HiddenStateUsed", names=kinds)
+
+    assert steps_in_doubt(first.graph, first.snapshot) == {"a", "b"}

@@ -18,7 +18,7 @@ import pytest
 import szal_nb as szal
 from szal_nb.engine.context import current_context
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep, RunFailed
-from szal_nb.model.event import StepCompleted, StepFailed, StepRetrying, StepStarted, kind_of
+from szal_nb.model.event import RunPaused, StepCompleted, StepFailed, StepRetrying, StepStarted, kind_of
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.state import RunState, StepState
 from szal_nb.model.step import Backoff, RetryPolicy, Step
@@ -300,6 +300,66 @@ def test_a_run_cancelled_before_its_start_runs_nothing(mode):
     assert run.state == "cancelled"
     assert {step.state for step in run.steps.values()} == {"cancelled"}
     assert ran == []
+
+
+def at_once(command, store, *, ends="cancelled"):
+    """A run that is commanded before its inputs are on record: they are written down on a thread."""
+    ran = []
+
+    def body():
+        ran.append(1)
+
+    async def main():
+        run = flow_with("a b", bodies={"a": body, "b": body}).start(store=store)
+        command(run)
+        if ends == "paused":
+            async for event in run.events():
+                if isinstance(event, RunPaused):
+                    break
+            kept = list(ran)
+            run.resume()
+            await run.wait()
+            return run, kept
+        await run.wait()
+        return run, ran
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", [":memory:", None])
+def test_a_run_of_functions_that_is_cancelled_at_once_runs_nothing(store):
+    run, ran = at_once(lambda run: run.cancel("too late"), store)
+
+    assert (run.state, run.snapshot.reason, ran) == ("cancelled", "too late", [])
+    assert {step.state for step in run.steps.values()} == {"cancelled"}
+
+
+@pytest.mark.parametrize("store", [":memory:", None])
+def test_a_run_that_is_paused_at_once_begins_nothing_until_it_goes_on(store):
+    run, ran = at_once(lambda run: run.pause(), store, ends="paused")
+
+    assert (run.state, ran) == ("completed", [])
+
+
+def test_a_step_that_is_skipped_before_the_run_begins_is_skipped():
+    run, ran = at_once(lambda run: run.skip("a"), ":memory:")
+
+    assert (run["a"].state, run["b"].state, ran) == ("skipped", "completed", [1])
+
+
+def test_a_retry_that_is_cancelled_at_once_is_cancelled():
+    broken = failing()
+
+    async def main():
+        run = flow_with("a", bodies={"a": broken}).start(store=":memory:")
+        await run.wait()
+        run.retry("a")
+        run.cancel()
+        await run.wait()
+        return run
+
+    assert asyncio.run(main()).state == "cancelled"
+    assert len(broken.calls) == 1
 
 
 @pytest.mark.parametrize("mode", ["sequential", "parallel", "dag", "hierarchical"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from szal_nb.app.exit import ExitCode
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.value import ErrorInfo
 from szal_nb.notebook.batch import BatchResult, Ended
-from szal_nb.store.runs import StoredRun
-from tests.promises.shell import Shell, states, write_notebook
+from szal_nb.store.runs import RunStore, StoredRun
+from tests.promises.shell import SZAL, Shell, states, write_notebook
 
 HEAD = "%load_ext szal_nb\n%szal_flow sales"
 
@@ -286,3 +287,41 @@ def test_reuse_takes_from_an_earlier_run_what_has_not_changed(shell):
         assert [len(step["attempts"]) for step in run["steps"]] == [0, 1]
     code, _, err = shell.call("run", "nb.ipynb", "--reuse", first)
     assert (code, "clean" in err, "load" in err) == (0, True, True)
+
+
+@pytest.mark.serial
+def test_a_notebook_that_a_headless_notebook_runs_has_a_run_and_a_store_of_its_own(shell):
+    (shell.folder / "inner").mkdir()
+    top = "%load_ext szal_nb"
+    write_notebook(shell.folder / "inner" / "nb.ipynb", top, "%%szal_step deep\nx = 1", "%szal_run")
+    command = " ".join(map(shlex.quote, [*SZAL, "run", "nb.ipynb"]))
+    write_notebook(
+        shell.folder / "outer.ipynb", top, "%%szal_step high\ny = 2", f"!cd inner && {command}", "run = %szal_run"
+    )
+
+    code, document = shell.json("run", "outer.ipynb")
+
+    assert (code, [[step["name"] for step in run["steps"]] for run in document["runs"]]) == (0, [["high"]])
+    with RunStore.open(shell.folder / "inner" / ".szal" / "runs.db") as store:
+        (inner,) = store.runs()
+        assert list(store.snapshot(inner.id).steps) == ["deep"]
+        assert inner.id != document["runs"][0]["id"]
+
+
+@pytest.mark.serial
+def test_a_cell_that_answers_a_step_itself_is_not_left_for_a_person(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        "%env SZAL_WAIT=0\n" + HEAD,
+        "%%szal_step bill\namount = 3",
+        "%%szal_step pay --approve 'Pay?'\npaid = amount",
+        (
+            "run = %szal_run\nasync for _ in run.events():\n    if run['pay'].state == 'waiting':\n"
+            "        run.approve('pay')\n        break\nawait run\nprint('paid', paid)"
+        ),
+    )
+
+    code, document = shell.json("run", "nb.ipynb", "-o", "out.ipynb")
+
+    assert (code, document["error"]) == (0, None)
+    assert "paid 3" in (shell.folder / "out.ipynb").read_text()

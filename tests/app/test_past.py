@@ -75,6 +75,46 @@ def test_a_past_run_is_reused_forked_compared_explained_and_replayed(shell):
 
 
 @pytest.mark.serial
+def test_a_run_that_failed_goes_on_with_another_parameter_as_a_run_of_its_own(shell):
+    failing = tuple(
+        cell.replace("t = sum", "assert rows != 2, 'too few'\nt = sum") if isinstance(cell, str) else cell
+        for cell in CELLS
+    )
+    more = "%%szal_step other\ndeed('other')\no = limit + 1"
+    write_notebook(
+        shell.folder / "nb.ipynb", *failing[:3], "%%szal_step apart\ndeed('apart')\np = 1", more, *failing[3:]
+    )
+    code, document = shell.json("run", "nb.ipynb")
+    (first,) = document["runs"]
+    assert (code, set(deeds(shell))) == (1, {"load", "clean", "other", "apart", "total"})
+
+    for name, value, said in (
+        ("row", "5", "rows"),
+        ("rows", "five", "rows"),
+    ):
+        code, _, err = shell.call("resume", first["id"], "-p", name, value)
+        assert code == 3
+        assert said in err
+    assert len(shell.runs()) == 1
+
+    code, _, err = shell.call("resume", first["id"], "-p", "rows", "5")
+    assert (code, set(deeds(shell))) == (0, {"load", "clean", "other", "total"}), err
+    assert f"Run {first['id']} stays as it is" in err
+    assert "taken  apart" in err
+    assert "it reads limit" in err, "what follows from a parameter counts"
+    second, before = (shell.show(run["id"]) for run in shell.runs())
+    assert before == shell.show(first["id"]) == {**before, "state": "failed", "params": first["params"]}
+    assert (second["from_run"], second["params"]["rows"], second["state"]) == (first["id"], 5, "completed")
+    assert {step["name"]: step["origin"] for step in second["steps"]}["apart"] == "given"
+    assert f"from run  {first['id']}" in shell.call("show", second["id"])[1]
+
+    (shell.folder / "p.yaml").write_text("rows: 6")
+    for n, options in enumerate((["-r", "rows", "6"], ["-f", "p.yaml"], ["-y", "rows: 6"])):
+        code, _, err = shell.call("resume", second["id"], *options)
+        assert (code, set(deeds(shell))) == ((3, set()) if n == 0 else (0, {"load", "clean", "other", "total"})), err
+
+
+@pytest.mark.serial
 def test_verify_names_each_value_that_differs_and_is_exit_1(shell):
     write_notebook(
         shell.folder / "nb.ipynb",
@@ -103,3 +143,12 @@ def test_only_a_step_takes_what_it_needs_from_an_earlier_run(shell):
     (run,) = document["runs"]
     assert (code, deeds(shell)) == (0, ["clean"])
     assert {step["name"]: step["state"] for step in run["steps"]}["total"] == "skipped"
+
+
+@pytest.mark.serial
+def test_a_parameter_that_only_one_run_was_given_is_said_to_be_not_given_to_the_other(shell):
+    write_notebook(shell.folder / "nb.ipynb", *CELLS)
+    (first,) = shell.json("run", "nb.ipynb")[1]["runs"]
+    (second,) = shell.json("run", "nb.ipynb", "-p", "rows", "5")[1]["runs"]
+
+    assert "parameter  rows: not given → 5" in shell.call("diff", first["id"], second["id"])[1]

@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from szal_nb.engine.context import current_context
-from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.device import device_slots
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.requirement import devices_of
+from szal_nb.engine.requirement import WHOLE, share_of
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Answer, Cancel, Pause, Unpause
 from szal_nb.errors import RetryAfter, StopRun
@@ -166,7 +166,9 @@ class World:
                 "map": () if self.is_joining else chance.choice([(), (), (), (), ("xs",)]),
                 "max_parallel": chance.choice([None, None, 2]),
                 "executor": Executor.MAIN if self.is_joining else chance.choice([Executor.MAIN, Executor.THREAD]),
-                "requires": chance.choice([(), ("gpu",), ("gpu:2",)]) if self.devices else (),
+                "requires": chance.choice([(), ("gpu",), ("gpu:2",), ("gpu:0.5",), ("gpu:.3",)])
+                if self.devices
+                else (),
             }
         limits = chance.choice([(), (), (("api", "2"),), (("api", "1"), ("web", "2/50s"))])
         return flow_of(
@@ -194,13 +196,16 @@ class World:
         started = [event for event in self.events if kind_of(event) == "step.started" and event.step == body.name]
         self.must(started, f"{body.name} ran before its start was recorded")
         self.must(body.name not in self.inside, f"{body.name} ran twice at once")
-        asked = devices_of(body.name, self.graph.node(body.name).step.requires)
-        self.must(len(entry.devices) == asked, f"{body.name} holds {entry.devices}")
-        for other in self.inside.values():
-            shared = set(other.devices) & set(entry.devices)
-            self.must(not shared, f"{other.name} and {body.name} share {shared}")
+        asked = self.share_of(body.name)
+        self.must(len(entry.devices) == -(-asked // WHOLE), f"{body.name} holds {entry.devices}")
         self.inside[body.name] = entry
+        for device in entry.devices:
+            held = [(name, self.share_of(name)) for name, one in self.inside.items() if device in one.devices]
+            self.must(sum(min(share, WHOLE) for _, share in held) <= WHOLE, f"{held} share {device}")
         return entry
+
+    def share_of(self, name):
+        return share_of(name, self.graph.node(name).step.requires)
 
     def leave(self, entry):
         if self.inside.get(entry.name) is entry:
@@ -243,15 +248,16 @@ class World:
         steps = self.graph.flow.steps
         kinds, mapped = [Body, Body, Function], [Mapped, MappedFunction]
         journal = None if self.is_joining or chance.random() < 0.5 else Record(self)
+        devices = device_slots(self.graph, self.devices)
         runner = Runner(
-            RunMachine(self.graph, limits=device_limits(self.graph, self.devices)),
+            RunMachine(self.graph, limits=devices.limits),
             [chance.choice(mapped if step.map else kinds)(self, step.name) for step in steps],
             run_id="chaos",
             inputs={"xs": range(chance.randint(0, 6))},
             rollbacks={i: Body(self, step.name, undoes=step.name) for i, step in enumerate(steps) if step.rollback},
             evaluate=self.judge,
             journal=journal,
-            devices=DeviceSlots(self.devices, devices_asked(self.graph)),
+            devices=devices,
             sinks=[self.take_in],
             clock=loop.time,
             pool=Inline(loop),

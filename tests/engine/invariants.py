@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from szal_nb.engine.requirement import devices_of
+from szal_nb.engine.requirement import WHOLE, share_of
 from szal_nb.model.event import kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import Trigger
@@ -76,7 +76,7 @@ class Story:
         self.look_who_waits(step, event.at)
         self.running.add(event.step)
         assert graph.flow.max_parallel is None or len(self.running) <= graph.flow.max_parallel, event
-        held = [devices_of(name, graph.node(name).step.requires) for name in self.running]
+        held = [share_of(name, graph.node(name).step.requires) / WHOLE for name in self.running]
         assert not world.devices or sum(held) <= len(world.devices), f"{sum(held)} devices are held"
         for tag, (size, per_s) in world.limits.items():
             if tag in world.tags[event.step]:

@@ -14,6 +14,7 @@ from szal_nb.engine.ledger import Ledger
 from szal_nb.engine.limit import Limit, Starts
 from szal_nb.engine.machine import _HANDLERS as HANDLERS
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.requirement import WHOLE
 from szal_nb.engine.rollback import Rollback
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Cancel, EndRun, SetTimer
@@ -46,7 +47,7 @@ def no_rate(self, at, per_s):
 
 
 def no_device_is_taken(self, i):
-    return tuple(self._names[: self.weights.get(i, 0)])
+    return tuple(range(max(1, self.weights[i] // WHOLE)))
 
 
 def least_urgent_first(self, urgency, limits, init=Starts.__init__):
@@ -108,7 +109,7 @@ FAULTS = [
     (Limit, "has_room", no_limit),
     (Limit, "take_if_room", no_limit),
     (Limit, "_forget", no_rate),
-    (DeviceSlots, "take", no_device_is_taken),
+    (DeviceSlots, "_place", no_device_is_taken),
     (Starts, "__init__", least_urgent_first),
     (Ledger, "_settle", start_at_once),
     (RunMachine, "handle", start_in_a_pause),

@@ -116,7 +116,7 @@ CHANGES = {
     "array, other order": (lambda: np.zeros((3, 4)).T, lambda v: v.__setitem__((0, 1), 9)),
     "array, strided": (lambda: np.zeros((6, 6))[::2, ::3], lambda v: v.__setitem__((2, 1), 9)),
     "array of objects": (lambda: np.array([[1], None], dtype=object), lambda v: v[0].append(1)),
-    "array's shape": (lambda: np.arange(6), lambda v: setattr(v, "shape", (2, 3))),
+    "array's shape": (lambda: np.arange(6), lambda v: v.resize((2, 3), refcheck=False)),
     "array, read-only": (lambda: np.arange(6), lambda v: v.setflags(write=False)),
     "masked array": (lambda: np.ma.array([1, 2], mask=[0, 1]), lambda v: v.mask.__setitem__(0, True)),
     "record": (lambda: np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), lambda v: v["b"].__setitem__(1, 2)),

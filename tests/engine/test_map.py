@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from szal_nb.engine.signal import Cancel
+import szal_nb as szal
+from szal_nb.engine.signal import Cancel, Pause, Unpause
 from szal_nb.errors import RetryAfter
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import Guard
@@ -53,6 +54,15 @@ def test_each_element_has_its_own_tries():
     runner = mapped(flaky, retry=RetryPolicy(retries=2, delay_s=60))
     assert runner.values[2, "total"] == [1, 2, 3, 1, 2]
     assert len(runner.snapshot.steps["ys"].attempts) == 1
+
+
+def test_a_body_sees_which_try_of_its_element_it_is():
+    async def flaky(xs):
+        if szal.context().attempt <= xs % 3:
+            raise OSError(xs)
+        return szal.context().attempt
+
+    assert mapped(flaky, retry=RetryPolicy(retries=2, delay_s=60)).values[2, "total"] == [1, 2, 3, 1, 2]
 
 
 def test_an_element_may_say_itself_when_to_try_again():
@@ -260,3 +270,26 @@ def test_it_is_recorded_how_each_element_ended_and_after_how_many_tries():
         2: ElementEnd(2, attempts=2, gave="float"),
         3: ElementEnd(3, gave="float"),
     }
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_no_element_begins_in_a_run_that_is_paused(is_resumed):
+    begun = []
+
+    async def body(xs):
+        begun.append(xs)
+        await asyncio.sleep(10)
+        return xs
+
+    async def during(runner):
+        await asyncio.sleep(15)
+        runner.post(Pause(15.0))
+        await asyncio.sleep(1000)
+        assert begun == [0, 1, 2, 3]
+        runner.post(Unpause(1015.0) if is_resumed else Cancel(1015.0))
+
+    runner = mapped(body, items=range(6), max_parallel=2, during=during)
+    if is_resumed:
+        assert runner.values[2, "total"] == [0, 1, 2, 3, 4, 5]
+    else:
+        assert (begun, runner.snapshot.state) == ([0, 1, 2, 3], "cancelled")

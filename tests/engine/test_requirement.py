@@ -9,7 +9,7 @@ import pytest
 
 from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.context import current_context
-from szal_nb.engine.device import DeviceSlots, device_limits, devices_asked
+from szal_nb.engine.device import device_slots
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.requirement import Surroundings, check_requirements, parse_requirement
 from szal_nb.engine.runner import Runner
@@ -40,6 +40,8 @@ def problems(*requires):
     [
         "gpu",
         "gpu:2",
+        "gpu:0.5",
+        "gpu:.25",
         "network",
         "network:example.org:443",
         "command:git",
@@ -89,36 +91,79 @@ def test_a_step_without_requirements_runs_anywhere_and_one_that_is_left_out_asks
     check_requirements(graph, skipped={"b"}, surroundings=HERE)
 
 
-@pytest.mark.parametrize("text", ["gpu:0", "gpu:many", "tpu", "env", "command:", "package:", "network:host"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gpu:0",
+        "gpu:0.0",
+        "gpu:1.5",
+        "gpu:-1",
+        "gpu:0.12345",
+        "gpu:²",
+        "gpu:1e-1",
+        "gpu:many",
+        "tpu",
+        "env",
+        "command:",
+        "package:",
+        "network:host",
+    ],
+)
 def test_what_cannot_be_understood_is_refused_with_examples(text):
     with pytest.raises(InvalidStep, match="Write gpu:1"):
         parse_requirement("a", text)
 
 
+def holders(devices, needs):
+    """A run of independent steps with these needs, and what each of them holds."""
+    graph = flow_of(*needs, steps={name: {"requires": what} for name, what in needs.items()})
+    slots = device_slots(graph, devices)
+    run = Simulation(RunMachine(graph, limits=slots.limits)).begin()
+    return run, lambda: {name: slots.held_by(i) for i, name in enumerate(needs) if slots.held_by(i)}
+
+
 def test_no_more_steps_hold_a_device_than_there_are_and_none_share_one():
-    names = ("a", "b", "c", "big")
-    needs = {name: {"requires": ("gpu:2" if name == "big" else "gpu",)} for name in names}
-    graph = flow_of(*names, "free", steps=needs)
-    slots = DeviceSlots(("4", "7"), devices_asked(graph))
-    run = Simulation(RunMachine(graph, limits=device_limits(graph, ("4", "7")))).begin()
+    run, held = holders(("4", "7"), {"a": ["gpu"], "b": ["gpu"], "c": ["gpu"], "big": ["gpu:2"], "free": []})
 
     assert run.under_way == {"a", "b", "free"}
-    assert (slots.take(0), slots.take(1)) == (("4",), ("7",))
-    slots.give_back(0)
+    assert held() == {"a": ("4",), "b": ("7",)}
     run.complete("a")
     assert run.under_way == {"b", "c", "free"}
-    assert slots.take(2) == ("4",)
-    for i, name in ((1, "b"), (2, "c")):
-        slots.give_back(i)
-        run.complete(name)
+    assert held() == {"c": ("4",), "b": ("7",)}
+    run.complete("b")
+    run.complete("c")
     assert run.under_way == {"big", "free"}
-    assert slots.take(3) == ("4", "7")
+    assert held() == {"big": ("4", "7")}
 
 
-def test_a_step_keeps_its_devices_until_it_gives_them_back():
-    slots = DeviceSlots(("0", "1"), {0: 1})
+def test_steps_that_ask_for_parts_share_a_device_and_leave_others_whole():
+    halves = {name: ["gpu:0.5"] for name in "abc"}
+    run, held = holders(("0", "1"), {**halves, "whole": ["gpu"]})
 
-    assert [slots.take(0), slots.take(0), slots.take(5)] == [("0",), ("0",), ()]
+    assert held() == {"a": ("0",), "b": ("0",), "c": ("1",)}
+    run.complete("a")
+    run.complete("b")
+    assert held() == {"c": ("1",), "whole": ("0",)}
+
+
+def test_parts_that_do_not_fit_on_one_device_are_not_spread_over_several():
+    run, held = holders(("0", "1"), {name: ["gpu:0.6"] for name in "abc"})
+
+    assert held() == {"a": ("0",), "b": ("1",)}
+    run.complete("b")
+    assert held() == {"a": ("0",), "c": ("1",)}
+
+
+def test_thirds_and_tenths_add_up_to_a_device():
+    run, held = holders(("0",), {f"s{n}": ["gpu:0.1"] for n in range(11)})
+    assert (len(run.under_way), len(held())) == (10, 10)
+    run, held = holders(("0",), {f"s{n}": ["gpu:.3333"] for n in range(4)})
+    assert len(held()) == 3
+
+
+def test_a_part_beside_another_device_is_refused():
+    with pytest.raises(InvalidStep, match="a part of a device and another"):
+        holders(("0", "1"), {"a": ["gpu:0.5", "gpu:1"]})
 
 
 def test_a_step_sees_the_devices_it_holds_and_a_process_sees_no_others():
@@ -127,11 +172,11 @@ def test_a_step_sees_the_devices_it_holds_and_a_process_sees_no_others():
 
     needs = {name: {"requires": ("gpu",)} for name in ("one", "two")}
     graph = flow_of("one", "two <~ one", steps={**needs, "two": {**needs["two"], "executor": Executor.PROCESS}})
-    slots = DeviceSlots(("6",), devices_asked(graph))
+    slots = device_slots(graph, ("6",))
     runner = finished_really(graph, {"one": in_thread, "two": visible}, devices=slots)
 
     assert runner.values == {(0, "one"): ("6",), (1, "two"): ("6", ("6",))}
-    assert slots.take(0) == ("6",)
+    assert (slots.held_by(0), slots.held_by(1)) == ((), ())
 
 
 def visible():
@@ -141,7 +186,8 @@ def visible():
 def finished_really(graph, functions, **more):
     async def main():
         bodies = [FunctionBody(node, functions[node.step.name]) for node in graph.nodes]
-        runner = Runner(RunMachine(graph), bodies, run_id="r", inputs={}, **more)
+        limits = more["devices"].limits
+        runner = Runner(RunMachine(graph, limits=limits), bodies, run_id="r", inputs={}, **more)
         await runner.run()
         return runner
 

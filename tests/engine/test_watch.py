@@ -13,9 +13,12 @@ import pytest
 
 import szal_nb
 from szal_nb.api.launch import Surround, resume_run, start_run
+from szal_nb.engine import contents
 from szal_nb.engine import digest as digest_module
-from szal_nb.engine import watch
 from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.engine.values import ValueTable
+from szal_nb.engine.watch import Watch
+from szal_nb.errors import ValueChanged
 from szal_nb.model.flow import FlowDefinition, Guard
 from szal_nb.model.graph import Binding, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import RetryPolicy, Step
@@ -105,7 +108,7 @@ def test_the_guard_can_be_off():
 
 
 def test_large_values_are_left_alone_where_that_is_wanted(monkeypatch):
-    monkeypatch.setattr("szal_nb.engine.watch.LARGE_BYTES", 1000)
+    monkeypatch.setattr("szal_nb.engine.contents.LARGE_BYTES", 1000)
     load = step("load", "import numpy as np\nsmall, large = np.zeros(5), np.zeros(5000)", gives=("small", "large"))
 
     def sneak(name):
@@ -125,6 +128,27 @@ def test_a_declared_change_is_no_fault_and_later_readers_see_it():
 
     assert done.state == "completed"
     assert done.values.first == 1
+
+
+def test_a_change_is_found_when_the_last_readers_end_before_the_record_says_that_either_has():
+    graph = graph_of(
+        LOAD,
+        step("look", "n = len(xs)", reads=["xs<load"]),
+        step("sneak", "xs.append(9)", reads=["xs<load"]),
+    )
+    table = ValueTable(graph, {}, {}, None)
+    watch = Watch(graph, table, refs={}, is_ended=lambda i: i == 0)
+    xs = [3, 1, 2]
+    watch.begin(0, 1, lambda _: {})
+    watch.finish(0, 1, {"xs": xs})
+    table.objects[0, "xs"] = xs
+    for reader in (1, 2):
+        watch.begin(reader, 1, lambda _: {"xs": xs})
+
+    watch.finish(1, 1, {})
+    xs.append(9)
+    with pytest.raises(ValueChanged):
+        watch.finish(2, 1, {})
 
 
 def test_a_value_that_was_changed_through_another_name_is_found_before_a_declared_changer_starts():
@@ -179,8 +203,8 @@ def test_an_input_of_the_run_is_guarded_too():
 
 def test_contents_are_never_compared_on_the_event_loop(monkeypatch):
     seen = set()
-    real = watch.digest
-    monkeypatch.setattr(watch, "digest", lambda *a, **k: seen.add(threading.current_thread()) or real(*a, **k))
+    real = contents.digest
+    monkeypatch.setattr(contents, "digest", lambda *a, **k: seen.add(threading.current_thread()) or real(*a, **k))
     graph = graph_of(
         step("load", "import asyncio\nawait asyncio.sleep(0)\nxs = [[1]]", gives=("xs",)),
         step("look", "import asyncio\nawait asyncio.sleep(0)\nxs[0]", reads=["xs<load"]),

@@ -70,6 +70,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         return super().run_in_executor(executor, _Working.counted(func), *args)
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 as asyncio has it
+        """Threads end in real time: a limit in virtual time would be over at once."""
+        await super().shutdown_default_executor()
+
 
 def run_virtually(main: Coroutine[Any, Any, Any]) -> Any:
     """The result of `main`, run on a fresh virtual loop."""

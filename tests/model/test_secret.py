@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from szal_nb.errors import RunError
-from szal_nb.model.event import StepFailed, StepOutput
+from szal_nb.model.event import StepFailed, StepOutput, StepProgress
 from szal_nb.model.secret import SECRETS, Secret, Secrets, StreamMask, secret
-from szal_nb.model.value import ErrorInfo, Output
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=30)
 
@@ -87,6 +87,17 @@ def test_events_keep_their_names_and_lose_their_secrets():
             items=(Output(type="display_data", data={"text/plain": "***", "application/json": {"a": ["***", 1]}}),),
         ),
     )  # fmt: skip
+
+
+def test_the_note_of_a_progress_and_the_errors_of_elements_are_masked():
+    secrets = knowing("top-secret")
+    said = {"step": "a", "attempt": 1, "done": 1}
+
+    def progress(text):
+        ends = (ElementEnd(0, error=f"ValueError: {text}"),)
+        return StepProgress(at=1.0, note=f"at {text}", elements=ends, **said)
+
+    assert secrets.masked_events([progress("top-secret")]) == (progress("***"),)
 
 
 def test_without_secrets_nothing_is_searched():

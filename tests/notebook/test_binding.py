@@ -15,7 +15,10 @@ class FakeRun:
         self._gone = gone
 
     def names(self):
-        return [name for _, name, _ in self._given]
+        return list(dict.fromkeys(name for _, name, _ in self._given))
+
+    def deleted_names(self):
+        return []
 
     def giver(self, wanted):
         return next(step for step, name, _ in reversed(self._given) if name == wanted)

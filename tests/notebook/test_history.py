@@ -80,7 +80,7 @@ def test_names_are_those_that_the_text_of_the_cells_binds():
     assert history.names == {
         "m": NotebookName(kind="module", statement="import math as m"),
         "f": NotebookName(kind="function", source="def f(x):\n    return x"),
-        "url": NotebookName(kind="data"),
+        "url": NotebookName(kind="data", made="str"),
     }
 
 

@@ -172,6 +172,24 @@ def test_a_step_that_is_the_first_to_import_pyplot_shows_its_figure(tmp_path):
         assert [sorted(data) for data in plots.shown[1:]] == [["image/png", "text/plain"]]
 
 
+def test_a_figure_that_a_step_is_drawing_is_shown_by_nobody_else(tmp_path):
+    (tmp_path / "gates.py").write_text("import threading\nhalf, whole = threading.Event(), threading.Event()\n")
+    drawing = "import gates\nimport matplotlib.pyplot as plt\nfig, ax = plt.subplots()\ngates.half.set()\n"
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb\nimport asyncio, gates")
+        plots = notebook.step("plots", f"{drawing}assert gates.whole.wait(60)\nax.plot([1, 2]);")
+        beside = notebook.step("beside", "import gates\nassert gates.half.wait(60)\nx = 1")
+        notebook.ok("run = %szal_run")
+        notebook.ok("while run['beside'].state != 'completed':\n    await asyncio.sleep(0.01)")
+        cell = notebook.ok("gates.whole.set()")
+        notebook.ok("await run")
+        kernel.settle()
+
+        assert [sorted(data) for data in plots.shown[1:]] == [["image/png", "text/plain"]]
+        assert (beside.shown[1:], cell.shown) == ([], [])
+
+
 def test_loading_the_extension_again_keeps_its_steps(tmp_path):
     with running_kernel(tmp_path) as kernel:
         notebook = Notebook(kernel)

@@ -4,6 +4,9 @@ import math
 import os.path
 from functools import lru_cache, partial
 
+import numpy as np
+import pytest
+
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.notebook.live_names import LiveNames
 
@@ -25,9 +28,29 @@ def test_where_the_object_is_something_else_by_now_it_counts():
     read = {"x": NotebookName(kind="function", source="def x(): ..."), "m": NotebookName(kind="data")}
 
     assert names_of({"x": 3, "m": math}, read) == {
-        "x": NotebookName(kind="data"),
+        "x": NotebookName(kind="data", made="int"),
         "m": NotebookName(kind="module", statement="import math as m"),
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "read", "made"),
+    [
+        (3, "", "int"),
+        (None, "", "None"),
+        ([1], "", ""),
+        ([1], "int", ""),
+        ((1, 2), "tuple", "tuple"),
+        (([1], 2), "", ""),
+        (iter([1]), "", "iter"),
+        ((n for n in [1]), "generator", "generator"),
+        (np.float64(1), "", ""),
+    ],
+)
+def test_what_cannot_change_or_is_used_up_is_told_from_the_object(value, read, made):
+    found = names_of({"x": value}, {"x": NotebookName(kind="data", made=read)})
+
+    assert found["x"].made == made
 
 
 def test_names_that_came_without_text_are_judged_by_their_objects():

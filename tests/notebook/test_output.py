@@ -142,3 +142,18 @@ def test_the_picture_that_is_saved_is_that_of_the_end(notebook):
     assert updates[-1]["transient"] == first["transient"]
     assert "completed" in updates[-1]["data"]["text/plain"]
     assert "data:image/svg+xml;base64," in updates[-1]["data"]["text/html"]
+
+
+def test_a_value_that_turned_out_to_be_live_is_marked_beneath_the_chip(notebook):
+    """The step completes, marked *rebuilds on resume* in chip, picture and record."""
+    notebook.ok("class Held:\n    def __init__(self):\n        self.lock = threading.Lock()\nimport threading, queue")
+    known = notebook.step("known", "waiting = queue.Queue()")
+    found = notebook.step("found", "held = Held()")
+    notebook.step("use", "n = [waiting.qsize(), held.lock.locked()]")
+    assert "rebuilds on resume if a later step needs it" in known.plain
+    assert "rebuilds on resume" not in found.plain
+    notebook.ok("run = %szal_run\nawait run")
+    notebook.kernel.settle()
+
+    assert found.text == "rebuilds on resume: held cannot be stored, because cannot pickle '_thread.lock' object\n"
+    assert known.text == "", "its chip says so"

@@ -127,3 +127,15 @@ def test_a_changed_input_whose_record_is_gone_is_refused_with_advice():
     with pytest.raises(InvalidParameter, match="rows: changed in place by run r1, .*Execute the cell that makes it"):
         own.as_they_were({"rows": rows})
     assert own.as_they_were({"rows": [2]}) == ({"rows": [2]}, [])
+
+
+def test_what_a_step_deletes_is_gone_after_the_run_and_there_for_the_next(notebook):
+    notebook.ok("raw = [1, 2]")
+    notebook.step("load", "rows = [*raw]\nspare = 1")
+    notebook.step("free", "del raw, rows")
+    notebook.step("again", "rows = [3]\nkept = len(rows)")
+
+    for _ in range(2):
+        notebook.ok(RUN)
+        assert notebook.value("'raw' in globals(), rows, spare, kept") == (False, [3], 1, 1)
+        assert notebook.value("hasattr(run.values, 'raw'), run.values.rows") == (False, [3])

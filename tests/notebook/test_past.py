@@ -34,6 +34,23 @@ def test_fork_takes_the_values_up_to_a_step_also_with_changed_parameters(noteboo
     assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (55, "given", "ran")
 
 
+def test_resume_with_another_input_is_a_new_run_that_takes_what_does_not_depend_on_it(notebook):
+    notebook.ok("base, other, done = 10, 0, []")
+    notebook.step("load", "x = base + 1")
+    notebook.step("more", "y = x / other")
+    notebook.ok("first = %szal_run")
+    notebook.cell("await first")
+
+    cell = notebook.ok("run = get_ipython().run_line_magic('szal_resume', f'{first.id} -p other 5')\nawait run")
+
+    assert "taken  load  it does not depend on what runs" in cell.text
+    assert "runs   more" in cell.text
+    assert "stays as it is" in cell.text
+    assert notebook.value("(y, run['load'].origin, run['more'].origin)") == (2.2, "given", "ran")
+    assert notebook.value("(first.state, first.id != run.id)") == ("failed", True)
+    assert "Did you mean other" in notebook.cell(f"%szal_resume {notebook.value('first.id')} -p othr 5").error
+
+
 def test_replay_shows_a_past_run_and_gives_its_values_on_request(notebook):
     notebook.ok("base = 1")
     notebook.step("load", "x = base + 1\nprint('loaded', x)")
@@ -76,3 +93,14 @@ def test_verify_runs_every_body_again_and_names_what_differs(notebook):
     assert "clock" in cell.text
     assert "load" not in cell.text.partition("does not give")[2]
     assert notebook.value("[step.origin for step in run.steps.values()]") == ["ran", "ran"]
+
+
+def test_a_magic_takes_a_run_from_a_variable_as_any_magic_does(notebook):
+    notebook.ok("size = 3\nother = {'a': 1}")
+    notebook.step("one", "n = size")
+    notebook.ok("first = %szal_run -p size {size}\nawait first\nruns = [first]")
+    notebook.ok("second = %szal_run\nawait second\nname = second.id")
+
+    assert notebook.value("first.id") in notebook.ok("%szal_diff {runs[0].id} $name").plain
+    assert "one" in notebook.ok("%szal_show {first.id}").plain
+    assert "No run '{nobody.id}'" in notebook.cell("%szal_show {nobody.id}").error

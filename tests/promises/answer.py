@@ -13,13 +13,14 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.sharing import memory_owner
-from szal_nb.errors import ValueUnavailable
+from szal_nb.errors import AnswerInDoubt, ValueUnavailable
 from szal_nb.model.event import Event, StepFailed, StepSkipped
 from szal_nb.model.graph import FlowGraph
 from szal_nb.store.runs import RunStore
@@ -125,6 +126,8 @@ def as_flow(
     def inputs_from(notebook: dict[str, Any]) -> dict[str, Any]:
         return {name: notebook[name] for name in graph.inputs}
 
+    in_doubt: list[AnswerInDoubt] = []
+
     async def main() -> RunHandle:
         cut = set(order[cut_after:]) if order is not None and cut_after is not None else set()
         gate, notebook = Gate(order, cut), notebook_of(helpers)
@@ -139,7 +142,11 @@ def as_flow(
         gate, notebook = Gate(order), notebook_of(helpers)
         gate.open(kept)
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
-        resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
+        try:
+            resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
+        except AnswerInDoubt as error:
+            in_doubt.append(error)
+            return run
         await resumed.wait()
         return resumed
 
@@ -150,6 +157,8 @@ def as_flow(
     for name, step in run.steps.items():
         if step.state == "failed" and answer.error is None and step.error is not None:
             answer.error = (name, step.error.type, step.error.message)
+    for refused in in_doubt:
+        answer.error = (refused.step, run[refused.step].error.type, "")
     found = values_of(run)
     for name in set(run.names()) - set(found):
         step, value = run.place(name) or ("", name)
@@ -189,6 +198,11 @@ def shape_of(value: Any) -> object:
         if isinstance(item, np.ndarray):
             memory = owners.setdefault(id(memory_owner(item)), len(owners))
             return ("array", number, memory, item.dtype.str, item.shape, item.tolist())
+        if isinstance(item, pd.DataFrame | pd.Series):
+            return (type(item).__name__, number, item.to_json(orient="split"), str(getattr(item, "dtypes", "")))
+        if isinstance(item, np.random.Generator | random.Random):
+            is_numpy = isinstance(item, np.random.Generator)
+            return (type(item).__name__, number, hash(repr(item.bit_generator.state if is_numpy else item.getstate())))
         if callable(item):
             return ("callable", getattr(item, "__name__", ""))
         return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(vars(item).items())))

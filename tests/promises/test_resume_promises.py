@@ -15,12 +15,16 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
 from szal_nb.api.past import replay
 from szal_nb.api.reuse import reuse_from
+from szal_nb.app.describing import run_json, run_text
 from szal_nb.errors import ClassChanged, MigrationError, ReplayError
 from szal_nb.model.event import RunPaused, StepStarted, StepWaiting
+from szal_nb.notebook.chip import chip_of
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
-from szal_nb.widget.view import step_facts
+from szal_nb.widget.svg import render_svg, render_text
+from szal_nb.widget.view import step_facts, view_state
 from tests.api.cell_flows import CellFlow
+from tests.store.scribe import keep_events
 
 QUEUE = "import queue\nimport numpy as np\n"
 
@@ -43,7 +47,7 @@ def cut_in(store: RunStore, flow: CellFlow, step: str) -> str:
     whole = store.events(run.id)
     last = next(n for n, event in enumerate(whole) if isinstance(event, StepStarted) and event.step == step)
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM events WHERE run_id = ? AND seq > ?", (run.id, last))
+        keep_events(connection, run.id, whole[: last + 1])
         connection.execute(
             "UPDATE runs SET state = 'running', events = ?, owner = NULL WHERE id = ?", (last + 1, run.id)
         )
@@ -53,7 +57,7 @@ def cut_in(store: RunStore, flow: CellFlow, step: str) -> str:
 def test_an_event_is_committed_before_what_follows_from_it(store, path):
     """An event is committed before anything that depends on it happens."""
     notebook = (
-        f"import sqlite3\ndef seen():\n    with sqlite3.connect({str(path)!r}) as connection:\n"
+        f"import contextlib, sqlite3\ndef seen():\n    with contextlib.closing(sqlite3.connect({str(path)!r})) as connection:\n"
         "        return connection.execute(sql).fetchall()\n"
         "sql = 'SELECT kind, step FROM events ORDER BY seq'\n"
     )
@@ -107,6 +111,14 @@ def test_a_live_value_is_made_again_and_said_before(store):
 
     assert (made.state, [ref.live is not None and ref.needed for ref in made.values]) == ("completed", [True])
     assert step_facts(made)["rebuilds"] is True
+    node = flow.graph().node("make")
+    assert node.notes == ("Gives waiting, which cannot be stored: rebuilds on resume if a later step needs it.",)
+    assert chip_of(node.step, flow.graph()).notes == list(node.notes)
+    shown = view_state(flow.graph(), run.snapshot, run_id=run.id, now=run.snapshot.ended_at)
+    assert ". Rebuilds on resume" in render_svg(shown)
+    assert "rebuilds on resume" in next(line for line in render_text(shown).splitlines() if "make" in line)
+    assert "waiting (live, rebuilds on resume: " in run_text(store.run(run.id), store.snapshot(run.id))
+    assert [step["rebuilds_on_resume"] for step in run_json(store.run(run.id), run.snapshot)["steps"]] == [1, 0, 0]
     assert told == [(("make",), [])], "said before anything ran"
     assert (again.state, flow.deeds) == ("completed", ["make", "use", "end"])
     assert [attempt.state for attempt in again.snapshot.steps["make"].attempts] == ["completed", "completed"]
@@ -223,12 +235,12 @@ def left(store, how: str) -> str:
     if how == "crashed":
         return run
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("DELETE FROM events WHERE run_id = ? AND step = 'total'", (run,))
+        whole = store.events(run)
+        keep_events(connection, run, [event for event in whole if getattr(event, "step", "") != "total"])
         connection.execute("UPDATE runs SET events = events - 1 WHERE id = ?", (run,))
         connection.execute(
             "UPDATE steps SET state = 'pending', attempt = 0 WHERE run_id = ? AND name = 'total'", (run,)
         )
-        connection.execute("DELETE FROM attempts WHERE run_id = ? AND step = 'total'", (run,))
     journal = store.take_over(run)
     journal.append_sync([RunPaused(at=9.0) if how == "paused" else StepWaiting(at=9.0, step="total", message="now?")])
     journal.close()
@@ -251,7 +263,7 @@ def test_a_run_is_planned_carried_over_and_taken_back(store, how):
     made = migration.apply(store, old, to)
     store._writer.write_sync(Job(lambda connection: connection.set_trace_callback(None)))
     writes = [
-        n for n, sql in enumerate(statements) if sql.lstrip().startswith(("INSERT INTO events", "INSERT INTO runs"))
+        n for n, sql in enumerate(statements) if sql.lstrip().startswith(("INSERT INTO turns", "INSERT INTO runs"))
     ]
 
     assert {step.step: step.carry.value for step in plan.steps} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 
 from szal_nb.model.event import (
@@ -37,6 +38,7 @@ from szal_nb.model.state import RunSnapshot
 from szal_nb.model.step import Step
 from szal_nb.model.transition import RUN_TRANSITIONS, STEP_TRANSITIONS
 from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.store.projection import encode_turn, write_turn
 from szal_nb.store.runs import NewRun
 
 NAMES = ("load", "clean", "plot")
@@ -128,3 +130,10 @@ def story(choose: Callable[[int], int], length: int) -> list[Event]:
         run.apply(event)
         events.append(event)
     return events
+
+
+def keep_events(connection: sqlite3.Connection, run_id: str, events: Sequence[Event]) -> None:
+    """Makes these all the events that the store has of the run."""
+    data, _ = encode_turn(events)
+    connection.execute("DELETE FROM turns WHERE run_id = ?", (run_id,))
+    write_turn(connection, run_id, 0, data)

@@ -150,14 +150,14 @@ def test_repair_saves_runs_of_a_file_that_was_cut_off(filled, tmp_path):
 def test_an_event_that_was_changed_costs_its_run_and_no_other(filled, tmp_path):
     with closing(sqlite3.connect(filled)) as connection, connection:
         connection.execute(
-            "UPDATE events SET data = replace(data, 'load', 'plot') WHERE run_id = '000000000003' AND seq = 2"
+            "UPDATE turns SET data = replace(data, 'load', 'plot') WHERE run_id = '000000000003' AND first = 0"
         )
 
     result = saved(filled, tmp_path / "new.db")
 
     assert len(result.whole) == RUNS - 1
     assert result.lost[0][0] == "000000000003"
-    assert "does not match its checksum" in result.lost[0][1]
+    assert "do not match their checksum" in result.lost[0][1]
 
 
 def test_repair_never_writes_over_a_file(filled, tmp_path):

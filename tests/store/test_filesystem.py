@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -94,6 +97,92 @@ def test_without_file_locks_an_sqlite_with_the_wal_bug_uses_no_wal(path, monkeyp
         store.begin(new_run()).append_sync(begun())
         assert len(store.runs()) == 1
     assert journal_mode(path) == "delete"
+
+
+@pytest.fixture
+def of_no_known_type(monkeypatch):
+    for module in ("runs", "doctor"):
+        monkeypatch.setattr(f"szal_nb.store.{module}.file_system_of", lambda _: FileSystem("newfs", "/new"))
+
+
+def test_where_nobody_knows_the_file_system_it_is_tried_before_a_store_is_made(path, of_no_known_type):
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+    assert journal_mode(path) == "wal"
+    assert any("was tried when the store was made; it uses WAL" in finding.text for finding in examine(path))
+    assert [file.name for file in path.parent.iterdir() if "probe" in file.name] == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "raise SystemExit(1)",
+        # Says that it has written, and the first process does not see it, as where no memory is shared.
+        "pass",
+        "import time; time.sleep(60)",
+    ],
+)
+def test_a_file_system_on_which_two_processes_do_not_see_each_other_gets_no_wal(
+    path, of_no_known_type, monkeypatch, other
+):
+    monkeypatch.setattr("szal_nb.store.probe._OTHER", other)
+    monkeypatch.setattr("szal_nb.store.probe._LONGEST_S", 0.5)
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+        assert [file.name for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))] == []
+    assert any("it uses a rollback journal instead" in finding.text for finding in examine(path))
+    monkeypatch.undo()
+    monkeypatch.setattr("szal_nb.store.runs.file_system_of", lambda _: FileSystem("newfs", "/new"))
+    monkeypatch.setattr(
+        "szal_nb.store.probe.wal_works", lambda _: pytest.fail("a store that is there keeps its journal")
+    )
+    with RunStore.open(path) as store:
+        assert len(store.runs()) == 1
+    assert journal_mode(path) == "delete"
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A folder on a file system that is really mounted, by a program: the kernel calls it `fuse`."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    subprocess.run(["bindfs", str(there), str(here)], check=True)
+    yield here
+    subprocess.run(["umount", "--lazy", str(here)], check=True)
+
+
+@pytest.mark.serial
+@pytest.mark.skipif(
+    shutil.which("bindfs") is None or not os.access("/dev/fuse", os.W_OK) or os.getuid() != 0,
+    reason="needs bindfs and the right to mount",
+)
+def test_many_processes_share_a_store_on_a_mounted_file_system_and_one_is_killed(mounted):
+    path = mounted / ".szal" / "runs.db"
+    RunStore.open(path).close()
+    appenders = [start(APPENDER, path, n, 30) for n in range(4)]
+    try:
+        for appender in appenders:
+            answer(appender)
+        for appender in appenders:
+            appender.stdin.write("go\n")
+            appender.stdin.flush()
+        with RunStore.open(path, read_only=True) as reader:
+            while sum(run.events for run in reader.runs()) < 30:
+                pass
+        appenders[0].kill()
+        assert all(answer(appender) < 10 for appender in appenders[1:])
+    finally:
+        end(*appenders)
+
+    assert file_system_of(mounted).kind.startswith("fuse")
+    assert [file.name for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))] == []
+    with RunStore.open(path) as store:
+        events = sorted(run.events for run in store.runs())
+        assert all(len(store.events(run.id)) == run.events for run in store.runs())
+    assert events[-3:] == [33] * 3
+    assert len(events) in (3, 4)
+    assert [finding.text for finding in examine(path) if finding.level is Level.PROBLEM] == []
 
 
 TRUNCATING = (

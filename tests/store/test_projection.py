@@ -14,7 +14,7 @@ from szal_nb.model.event import Event, RunResumed, StepCompleted, StepOutput, St
 from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.value import Output, ValueRef
 from szal_nb.store.failure import StoreDamaged
-from szal_nb.store.projection import VALUE_COLUMNS, decode_events, encode_event, value_ref
+from szal_nb.store.projection import VALUE_COLUMNS, decode_turns, encode_event, encode_turn, value_ref
 from szal_nb.store.runs import RunStore, new_run_id
 from szal_nb.store.times import iso, seconds
 from tests.store.scribe import begun, new_run, story
@@ -153,16 +153,51 @@ def test_an_event_that_was_changed_in_the_file_is_found(store):
     journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
     journal.close()
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("UPDATE events SET data = replace(data, 'load', 'plot') WHERE seq = 2")
+        connection.execute("UPDATE turns SET data = replace(data, 'load', 'plot') WHERE first = 0")
 
-    with pytest.raises(StoreDamaged, match="event 2 of a run does not match its checksum"):
+    with pytest.raises(StoreDamaged, match="the events of a run from number 0 on do not match their checksum"):
         store.events("aaaaaaaaaaaa")
 
 
 def test_an_event_that_is_gone_is_found():
-    _, text = encode_event(begun()[0])
-    with pytest.raises(StoreDamaged, match="event 0 of a run is missing"):
-        decode_events([(1, text, zlib.crc32(text.encode()))], "runs.db")
+    data, _ = encode_turn(begun())
+    crc = zlib.crc32(data)
+    for firsts, missing in (([1], 0), ([0, 3], 2), ([0, 1], 2)):
+        with pytest.raises(StoreDamaged, match=f"event {missing} of a run is missing"):
+            decode_turns([(first, data.decode(), crc) for first in firsts], "runs.db")
+    with pytest.raises(StoreDamaged, match="event 1 of a run is missing"):
+        decode_turns([(2, data.decode(), crc)], "runs.db", first=1)
+
+
+def test_events_are_read_from_any_number_on_wherever_their_turn_begins(store):
+    journal = store.begin(new_run())
+    journal.append_sync(begun())
+    journal.append_sync([StepStarted(at=2.0, step="load", attempt=1), StepCompleted(at=3.0, step="load", attempt=1)])
+    whole = store.events("aaaaaaaaaaaa")
+
+    assert [store.events("aaaaaaaaaaaa", first=n) for n in range(6)] == [whole[n:] for n in range(6)]
+    assert len(whole) == 4
+
+
+def test_the_view_of_the_events_tells_each_as_it_was_written(store):
+    journal = store.begin(new_run())
+    at = 1764332345.1234567
+    journal.append_sync([*begun(), StepStarted(at=at, step="load", attempt=1)])
+    text = Output(type="stream", name="stdout", text='"q" \\ \n \x00 \u00e9 \U0001f600 {"a": [1]}')
+    shown = StepOutput(at=at + 0.5, step="load", attempt=1, items=(text,))
+    journal.append_sync([shown, StepCompleted(at=at + 1, step="load", attempt=1)])
+
+    found = rows(store.path, "SELECT seq, at, kind, step, attempt, data FROM events ORDER BY seq")
+    assert [(seq, kind, step, attempt) for seq, _, kind, step, attempt, _ in found] == [
+        (0, "run.created", None, None),
+        (1, "run.started", None, None),
+        (2, "step.started", "load", 1),
+        (3, "step.output", "load", 1),
+        (4, "step.completed", "load", 1),
+    ]
+    assert [from_json(data) for *_, data in found] == store.events("aaaaaaaaaaaa")
+    # SQLite before 3.43 reads the last digits of a number otherwise than Python does.
+    assert [seconds(row[1]) for row in found[2:]] == pytest.approx([at, at + 0.5, at + 1], abs=1.1e-6)
 
 
 @pytest.mark.parametrize("at", [0.0, 1.5, 1795224732.086458, 253402300799.0])

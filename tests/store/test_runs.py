@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from szal_nb.store.files import make_home
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore, new_run_id
+from szal_nb.store.writer import Job
 from tests.store.scribe import NAMES, begun, created, graph_of, new_run
 
 RUN = "aaaaaaaaaaaa"
@@ -385,3 +388,18 @@ def test_steps_keep_the_order_of_the_document(store):
     store.begin(new_run()).append_sync(begun())
 
     assert tuple(store.snapshot(RUN).steps) == NAMES
+
+
+def test_a_store_that_nobody_refers_to_any_more_is_closed(tmp_path):
+    before = set(threading.enumerate())
+    store = RunStore.open(tmp_path / "runs.db")
+    store.write(Job(lambda _: None))
+    store.runs()
+    (thread,) = set(threading.enumerate()) - before
+
+    del store
+    gc.collect()
+    thread.join(20)
+
+    assert not thread.is_alive()
+    assert not (tmp_path / "runs.db-wal").exists()  # the last connection is closed too

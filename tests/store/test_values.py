@@ -53,7 +53,7 @@ def complete(journal, step="load", needed=None, **values):
 
 
 def kept(journal, value, *, needed=True):
-    (ref,) = journal.keep("load", 1, {"x": value}, {"x"} if needed else set())
+    ref, *_ = journal.keep("load", 1, {"x": value}, {"x"} if needed else set())
     return ref
 
 

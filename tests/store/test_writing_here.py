@@ -157,7 +157,7 @@ async def test_a_write_that_fails_on_the_loop_is_a_typed_error_and_the_next_one_
     with begun_run(path) as (store, journal):
         await journal.append([STARTED])
         with closing(sqlite3.connect(path)) as other, other:
-            other.execute("CREATE TRIGGER t BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'no'); END")
+            other.execute("CREATE TRIGGER t BEFORE INSERT ON turns BEGIN SELECT raise(ABORT, 'no'); END")
         with pytest.raises(StoreError):
             await journal.append([COMPLETED])
         with closing(sqlite3.connect(path)) as other, other:

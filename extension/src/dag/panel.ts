@@ -276,7 +276,7 @@ export class Panel {
     if (state === "waiting") parts.push(note(facts.reason || node.approve || "This step waits for a person."));
     else if (facts.reason) parts.push(note(facts.reason));
     if (facts.rebuilds)
-      parts.push(note("Gives a value that cannot be stored: a resume runs this step again if the value is needed."));
+      parts.push(note("Rebuilds on resume: it gives a value that cannot be stored, and runs again if that is needed."));
     const error = this.details?.error;
     if (error)
       parts.push(

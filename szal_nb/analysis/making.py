@@ -1,0 +1,68 @@
+"""What an expression makes, told without walking through code; for `surroundings.NotebookName.made`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+
+from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
+from szal_nb.analysis.tables import IMMUTABLE, USED_UP
+
+_NUMBERS = ("bool", "int", "float", "complex")
+_BUILTINS = {
+    **{kind: kind for kind in ("int", "float", "complex", "str", "bytes", "bool", "range")},
+    "len": "int", "ord": "int", "hash": "int", "repr": "str", "chr": "str", "ascii": "str", "open": "file",
+}  # fmt: skip
+
+
+def kind_made(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
+    """The kind of what cannot change, or is used up by going through it; "" of all else.
+
+    >>> [kind_made(ast.parse(text, mode="eval").body, {}) for text in ("60 * 1.5", "iter([1])", "[1]")]
+    ['float', 'iter', '']
+    """
+    match node:
+        case ast.Constant(value=value):
+            kind = "None" if value is None else type(value).__name__
+            return kind if kind in IMMUTABLE else ""
+        case ast.JoinedStr():
+            return "str"
+        case ast.GeneratorExp():
+            return "generator"
+        case ast.UnaryOp(operand=operand):
+            kind = kind_made(operand, names)
+            return kind if kind in _NUMBERS else ""
+        case ast.BinOp(left=left, right=right):
+            return _of_both(kind_made(left, names), kind_made(right, names))
+        case ast.Tuple(elts=elements):
+            return "tuple" if all(kind_made(element, names) in IMMUTABLE for element in elements) else ""
+        case ast.Name(id=name) if name in names:
+            return names[name].made
+        case ast.Call(func=function):
+            return _of_call(_dotted(function, names))
+    return ""
+
+
+def _of_both(left: str, right: str) -> str:
+    if left in _NUMBERS and right in _NUMBERS:
+        return max(left, right, key=_NUMBERS.index)
+    return left if left == right and left in ("str", "bytes") else ""
+
+
+def _of_call(dotted: str) -> str:
+    if dotted in _BUILTINS:
+        return _BUILTINS[dotted]
+    return dotted if dotted in USED_UP or dotted.startswith("itertools.") else ""
+
+
+def _dotted(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
+    """The dotted thing that an expression names; "" if it names none."""
+    if isinstance(node, ast.Attribute):
+        owner = _dotted(node.value, names)
+        return f"{owner}.{node.attr}" if owner else ""
+    if not isinstance(node, ast.Name):
+        return ""
+    known = names.get(node.id)
+    if known is None:
+        return node.id
+    return module_of(node.id, known) if known.kind == NameKind.MODULE else ""

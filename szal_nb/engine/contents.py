@@ -1,0 +1,179 @@
+"""What the values of a run hold: as they were when they were first looked at, compared with what they hold later.
+
+Values that share parts with others are known to each other, so that a change of one is a change of all. Part of the
+watch, which says when to look.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Container
+from typing import Any
+
+from szal_nb.engine.digest import Digest, TooLargeError, digest
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.sharing import SharedParts
+from szal_nb.engine.together import LARGE_BYTES
+from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.versions import Versions
+from szal_nb.errors import AnswerError, ValueChanged, ValuesShared
+from szal_nb.model.flow import Guard
+
+
+class Spans:
+    """Which steps ran when, in moments that are counted: each beginning and each end of a step is one."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.now = 0
+        self._lock = lock
+        self._spans: dict[int, tuple[int, int | None]] = {}
+
+    def __contains__(self, i: int | None) -> bool:
+        return i in self._spans
+
+    def enter(self, i: int) -> None:
+        """Step `i` begins."""
+        with self._lock:
+            self.now += 1
+            self._spans[i] = (self.now, None)
+
+    def leave(self, i: int) -> None:
+        """Step `i` has ended."""
+        with self._lock:
+            self.now += 1
+            self._spans[i] = (self._spans[i][0], self.now)
+
+    def all(self) -> list[int]:
+        """The steps that have begun."""
+        return list(self._spans)
+
+    def since(self, moment: int, *, besides: Container[int | None]) -> list[int]:
+        """The steps that ran after this moment."""
+        return [i for i, (_, end) in sorted(self._spans.items()) if i not in besides and (end is None or end > moment)]
+
+
+class Contents:
+    """See the module. `has_sharing`: it matters which values share parts; without that they are only compared."""
+
+    def __init__(self, usage: Usage, versions: Versions, spans: Spans, guard: Guard, *, has_sharing: bool) -> None:
+        self.parts = SharedParts()
+        self.unchecked: dict[Key, tuple[str, ...]] = {}
+        self._usage = usage
+        self._versions = versions
+        self._spans = spans
+        self._guard = guard
+        self._has_sharing = has_sharing
+        self._tracked: set[Key] = set()
+        self._baseline: dict[Key, tuple[Digest, int]] = {}
+        self._verified: dict[Key, int] = {}
+
+    def is_light(self, key: Key) -> bool:
+        """Whether there is nothing to look into, because it was done or is not needed."""
+        return key in self._tracked or not self._is_watched(key, self._versions.value(key))
+
+    def is_compared(self, i: int) -> bool:
+        """Whether something that step `i` reads is compared with what it was."""
+        return bool(self._baseline) and not self._baseline.keys().isdisjoint(self._usage.taken[i])
+
+    def has_baseline(self, key: Key) -> bool:
+        """Whether it is known what the value was."""
+        return key in self._baseline
+
+    def let_go(self, key: Key) -> None:
+        """Nobody will compare the value any more."""
+        self._baseline.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        """The version is given anew, by another attempt."""
+        self._tracked.discard(key)
+
+    def track(self, key: Key, value: Any) -> None:
+        """Looks at a value for the first time."""
+        if key in self._tracked or not self._is_watched(key, value):
+            return
+        self._tracked.add(key)
+        found: Digest | None = None
+        if self._guard is not Guard.OFF and self._usage.users(key):
+            try:
+                found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
+                self._baseline[key] = (found, self._spans.now)
+                if found.unchecked:
+                    self.unchecked[key] = found.unchecked
+            except TooLargeError:
+                pass
+        if self._has_sharing:
+            self._share(key, found or digest(value, is_hashing=False))
+
+    def track_early(self, key: Key) -> None:
+        """Looks at a value before a step takes it: what shares something with it may be changed first."""
+        try:
+            self.track(key, self._versions.value(key))
+        except AnswerError:
+            # Said, with the step's name, when a step takes it.
+            self._tracked.discard(key)
+
+    def reach(self, i: int) -> set[Key]:
+        """What a change by step `i` may change: the versions that it says, and all that share something with them."""
+        changed = self._usage.changed[i]
+        return self.parts.closure(changed) | set(changed) if changed else set()
+
+    def look_again(self, key: Key) -> None:
+        """The value was changed by a step that says so: it may hold other objects now, and is compared with these."""
+        if key in self._versions.superseded or key not in self._tracked or not self._versions.has(key):
+            return
+        is_compared = key in self._baseline
+        found = digest(self._versions.value(key), is_hashing=is_compared)
+        if is_compared:
+            self._baseline[key] = (found, self._spans.now)
+        if self._has_sharing:
+            self._share(key, found)
+
+    def compare(self, key: Key, *, starting: int | None = None) -> None:
+        """The value must be what its giver gave; ValueChanged if it is not."""
+        known = self._baseline.get(key)
+        if known is None or key in self._versions.superseded or self._verified.get(key) == self._spans.now:
+            return
+        before, since = known
+        if not self._is_as(key, before):
+            raise self._changed(key, since, starting)
+        self._verified[key] = self._spans.now
+
+    def is_unchanged(self, keys: tuple[Key, ...]) -> bool:
+        """Whether these still are what their givers gave, as far as that is compared, while steps run."""
+        known = [(key, self._baseline[key][0]) for key in keys if key in self._baseline]
+        return all(self._is_as(key, before) for key, before in known if key not in self._versions.superseded)
+
+    def _is_as(self, key: Key, before: Digest) -> bool:
+        try:
+            return digest(self._versions.value(key)) == before
+        except RuntimeError:  # it is being changed this moment
+            return False
+
+    def _is_watched(self, key: Key, value: Any) -> bool:
+        if is_immutable(value):
+            return False
+        return self._has_sharing or (self._guard is not Guard.OFF and bool(self._usage.users(key)))
+
+    def _share(self, key: Key, found: Digest) -> None:
+        for other in self.parts.add(key, found):
+            self._refuse_sharing(key, other)
+
+    def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
+        ran = self._spans.since(since, besides=(key[0], starting))
+        readers, names = self._usage.users(key), self._usage.names
+        return ValueChanged(
+            key[1],
+            self._usage.giver(key),
+            tuple(names[i] for i in ran if i in readers),
+            tuple(names[i] for i in ran if i not in readers),
+        )
+
+    def _refuse_sharing(self, a: Key, b: Key) -> None:
+        usage = self._usage
+        for changed, other in ((a, b), (b, a)):
+            for changer in usage.changers.get(changed, ()):
+                for user in usage.users(other):
+                    if not usage.are_ordered(changer, user):
+                        raise ValuesShared(
+                            usage.title(changed), usage.names[changer], usage.title(other), usage.names[user]
+                        )

@@ -1,0 +1,187 @@
+"""What a store says of its runs: their rows, events, flows, notebooks and values. Nothing is written here."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from szal_nb.errors import IllegalTransition, UnknownRun, ValueUnavailable
+from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot, RunState, fold
+from szal_nb.model.value import ValueRef
+from szal_nb.store import projection
+from szal_nb.store.codecs import Codec
+from szal_nb.store.contents import Contents
+from szal_nb.store.database import Reader
+from szal_nb.store.failure import StoreDamaged
+from szal_nb.store.files import ValueFiles
+from szal_nb.store.formats import all_codecs, installed_codecs
+from szal_nb.store.listing import CRASHED, RUN_COLUMNS, StoredRun, stored_runs
+from szal_nb.store.loading import Loader, main_module
+from szal_nb.store.locate import FILE, FOLDER
+from szal_nb.store.pickling import ResolveClass, class_in
+from szal_nb.store.snapshots import content_id, graph_from
+from szal_nb.store.writer import file_owner_is_us
+
+# From the one on that holds a certain event.
+_TURNS_FROM = """
+SELECT first, data, crc FROM turns WHERE run_id = ? AND first >= coalesce(
+    (SELECT max(first) FROM turns WHERE run_id = ? AND first <= ?), 0)
+ORDER BY first
+"""
+
+
+class StoredRuns:
+    """The runs of a file, to be read. `now` is in seconds since the epoch."""
+
+    def __init__(
+        self,
+        path: Path,
+        reader: Reader,
+        *,
+        codecs: Sequence[Codec] | None,
+        is_synced: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self.path = path
+        self.reader = reader
+        self.files = ValueFiles(values_folder(path), is_synced=is_synced)
+        self.contents = Contents(reader, self.files)
+        self._now = now
+        self._extra_codecs = codecs
+
+    @functools.cached_property
+    def _codecs(self) -> tuple[Codec, ...]:
+        # Looking for packages takes longer than listing runs, so it waits for the first value.
+        return all_codecs(installed_codecs() if self._extra_codecs is None else self._extra_codecs)
+
+    def runs(self, flow: str | None = None, state: str | None = None, limit: int | None = None) -> list[StoredRun]:
+        """Runs, newest first. `state` is a run state or `crashed`."""
+        where: list[str] = ["1"]
+        parameters: list[object] = []
+        if flow is not None:
+            where.append("flow = ?")
+            parameters.append(flow)
+        if state is not None and state != CRASHED:
+            where.append("state = ?")
+            parameters.append(str(state))
+        # Which runs crashed, and so which are still in another state, is known only after looking at their owners.
+        is_sifted = state is not None and (state == CRASHED or not RunState(state).is_final)
+        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC"  # noqa: S608 constant
+        if limit is not None and not is_sifted:
+            sql += " LIMIT ?"
+            parameters.append(limit)
+        found = stored_runs(self.reader.fetch(sql, tuple(parameters)), self._now(), self.path)
+        if is_sifted:
+            found = [run for run in found if run.shown_state == state]
+        return found if limit is None else found[:limit]
+
+    def run(self, run_id: str) -> StoredRun:
+        """The run with this id, or with the only id that begins so; `UnknownRun` with the nearest ids if none."""
+        low = run_id.strip().lower()
+        found: list[tuple[object, ...]] = []
+        if low:
+            found = self.reader.fetch(
+                f"SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? AND id < ? LIMIT 4",  # noqa: S608 columns are constant
+                (low, low + "\U0010ffff"),
+            )
+        exact = [row for row in found if row[0] == low]
+        if exact or len(found) == 1:
+            return stored_runs(exact or found, self._now(), self.path)[0]
+        near = tuple(str(row[0]) for row in found)
+        if not near:
+            ids = [str(row[0]) for row in self.reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
+            near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
+        raise UnknownRun(run_id, str(self.path), near)
+
+    def events(self, run_id: str, *, first: int = 0) -> list[Event]:
+        """The events of the run in order, from number `first` on."""
+        run = self.run(run_id).id
+        rows = self.reader.fetch(_TURNS_FROM, (run, run, first))
+        return projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
+
+    def snapshot(self, run_id: str) -> RunSnapshot:
+        """The state of the run: the fold of its events."""
+        try:
+            return fold(self.events(run_id))
+        except IllegalTransition as error:
+            raise StoreDamaged(self.path, str(error)) from error
+
+    def graph(self, run_id: str) -> FlowGraph:
+        """The flow that the run ran, as it was then."""
+        ((flow_id, text),) = self.reader.fetch(
+            "SELECT flows.id, graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?",
+            (self.run(run_id).id,),
+        )
+        return graph_from(str(text), str(flow_id), self.path)
+
+    def notebook(self, run_id: str) -> str | None:
+        """The whole notebook that the run was started from, as nbformat JSON text."""
+        rows = self.reader.fetch(
+            "SELECT notebooks.id, content FROM notebooks JOIN runs ON notebooks.id = notebook_id WHERE runs.id = ?",
+            (self.run(run_id).id,),
+        )
+        if not rows:
+            return None
+        notebook_id, content = map(str, rows[0])
+        if content_id(content) != notebook_id:
+            raise StoreDamaged(self.path, f"the notebook of run {run_id} does not match its hash")
+        return content
+
+    def inputs(self, run_id: str) -> dict[str, ValueRef]:
+        """What the run took from outside."""
+        return {ref.name: ref for ref in self.snapshot(run_id).inputs}
+
+    def value(
+        self, run_id: str, step: str, name: str, *, trust: bool = False, resolve_class: ResolveClass | None = None
+    ) -> object:
+        """What the step of the run gave under the name; `ValueUnavailable` if there is no such value to give."""
+        run = self.run(run_id)
+        known = self.snapshot(run.id).steps.get(step)
+        refs = {ref.name: ref for ref in known.values} if known is not None else {}
+        if name not in refs:
+            has = f"it has {', '.join(refs)}" if refs else "it has none"
+            raise ValueUnavailable(name, f"step {step!r} of run {run.id} gave no value of this name; {has}")
+        return self.loader(run.id, trust=trust, resolve_class=resolve_class).load(refs[name])
+
+    def runs_with(self, flow: str, step: str, fingerprint: str) -> list[str]:
+        """The newest runs of the flow in which the step completed with this fingerprint; imported ones do not count."""
+        sql = """SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
+                 WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint = ?
+                 ORDER BY runs.created_at DESC LIMIT 5"""
+        return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
+
+    def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
+        """Loads values of the run to look at them, each object once.
+
+        `trust` allows code-carrying formats of a record not ours; without, a figure is `Shown` as it was.
+        """
+        run = self.run(run_id)
+        return Loader(
+            self._codecs,
+            self.contents,
+            self._class_values_of(run.id),
+            is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
+            resolve_class=resolve_class or class_in(main_module()),
+            is_for_looking=True,
+        )
+
+    def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
+        sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
+                  WHERE run_id = ? AND name = ? AND is_current AND format = 'pickle' ORDER BY rowid DESC LIMIT 1"""  # noqa: S608
+
+        def find(name: str) -> ValueRef | None:
+            rows = self.reader.fetch(sql, (run_id, name))
+            return projection.value_ref(rows[0]) if rows else None
+
+        return find
+
+
+def values_folder(path: Path) -> Path:
+    """Where the large values of the store at `path` are."""
+    is_standard = path.name == FILE and path.parent.name == FOLDER
+    return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")

@@ -1,0 +1,102 @@
+"""Images and figures as they are shown: in a resume they are the very objects, everywhere else what was seen of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from szal_nb.api.past import diff, replay, verified
+from szal_nb.app.cli import main
+from szal_nb.store.archive import export_run, import_run
+from szal_nb.store.rendition import Shown
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow
+from tests.promises.test_resume_promises import cut_in
+
+CELLS = {
+    "draw": "fig, ax = plt.subplots()\n_ = ax.plot([1, 3, 2])",
+    "title": "_ = ax.set_title('late')",
+    "look": "is_one = ax.figure is fig\nsize = [len(fig.axes), ax.get_title()]",
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.open(tmp_path / "runs.db", durability="fast") as store:
+        yield store
+    plt.close("all")
+
+
+def flow(**changed):
+    return CellFlow({**CELLS, **changed}, notebook="from matplotlib import pyplot as plt")
+
+
+def pixels(value):
+    bundle = value._repr_mimebundle_()
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
+
+
+def test_steps_that_draw_on_parts_of_one_figure_are_no_harm_to_each_other(store):
+    cells = {
+        "start": "fig, axes = plt.subplots(1, 2)",
+        "left --changes axes": "axes[0].plot([1, 2])",
+        "right --changes axes": "lines = axes[1].plot([2, 1])",
+        "end": "drawn = [len(ax.lines) for ax in axes]",
+    }
+    run = CellFlow(cells, notebook="from matplotlib import pyplot as plt").run(store)
+
+    assert (run.state, run.values.drawn) == ("completed", [1, 1])
+
+
+@pytest.mark.parametrize("step", ["title", "look"])
+def test_a_resume_goes_on_with_the_figure_itself(store, step):
+    uncut = flow().run(store)
+    run_id = cut_in(store, flow(), step)
+    plt.close("all")
+    resumed = flow().resume(store, run_id)
+
+    for run in (uncut, resumed):
+        assert (run.state, run.values.is_one, run.values.size) == ("completed", True, [1, "late"])
+    assert plt.get_fignums() == [], "what is read from the record opens no figure"
+    shown = [{ref.name: ref.shown for ref in run["title"].refs if ref.shown} for run in (uncut, resumed)]
+    assert shown[0] == shown[1]
+
+
+def test_pictures_that_look_alike_are_no_difference_and_others_are(store):
+    first, again = flow().run(store), flow().run(store)
+    other = flow(draw=CELLS["draw"].replace("3", "4")).run(store)
+
+    assert diff(store, first.id, again.id).is_same
+    assert verified(store, first.id, again.id) == ()
+    assert any(text.startswith("draw.fig: ") for text in verified(store, first.id, other.id))
+
+
+def test_an_imported_run_shows_its_figures_in_replay_and_report(store, tmp_path, capsys):
+    run = flow().run(store)
+    target = tmp_path / "run.szal"
+    export_run(store, run.id, target)
+    theirs = tmp_path / "theirs" / "runs.db"
+    with RunStore.open(theirs) as other:
+        import_run(other, target)
+        past = replay(other, run.id)
+        assert isinstance(past.values.fig, Shown)
+        assert pixels(past.values.fig).shape[2] == 4
+        (output,) = past["draw"].outputs
+        assert output.data["image/png"] == past.values.fig.data["image/png"]
+
+    report = tmp_path / "run.html"
+    assert main(["report", run.id, "-o", str(report), "--store", str(theirs)]) == 0
+    assert output.data["image/png"] in report.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main(["replay", run.id, "--store", str(theirs), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert output.data["image/png"] in [item["data"].get("image/png") for item in document["steps"][0]["outputs"]]

@@ -1,0 +1,85 @@
+"""A real kernel, driven by nbclient, is killed again and again in the middle of one run, which comes to its end.
+
+Five times; twenty in `make torture`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+
+import pytest
+
+from szal_nb.model.event import StepCompleted
+from szal_nb.store.runs import RunStore
+from tests.promises.shell import SETUP, Shell, wait_until, write_notebook
+
+pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="ends kernels by signals")]
+
+KILLS = 20 if os.environ.get("SZAL_TORTURE") else 5
+STEPS = 80
+# The moment of each kill: so many deeds after the last one, each of a few milliseconds.
+FURTHEST = 6
+
+
+def cells():
+    yield SETUP
+    for n in range(STEPS):
+        before = f"v{n - 1}" if n else "0"
+        yield (
+            f"%%szal_step s{n}\ndeed('begin s{n}')\nv{n} = {before} + 1\n"
+            f"time.sleep(0.003)\ndeed('end s{n}')\ntime.sleep(0.003)"
+        )
+    yield "run = %szal_run"
+
+
+@pytest.fixture
+def shell(tmp_path):
+    shell = Shell(tmp_path)
+    write_notebook(tmp_path / "nb.ipynb", *cells())
+    yield shell
+    shell.close()
+
+
+def completed_in(path):
+    with RunStore.open(path, read_only=True) as store:
+        (run,) = store.runs()
+        return run.id, {event.step for event in store.events(run.id) if isinstance(event, StepCompleted)}
+
+
+def kill_again_and_again(shell):
+    """What was run again although it had completed, after which kill, and the run."""
+    chance = random.Random(3)
+    store = shell.folder / ".szal" / "runs.db"
+    command, repeated, seen = ["run", "nb.ipynb"], [], 0
+    completed: set[str] = set()
+    run = ""
+    for kill in range(KILLS + 1):
+        process = shell.start(*command)
+        if kill < KILLS:
+            enough = seen + chance.randint(1, FURTHEST)
+            deeds = wait_until(lambda enough=enough: shell.deeds()[enough - 1 :] and shell.deeds(), "more deeds")
+            os.kill(deeds[-1][1], signal.SIGKILL)
+        code, _, err = shell.end(process)
+        assert code == (138 if kill < KILLS else 0), err
+        deeds = shell.deeds()
+        repeated += [(kill, text) for text, _ in deeds[seen:] if text.split()[-1] in completed]
+        seen = len(deeds)
+        run, completed = completed_in(store)
+        command = ["resume", run]
+    return run, repeated
+
+
+def test_a_kernel_that_is_killed_again_and_again_runs_nothing_again_that_had_completed(shell):
+    run, repeated = kill_again_and_again(shell)
+
+    assert repeated == []
+    shown = shell.show(run)
+    assert {step["state"] for step in shown["steps"]} == {"completed"}
+    assert shown["steps"][-1]["values"][0]["summary"] == str(STEPS)
+    # At most the step that was under way is run again after a kill.
+    lost = sum(attempt["state"] == "lost" for step in shown["steps"] for attempt in step["attempts"])
+    assert sum(len(step["attempts"]) for step in shown["steps"]) == STEPS + lost
+    assert 0 < lost <= KILLS
