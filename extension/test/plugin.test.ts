@@ -1,13 +1,14 @@
 // The plugin's parts that need no JupyterLab: the client, the feed, the table, the badges, the code of commands.
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Action, Graph } from "../src/dag/state";
 import { Badges, standsOf } from "../src/plugin/badges";
-import { type Ask, Client, EventParser, type StoredRun } from "../src/plugin/client";
+import { type Ask, Client, EventParser, type RunNews, type StoredRun } from "../src/plugin/client";
 import { codeOf } from "../src/plugin/code";
 import { carryOut } from "../src/plugin/commands";
 import { Feed } from "../src/plugin/feed";
 import { BUSY, LATER, type Comm, Elsewhere, Remote } from "../src/plugin/remote";
 import { RunTable } from "../src/plugin/table";
+import { LiveTail } from "../src/plugin/tail";
 import { Watch } from "../src/plugin/watch";
 
 const GRAPH: Graph = {
@@ -402,6 +403,72 @@ describe("what is asked of a run", () => {
     await done;
     expect(execute).toHaveBeenCalledWith({ name: "run", flow: "sales" });
     expect(say.mock.calls[0]![0]).toBe(BUSY);
+  });
+});
+
+describe("a run that a kernel tells of", () => {
+  const graph = { nodes: [] } as unknown as Graph;
+  const news = { run: "a1", state: "running", states: "r", steps: {} } as unknown as RunNews;
+  let comm: Comm & { sent: object[]; tell(data: object): void; isDisposed: boolean };
+  const remote = (): Remote =>
+    new Remote(() => ({
+      key: "k1",
+      createComm: () => {
+        comm = {
+          isDisposed: false,
+          onMsg: () => undefined,
+          onClose: () => undefined,
+          sent: [],
+          open: () => undefined,
+          send: (data) => void comm.sent.push(data as object),
+          tell: (data) => comm.onMsg({ content: { data } }),
+        };
+        return comm;
+      },
+    }));
+  const listening = (answers: Record<string, string> = {}, told = { picture: vi.fn(), news: vi.fn() }) => {
+    const { ask, asked } = server(answers);
+    const stop = new AbortController();
+    const done = new LiveTail(new Client(ask), remote()).followRun("n.ipynb", "a1", told, stop.signal);
+    return { told, asked, stop, done };
+  };
+
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it("is shown to its end, and no server is asked", async () => {
+    const { told, asked, done } = listening();
+    expect(comm.sent).toEqual([{ action: "follow", run: "a1", id: 1 }]);
+    comm.tell({ type: "picture", of: 1, graph, run: news });
+    comm.tell({ type: "news", of: 1, run: news });
+    comm.tell({ type: "news", of: 7, run: news });
+    comm.tell({ type: "over", of: 1 });
+
+    await done;
+    expect([told.picture.mock.calls, told.news.mock.calls]).toEqual([[[graph, news]], [[news]]]);
+    expect(asked).toEqual([]);
+    expect(comm.sent.at(-1)).toEqual({ action: "unfollow", of: 1 });
+  });
+
+  it.each([
+    ["does not have it", () => comm.tell({ type: "unknown", id: 1, text: "It has ended." })],
+    ["is held by a cell", () => vi.advanceTimersByTime(2100)],
+    ["is gone", () => ((comm.isDisposed = true), vi.advanceTimersByTime(1100))],
+    ["knows no flows", () => comm.onClose({})],
+  ])("is read from the record where the kernel %s", async (_why, happens) => {
+    const { asked, done } = listening({ "runs/a1/events": "" });
+    happens();
+
+    await done;
+    expect(asked).toEqual(["runs/a1/events?path=n.ipynb"]);
+  });
+
+  it("is let go when nobody looks", async () => {
+    const { asked, stop, done } = listening();
+    stop.abort();
+
+    await done;
+    expect(asked).toEqual([]);
   });
 });
 

@@ -14,15 +14,17 @@ from szal_nb.analysis.graph import build_graph
 from szal_nb.api.shown import with_pictures
 from szal_nb.app.describing import run_json
 from szal_nb.errors import DefinitionError, IllegalTransition, RunError
-from szal_nb.model.event import Event, RunResumed, StepEvent, StepOutput
+from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot
 from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.reader import read_flows
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.runs import RunStore, StoredRun
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, log_view, outputs_of, timeline_view
-from szal_nb.widget.view import JsonObject, details_view, graph_view, run_view, states_text, states_view, step_facts
+from szal_nb.widget.news import run_news
+from szal_nb.widget.view import JsonObject, graph_view, states_view
 
 MOST_RUNS = 200
 
@@ -85,7 +87,11 @@ def _counts(store: RunStore, run_ids: list[str]) -> dict[str, dict[str, int]]:
 
 
 def _is_same(path: str | None, notebook: Path) -> bool:
-    return path is not None and Path(path).resolve() == notebook
+    """Whether a run ran this notebook. One whose file is gone from this folder was most likely this one, renamed."""
+    if path is None:
+        return False
+    ran = Path(path).resolve()
+    return ran == notebook or (ran.parent == notebook.parent and not ran.exists())
 
 
 def details_document(store: RunStore, run_id: str, step: str) -> JsonObject:
@@ -143,26 +149,12 @@ class RunTail:
         if self._said == self._stand():
             return None
         self._said = self._stand()
-        return "run", self._news(events)
+        run = self._run
+        news = run_news(self._graph, self._snapshot, events, run_id=run.id, is_crashed=run.is_crashed, now=time.time())
+        return "run", news
 
     def _stand(self) -> tuple[int, str]:
         return self._snapshot.events, self._run.shown_state
-
-    def _news(self, events: Iterable[Event]) -> JsonObject:
-        states = states_text(self._graph, self._snapshot)
-        run = run_view(self._snapshot, states, run_id=self._run.id, is_crashed=self._run.is_crashed, now=time.time())
-        run["steps"] = self._facts(events)
-        run["log"] = sorted({event.step for event in events if isinstance(event, StepOutput)})
-        return run
-
-    def _facts(self, events: Iterable[Event]) -> JsonObject:
-        moved = {event.step for event in events if isinstance(event, StepEvent) and not isinstance(event, StepOutput)}
-        is_all_new = any(isinstance(event, RunResumed) for event in events)
-        return {
-            str(number): step_facts(self._snapshot.steps[node.step.name])
-            for number, node in enumerate(self._graph.nodes)
-            if (is_all_new or node.step.name in moved) and node.step.name in self._snapshot.steps
-        }
 
     def _read(self) -> list[Event]:
         self._run = self._store.run(self._run.id)

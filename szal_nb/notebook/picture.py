@@ -15,7 +15,7 @@ from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, fold
-from szal_nb.widget.view import details_view
+from szal_nb.widget.details import details_view
 
 Publish = Callable[[str, Mapping[str, Any], Mapping[str, Any]], None]
 

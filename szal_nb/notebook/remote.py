@@ -13,13 +13,11 @@ from typing import Any, Protocol
 
 from szal_nb.api.picture import ACTIONS, obey
 from szal_nb.errors import DefinitionError, RunError
+from szal_nb.notebook.following import Following, Send
 from szal_nb.notebook.run import NotebookRun
 from szal_nb.widget.command import Command, CommandRefused, answer_at_once, parse_command
 
 TARGET = "szal"
-
-
-Send = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +54,39 @@ class Remote:
 
     def _opened(self, comm: Any, _message: object) -> None:
         answer_at_once(comm)
-        comm.on_msg(lambda message: self._receive(message["content"]["data"], comm.send))
+        followed: dict[str, Following] = {}
+        comm.on_msg(lambda message: self._receive(message["content"]["data"], comm.send, followed))
+        comm.on_close(lambda _message: _stop(followed))
         comm.send({"type": "hello", "actions": list(ACTIONS)})
 
-    def _receive(self, content: object, send: Send) -> None:
+    def _receive(self, content: object, send: Send, followed: dict[str, Following]) -> None:
         message = content if isinstance(content, Mapping) else {}
-        if message.get("action") == "ping":
-            send({"type": "ack", "id": message.get("id")})
-        elif "flow" in message:
-            self._receive_beginning(message, send)
-        else:
-            self._receive_command(message, send)
+        match message.get("action"):
+            case "ping":
+                send({"type": "ack", "id": message.get("id")})
+            case "follow":
+                self._follow(message, send, followed)
+            case "unfollow":
+                if (following := followed.pop(str(message.get("of")), None)) is not None:
+                    following.stop()
+            case _ if "flow" in message:
+                self._receive_beginning(message, send)
+            case _:
+                self._receive_command(message, send)
+
+    def _follow(self, message: Mapping[str, Any], send: Send, followed: dict[str, Following]) -> None:
+        """Tells of a run that goes on here; of any other the record tells as well."""
+        try:
+            run = self._found(message.get("run"))
+        except RunError as error:
+            send({"type": "unknown", "id": message.get("id"), "text": str(error)})
+            return
+        if not run.is_active:
+            send({"type": "unknown", "id": message.get("id"), "text": f"Run {run.id} has ended."})
+            return
+        number = message.get("id")
+        following = followed[str(number)] = Following(run, number, send, self._loop)
+        self._loop.call_soon_threadsafe(following.begin)
 
     def _receive_beginning(self, message: Mapping[str, Any], send: Send) -> None:
         number = message.get("id")
@@ -133,6 +153,11 @@ class Remote:
                 obey(run, command)
             case _:
                 raise RunError("There is no run going on.")
+
+
+def _stop(followed: Mapping[str, Following]) -> None:
+    for following in followed.values():
+        following.stop()
 
 
 def _beginning(message: Mapping[str, Any]) -> Beginning:

@@ -14,8 +14,9 @@ from szal_nb.notebook.report import run_table
 from szal_nb.store.collect import collect
 from szal_nb.store.runs import RunStore, StoredRun
 from szal_nb.widget.comparison import ToldRun, comparison_view
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, log_view, outputs_of, timeline_view
-from szal_nb.widget.view import JsonObject, details_view, view_state
+from szal_nb.widget.view import JsonObject, view_state
 
 Resume = Callable[[StoredRun], None]
 

@@ -18,11 +18,12 @@ from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, StepSnapshot
 from szal_nb.widget.command import ACTIONS, Command, CommandRefused, answer_at_once, parse_command
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import Frames, log_view, timeline_view
+from szal_nb.widget.news import FRAME_S
 from szal_nb.widget.svg import render_svg, render_text
-from szal_nb.widget.view import JsonObject, details_view, graph_view, run_view, states_text, states_view, step_facts
+from szal_nb.widget.view import JsonObject, graph_view, run_view, states_text, states_view, step_facts
 
-FRAME_S = 0.05
 _DETAILS_EVERY_S = 0.5
 STATIC = Path(__file__).parent / "static"
 

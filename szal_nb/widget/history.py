@@ -12,7 +12,8 @@ from szal_nb.model.event import Event, StepEvent, StepOutput, StepStarted, kind_
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import Output
-from szal_nb.widget.view import LOG_CHARS, STATE_CODES, JsonObject, output_view, run_view, step_facts
+from szal_nb.widget.details import LOG_CHARS, output_view
+from szal_nb.widget.view import STATE_CODES, JsonObject, run_view, step_facts
 
 _RUN_FACTS = ("state", "created", "started", "ended", "epoch", "reason", "cancelling", "interrupted")
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from szal_nb.model.event import Event, StepOutput
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, log_view, timeline_view
 from szal_nb.widget.svg import render_svg, render_text
-from szal_nb.widget.view import JsonObject, details_view, view_state
+from szal_nb.widget.view import JsonObject, view_state
 
 _SCRIPT = Path(__file__).parent / "static" / "report.js"
 _PAGE_STYLE = (

@@ -6,13 +6,13 @@ Pure. `graph_view` is sent once; `states_view` is compact: one character a node,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
-from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState
+from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
-from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef, for_people, rebuilt_on_resume
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
 
 JsonObject = dict[str, Any]
 
@@ -31,12 +31,10 @@ STATE_CODES: dict[StepState, str] = {
 }
 STATE_OF_CODE: dict[str, StepState] = {code: state for state, code in STATE_CODES.items()}
 
-_SOURCE_CHARS = 20_000
+SOURCE_CHARS = 20_000
 _ALL_SOURCES_CHARS = 1_000_000
 _LINE_CHARS = 300
 _VALUES_SHOWN = 8
-_ELEMENTS_SHOWN = 200
-LOG_CHARS = 200_000
 
 
 def view_state(
@@ -58,7 +56,7 @@ def graph_view(graph: FlowGraph) -> JsonObject:
     """What does not change during a run: nodes in document order, edges between their indexes, inputs of the run.
 
     An edge is `implied` if other edges already say it and it carries no names: it is listed, not drawn.
-    Sources past a total of one million characters are left out; `details_view` gives them.
+    Sources past a total of one million characters are left out; `details.details_view` gives them.
     """
     index = {node.step.name: number for number, node in enumerate(graph.nodes)}
     edges = _merged(graph.edges)
@@ -66,7 +64,7 @@ def graph_view(graph: FlowGraph) -> JsonObject:
     left = _ALL_SOURCES_CHARS
     nodes = []
     for node in graph.nodes:
-        source = _cut(_source_of(node.step), _SOURCE_CHARS)
+        source = cut(source_of(node.step), SOURCE_CHARS)
         left -= len(source)
         nodes.append(_node_view(node, source if left >= 0 else None))
     return {
@@ -128,7 +126,7 @@ def run_view(
         "events": snapshot.events,
     }
     if snapshot.reason:
-        view["reason"] = _cut(snapshot.reason, _LINE_CHARS)
+        view["reason"] = cut(snapshot.reason, _LINE_CHARS)
     if snapshot.is_cancelling:
         view["cancelling"] = True
     if snapshot.is_interrupted:
@@ -163,14 +161,14 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "attempts": step.attempt if step.attempt > 1 else None,
         "ended": _ms(step.ended_at),
         "error": error_line(step.error) if step.error is not None else None,
-        "reason": _cut(step.reason, _LINE_CHARS),
+        "reason": cut(step.reason, _LINE_CHARS),
         "origin": step.origin if step.origin != "ran" else None,
         "retry_at": _ms(step.retry_at),
         "values": [value_view(value) for value in _shown_values(values)],
         "more_values": max(0, len(values) - _VALUES_SHOWN),
         "done": step.done,
         "total": step.total,
-        "note": _cut(step.note, _LINE_CHARS),
+        "note": cut(step.note, _LINE_CHARS),
         "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
         "rebuilds": bool(rebuilt_on_resume(values)),
     }
@@ -180,57 +178,22 @@ def step_facts(step: StepSnapshot) -> JsonObject:
 
 def value_view(value: ValueRef) -> JsonObject:
     """A value as the picture names it; never its content."""
-    view: JsonObject = {"name": value.name, "type": _cut(value.type, 80), "size": value.size}
+    view: JsonObject = {"name": value.name, "type": cut(value.type, 80), "size": value.size}
     if value.shape is not None:
         view["shape"] = list(value.shape)
     if value.summary:
-        view["summary"] = _cut(value.summary, _LINE_CHARS)
+        view["summary"] = cut(value.summary, _LINE_CHARS)
     if value.live:
-        view["live"] = _cut(value.live, _LINE_CHARS)
+        view["live"] = cut(value.live, _LINE_CHARS)
     if value.needed:
         view["needed"] = True
     return view
 
 
-def details_view(
-    graph: FlowGraph, snapshot: RunSnapshot | None, step: str, outputs: Sequence[Output] = ()
-) -> JsonObject:
-    """All that the panel shows of one step, for `DagWidget`'s `details`. `outputs` are what its newest attempt showed.
-
-    The end of long logs is kept. `KeyError` if the graph has no such step.
-    """
-    node = graph.node(step)
-    view: JsonObject = {"step": step, "source": _cut(_source_of(node.step), 10 * _SOURCE_CHARS)}
-    run = snapshot.steps.get(step) if snapshot is not None else None
-    view["inputs"] = _inputs_view(node, snapshot)
-    view["values"] = [value_view(value) for value in for_people(run.values)] if run is not None else []
-    view["attempts"] = [_attempt_view(attempt) for attempt in run.attempts] if run is not None else []
-    view["error"] = _error_view(run.error) if run is not None and run.error is not None else None
-    if run is not None and run.elements:
-        view["elements"] = elements_view(run.elements.values())
-    if run is not None and run.rollback_error is not None:
-        view["rollback_error"] = _error_view(run.rollback_error)
-    view["outputs"] = _outputs_view(outputs)
-    return view
-
-
-def elements_view(elements: Collection[ElementEnd]) -> JsonObject:
-    """How the elements of a mapped step ended: `shown` are those that failed first, then the others, in their order."""
-    ordered = sorted(elements, key=lambda element: (not element.error, element.position))
-    return {
-        "ended": len(ordered),
-        "failed": sum(bool(element.error) for element in ordered),
-        "shown": [
-            {"position": end.position, "attempts": end.attempts, "error": end.error, "gave": end.gave}
-            for end in ordered[:_ELEMENTS_SHOWN]
-        ],
-    }
-
-
 def error_line(error: ErrorInfo) -> str:
     """An error in one line."""
     lines = str(error).strip().splitlines() or [error.type]
-    return _cut(lines[0], _LINE_CHARS)
+    return cut(lines[0], _LINE_CHARS)
 
 
 def _node_view(node: StepNode, source: str | None) -> JsonObject:
@@ -268,7 +231,7 @@ def _flags(step: Step) -> list[str]:
         (retry.retries > 0, f"--retries {retry.retries}"),
         (retry.retries > 0 and retry.backoff is not Backoff.FIXED, f"--backoff {retry.backoff}"),
         (step.timeout_s is not None, f"--timeout {step.timeout_s or 0:g}s"),
-        (step.when is not None, f"--when {_cut(step.when or '', 80)}"),
+        (step.when is not None, f"--when {cut(step.when or '', 80)}"),
         (step.trigger is not Trigger.ALL, f"--trigger {step.trigger}"),
         (bool(step.map), f"--map {' '.join(step.map)}"),
         (step.on_error is not OnError.FAIL, f"--on-error {step.on_error}"),
@@ -338,69 +301,18 @@ def _edge_view(edge: Edge, index: Mapping[str, int], *, is_implied: bool) -> Jso
     return view
 
 
-def _inputs_view(node: StepNode, snapshot: RunSnapshot | None) -> list[JsonObject]:
-    """Each name that the step reads, with what is known of its value now."""
-    inputs = []
-    for binding in node.bindings:
-        view: JsonObject = {"name": binding.name, "step": binding.step, "source": binding.source or binding.name}
-        if snapshot is not None:
-            giver = snapshot.steps.get(binding.step) if binding.step is not None else None
-            values = giver.values if giver is not None else snapshot.inputs if binding.step is None else ()
-            for value in values:
-                if value.name == view["source"]:
-                    view["value"] = value_view(value)
-        inputs.append(view)
-    return inputs
-
-
-def _attempt_view(attempt: AttemptSnapshot) -> JsonObject:
-    return {
-        "number": attempt.number,
-        "state": attempt.state,
-        "started": attempt.started_at,
-        "ended": attempt.ended_at,
-        "error": error_line(attempt.error) if attempt.error is not None else None,
-    }
-
-
-def _error_view(error: ErrorInfo) -> JsonObject:
-    return {
-        "type": _cut(error.type, 200),
-        "message": _cut(error.message, _SOURCE_CHARS),
-        "traceback": error.traceback[-LOG_CHARS:],
-        "line": error.line,
-    }
-
-
-def _outputs_view(outputs: Sequence[Output]) -> list[JsonObject]:
-    """Outputs in order, neighbouring pieces of one stream joined, the oldest text dropped past the limit."""
-    views: list[JsonObject] = []
-    for output in outputs:
-        last = views[-1] if views else {}
-        if output.type == "stream" == last.get("type") and output.name == last["name"]:
-            last["text"] = (last["text"] + output.text)[-LOG_CHARS:]
-        else:
-            views.append(output_view(output))
-    return views
-
-
-def output_view(output: Output) -> JsonObject:
-    """One thing that a step showed: text of a stream, or a mimebundle."""
-    if output.type == "stream":
-        return {"type": "stream", "name": output.name, "text": output.text[-LOG_CHARS:]}
-    return {"type": output.type, "data": dict(output.data)}
-
-
 def _shown_values(values: Sequence[ValueRef]) -> list[ValueRef]:
     """The values that later steps read come first."""
     return sorted(values, key=lambda value: not value.needed)[:_VALUES_SHOWN]
 
 
-def _source_of(step: Step) -> str:
+def source_of(step: Step) -> str:
+    """What the author wrote."""
     return step.raw or step.source
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters of a text."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

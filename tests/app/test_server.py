@@ -155,6 +155,16 @@ def test_the_runs_of_the_store_are_listed_with_the_states_of_their_steps(ask, wo
     assert run["params"] == {"x": None}
 
 
+def test_a_notebook_that_was_renamed_keeps_its_runs_and_one_beside_it_has_none_of_them(ask, work, server):
+    folder = server.root / "work"
+    write_notebook(folder / "beside.ipynb", CELLS)
+    beside = ask("runs", path="work/beside.ipynb")[1]["runs"]
+    (folder / "a.ipynb").rename(folder / "renamed.ipynb")
+    renamed = ask("runs", path="work/renamed.ipynb")[1]["runs"]
+
+    assert [(run["id"], run["here"]) for run in (*beside, *renamed)] == [(DONE, False), (DONE, True)]
+
+
 def test_a_notebook_that_was_never_run_has_no_runs(ask, work, server):
     shutil.rmtree(server.root / "work" / ".szal")
 

@@ -16,10 +16,11 @@ from szal_nb.model.event import StepOutput
 from szal_nb.model.state import StepState, fold
 from szal_nb.model.value import Output
 from szal_nb.widget.command import ACTIONS, QUESTIONS
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, log_view, timeline_view
 from szal_nb.widget.layout import place
 from szal_nb.widget.svg import ICONS
-from szal_nb.widget.view import STATE_CODES, details_view, view_state
+from szal_nb.widget.view import STATE_CODES, view_state
 from szal_nb.widget.wording import count_line, fact_line, format_shape, format_size, one_line, time_spent
 from tests.widget.flows import OUTPUTS, RUN_ID, SALES_EVENTS, T0, sales, sales_run, sales_waiting, warehouse
 

@@ -87,6 +87,10 @@ def touch_buttons(page, server, folder, reach):
     (folder / "unblock").touch()
     wait_shown(page, "cancelled")
 
+    # Of itself the panel begins one too.
+    in_panel(page, '.szal-header [data-action="run"]').click()
+    wait_shown(page, "running")
+
 
 # Versions that people have: Binder's base image; Colab's kernel under a newer front end; and Notebook 7.
 OLDER = {

@@ -47,6 +47,11 @@ def test_the_quickstart_runs_live_and_gives_its_values(lab, page, screenshot):
     scroll_to(page, start)
     page.click('[data-step="plot"]')
     page.wait_for_selector("text=Attempts")
+    # The drawing makes room for what is said of the step.
+    page.wait_for_function(
+        "() => { const edge = document.querySelector('.szal-panel').getBoundingClientRect().left;"
+        " return [...document.querySelectorAll('.szal-card')].every((c) => c.getBoundingClientRect().right <= edge); }"
+    )
     screenshot(page, "quickstart-completed")
 
     assert {state(page, step) for step in ("load", "clean", "growth", "plot", "report")} == {"completed"}

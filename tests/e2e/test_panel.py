@@ -178,6 +178,9 @@ def test_commands_run_the_flow_and_the_panel_is_live(lab, page, folder, screensh
         " return cells.at(-1).model.executionCount !== null && cells.at(-1).model.executionState === 'idle'; }"
     )
 
+    # The kernel tells of a run that it has; the server is asked for those that no kernel runs.
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/szal/runs/" in request.url else None)
     command(page, "szal-nb:run-flow")
     wait_badge(page, "clean", "running")
     wait_shown(page, "running")
@@ -188,6 +191,7 @@ def test_commands_run_the_flow_and_the_panel_is_live(lab, page, folder, screensh
     wait_badge(page, "report", "completed")
 
     assert text(page, 4).endswith("3\n")
+    assert [url for url in asked if "/runs/events" not in url] == []
     assert page.problems == []
 
 
@@ -262,3 +266,48 @@ def test_notebook_7_has_the_panel_and_the_badges(tmp_path, page, screenshot):
 
         screenshot(page, "notebook-7")
         assert badges(page) == dict.fromkeys(("load", "clean", "report"), "completed")
+
+
+def test_a_notebook_that_is_renamed_while_its_run_goes_on_keeps_it(lab, page, folder):
+    notebook = folder / "before.ipynb"
+    write_notebook(notebook, HELD)
+    open_notebook(page, lab, named(lab, notebook))
+    for i in range(5):
+        run_cell(page, i)
+    show_panel(page)
+    command(page, "szal-nb:run-flow")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+
+    page.evaluate(
+        "async ([old, name]) => { await window.jupyterapp.shell.currentWidget.context.save();"
+        " await window.jupyterapp.serviceManager.contents.rename(old, name); }",
+        [named(lab, notebook), named(lab, folder / "after ü.ipynb")],
+    )
+    page.wait_for_selector(f"{PANEL} .szal-notebook >> text=after ü.ipynb")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+    (folder / "go").touch()
+    wait_shown(page, "completed")
+
+    assert len(rows(page)) == 1
+    assert page.problems == []
+
+
+def test_a_panel_that_hears_a_run_from_its_kernel_sees_that_the_kernel_is_gone(lab, page, folder):
+    notebook = folder / "gone.ipynb"
+    write_notebook(notebook, HELD)
+    open_notebook(page, lab, named(lab, notebook))
+    for i in range(5):
+        run_cell(page, i)
+    show_panel(page)
+    command(page, "szal-nb:run-flow")
+    page.wait_for_selector(f'{PANEL} [data-step="clean"][data-state="running"]')
+
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.wait_for_selector(f'{PANEL} [data-run-state="crashed"]')
+    (folder / "go").touch()
+    for i in range(5):
+        run_cell(page, i)
+    page.click(f'{PANEL} [data-action="resume"]')
+    wait_shown(page, "completed")
+
+    assert page.problems == []

@@ -49,17 +49,17 @@ class Panel:
     def __init__(self, kernel):
         self._kernel = kernel
         self._number = 0
-        self._told = kernel.open_comm("szal", on_subshell=True)
-        kernel.until(lambda: self._told)
+        self.told = kernel.open_comm("szal", on_subshell=True)
+        kernel.until(lambda: self.told)
 
     def send(self, action, **more):
         self._number += 1
-        self._kernel.tell(self._told, {"id": self._number, "action": action, **more})
+        self._kernel.tell(self.told, {"id": self._number, "action": action, **more})
         return self._number
 
-    def answer(self, number, *kinds):
+    def answer(self, number, *kinds, key="id"):
         def found():
-            return next((told for told in self._told if told.get("id") == number and told["type"] in kinds), None)
+            return next((told for told in self.told if told.get(key) == number and told["type"] in kinds), None)
 
         self._kernel.until(found)
         return found()
@@ -138,3 +138,23 @@ def test_what_a_panel_asks_in_vain_says_why(panel, notebook):
     assert "cannot be asked to 'dance'" in panel.ask("dance", flow="notebook")["text"]
     for wrong in ({"flow": 1}, {"flow": ""}, {"flow": "notebook", "step": ["x"]}, {"flow": "notebook", "deleted": 3}):
         assert panel.ask("run", **wrong)["type"] == "refused"
+
+
+def test_a_panel_is_told_a_run_live_until_it_ends_or_the_panel_has_seen_enough(kernel, notebook, panel):
+    notebook.step("ask --approve 'Go?'", "print('gone')\nasked = 1")
+    notebook.step("then", "late = asked")
+    run = panel.ask("run", flow="notebook")["run"]
+    tabs = [panel.send("follow", run=run) for _ in range(2)]
+    pictures = [panel.answer(tab, "picture", key="of") for tab in tabs]
+    panel.send("unfollow", of=tabs[1])
+    panel.ask("approve", run=run, step="ask")
+
+    assert panel.answer(tabs[0], "over", key="of")
+    news = [told["run"] for told in panel.told if told["type"] == "news" and told["of"] == tabs[0]]
+    assert [node["name"] for node in pictures[0]["graph"]["nodes"]] == ["ask", "then"]
+    assert pictures[0]["run"]["states"] in ("pp", "wp")
+    assert (news[-1]["state"], news[-1]["states"]) == ("completed", "cc")
+    assert {step for one in news for step in one["log"]} == {"ask"}
+    assert {number for one in news for number in one["steps"]} == {"0", "1"}
+    assert not [told for told in panel.told if told["type"] in ("news", "over") and told["of"] == tabs[1]]
+    assert panel.ask("follow", run=run)["type"] == "unknown"

@@ -12,9 +12,10 @@ from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import fold
 from szal_nb.model.step import Step
 from szal_nb.widget.comparison import ToldRun, comparison_view
+from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, timeline_view
 from szal_nb.widget.report import render_report
-from szal_nb.widget.view import details_view, view_state
+from szal_nb.widget.view import view_state
 from tests.axe import findings
 from tests.chromium import CHROMIUM, chromium
 from tests.e2e.lab import until

@@ -9,7 +9,7 @@ const LEAST_ZOOM = 0.02;
 const MOST_ZOOM = 2;
 const READING_ZOOM = 0.9;
 // Small, but no strain.
-const LEAST_BESIDE = 0.7;
+const LEAST_BESIDE = 0.55;
 const PAD = 16;
 
 /** What the window shows: a point of the drawing is at `x + zoom * its x` in it. */

@@ -215,6 +215,12 @@ export class Panel {
     this.tabs.get(next)?.focus();
   }
 
+  /** The page's colours have changed, which what stands in a frame does not see. */
+  redraw(): void {
+    this.shown = [];
+    if (this.isOpen) this.fill();
+  }
+
   private fill(): void {
     const { picture } = this;
     if (!picture) return;
@@ -293,7 +299,8 @@ export class Panel {
       );
     }
     const rich = (this.outputs ?? []).filter((output) => output.type !== "stream" && output.type !== "error");
-    parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data)));
+    const theme = this.node.closest<HTMLElement>("[data-theme]")?.dataset["theme"];
+    parts.push(...rich.map((output) => richOutput((output as { data: Record<string, unknown> }).data, theme)));
     const values = this.details?.values ?? facts.values ?? [];
     if (values.length) {
       parts.push(
@@ -301,8 +308,7 @@ export class Panel {
         table(
           values.map((value) => [
             value.name === "_" ? "last value" : value.name,
-            formatValue(value),
-            value.live ? `live: ${value.live}` : (value.summary ?? ""),
+            joined(formatValue(value), value.live ? `live: ${value.live}` : value.summary),
           ]),
         ),
       );
@@ -313,8 +319,10 @@ export class Panel {
       parts.push(
         heading("Reads"),
         table(
-          inputs.map((read) => [read.name, read.step ? `from ${read.step}` : "from the notebook", valueOf(read)]),
-          "szal-reads",
+          inputs.map((read) => [
+            read.name,
+            joined(valueOf(read), read.step ? `from ${read.step}` : "from the notebook"),
+          ]),
         ),
       );
     }
@@ -381,3 +389,4 @@ function elementList(details: Details | null, total: number | undefined): Node[]
 }
 
 const valueOf = (read: Details["inputs"][number]): string => (read.value ? formatValue(read.value) : "");
+const joined = (...said: (string | undefined)[]): string => said.filter(Boolean).join(" · ");

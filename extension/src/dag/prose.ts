@@ -5,10 +5,10 @@ import { oneLine } from "./format";
 export const heading = (text: string): HTMLElement => html("h3", {}, text);
 export const note = (text: string): HTMLElement => html("p", { class: "szal-note" }, oneLine(text, 400));
 
-export function table(rows: string[][], more = ""): HTMLElement {
+export function table(rows: string[][]): HTMLElement {
   return html(
     "table",
-    { class: `szal-table ${more}`.trim() },
+    { class: "szal-table" },
     html(
       "tbody",
       {},

@@ -1,10 +1,14 @@
 // Light or dark: what the page itself is decides, so that it fits JupyterLab, VS Code, Colab and a plain page alike.
 import { setAttribute } from "./dom";
 
-/** Keeps `data-theme` on `node` in step with the page; gives back what ends it. */
-export function followTheme(node: HTMLElement): () => void {
+/** Keeps `data-theme` on `node` in step with the page, tells when it becomes another; gives back what ends it. */
+export function followTheme(node: HTMLElement, changed: () => void = () => undefined): () => void {
   const query = typeof matchMedia === "function" ? matchMedia("(prefers-color-scheme: dark)") : null;
-  const set = (): void => setAttribute(node, "data-theme", isDark(node, query?.matches ?? false) ? "dark" : "light");
+  const set = (): void => {
+    const before = node.getAttribute("data-theme");
+    setAttribute(node, "data-theme", isDark(node, query?.matches ?? false) ? "dark" : "light");
+    if (before !== node.getAttribute("data-theme")) changed();
+  };
   const watcher = new MutationObserver(set);
   for (const element of [document.documentElement, document.body]) {
     watcher.observe(element, {

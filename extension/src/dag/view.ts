@@ -106,7 +106,7 @@ export class DagView {
 
   /** To be called once the node is in its document: follows the page's theme from then on. */
   attached(): void {
-    this.stops.push(followTheme(this.node));
+    this.stops.push(followTheme(this.node, () => this.panel.redraw()));
     this.resized();
   }
 
@@ -237,6 +237,7 @@ export class DagView {
     this.panel.tab = tab;
     if (step >= 0) this.select(step, { reveal: false });
     if (camera) this.scene.camera.place(camera);
+    else this.scene.fit();
     this.focus.restore(focus);
   }
 

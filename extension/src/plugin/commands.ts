@@ -32,7 +32,8 @@ const GOES_ON: ReadonlySet<Action> = new Set(["resume", "retry"]);
 // How long a kernel may take before whoever asked is told why.
 const PATIENCE_MS = 1000;
 
-export async function carryOut(asked: Asked, means: Means): Promise<void> {
+/** The run that began, if one did and the kernel has told which. */
+export async function carryOut(asked: Asked, means: Means): Promise<string | undefined> {
   const { action, step, flow, run } = asked;
   if (action === "run" || action === "only") return begin(asked, means);
   if (run === null) throw new Error(`There is no run to ${action}.`);
@@ -41,13 +42,14 @@ export async function carryOut(asked: Asked, means: Means): Promise<void> {
     await means.remote.ask({ action, run, ...(step !== null && { step }) }, asked.acknowledged);
   } catch (error) {
     if (!(error instanceof Elsewhere)) throw error;
-    if (GOES_ON.has(action) && flow !== null) await begin({ ...asked, action: "resume", step: null }, means);
-    else await withoutItsKernel(asked, run, means);
+    if (GOES_ON.has(action) && flow !== null) return begin({ ...asked, action: "resume", step: null }, means);
+    await withoutItsKernel(asked, run, means);
   }
+  return undefined;
 }
 
 /** A run begins: by the kernel at once if it can, also while a cell awaits, else by code, which can ask more. */
-async function begin(asked: Asked, means: Means): Promise<void> {
+async function begin(asked: Asked, means: Means): Promise<string | undefined> {
   const { action, step, flow, run } = asked;
   const command = codeFor(asked);
   if (flow === null) return execute(command, asked, means);
@@ -66,10 +68,10 @@ async function begin(asked: Asked, means: Means): Promise<void> {
     const request: Request = { action, flow, deleted: await means.prepare() };
     if (step !== null) request.step = step;
     if (run !== null && action !== "run" && action !== "only") request.run = run;
-    await means.remote.ask(request, asked.acknowledged);
+    return await means.remote.ask(request, asked.acknowledged);
   } catch (error) {
     if (!(error instanceof Elsewhere)) throw error;
-    await execute(command, asked, means);
+    return await execute(command, asked, means);
   } finally {
     clearTimeout(patience);
     if (isTold) asked.say("");
@@ -96,7 +98,7 @@ async function withoutItsKernel(asked: Asked, run: string, means: Means): Promis
   asked.acknowledged();
 }
 
-async function execute(command: Command, asked: Asked, means: Means): Promise<void> {
+async function execute(command: Command, asked: Asked, means: Means): Promise<undefined> {
   asked.acknowledged();
   if (means.isKernelBusy()) asked.say(BUSY);
   await means.execute(command);

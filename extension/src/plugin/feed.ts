@@ -1,7 +1,8 @@
-// One run, or a flow that was not run, as a picture that is kept up to date from the server. Draws nothing.
+// One run, or a flow that was not run, as a picture that is kept up to date by whoever tells of it. Draws nothing.
 import type { Picture } from "../dag/state";
 import type { Graph, Run } from "../dag/state";
-import { type Client, Refusal, type RunNews } from "./client";
+import { Refusal, type RunNews } from "./client";
+import type { Tail } from "./tail";
 
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 15_000;
@@ -18,7 +19,7 @@ export class Feed {
   private followed: { path: string; run: string } | null = null;
 
   constructor(
-    private readonly client: Client,
+    private readonly tail: Tail,
     private readonly changed: Listener,
   ) {}
 
@@ -70,7 +71,7 @@ export class Feed {
     let wait = FIRST_WAIT_MS;
     while (!signal.aborted) {
       try {
-        await this.client.followRun(
+        await this.tail.followRun(
           path,
           run,
           {

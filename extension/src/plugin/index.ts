@@ -19,6 +19,7 @@ import { type Asked, carryOut } from "./commands";
 import { NotReady, command, prepare } from "./kernel";
 import { cellTexts, goToCell, isPython } from "./notebook";
 import { Remote } from "./remote";
+import { LiveTail } from "./tail";
 import { Watch } from "./watch";
 import { RunTab, SideWidget } from "./widgets";
 import pluginCss from "./style.css";
@@ -40,9 +41,15 @@ function activate(
   const client = new Client((path, init) =>
     ServerConnection.makeRequest(URLExt.join(settings.baseUrl, "szal", path), init, settings),
   );
-  const watch = new Watch(client);
   const icon = new LabIcon({ name: "szal-nb:flow", svgstr: ICON });
   let notebook: NotebookPanel | null = null;
+  const kernelHere = () => notebook?.sessionContext.session?.kernel ?? null;
+  const remote = new Remote(() => {
+    const kernel = kernelHere();
+    return kernel && { key: kernel, createComm: (target) => kernel.createComm(target) };
+  });
+  const tail = new LiveTail(client, remote);
+  const watch = new Watch(client, tail);
 
   /** Flow, step and cell of the notebook as it stands. */
   const stepCells = (): Map<string, string> =>
@@ -75,12 +82,7 @@ function activate(
     app.shell.activateById(notebook.id);
     void goToCell(notebook, cell);
   };
-  const kernelHere = () => notebook?.sessionContext.session?.kernel ?? null;
   const isKernelBusy = (): boolean => kernelHere()?.status === "busy";
-  const remote = new Remote(() => {
-    const kernel = kernelHere();
-    return kernel && { key: kernel, createComm: (target) => kernel.createComm(target) };
-  });
   const host = {
     act: (asked: Asked) => carryOut(asked, { client, remote, prepare: ready, execute: ask, isKernelBusy }),
     openStep,
@@ -89,7 +91,7 @@ function activate(
     const { path } = watch;
     const flow = run?.flow ?? watch.flow;
     if (path === null || flow === null) return;
-    const content = new RunTab(client, { path, flow, run: run?.id ?? null, graph: watch.graph }, host);
+    const content = new RunTab(client, tail, { path, flow, run: run?.id ?? null, graph: watch.graph }, host);
     const tab = new MainAreaWidget({ content });
     tab.id = `szal-run-${run?.id ?? flow}-${Date.now()}`;
     tab.title.label = flow;
@@ -133,6 +135,7 @@ function activate(
   const look = (): void => {
     badges.clear();
     notebook?.model?.contentChanged.disconnect(changed);
+    notebook?.context.pathChanged.disconnect(look);
     notebook = tracker.currentWidget;
     const panel = notebook;
     if (!panel) {
@@ -146,6 +149,8 @@ function activate(
         return;
       }
       panel.model?.contentChanged.connect(changed);
+      // A notebook may be renamed while its run goes on.
+      panel.context.pathChanged.connect(look);
       const path = app.serviceManager.contents.localPath(panel.context.path);
       watch.look({ path, cells: () => cellTexts(panel) });
       if (!document.hidden) watch.resume();

@@ -8,7 +8,7 @@ import { BUSY } from "./remote";
 
 export interface PictureHost {
   /** Carries out what a button asks for, and tells how it goes; rejects with the reason why not. */
-  act(action: Action, step: string | null, told: Pick<Asked, "acknowledged" | "say">): Promise<void>;
+  act(action: Action, step: string | null, told: Pick<Asked, "acknowledged" | "say">): Promise<unknown>;
   openStep(step: string): void;
 }
 

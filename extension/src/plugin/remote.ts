@@ -1,5 +1,8 @@
 // What is asked of a run that a kernel is running, over a comm of its own: answered at once where the kernel can.
 
+import type { Graph } from "../dag/state";
+import type { RunListener, RunNews } from "./client";
+
 /** One end of a comm, as JupyterLab has it. */
 export interface Comm {
   readonly isDisposed: boolean;
@@ -15,7 +18,12 @@ export interface Line {
   createComm(target: string): Comm;
 }
 
-type Told = { type: "hello" } | { type: "ack" | "done" | "refused" | "unknown"; id: number; text?: string };
+type Told =
+  | { type: "hello" }
+  | { type: "picture"; of: number; graph: Graph; run: RunNews }
+  | { type: "news"; of: number; run: RunNews }
+  | { type: "over"; of: number }
+  | { type: "ack" | "done" | "refused" | "unknown"; id: number; text?: string; run?: string };
 
 /** The kernel has no such run, or knows nothing of flows. */
 export class Elsewhere extends Error {}
@@ -40,11 +48,22 @@ interface Waiting {
   /** To be heard is all that is asked. */
   isHeard?: boolean;
   acknowledged(): void;
-  done(): void;
+  done(run?: string): void;
   failed(error: Error): void;
 }
 
+interface Follower {
+  listener: RunListener;
+  over(): void;
+  failed(error: Error): void;
+}
+
+// A kernel that a cell holds tells nothing: after this time the record is asked, which a server reads.
+const FIRST_PICTURE_MS = 2000;
+const LOOK_MS = 1000;
+
 export class Remote {
+  private readonly followers = new Map<number, Follower>();
   private comm: Comm | null = null;
   private key: unknown = null;
   private nextId = 1;
@@ -52,8 +71,8 @@ export class Remote {
 
   constructor(private readonly line: () => Line | null) {}
 
-  /** Resolves when the kernel has done it; `acknowledged` is called as soon as it knows. */
-  ask(request: Request, acknowledged: () => void): Promise<void> {
+  /** Resolves when the kernel has done it, to the run that began; `acknowledged` is called as soon as it knows. */
+  ask(request: Request, acknowledged: () => void): Promise<string | undefined> {
     const line = this.line();
     if (!line) return Promise.reject(new Elsewhere("No kernel runs."));
     const comm = this.open(line);
@@ -74,6 +93,39 @@ export class Remote {
     comm.send({ action: "ping", id });
   }
 
+  /** Tells of a run that the kernel is running until it ends or `signal` is aborted; rejects where it is not there. */
+  async follow(run: string, listener: RunListener, signal: AbortSignal): Promise<void> {
+    const line = this.line();
+    if (!line) throw new Elsewhere("No kernel runs.");
+    const comm = this.open(line);
+    const id = this.nextId++;
+    let look: ReturnType<typeof setInterval> | undefined;
+    try {
+      await new Promise<void>((over, failed) => {
+        const late = setTimeout(() => failed(new Elsewhere("The kernel is busy.")), FIRST_PICTURE_MS);
+        const shown = (): void => clearTimeout(late);
+        this.followers.set(id, {
+          listener: { picture: (graph, news) => (shown(), listener.picture(graph, news)), news: listener.news },
+          over,
+          failed: (error) => (shown(), failed(error)),
+        });
+        this.waiting.set(id, { acknowledged: shown, done: shown, failed: (error) => (shown(), failed(error)) });
+        signal.addEventListener("abort", () => (shown(), over()));
+        // A kernel that was restarted or killed does not say farewell.
+        look = setInterval(() => {
+          const isThere = !comm.isDisposed && this.comm === comm && this.line()?.key === line.key;
+          if (!isThere) failed(new Elsewhere("The kernel is gone."));
+        }, LOOK_MS);
+        comm.send({ action: "follow", run, id });
+      });
+    } finally {
+      clearInterval(look);
+      this.waiting.delete(id);
+      this.followers.delete(id);
+      if (!comm.isDisposed) comm.send({ action: "unfollow", of: id });
+    }
+  }
+
   private open(line: Line): Comm {
     if (this.comm && !this.comm.isDisposed && this.key === line.key) return this.comm;
     this.hangUp("The kernel was restarted.");
@@ -91,12 +143,21 @@ export class Remote {
   }
 
   private hangUp(text: string): void {
-    for (const { failed } of this.waiting.values()) failed(new Elsewhere(text));
+    const left = [...this.waiting.values(), ...this.followers.values()];
     this.waiting.clear();
+    this.followers.clear();
+    for (const { failed } of left) failed(new Elsewhere(text));
   }
 
   private take(told: Told): void {
     if (told.type === "hello") return;
+    if ("of" in told) {
+      const follower = this.followers.get(told.of);
+      if (told.type === "picture") follower?.listener.picture(told.graph, told.run);
+      else if (told.type === "news") follower?.listener.news(told.run);
+      else follower?.over();
+      return;
+    }
     const waiting = this.waiting.get(told.id);
     if (!waiting) return;
     if (told.type === "ack") {
@@ -105,7 +166,7 @@ export class Remote {
       return;
     }
     this.waiting.delete(told.id);
-    if (told.type === "done") waiting.done();
+    if (told.type === "done") waiting.done(told.run);
     else if (told.type === "unknown") waiting.failed(new Elsewhere(told.text));
     else waiting.failed(new Error(told.text));
   }

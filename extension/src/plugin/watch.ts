@@ -4,6 +4,7 @@ import { isOver } from "../dag/state";
 import type { CellText, Client, FlowDocument, StoredRun } from "./client";
 import { Refusal } from "./client";
 import { Feed } from "./feed";
+import type { Tail } from "./tail";
 
 const RETRY_MS = 5000;
 
@@ -26,8 +27,11 @@ export class Watch {
   private readonly listeners = new Set<() => void>();
   private hasRuns = false;
 
-  constructor(private readonly client: Client) {
-    this.feed = new Feed(client, () => this.tell());
+  constructor(
+    private readonly client: Client,
+    tail: Tail = client,
+  ) {
+    this.feed = new Feed(tail, () => this.tell());
   }
 
   onChange(listener: () => void): void {

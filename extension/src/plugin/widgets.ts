@@ -7,6 +7,7 @@ import type { Asked } from "./commands";
 import { Feed } from "./feed";
 import { type PanelHost, SidePanel } from "./panel";
 import { RunPicture } from "./picture";
+import type { Tail } from "./tail";
 import type { Watch } from "./watch";
 
 export class SideWidget extends Widget {
@@ -37,7 +38,7 @@ export class SideWidget extends Widget {
 const BEGINS: ReadonlySet<Action> = new Set(["run", "only", "fork"]);
 
 export interface TabHost {
-  act(asked: Asked): Promise<void>;
+  act(asked: Asked): Promise<string | undefined>;
   openStep(step: string): void;
 }
 
@@ -55,18 +56,19 @@ export class RunTab extends Widget {
 
   constructor(
     client: Client,
+    tail: Tail,
     private readonly shown: Shown,
     host: TabHost,
   ) {
     super();
     this.addClass("szal-tab-home");
-    this.feed = new Feed(client, () => this.picture.update());
+    this.feed = new Feed(tail, () => this.picture.update());
     this.picture = new RunPicture(client, this.feed, {
       act: async (action, step, told) => {
-        await host.act({ action, step, path: shown.path, flow: shown.flow, run: this.feed.run, ...told });
+        const begun = await host.act({ action, step, path: shown.path, flow: shown.flow, run: this.feed.run, ...told });
         if (!BEGINS.has(action)) return;
-        const newest = await client.newestRun(shown.path, shown.flow);
-        if (newest) this.follow(newest.id);
+        const run = begun ?? (await client.newestRun(shown.path, shown.flow))?.id;
+        if (run !== undefined) this.follow(run);
       },
       openStep: (step) => host.openStep(step),
     });
