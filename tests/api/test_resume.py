@@ -105,7 +105,7 @@ def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(
     """Free some space, then resume the run."""
     path = tmp_path / "runs.db"
     refuse = (
-        "CREATE TRIGGER full_events BEFORE INSERT ON events BEGIN SELECT raise(ABORT, 'disk full'); END;"
+        "CREATE TRIGGER full_events BEFORE INSERT ON turns BEGIN SELECT raise(ABORT, 'disk full'); END;"
         "CREATE TRIGGER full_runs BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END;"
     )
     cells = {"load": "x = [1]", "fill --after load": f"open_file({refuse!r})", "total --after fill": "t = sum(x)"}
