@@ -574,7 +574,7 @@ class TestTrust:
 
     def test_a_file_of_another_user_is_not_trusted(self, journal, store, monkeypatch):
         complete(journal, pickled=Broken)
-        monkeypatch.setattr("szal_nb.store.runs.file_owner_is_us", lambda _: False)
+        monkeypatch.setattr("szal_nb.store.reading.file_owner_is_us", lambda _: False)
 
         with pytest.raises(ValueUnavailable, match="--trust"):
             store.value(RUN, "load", "pickled")
