@@ -11,6 +11,7 @@ from szal_nb.analysis.tables import (
     CHANGING,
     CHANGING_AS_STATEMENT,
     CONTAINER_METHODS,
+    DRAWINGS,
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
@@ -21,12 +22,14 @@ from szal_nb.analysis.tables import (
     KNOWN_LIBRARIES,
     MAKING_LISTS,
     NOT_GOING_THROUGH,
+    PLOTTING,
     RUNNING,
     SHALLOW,
     SHARING,
     TABLE_CHANGING,
     UNCHANGING,
     USED_UP,
+    changes_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
 
@@ -70,9 +73,7 @@ class Calls(Applying):
         if target.ref:
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
-        if (out := call.keywords.get("out")) is not None:
-            # As numpy and torch have it: the result is written there.
-            self.change(out.tokens, node, "written to", call.text, is_deep=out.is_part)
+        self._change_arguments(call, is_looked_through=target.callable is not None)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
@@ -83,6 +84,14 @@ class Calls(Applying):
         if owner is not None and isinstance(func, ast.Attribute):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)
+
+    def _change_arguments(self, call: Call, *, is_looked_through: bool) -> None:
+        if (out := call.keywords.get("out")) is not None:
+            # As numpy and torch have it: the result is written there.
+            self.change(out.tokens, call.node, "written to", call.text, is_deep=out.is_part)
+        if (axes := call.keywords.get("ax")) is not None and not is_looked_through:
+            # As pandas and seaborn have it: it is drawn there.
+            self.change(axes.tokens, call.node, "drawn on", call.text, is_deep=axes.is_part)
 
     def _with_arguments(self, node: ast.Call, *, is_discarded: bool) -> Call:
         args = [self.eval(argument) for argument in node.args]
@@ -136,6 +145,9 @@ class Calls(Applying):
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)
         self._change_owner(call, name, owner)
+        if owner.kind.startswith(DRAWINGS):
+            # What it was asked for may be a part of it, or a text.
+            return self.part(owner) if changes_drawing(name) else replace(self.part(owner), kind="")
         return self._method_result(call, name, owner)
 
     def _change_owner(self, call: Call, name: str, owner: Value) -> None:
@@ -157,7 +169,7 @@ class Calls(Applying):
                 self.learn(owner.tokens, held)
             elif name in HOLDING:
                 self.hold(owner.tokens, held)
-        elif call.is_discarded and name not in UNCHANGING and not owner.kind.startswith(_TABLES):
+        elif call.is_discarded and name not in UNCHANGING and not owner.kind.startswith((*_TABLES, *DRAWINGS)):
             rule = "method of unknown effect"
             self.change(owner.tokens, call.node, rule, call.text, is_certain=False, is_deep=is_deep)
 
@@ -182,7 +194,7 @@ class Calls(Applying):
             # It is looked at only when it is read.
             return self.fresh(call.node, owner.tokens, "duckdb.relation")
         if is_table and name != "pipe":
-            return Value(kind=owner.kind)
+            return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else Value(kind=owner.kind)
         if name in SHARING or name not in _KNOWN_METHODS:
             functions = [token for value in call.values if value.callable is not None for token in value.tokens]
             return Value(self.reach([*owner.tokens, *self.without_code(functions)]), is_part=True)
@@ -285,6 +297,8 @@ class Calls(Applying):
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
+    if owner.kind.startswith(DRAWINGS):
+        return changes_drawing(name)
     if owner.kind.startswith(_TABLES) and not (owner.is_part and name in CHANGING):
         # What is in a cell of a table may be a list.
         return name in TABLE_CHANGING[owner.kind.partition(".")[0]]

@@ -10,7 +10,7 @@ from typing import ClassVar
 from szal_nb.analysis import files, hidden, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
-from szal_nb.analysis.tables import FACES, IMMUTABLE, RUNNING
+from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, RUNNING
 from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
 
 _TRUTH = Value(kind="bool")
@@ -377,4 +377,4 @@ class Expressions(Calls):
 
 def _kind_of_part(owner: Value) -> str:
     """What is taken out of a table or an array is one, too, as far as it matters."""
-    return owner.kind if owner.kind.startswith(("pandas.", "polars.", "numpy.")) else ""
+    return owner.kind if owner.kind.startswith(("pandas.", "polars.", "numpy.", *DRAWINGS)) else ""

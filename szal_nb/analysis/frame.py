@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from szal_nb.analysis import files, hidden, scope
 from szal_nb.analysis.names import Change, Context, ImportedName, Read, StateUse
-from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE, USED_UP
+from szal_nb.analysis.tables import CONVENTIONS, DRAWINGS, IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, Callable, State, Summary, Tokens, Value, either, merged
 
 BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
@@ -239,8 +239,9 @@ class Frame:
         return value.tokens.union(*(record.holds.get(token, ()) for token in value.tokens))
 
     def part(self, value: Value) -> Value:
-        """Something inside `value`, or a view of it."""
-        return Value(self.reach(value.tokens), is_part=True) if value.tokens else FRESH
+        """Something inside `value`, or a view of it; what is on a drawing is a part of it."""
+        kind = value.kind if value.kind.startswith(DRAWINGS) else ""
+        return Value(self.reach(value.tokens), kind, is_part=True) if value.tokens else FRESH
 
     def hold(self, holders: Iterable[str], held: Iterable[str]) -> None:
         """From here on, the objects `holders` may hold the objects `held`."""

@@ -120,6 +120,20 @@ _SHOWING = _names("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
 
+# Figures, axes and what is on them: methods that draw, set or add anything change them.
+DRAWINGS = ("matplotlib.", "seaborn.")
+_ASKING_DRAWINGS = _names("""
+savefig show ravel flatten reshape transpose tolist item copy contains get_figure findobj properties pchanged draw
+""")
+# Methods of a table, and of its `.plot`, that give axes.
+PLOTTING = _names("plot hist boxplot bar barh line area pie scatter hexbin kde density box")
+
+
+def changes_drawing(name: str) -> bool:
+    """Whether a method of this name changes the figure or the axes that it is called on."""
+    return name not in _ASKING_DRAWINGS and not name.startswith(("get_", "is_", "has_", "can_", "__"))
+
+
 _TENSORS = _names("""
 detach cpu cuda numpy to float double half long int bool contiguous unsqueeze expand permute matmul mm softmax
 log_softmax sigmoid relu parameters named_parameters state_dict children modules

@@ -45,14 +45,23 @@ def pixels(value):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))
 
 
-def test_steps_that_draw_on_parts_of_one_figure_are_no_harm_to_each_other(store):
+DRAWN_ON = {
+    "parts of the axes": ("axes[0].plot([1, 2])", "lines = axes[1].plot([2, 1])"),
+    "names of the axes": ("ax = axes[0]\nax.plot([1, 2])", "for ax in axes.flat[1:]:\n    ax.plot([2, 1])"),
+    "the figure": ("fig.axes[0].plot([1, 2])", "fig.get_axes()[1].plot([2, 1])"),
+    "by pandas": ("df.plot(ax=axes[0])", "df.x.plot(ax=axes[1])"),
+}
+
+
+@pytest.mark.parametrize(("left", "right"), DRAWN_ON.values(), ids=DRAWN_ON)
+def test_steps_that_draw_on_one_figure_wait_for_each_other_and_are_waited_for(left, right, store):
     cells = {
-        "start": "fig, axes = plt.subplots(1, 2)",
-        "left --changes axes": "axes[0].plot([1, 2])",
-        "right --changes axes": "lines = axes[1].plot([2, 1])",
+        "start": "fig, axes = plt.subplots(1, 2)\ndf = pd.DataFrame({'x': [1, 2]})",
+        "left": left,
+        "right": right,
         "end": "drawn = [len(ax.lines) for ax in axes]",
     }
-    run = CellFlow(cells, notebook="from matplotlib import pyplot as plt").run(store)
+    run = CellFlow(cells, notebook="import pandas as pd\nfrom matplotlib import pyplot as plt").run(store)
 
     assert (run.state, run.values.drawn) == ("completed", [1, 1])
 
