@@ -1,5 +1,6 @@
 # Every target first makes what it needs: Python packages in .venv, npm packages in extension/node_modules.
-# Outside of this folder only `make test` and `make e2e` install something: Debian's chromium, where there is none.
+# Outside of this folder only `make test` and `make e2e` install something, where it is missing: Debian's chromium, and
+# bindfs to mount a file system with.
 
 PYTHON ?= python3
 BIN    := .venv/bin
@@ -34,6 +35,7 @@ check: lint node-check ## The fast part: linters, types, import rule, unit tests
 
 e2e: $(PY_ENV) ## Tests that need the machine for themselves: kernels, real JupyterLab in real Chromium, timing
 	scripts/apt-need 'command -v chromium' chromium
+	-scripts/apt-need 'command -v bindfs || ! test -w /dev/fuse' bindfs
 	$(PYTEST) -m "serial and not torture"
 
 nbval: $(PY_ENV) ## The notebooks give the outputs that they were saved with
