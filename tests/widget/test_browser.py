@@ -19,6 +19,7 @@ from szal_nb.widget.view import view_state
 from tests.axe import findings
 from tests.chromium import CHROMIUM, chromium
 from tests.e2e.lab import until
+from tests.odd_strings import ODD
 from tests.widget.browser import picture_page, runs_page, save_screenshot
 from tests.widget.flows import (
     OUTPUTS,
@@ -353,6 +354,42 @@ def test_hostile_names_and_texts_run_nothing_and_break_nothing(browser):
 
     assert width <= 1040
     assert scripts == 0
+
+
+def odd_view():
+    """A picture in which every text is odd, each text once."""
+    steps = []
+    for number, text in enumerate(ODD):
+        step = Step(name=f"s{number}", raw=text, approve=text, tags=(text,))
+        object.__setattr__(step, "name", f"{number} {text}")
+        steps.append(step)
+    nodes = tuple(StepNode(step=step, gives=(text,), notes=(text,)) for step, text in zip(steps, ODD, strict=True))
+    edges = tuple(
+        Edge(source=a.name, target=b.name, kind=EdgeKind.DOUBT, names=(text,), rule=text, reason=text, remedy=text)
+        for a, b, text in zip(steps[:-1], steps[1:], ODD, strict=False)
+    )
+    flow = FlowDefinition(name=ODD[60], steps=tuple(steps))
+    return view_state(FlowGraph(flow=flow, nodes=nodes, edges=edges), None)
+
+
+def test_five_hundred_odd_texts_run_nothing_and_break_nothing(browser):
+    assert len(ODD) == 515
+    made = (
+        "script, img, iframe, style, base, object, embed, math, input:not(.szal-search), [onload], [onerror], [onclick]"
+    )
+    with picture_page(browser, odd_view()) as page:
+        for number in range(0, len(ODD), 5):
+            page.dispatch_event(f'.szal-node[data-node="{number}"] .szal-card', "click")
+            for tab in ("code", "why"):
+                page.click(f'[data-tab="{tab}"]')
+            found = page.evaluate(
+                f"document.querySelectorAll('.szal-panel :is({made}), .szal-scene :is({made})').length"
+            )
+            assert page.inner_text(".szal-panel-name").startswith(str(number))
+            assert found == 0, ODD[number]
+            page.keyboard.press("Escape")
+        assert page.evaluate("typeof hacked") == "undefined"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1040
 
 
 def test_a_kernel_that_is_gone_leaves_the_last_picture_with_an_explanation(browser):

@@ -5,12 +5,13 @@ import hashlib
 import json
 import re
 
-from szal_nb.model.event import RunCreated, StepOutput
+from szal_nb.model.event import RunCreated, StepOutput, StepStarted
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import Step
 from szal_nb.model.value import Output
 from szal_nb.widget.report import render_report
+from tests.odd_strings import ODD
 from tests.widget.flows import OUTPUTS, RUN_ID, SALES_EVENTS, T0, sales, warehouse, warehouse_events
 
 
@@ -58,6 +59,24 @@ def test_texts_of_a_run_cannot_leave_their_element():
 
     assert report.count("</script>") == 2
     assert data_of(report)["graph"]["nodes"][0]["source"] == hostile
+
+
+def test_odd_texts_cannot_leave_their_element_either():
+    steps = tuple(Step(name=f"s{number}", raw=text) for number, text in enumerate(ODD))
+    graph = FlowGraph(flow=FlowDefinition(name="odd", steps=steps), nodes=tuple(StepNode(step=step) for step in steps))
+    events = [RunCreated(at=T0, flow="odd", steps=tuple(step.name for step in steps))]
+    for step, text in zip(steps, ODD, strict=True):
+        said = (Output(type="stream", name="stdout", text=text), Output(type="display_data", data={"text/html": text}))
+        events += [
+            StepStarted(at=T0, step=step.name, attempt=1),
+            StepOutput(at=T0, step=step.name, attempt=1, items=said),
+        ]
+
+    report = render_report(graph, events, run_id="r")
+
+    assert (report.count("<script"), report.count("</script>")) == (2, 2)
+    plain = [text.encode("utf-8", "replace").decode() for text in ODD]
+    assert [node["source"].encode("utf-8", "replace").decode() for node in data_of(report)["graph"]["nodes"]] == plain
 
 
 def test_a_thousand_steps_stay_below_five_megabytes():

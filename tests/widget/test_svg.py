@@ -10,6 +10,7 @@ from szal_nb.model.state import RunSnapshot, fold
 from szal_nb.model.step import Step
 from szal_nb.widget.svg import render_svg, render_text
 from szal_nb.widget.view import view_state
+from tests.odd_strings import ODD
 from tests.widget.flows import RUN_ID, T0, sales, sales_run, warehouse, warehouse_events
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -101,6 +102,30 @@ def test_hostile_names_stay_text(name):
     assert len(text.encode()) < 3_000_000
     assert len(plain.splitlines()) == 2
     assert len(plain) < 400
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_odd_texts_stay_text(part):
+    for text in ODD[part::5]:
+        step = Step(name="plain")
+        object.__setattr__(step, "name", text)
+        graph = FlowGraph(
+            flow=FlowDefinition(name=text or "odd", steps=(step,)), nodes=(StepNode(step=step, gives=(text,)),)
+        )
+        root = ET.fromstring(render_svg(view_state(graph, None)))  # noqa: S314 - our own text
+        # The one style is ours.
+        assert {node.tag.removeprefix(SVG) for node in root.iter()} <= {
+            "svg",
+            "style",
+            "title",
+            "g",
+            "rect",
+            "path",
+            "text",
+            "tspan",
+            "desc",
+        }
+        assert not [name for node in root.iter() for name in node.attrib if name.startswith("on") or "href" in name]
 
 
 def test_the_text_of_a_flow_names_its_steps_and_what_they_wait_for():
