@@ -138,7 +138,10 @@ def browser_page(*, dark: bool = False) -> Iterator[Page]:
     """A page of headless Chromium. `page.problems` are the uncaught errors that it met."""
     with chromium() as browser:
         context = browser.new_context(
-            viewport={"width": 1400, "height": 1000}, color_scheme="dark" if dark else "light"
+            viewport={"width": 1400, "height": 1000},
+            color_scheme="dark" if dark else "light",
+            # One that a server of an earlier test has left would go on asking it.
+            service_workers="block",
         )
         page = context.new_page()
         page.set_default_timeout(30_000)
