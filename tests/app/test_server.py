@@ -9,6 +9,7 @@ import sqlite3
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import closing
 
 import pytest
 from jupyter_server.auth import Authorizer
@@ -324,7 +325,7 @@ def test_asking_writes_nothing_into_the_store(ask, work, server):
     path = server.root / "work" / ".szal" / "runs.db"
 
     def content():
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             return list(connection.iterdump())
 
     before = content()
