@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast, overload
 
@@ -31,25 +29,15 @@ from szal_nb.api.picture import flow_bundle
 from szal_nb.api.reuse import reuse_from
 from szal_nb.api.run import Run, RunValues
 from szal_nb.api.selection import Selection, unselected
+from szal_nb.api.stores import DEFAULT_STORE, OpenStores, StoreChoice, record_of
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
-from szal_nb.store.runs import MEMORY, RunStore, find_store
+from szal_nb.store.runs import RunStore
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _Default:
-    """Stands for: the store that is usual here."""
-
-    def __repr__(self) -> str:
-        return "the default store"
-
-
-DEFAULT_STORE = _Default()
-StoreChoice = RunStore | Path | str | None | _Default
 
 
 class Flow:
@@ -82,8 +70,7 @@ class Flow:
         self._rollbacks: dict[str, FunctionType] = {}
         self._steps: dict[str, tuple[Step, FunctionType]] = {}
         self._graph: FlowGraph | None = None
-        # As long as a run of a store is of interest to somebody, the next run uses the same connections.
-        self._stores: weakref.WeakValueDictionary[Path, RunStore] = weakref.WeakValueDictionary()
+        self._stores = OpenStores()
         # The bodies of the last run's graph: the next run has the same, unless a step was added.
         self._made: tuple[FlowGraph, dict[str, FunctionBody]] | None = None
         self.definition()
@@ -291,33 +278,13 @@ class Flow:
         undo = {
             name: FunctionBody(graph.node(name).compensation, function) for name, function in self._rollbacks.items()
         }
-        return Surround(store=self._opened(store), rollbacks=undo)
-
-    def _opened(self, store: StoreChoice) -> RunStore | None:
-        if store is None or isinstance(store, RunStore) or str(store) == MEMORY:
-            return opened_store(store)
-        path = _place(store).absolute()
-        known = self._stores.get(path)
-        if known is None or not known.is_in_place:
-            known = self._stores[path] = RunStore.open(path)
-        return known
+        return Surround(store=self._stores.open(store), rollbacks=undo)
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         return flow_bundle(self.graph())
-
-
-def opened_store(store: StoreChoice) -> RunStore | None:
-    """The store that a `store=` argument means, open."""
-    if store is None or isinstance(store, RunStore):
-        return store
-    return RunStore.open(_place(store))
-
-
-def _place(store: Path | str | _Default) -> Path:
-    return find_store(None) if isinstance(store, _Default) else Path(store)
 
 
 def run(
@@ -384,34 +351,27 @@ def replay(run_id: str, *, store: StoreChoice = DEFAULT_STORE, trust: bool = Fal
 
     `trust` allows values of an imported run whose loading may run code.
     """
-    return replay_in(_opened(store), run_id, trust=trust)
+    return replay_in(record_of(store), run_id, trust=trust)
 
 
 def diff(before: str, after: str, *, store: StoreChoice = DEFAULT_STORE) -> RunDiff:
     """What differs between two runs: code, parameters, values, states and timings; `str` and `.json()` show it."""
-    return diff_in(_opened(store), before, after)
+    return diff_in(record_of(store), before, after)
 
 
 def why(run_id: str, step: str, *, store: StoreChoice = DEFAULT_STORE) -> Explanation:
     """Why a step of a run ran, was taken from another run, or did neither, down to the names that changed."""
-    return why_in(_opened(store), run_id, step)
+    return why_in(record_of(store), run_id, step)
 
 
 def verify(flow: Flow, run_id: str, *, store: StoreChoice = DEFAULT_STORE) -> tuple[str, ...]:
     """Runs every body of a past run again, in a script, in a new run: one sentence for each value that differs."""
-    opened = _opened(store)
+    opened = record_of(store)
     record = opened.run(run_id)
     inputs = inputs_of(opened, record.id, flow.graph(), changed={}, live={})
     again = _to_the_end(lambda: flow.start(inputs, store=opened), "flow.start(…)")
     return verified(opened, record.id, again.id)
 
 
-def _opened(store: StoreChoice) -> RunStore:
-    opened = opened_store(store)
-    if opened is None:
-        raise RunError("There is no record to read without a store.")
-    return opened
-
-
 def _needed(surround: Surround) -> RunStore:
-    return _opened(surround.store)
+    return record_of(surround.store)
