@@ -24,27 +24,44 @@ _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
 def fingerprinted(
-    graph: FlowGraph, surroundings: Surroundings, functions: Mapping[str, FunctionType] | None = None
+    graph: FlowGraph,
+    surroundings: Surroundings,
+    functions: Mapping[str, FunctionType] | None = None,
+    *,
+    before: FlowGraph | None = None,
 ) -> FlowGraph:
     """The graph, ready to be recorded: each node with the parts of its fingerprint.
 
     Modules that are no installed packages count with their text. `functions` are those that steps were made of outside
     of a notebook: what they use of their own module counts too, and a step that uses what cannot be written down
     (an object made when its module was imported) is never reused.
+
+    `before` is what this gave for the same graph earlier. It is given again if nothing has changed since: all that is
+    derived from a graph once then serves every run of it.
     """
-    nodes = []
     modules = _Modules()
-    for node in graph.nodes:
-        found = parts(node, surroundings)
-        function = (functions or {}).get(node.step.name)
-        is_known = True
-        if function is not None:
-            around = _Around(function, frozenset(binding.name for binding in node.bindings))
-            found |= around.parts
-            is_known = around.is_known
-        found |= modules.behind(_import_texts(node, surroundings))
-        nodes.append(replace(node, parts=tuple(sorted(found.items())), is_cacheable=node.is_cacheable and is_known))
+    found = [_fingerprint(node, surroundings, functions or {}, modules) for node in graph.nodes]
+    if before is not None and found == [(node.parts, node.is_cacheable) for node in before.nodes]:
+        return before
+    nodes = (
+        replace(node, parts=made_of, is_cacheable=is_cacheable)
+        for node, (made_of, is_cacheable) in zip(graph.nodes, found, strict=True)
+    )
     return replace(graph, nodes=tuple(nodes))
+
+
+def _fingerprint(
+    node: StepNode, surroundings: Surroundings, functions: Mapping[str, FunctionType], modules: _Modules
+) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """What the step's fingerprint is made of, and whether that is all it depends on."""
+    found, is_known = parts(node, surroundings), True
+    function = functions.get(node.step.name)
+    if function is not None:
+        around = _Around(function, frozenset(binding.name for binding in node.bindings))
+        found |= around.parts
+        is_known = around.is_known
+    found |= modules.behind(_import_texts(node, surroundings))
+    return tuple(sorted(found.items())), node.is_cacheable and is_known
 
 
 def _import_texts(node: StepNode, surroundings: Surroundings) -> Iterator[str]:

@@ -73,6 +73,8 @@ class Flow:
         self._stores = OpenStores()
         # The bodies of the last run's graph: the next run has the same, unless a step was added.
         self._made: tuple[FlowGraph, dict[str, FunctionBody]] | None = None
+        # The graph, and what of it was recorded last.
+        self._ready: tuple[FlowGraph, FlowGraph] | None = None
         self.definition()
 
     @overload
@@ -149,8 +151,12 @@ class Flow:
         """The graph as it is recorded. What the functions use may have changed since the last run."""
         if surround.store is None:
             return self.graph()
+        graph = self.graph()
         functions = {name: function for name, (_, function) in self._steps.items()}
-        return fingerprinted(self.graph(), Surroundings(), functions)
+        before = self._ready[1] if self._ready is not None and self._ready[0] is graph else None
+        ready = fingerprinted(graph, Surroundings(), functions, before=before)
+        self._ready = graph, ready
+        return ready
 
     def start(
         self,

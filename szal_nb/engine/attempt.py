@@ -24,7 +24,7 @@ class Owner(Protocol):
         """The inputs of the body by their local names. Called on the loop, or on any thread if `must_load`."""
         ...
 
-    def must_keep(self, given: dict[str, Any]) -> bool:
+    def must_keep(self, attempt: Attempt, given: dict[str, Any]) -> bool:
         """Whether what was given must be written down first, which is done off the loop."""
         ...
 

@@ -77,7 +77,7 @@ class Executors:
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
         """The attempt gave this; its owner is told on the loop when that is kept."""
         context = self._surroundings.copy()
-        if given and attempt.owner.must_keep(given):
+        if given and attempt.owner.must_keep(attempt, given):
             self._keep(attempt, context, given)
         else:
             attempt.owner.end(attempt, context.run(_complete, attempt, given))
@@ -180,7 +180,7 @@ class Executors:
 
     def _ended(self, attempt: Attempt, context: Context, given: dict[str, Any]) -> None:
         attempt.task = None
-        if given and attempt.owner.must_keep(given):
+        if given and attempt.owner.must_keep(attempt, given):
             self._keep(attempt, context, given)
         elif type(attempt.context.presenter) is PlainPresenter:
             # It has nothing left to show, so nothing of the body's context is needed.

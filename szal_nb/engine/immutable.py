@@ -25,6 +25,9 @@ _BY_NAME = frozenset(
     | {"numpy.dtype", "torch.dtype", "torch.device", "torch.Size"}
 )
 _ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch"})
+_SMALL = frozenset({NoneType, bool, float})
+_LARGE = 2**63
+_LONG = 1_000
 _known: dict[type, bool] = dict.fromkeys(_EXACT, True)
 
 
@@ -38,6 +41,21 @@ def are_immutable(values: Iterable[object]) -> bool:
     for value in values:
         known = _known.get(type(value))
         if not (is_immutable_kind(type(value)) if known is None else known):
+            return False
+    return True
+
+
+def are_small(values: Iterable[object]) -> bool:
+    """Whether all are numbers, short texts and the like: looking at them, and writing them down, takes no time."""
+    for value in values:
+        kind = type(value)
+        if kind is int:
+            if not -_LARGE < value < _LARGE:  # type: ignore[operator]
+                return False
+        elif kind is str:
+            if len(value) > _LONG:  # type: ignore[arg-type]
+                return False
+        elif kind not in _SMALL:
             return False
     return True
 

@@ -230,7 +230,7 @@ class MapRun:
         assert isinstance(attempt, _Element)  # noqa: S101 only elements are begun here
         return {**self._common, **self._elements[attempt.element]}
 
-    def must_keep(self, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
+    def must_keep(self, attempt: Attempt, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
         """As `Owner`: values are kept when all are there."""
         return False
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
-from szal_nb.engine.immutable import are_immutable
+from szal_nb.engine.immutable import are_immutable, are_small
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import (
     AttemptCancelled,
@@ -88,9 +88,11 @@ class StepOwner:
         i = attempt.step
         return {} if self._is_bare[i] else self.watch.begin(i, attempt.number, self._table.gather)
 
-    def must_keep(self, given: dict[str, Any]) -> bool:
-        """As `Owner`."""
-        return self._table.must_keep(given) or (self.watch.is_on and not are_immutable(given.values()))
+    def must_keep(self, attempt: Attempt, given: dict[str, Any]) -> bool:
+        """As `Owner`: a few numbers are written down sooner than a thread is asked to do it."""
+        if not self._table.must_keep(given):
+            return self.watch.is_on and not are_immutable(given.values())
+        return not (are_small(given.values()) and self.watch.ends_lightly(attempt.step))
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""

@@ -68,7 +68,7 @@ class Undoing:
         undo = self._runner.machine.graph.nodes[attempt.step].undo
         return self._values.around(attempt.step, None if undo is None else undo.reads)
 
-    def must_keep(self, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
+    def must_keep(self, attempt: Attempt, given: dict[str, Any]) -> bool:  # noqa: ARG002 as `Owner`
         """As `Owner`: what a compensation gives is not kept."""
         return False
 

@@ -24,7 +24,7 @@ class Journal(Protocol):
     def keep(
         self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
     ) -> tuple[ValueRef, ...]:
-        """Makes the values ready to be committed with the step's completion. Called in a worker thread."""
+        """Makes the values ready to be committed with the step's completion. Called on the loop only if small."""
         ...
 
     def load(self, ref: ValueRef) -> object:

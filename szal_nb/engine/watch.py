@@ -122,6 +122,10 @@ class Watch:
             return False
         return not self.usage.changed[i] and all(map(self._contents.is_light, self.usage.taken[i]))
 
+    def ends_lightly(self, i: int) -> bool:
+        """Whether there is nothing to look into when step `i` has given what cannot change."""
+        return self._only_reads[i] and not self._contents.is_compared(i)
+
     def _can_repeat(self, i: int) -> bool:
         node = self._graph.nodes[i]
         return bool(node.changes) and (node.step.retry.retries > 0 or node.step.timeout_s is not None)

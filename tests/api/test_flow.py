@@ -201,6 +201,29 @@ def test_runs_of_one_flow_that_are_kept_share_one_open_store(tmp_path):
     assert [run.values.more for run in runs] == list(range(1, 21))
 
 
+def test_what_is_found_out_about_a_flow_serves_all_its_recorded_runs_until_its_functions_find_something_else(tmp_path):
+    factor = {"is": 2}
+    flow = szal.Flow("same")
+
+    @flow.step
+    def load(rows):
+        return rows * factor["is"]
+
+    path = tmp_path / "runs.db"
+    graphs = [szal.run(flow, {"rows": 3}, store=path).graph for _ in range(2)]
+    factor["is"] = 3
+    graphs.append(szal.run(flow, {"rows": 3}, store=path).graph)
+
+    @flow.step
+    def twice(load):
+        return 2 * load
+
+    graphs.append(szal.run(flow, {"rows": 3}, store=path).graph)
+    assert graphs[0] is graphs[1]
+    assert [graph.nodes[0].parts == graphs[1].nodes[0].parts for graph in graphs] == [True, True, False, False]
+    assert [len(graph.nodes) for graph in graphs] == [1, 1, 1, 2]
+
+
 def test_a_store_that_was_deleted_between_two_runs_is_made_anew(tmp_path):
     flow = szal.Flow("numbers")
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from szal_nb.engine.context import current_context
@@ -154,6 +155,41 @@ def test_ends_that_come_while_the_journal_writes_are_joined_into_one_turn():
         return len(journal.committed)
 
     assert asyncio.run(main()) <= 4
+
+
+@pytest.mark.parametrize(
+    ("value", "is_on_loop"),
+    [
+        (5, True),
+        (None, True),
+        (2.5, True),
+        ("EU", True),
+        (2**63, False),
+        ("x" * 1_001, False),
+        ([1, 2], False),
+        (np.float64(2.5), False),
+    ],
+    ids=repr,
+)
+def test_what_a_coroutine_gave_is_written_down_on_the_loop_only_where_that_takes_no_time(value, is_on_loop):
+    kept_by = []
+
+    class Journal(FakeJournal):
+        def keep(self, step, attempt, values, needed):
+            kept_by.append(threading.current_thread() is threading.main_thread())
+            return ()
+
+    async def load():
+        return value
+
+    async def main():
+        await runner_of(flow_of("load", "clean <- load"), {"load": load, "clean": read}, journal=Journal([])).run()
+
+    async def read(load):
+        assert load is value
+
+    asyncio.run(main())
+    assert kept_by[0] is is_on_loop
 
 
 def test_when_the_record_cannot_be_written_nothing_goes_on_and_the_error_is_raised():
