@@ -43,8 +43,7 @@ def from_text(text: str) -> object:
     return _unpack(tree) if '"$' in text else tree
 
 
-def _dump(tree: object) -> str:
-    return json.dumps(tree, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+_dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class _Packer:

@@ -14,6 +14,7 @@ from szal_nb.errors import OwnershipLost, StoreError
 from szal_nb.model.event import Event, RunCreated, StepCancelled, StepCompleted, StepFailed, StepProgress, StepRetrying
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, fold
+from szal_nb.model.value import ValueRef
 from szal_nb.store import projection
 from szal_nb.store.listing import owner_text
 from szal_nb.store.owner import LEASE_S, Owner
@@ -107,13 +108,8 @@ class RunRecord:
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         events = projection.events_with_values(events)
-        for event in events:
-            if isinstance(event, StepCompleted | StepProgress):
-                if event.values:
-                    self._keeper.insert(connection, event.step, event.attempt, event.values)
-            elif isinstance(event, RunCreated):
-                self._keeper.insert(connection, "", 0, event.inputs)
         if events:
+            self._keeper.insert(connection, map(_kept_by, events))
             projection.write_values(connection, self.run_id, events, self._current(connection))
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
@@ -172,3 +168,14 @@ class RunRecord:
     def rolled_back(self) -> None:
         """What was written since the last commit is not in the store."""
         self._snapshot = self._row = None
+
+
+def _kept_by(event: Event) -> tuple[str, int, Sequence[ValueRef]]:
+    """The values that the event tells of, with the step and the attempt that they were kept for."""
+    match event:
+        case StepCompleted() | StepProgress():
+            return event.step, event.attempt, event.values
+        case RunCreated():
+            return "", 0, event.inputs
+        case _:
+            return "", 0, ()

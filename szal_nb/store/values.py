@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 import msgspec
@@ -84,22 +84,27 @@ class Keeper:
         with self._lock:
             return next((blobs[digest] for blobs in self._parked.values() if digest in blobs), None)
 
-    def insert(self, connection: sqlite3.Connection, step: str, attempt: int, refs: Sequence[ValueRef]) -> None:
-        """Writes the bytes of these references, in the transaction of the event that names them."""
+    def insert(self, connection: sqlite3.Connection, kept: Iterable[tuple[str, int, Sequence[ValueRef]]]) -> None:
+        """Writes the bytes of these references, in the transaction of the events that name them.
+
+        Each comes with its step and attempt.
+        """
+        rows = []
         with self._lock:
-            blobs = self._parked.get((step, attempt))
-            if not blobs:
-                return
-            rows = [blobs[ref.hash] for ref in refs if ref.hash in blobs]
+            for step, attempt, refs in kept:
+                blobs = self._parked.get((step, attempt))
+                if blobs:
+                    rows += [blobs[ref.hash] for ref in refs if ref.hash in blobs]
         for digest, _, _, data in rows:
             # Under the store's lock, as is the deletion of files that nobody names.
             if data is None and not self._files.path_of(digest).exists():
                 raise StoreUnusable(
                     self._files.path_of(digest), "this file was deleted while a step was being recorded"
                 )
-        connection.executemany(
-            INSERT_BLOB, [(digest, form, size, data is None, data) for digest, form, size, data in rows]
-        )
+        if rows:
+            connection.executemany(
+                INSERT_BLOB, [(digest, form, size, data is None, data) for digest, form, size, data in rows]
+            )
 
     @property
     def has_parked(self) -> bool:
