@@ -6,6 +6,8 @@ and what to do.
 
 from __future__ import annotations
 
+import math
+
 
 class SzalError(Exception):
     """Root of all errors that szal_nb raises on purpose."""
@@ -169,12 +171,21 @@ class ValueNotStored(RunError):
         )
 
 
+_A_YEAR_S = 365 * 86400.0
+
+
 class RetryAfter(RunError):
-    """Raised by a body that wants to be tried again after `seconds`, if its step has retries left."""
+    """Raised by a body that wants to be tried again after `seconds`, if its step has retries left.
+
+    What lies in the past already is at once, what is more than a year away a year. Raises ValueError for what is not
+    finite, TypeError for what is no number.
+    """
 
     def __init__(self, seconds: float, message: str = "") -> None:
         super().__init__(seconds, message)
-        self.seconds = seconds
+        if not math.isfinite(seconds):
+            raise ValueError(f"szal.RetryAfter({seconds}): the wait must be finite.")
+        self.seconds = min(max(0.0, float(seconds)), _A_YEAR_S)
         self.message = message
 
     def __str__(self) -> str:

@@ -11,7 +11,6 @@ from szal_nb.analysis.reuse import (
     Past,
     ReusePlan,
     in_reading_order,
-    refs_by_name,
     settle_shared,
     why_not_takeable,
 )
@@ -43,7 +42,7 @@ def plan_fork(graph: FlowGraph, inputs: Mapping[str, ValueRef], past: Past, from
         if step not in past.snapshot.steps:
             chosen[step] = runs(f"run {past.run_id} has no such step")
             continue
-        obstacle = why_not_takeable(node, past, step) or _lacks(node.needed, past, step)
+        obstacle = why_not_takeable(node, past, step)
         if obstacle:
             chosen[step] = runs(f"in run {past.run_id} {obstacle}")
             continue
@@ -64,12 +63,6 @@ def plan_fork(graph: FlowGraph, inputs: Mapping[str, ValueRef], past: Past, from
         chosen[step] = Choice(step=step, fate=Fate.TAKEN, reason=reason, changed=parts, run_id=past.run_id, before=step)
     settle_shared(graph, chosen, open_as=Fate.RUNS)
     return ReusePlan(choices=tuple(chosen[node.step.name] for node in graph.nodes))
-
-
-def _lacks(needed: tuple[str, ...], past: Past, step: str) -> str:
-    kept = refs_by_name(past.snapshot.steps[step])
-    missing = [name for name in needed if name not in kept]
-    return f"it gave no {', '.join(missing)}" if missing else ""
 
 
 def _is_same(inputs: Mapping[str, ValueRef], before: Mapping[str, ValueRef], name: str) -> bool:

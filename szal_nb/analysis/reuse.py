@@ -184,6 +184,8 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
         return "the answer is in doubt"
     if before.state is not StepState.COMPLETED:
         return f"it {_was(before.state)}"
+    if before.stopped is not None:
+        return "it stopped the run"
     refs = refs_by_name(before)
     if SHARED in refs:
         return "its values share memory with others"
@@ -193,7 +195,8 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
     for name in node.needed:
         if name in refs and refs[name].hash is None:
             return f"its value {name} was not kept"
-    return ""
+    missing = [name for name in node.needed if name not in refs]
+    return f"it gave no {', '.join(missing)}" if missing else ""
 
 
 def changes_of(node: StepNode, read: Mapping[str, ValueRef], past: Past, before: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Skip, Unpause
 from szal_nb.errors import RunError, ValueUnavailable
 from szal_nb.model.event import Event, RunInterrupted
+from szal_nb.model.said import said
 from szal_nb.model.state import RunState, StepState
 from szal_nb.model.value import ValueRef
 
@@ -141,11 +142,13 @@ class RunHandle(Run):
 
     def cancel(self, reason: str = "") -> None:
         """Asks the run to end: nothing new starts, running bodies are told."""
-        self._send(lambda at: Cancel(at, reason))
+        text = said(reason)
+        self._send(lambda at: Cancel(at, text))
 
     def pause(self, reason: str = "") -> None:
         """Lets nothing new start."""
-        self._send(lambda at: Pause(at, reason))
+        text = said(reason)
+        self._send(lambda at: Pause(at, text))
 
     def resume(self) -> None:
         """Lets a paused run go on."""
@@ -245,13 +248,17 @@ class RunHandle(Run):
             raise RunError(f"Run {self.id} is {self.state}; only of a run that goes on can a step be skipped.")
         if state is StepState.RUNNING or state.is_final:
             raise RunError(f"Step {step!r} of run {self.id} is {state}; only one that has not begun can be skipped.")
-        self._send(lambda at: Skip(at, index, reason))
+        text = said(reason)
+        self._send(lambda at: Skip(at, index, text))
 
     def _answer(self, step: str, *, approved: bool, value: Any) -> None:
         index = self._index_of(step)
+        try:
+            text = None if value is None else json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"The answer to step {step!r} must be plain data, as JSON has it: {error}.") from error
         if self.snapshot.steps[step].state is StepState.WAITING:
             self._answered.add(step)
-        text = None if value is None else json.dumps(value)
         self._send(lambda at: Answer(at, index, approved, text))
 
     def _index_of(self, step: str) -> int:

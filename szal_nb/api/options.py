@@ -135,7 +135,9 @@ def rollback_on(flow: str, value: str | Sequence[str]) -> tuple[RollbackOn, ...]
 
 def limits(value: Mapping[str, int | str] | None) -> tuple[tuple[str, str], ...]:
     """Pairs of a tag and a limit from `{"api": 3, "web": "10/s"}`."""
-    return tuple((tag, str(limit)) for tag, limit in (value or {}).items())
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidFlow(f"limits={value!r} is refused; write a mapping of tags, such as {{'api': 3, 'web': '10/s'}}.")
+    return tuple((str(tag), str(limit)) for tag, limit in (value or {}).items())
 
 
 def _source(function: FunctionType) -> str:

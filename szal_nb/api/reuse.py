@@ -18,7 +18,6 @@ from szal_nb.analysis.reuse import (
     is_shared,
     plan_reuse,
     read_in,
-    refs_by_name,
     why_not_takeable,
 )
 from szal_nb.engine.signal import Given
@@ -205,7 +204,7 @@ class Finder:
         then = past.snapshot.steps[before]
         if then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
             return None
-        if fingerprint_in(past, before) != fingerprint or set(refs_by_name(then)) < set(node.needed):
+        if fingerprint_in(past, before) != fingerprint:
             return None
         values = carried(then.values, past.run_id, node.needed, same_objects(read, read_in(past, before)))
         return Given("cached", values, fingerprint, past.run_id)

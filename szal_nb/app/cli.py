@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import szal_nb
 from szal_nb.app import documents, execution, migrate, past, record, upkeep
@@ -22,7 +22,13 @@ from szal_nb.errors import DefinitionError, SzalError
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors name the nearest word that is right."""
+    """A parser whose errors name the nearest word that is right; the parsers of the commands are of this kind too.
+
+    Flags are written in full: one that is cut short would mean another once a flag is added.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         wrong = re.search(r"(?:invalid choice: '|unrecognized arguments: )([^' ]+)", message)
@@ -47,7 +53,6 @@ def make_parser() -> argparse.ArgumentParser:
         description="Runs notebooks as workflows, and shows what became of them.",
         epilog=f"exit codes:\n{exit_codes_text()}\nA run that was rolled back ends with the code of what began that.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"szal {szal_nb.__version__}")
     json_option = argparse.ArgumentParser(add_help=False)

@@ -108,7 +108,8 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
             return _step_line("running", event.step, f"attempt {event.attempt}")
         case StepCompleted():
             origin = "" if event.origin == "ran" else event.origin
-            return _step_line("completed", event.step, _duration(snapshot, event.step), origin)
+            reason = snapshot.steps[event.step].reason
+            return _step_line("completed", event.step, _duration(snapshot, event.step), origin, reason)
         case StepFailed():
             return _step_line("failed", event.step, _duration(snapshot, event.step), str(event.error))
         case StepRetrying():

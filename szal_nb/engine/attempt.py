@@ -82,6 +82,9 @@ class Attempt:
             self.stop()
 
 
+UNREADABLE = "The body raised an exception that raises another when it is looked at."
+
+
 class RemoteFailure(Exception):
     """A body failed in another process; `info` is what that process says of it."""
 
@@ -97,8 +100,8 @@ def describe(error: BaseException, context: StepContext) -> ErrorInfo:
     frames = body_traceback(error)
     try:
         text = context.presenter.traceback(context, error)
-    except Exception as broken:  # noqa: BLE001  an exception's own methods are user code
-        text = f"The traceback could not be shown: {type(broken).__name__}: {broken}"
+    except BaseException as broken:  # noqa: BLE001  an exception's own methods are user code
+        text = f"The traceback could not be shown: {type(broken).__name__}"
     return ErrorInfo(
         type=type(error).__name__,
         message=message_of(error),
@@ -117,7 +120,7 @@ def message_of(error: BaseException) -> str:
     try:
         text = printable(str(error))
         return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}… ({len(text):,} characters)"
-    except Exception as broken:  # noqa: BLE001  an exception's own methods are user code
+    except BaseException as broken:  # noqa: BLE001  an exception's own methods are user code
         return f"<its text could not be made: {type(broken).__name__}>"
 
 

@@ -7,6 +7,7 @@ The context of the attempt that runs on this thread or in this task is in a cont
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from szal_nb.engine.terminal import overwritten, printable
 from szal_nb.errors import StopRun
+from szal_nb.model.said import said
 from szal_nb.model.secret import SECRETS, StreamMask
 from szal_nb.model.value import ElementEnd, Output
 
@@ -229,12 +231,27 @@ def current_context() -> StepContext | None:
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
-    """Shows how far the running step is: `done` of `total`, with a word on it. Outside of a step nothing happens."""
+    """Shows how far the running step is: `done` of `total`, with a word on it. Outside of a step nothing happens.
+
+    Numbers of any type. A `done` that is not finite is not shown, such a `total` is not known. Raises TypeError for
+    what is no number.
+    """
+    reached, whole = _finite(done), None if total is None else _finite(total)
     context = CURRENT.get()
-    if context is not None:
-        context.report(done, total, note)
+    if context is not None and reached is not None:
+        context.report(reached, whole, said(note))
+
+
+def _finite(number: float) -> float | None:
+    """The number as an event holds it; None if it is not finite."""
+    try:
+        return float(number) if math.isfinite(number) else None
+    except OverflowError:
+        return None
+    except TypeError:
+        raise TypeError(f"szal.progress takes numbers, not {number!r}") from None
 
 
 def stop(reason: str = "") -> NoReturn:
     """Ends the run here, with success: this step completes, and what has not begun is skipped with the reason."""
-    raise StopRun(reason)
+    raise StopRun(said(reason))

@@ -15,11 +15,12 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from szal_nb.engine.attempt import Attempt
+from szal_nb.engine.attempt import UNREADABLE, Attempt
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.process import PROCESSES, ProcessBody
 from szal_nb.engine.signal import Signal
 from szal_nb.engine.worker import WorkerPool
+from szal_nb.errors import RunError
 from szal_nb.model.step import Executor
 
 # How long bodies may follow each other before the loop gets its turn, in seconds.
@@ -190,7 +191,7 @@ class Executors:
 
     def _threw(self, attempt: Attempt, context: Context, error: BaseException) -> None:
         attempt.task = None
-        signal = attempt.owner.fail(attempt, error)
+        signal = _failure(attempt, error)
         context.run(attempt.context.finish)
         self._tell(attempt, signal)
 
@@ -278,7 +279,7 @@ def _run_function(attempt: Attempt) -> Signal | None:
             raise asyncio.CancelledError  # noqa: TRY301 the end of an attempt that never began
         given: Any = attempt.body.call(attempt.owner.inputs_of(attempt))
     except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
-        signal = attempt.owner.fail(attempt, error)
+        signal = _failure(attempt, error)
         attempt.context.finish()
         return signal
     return _complete(attempt, given)
@@ -296,7 +297,15 @@ def _outcome(attempt: Attempt, given: dict[str, Any]) -> Signal | None:
     try:
         return attempt.owner.complete(attempt, given)
     except BaseException as error:  # noqa: BLE001  as in `_run_function`
+        return _failure(attempt, error)
+
+
+def _failure(attempt: Attempt, error: BaseException) -> Signal | None:
+    """What follows from an exception of the body. To look at one runs code of the user, too, which may throw."""
+    try:
         return attempt.owner.fail(attempt, error)
+    except BaseException:  # noqa: BLE001  as in `_run_function`
+        return attempt.owner.fail(attempt, RunError(UNREADABLE))
 
 
 def enters_body(frame: FrameType) -> Context | StepContext | None:

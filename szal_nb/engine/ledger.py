@@ -6,6 +6,7 @@ Part of the machine; it decides nothing about the run as a whole. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from szal_nb.engine import signal as told
 from szal_nb.engine.limit import Limit, Starts, limits_of
@@ -107,12 +108,15 @@ class Ledger:
         rejected: Iterable[str] = (),
         held: Iterable[str] = (),
         taken: Collection[str] = (),
+        stopped: str | None = None,
+        skipped: Mapping[str, str] = MappingProxyType({}),
         is_rolling_back: bool = False,
     ) -> None:
         """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
 
         `completed` are in the order of their completion; `taken` have values of another run. If the run was being
-        undone, that goes on. `held` may have done once already what they may do only once: a person decides.
+        undone, that goes on. `stopped`: a step had ended the run early, so that `skipped` ones, with their reasons,
+        stay so. `held` may have done once already what they may do only once: a person decides.
         """
         self._resume = (tuple(reset), tuple(rebuilt))
         for name, attempt in attempts.items():
@@ -130,6 +134,8 @@ class Ledger:
             self._outcome[i] = IS_COMPLETED
         # In the order of their completion, as far as a record tells: `completed` comes in it.
         self._undoable = [self.index[name] for name in completed if attempts.get(name) and name not in taken]
+        self._stop = stopped
+        self._skipped |= {self.index[name]: reason for name, reason in skipped.items()}
         self._given.clear()
         if is_rolling_back:
             self.run_state = RunState.ROLLING_BACK

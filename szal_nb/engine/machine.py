@@ -106,6 +106,7 @@ class RunMachine(Ending):
                 values=signal.values,
                 fingerprint=signal.fingerprint,
                 taken_from=signal.taken_from,
+                stopped=signal.stop,
             )
         )
         self._running -= 1

@@ -10,12 +10,12 @@ from typing import IO, Any
 
 import cloudpickle
 
-from szal_nb.engine.attempt import describe
+from szal_nb.engine.attempt import UNREADABLE, describe
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.frame import read_frame, write_frame
 from szal_nb.errors import RetryAfter, StopRun
-from szal_nb.model.value import ElementEnd, Output
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output
 
 
 class _Context(StepContext):
@@ -78,9 +78,16 @@ def _serve(request: bytes, answers: IO[bytes]) -> None:
     except StopRun as error:
         send("stop", error.reason)
     except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
-        send("failed", describe(error, context))
+        send("failed", _described(error, context))
     finally:
         CURRENT.set(None)
+
+
+def _described(error: BaseException, context: StepContext) -> ErrorInfo:
+    try:
+        return describe(error, context)
+    except BaseException:  # noqa: BLE001  to look at an exception runs code of the user
+        return ErrorInfo(type="RunError", message=UNREADABLE)
 
 
 if __name__ == "__main__":

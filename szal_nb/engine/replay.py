@@ -151,6 +151,7 @@ def put_where_record_ends(
     """Puts a fresh `machine` of the same graph where the record ends: see `rejected_steps` and `cut_steps`."""
     rank = {machine.names[i]: position for position, i in enumerate(machine.wiring.order)}
     kept = sorted(plan.kept, key=lambda name: (snapshot.steps[name].ended_at or 0.0, rank[name]))
+    stopped = next((step.stopped for name in kept if (step := snapshot.steps[name]).stopped is not None), None)
     machine.resume_from(
         {name: snapshot.steps[name].values for name in kept if snapshot.steps[name].state is StepState.COMPLETED},
         {name: step.attempt for name, step in snapshot.steps.items()},
@@ -160,5 +161,11 @@ def put_where_record_ends(
         rejected=rejected,
         held=[name for name in cut if machine.steps[machine.index[name]].once],
         taken=[name for name, step in snapshot.steps.items() if step.taken_from],
+        stopped=stopped,
+        skipped={
+            name: step.reason
+            for name, step in snapshot.steps.items()
+            if stopped is not None and step.state is StepState.SKIPPED
+        },
         is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
     )

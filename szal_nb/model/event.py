@@ -145,7 +145,8 @@ class StepCompleted(_Fact, frozen=True, tag="step.completed"):
     """The step is done and what it gave is kept. `origin`: ran, resumed, cached, replayed or given.
 
     `fingerprint` covers the step's code and the content of all that it read; "" where that cannot be told.
-    `taken_from` is the run that the values come from, where the step did not run.
+    `taken_from` is the run that the values come from, where the step did not run. `stopped`: the step ended the run
+    early (`szal.stop`), for this reason.
     """
 
     step: str
@@ -154,6 +155,7 @@ class StepCompleted(_Fact, frozen=True, tag="step.completed"):
     values: tuple[ValueRef, ...] = ()
     fingerprint: str = ""
     taken_from: str = ""
+    stopped: str | None = None
 
 
 class StepFailed(_Fact, frozen=True, tag="step.failed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,16 +66,21 @@ class FlowDefinition:
             raise InvalidFlow(f"Flow {self.name!r}: --version {self.version} is refused; versions count from 1.")
         if self.max_parallel is not None and self.max_parallel < 1:
             raise InvalidFlow(f"Flow {self.name!r}: --max-parallel {self.max_parallel} is refused; use 1 or more.")
-        for tag, text in self.limits:
-            try:
-                parse_limit(text)
-            except ValueError as error:
-                raise InvalidFlow(f"Flow {self.name!r}: --limit {tag}={text}: {error}.") from None
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise InvalidFlow(f"Flow {self.name!r}: --timeout {self.timeout_s} is refused; it must be more than 0.")
+        self._check_limits()
         seen: set[str] = set()
         for step in self.steps:
             if step.name in seen:
                 raise InvalidFlow(f"Two steps are named {step.name!r}; rename one of them.")
             seen.add(step.name)
+
+    def _check_limits(self) -> None:
+        for tag, text in self.limits:
+            try:
+                parse_limit(text)
+            except ValueError as error:
+                raise InvalidFlow(f"Flow {self.name!r}: --limit {tag}={text}: {error}.") from None
 
     def undoes(self, end: RollbackOn) -> bool:
         """Whether a run that comes to this end has something undone."""

@@ -75,6 +75,7 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     values: tuple[ValueRef, ...] = ()
     fingerprint: str = ""
     taken_from: str = ""
+    stopped: str | None = None
     answer: str | None = None
     is_approved: bool = False
     retry_at: float | None = None
@@ -228,7 +229,7 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
         step.state, step.reason, step.error, step.origin = StepState.PENDING, "", None, None
         step.values, step.retry_at, step.done, step.total, step.note = (), None, None, None, ""
         step.rollback_attempts, step.rollback_error, step.elements = 0, None, step.kept_elements
-        step.fingerprint = step.taken_from = ""
+        step.fingerprint, step.taken_from, step.stopped = "", "", None
 
 
 def _move_step(run: RunSnapshot, event: StepEvent) -> StepSnapshot:
@@ -313,6 +314,9 @@ def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
         attempts[-1].state, attempts[-1].ended_at = "completed", event.at
     step.error, step.values, step.origin = None, event.values, event.origin
     step.fingerprint, step.taken_from = event.fingerprint, event.taken_from
+    if event.stopped is not None:
+        step.stopped = event.stopped
+        step.reason = f"it stopped the run: {event.stopped}" if event.stopped else "it stopped the run"
     if step.element_values:
         # What the step gave holds it all.
         step.element_values = ()

@@ -82,8 +82,8 @@ class RetryPolicy:
     def wait_s(self, attempt: int, *, seed: str = "") -> float:
         """Seconds to wait after failed attempt number `attempt` (1-based).
 
-        Jitter spreads the wait evenly over ±`jitter` of itself. It is derived from `seed`, so that the same run
-        decides the same when it is folded again.
+        Jitter spreads the wait evenly over ±`jitter` of itself, never beyond the cap. It is derived from `seed`, so
+        that the same run decides the same when it is folded again.
 
         >>> exponential = RetryPolicy(delay_s=1, backoff=Backoff.EXPONENTIAL, max_delay_s=5)
         >>> [exponential.wait_s(n) for n in (1, 2, 3, 4, 5000)]
@@ -96,11 +96,12 @@ class RetryPolicy:
                 wait = self.delay_s * attempt
             case Backoff.EXPONENTIAL:
                 wait = self.delay_s * 2.0 ** min(attempt - 1, 1000)
-        wait = min(wait, self.max_delay_s if self.max_delay_s is not None else _LONGEST_WAIT_S)
+        longest = min(_LONGEST_WAIT_S, self.max_delay_s if self.max_delay_s is not None else _LONGEST_WAIT_S)
+        wait = min(wait, longest)
         if self.jitter:
             digest = hashlib.blake2b(f"{seed}/{attempt}".encode(), digest_size=8).digest()
             wait *= 1 + self.jitter * (2 * int.from_bytes(digest, "big") / 2**64 - 1)
-        return float(wait)
+        return float(min(wait, longest))
 
     def allows(self, exception_names: tuple[str, ...]) -> bool:
         """Whether an exception whose class and bases have these names may be retried."""
@@ -109,7 +110,7 @@ class RetryPolicy:
         return not self.retry_on or any(name in exception_names for name in self.retry_on)
 
 
-# A wait that grows without a cap stops here: a year, longer than any process lives.
+# No wait is longer: a year, longer than any process lives.
 _LONGEST_WAIT_S = 365 * 86400.0
 
 

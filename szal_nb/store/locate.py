@@ -1,7 +1,12 @@
-"""Which store is meant when none is named."""
+"""Which store is meant when none is named.
+
+What a search finds above the place where work begins must belong to this user, to the system, or to whom that place
+belongs: anybody may put a `.szal/` into a folder such as `/tmp`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from pathlib import Path
@@ -28,7 +33,7 @@ def find_store(start: Path | None = None) -> Path:
         return configured
     beside = folder / FOLDER / FILE
     for upper in (folder, *folder.parents):
-        if (upper / FOLDER / FILE).is_file():
+        if (upper / FOLDER / FILE).is_file() and _may_be_meant(upper / FOLDER, folder):
             # A notebook's own store is made beside it; only what has no place of its own looks further up.
             return beside if place.suffix == ".ipynb" and upper != folder else upper / FOLDER / FILE
     return beside
@@ -37,7 +42,7 @@ def find_store(start: Path | None = None) -> Path:
 def _configured(folder: Path) -> Path | None:
     for upper in (folder, *folder.parents):
         file = upper / "pyproject.toml"
-        if not file.is_file():
+        if not file.is_file() or not _may_be_meant(file, folder):
             continue
         try:
             settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("szal", {})
@@ -48,3 +53,13 @@ def _configured(folder: Path) -> Path | None:
             raise StoreUnusable(file, "[tool.szal] store must be a path")
         return None if store is None else upper / Path(store).expanduser()
     return None
+
+
+def _may_be_meant(found: Path, start: Path) -> bool:
+    """Whether a search from the folder `start` may pick what it has found, which is that file or in that folder."""
+    if found.parent == start or not hasattr(os, "getuid"):
+        return True
+    ours = {os.getuid(), 0}
+    with contextlib.suppress(OSError):
+        ours.add(start.lstat().st_uid)
+    return all(path.lstat().st_uid in ours for path in (found, found / FILE) if path.exists())

@@ -112,7 +112,9 @@ def touched_steps(events: Iterable[Event], known: Iterable[str]) -> dict[str, bo
     found: dict[str, bool] = {}
     for event in events:
         kind = type(event)
-        if kind is StepStarted or (kind is StepCompleted and not event.taken_from):  # type: ignore[union-attr]
+        if kind is StepStarted or (
+            kind is StepCompleted and not event.taken_from and event.stopped is None  # type: ignore[union-attr]
+        ):
             found.setdefault(event.step, True)  # type: ignore[union-attr]
         elif kind in _STEP_EVENTS:
             found[event.step] = False  # type: ignore[union-attr]

@@ -247,6 +247,10 @@ def test_a_body_ends_the_run_early_and_says_how_far_it_is():
 def test_options_of_a_flow_are_checked():
     with pytest.raises(InvalidFlow, match="--limit api=none"):
         szal.Flow("f", limits={"api": "none"})
+    with pytest.raises(InvalidFlow, match="write a mapping of tags"):
+        szal.Flow("f", limits=[("api", 3)])
+    with pytest.raises(InvalidFlow, match="--timeout 0.0 is refused"):
+        szal.Flow("f", timeout=0)
     with pytest.raises(InvalidFlow, match="not of failure, cancel, timeout"):
         szal.Flow("f", rollback_on="sunday")
     assert szal.Flow("f", limits={"api": "10/s", "db": 2}).definition().limits == (("api", "10/s"), ("db", "2"))

@@ -136,6 +136,8 @@ def test_with_json_an_error_is_a_document_too(notebook, capsys):
     [
         (["rnu", "nb.ipynb"], "invalid choice: 'rnu'. Did you mean run?"),
         (["runs", "--jsn"], "unrecognized arguments: --jsn. Did you mean --json?"),
+        (["run", "nb.ipynb", "--reus"], "unrecognized arguments: --reus. Did you mean --reuse?"),
+        (["migrate", "plan", "r", "--flo", "sales"], "unrecognized arguments: --flo"),
         (["show"], "the following arguments are required: RUN"),
         ([], "the following arguments are required: COMMAND"),
     ],

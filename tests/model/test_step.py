@@ -10,13 +10,13 @@ import pytest
 
 from szal_nb import errors
 from szal_nb.errors import InvalidFlow, InvalidStep
-from szal_nb.model import duration, step
+from szal_nb.model import duration, said, step
 from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Backoff, RetryPolicy, Step
 
 
-@pytest.mark.parametrize("module", [duration, step])
+@pytest.mark.parametrize("module", [duration, said, step])
 def test_the_examples_in_the_docs_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -57,6 +57,8 @@ def test_names_of_steps_may_be_in_any_script_and_have_dashes():
         ({"name": ""}, "needs a name"),
         ({"name": "f", "version": 0}, "--version"),
         ({"name": "f", "max_parallel": 0}, "--max-parallel"),
+        ({"name": "f", "timeout_s": 0.0}, "--timeout"),
+        ({"name": "f", "timeout_s": math.nan}, "--timeout"),
         ({"name": "f", "steps": (Step(name="a"), Step(name="a"))}, "Two steps are named 'a'"),
     ],
 )
@@ -74,6 +76,25 @@ def test_jitter_stays_in_its_bounds_and_is_the_same_for_the_same_seed():
     assert waits == [policy.wait_s(1, seed=str(seed)) for seed in range(200)]
 
 
+def test_no_wait_is_longer_than_its_cap_with_jitter_nor_than_a_year():
+    capped = RetryPolicy(delay_s=100, max_delay_s=60, jitter=0.5)
+    waits = [capped.wait_s(1, seed=str(seed)) for seed in range(100)]
+
+    assert (max(waits), min(waits) < 40) == (60, True)
+    assert RetryPolicy(delay_s=1e300, max_delay_s=1e300).wait_s(1) == 365 * 86400
+
+
+@pytest.mark.parametrize(("seconds", "wait_s"), [(3, 3.0), (2.5, 2.5), (-1, 0.0), (1e300, 365 * 86400.0), (True, 1.0)])
+def test_a_body_asks_for_a_wait_that_can_be(seconds, wait_s):
+    assert errors.RetryAfter(seconds).seconds == wait_s
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -math.inf, "1s", None])
+def test_a_wait_that_cannot_be_is_refused_where_it_is_asked_for(seconds):
+    with pytest.raises((ValueError, TypeError)):
+        errors.RetryAfter(seconds)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -83,6 +104,7 @@ def test_jitter_stays_in_its_bounds_and_is_the_same_for_the_same_seed():
         errors.RunOwned("r", "pid 3"),
         errors.UnknownRun("r", "runs.db", ("rr",)),
         errors.StepTimeout("a", 3.0),
+        errors.RetryAfter(3.0, "later"),
         errors.ValueUnavailable("x", "it was live"),
     ],
 )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from szal_nb.errors import StoreError
@@ -65,3 +68,49 @@ def test_a_project_file_that_cannot_be_read_is_named(home, text):
 
     with pytest.raises(StoreError, match=r"pyproject\.toml"):
         find_store(home / "x.ipynb")
+
+
+@pytest.mark.parametrize("part", [".szal", ".szal/runs.db", "pyproject.toml"])
+def test_what_belongs_to_a_stranger_is_not_picked_by_searching_upwards(home, monkeypatch, part):
+    make(home / ".szal" / "runs.db")
+    if part == "pyproject.toml":
+        (home / part).write_text('[tool.szal]\nstore = "theirs.db"\n')
+    place = home / "a" / "b"
+    place.mkdir(parents=True)
+    assert find_store(place) == home / ("theirs.db" if part == "pyproject.toml" else ".szal/runs.db")
+
+    belongs_to_a_stranger(monkeypatch, home / part)
+
+    nearest = place / ".szal" / "runs.db" if part != "pyproject.toml" else home / ".szal" / "runs.db"
+    assert find_store(place) == nearest
+    monkeypatch.setenv("SZAL_STORE", str(home / ".szal" / "runs.db"))
+    assert find_store(place) == home / ".szal" / "runs.db"
+
+
+def test_who_works_in_anothers_folder_finds_the_store_of_that_folders_owner(home, monkeypatch):
+    # As in a container, which works as root in a folder that was mounted.
+    upper = make(home / ".szal" / "runs.db")
+    place = home / "a"
+    place.mkdir()
+    for path in (upper.parent, upper, place):
+        belongs_to_a_stranger(monkeypatch, path)
+
+    assert find_store(place) == upper
+
+
+_STRANGER = 4242
+
+
+def belongs_to_a_stranger(monkeypatch, path):
+    """Makes it so for everybody who asks whom the file belongs to: to really give it away takes more rights."""
+    asked = Path.lstat
+
+    def answered(self, **options):
+        found = asked(self, **options)
+        if self != path:
+            return found
+        fields = list(found)
+        fields[4] = _STRANGER
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(Path, "lstat", answered)
