@@ -318,12 +318,19 @@ def _turn(key: tuple[str, int], together: list[str]) -> tuple[str, int, str, int
     return *key, data, zlib.crc32(data.encode("utf-8", "surrogatepass"))
 
 
+def _values_by_key(db: Database) -> None:
+    # Hashes stand in no order, so each value of a commit dirtied a page of its own in this index: half of all pages.
+    # Only what collects content asks by hash, and makes an index for as long as it does.
+    db.execute("DROP INDEX idx_values_hash")
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_tables", _tables),
     ("2026_11_fingerprints", _fingerprints),
     ("2026_11_progress", _progress),
     ("2026_11_numbered_rows", _numbered_rows),
     ("2026_11_turns", _turns),
+    ("2026_11_values_by_key", _values_by_key),
 )
 VERSION = len(MIGRATIONS)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
-from szal_nb.store.collect import Collected, beyond_size, collect, removable
+from szal_nb.store.collect import Collected, _delete_rows, beyond_size, collect, removable
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
 
 OLD, NEW, OPEN = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
@@ -139,3 +140,37 @@ def test_a_file_that_is_used_again_is_young_again(filled):
     journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
 
     assert filled.value("dddd", "load", "again")[0] == 1
+
+
+def work_of_collecting(path, count):
+    """The thousands of instructions that SQLite takes to delete `count` contents that nobody names, beside as many."""
+    thousands = 0
+
+    def count_one():
+        nonlocal thousands
+        thousands += 1
+
+    def collecting(connection):
+        connection.set_progress_handler(count_one, 1000)
+        found = _delete_rows(connection, ())
+        connection.set_progress_handler(None, 0)
+        return found.values
+
+    with RunStore.open(path) as store:
+        fill(store, OPEN, 1)
+        with closing(sqlite3.connect(path)) as connection:
+            blobs = [(f"{kind}{n}", "json", 1, 0, b"1") for n in range(count) for kind in ("named", "lost")]
+            connection.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?, ?)", blobs)
+            values = [(OPEN, "load", 1, f"n{n}", f"named{n}") for n in range(count)]
+            connection.executemany(
+                'INSERT INTO "values" (run_id, step, attempt, name, hash) VALUES (?, ?, ?, ?, ?)', values
+            )
+            connection.commit()
+        assert store.write(Job(collecting)) == count
+    return thousands
+
+
+def test_the_work_of_collecting_grows_with_the_contents_and_not_with_their_square(tmp_path):
+    small, large = (work_of_collecting(tmp_path / str(count) / "runs.db", count) for count in (500, 2000))
+
+    assert large < 8 * small
