@@ -6,12 +6,12 @@ Both execute the same way, so that the record and the saved notebook are the sam
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from szal_nb.errors import RunError
 from szal_nb.notebook.document import InvalidNotebook, Notebook
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given
@@ -68,7 +68,6 @@ def run_notebook(
     from papermill.exceptions import PapermillExecutionError  # late: heavy
     from papermill.execute import (  # late: heavy
         prepare_notebook_metadata,
-        raise_for_execution_errors,
         remove_error_markers,
     )
     from papermill.utils import nb_kernel_name  # late: heavy
@@ -82,16 +81,20 @@ def run_notebook(
     if given.values or given.secrets:
         inject(nb, notebook, given)
     nb = remove_error_markers(prepare_notebook_metadata(nb, notebook.label, str(output)))
-    with suppress(OSError):
-        # If there is no such folder then, saving says why.
+    try:
         output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The notebook cannot be saved as {output}: {error.strerror or error}. "
+            "Name another place with -o OUT, and with --store PATH for the record, if that is there too."
+        ) from None
     headless = replace(headless, launcher=Owner.here())
     kernel = nb_kernel_name(nb, kernel_name) if kernel_name or "kernelspec" in nb.metadata else "python3"
     try:
         nb = SzalEngine.execute_given(
             nb, kernel, str(output), source=notebook, given=given, headless=headless, progress_bar=False, cwd=cwd
         )
-        raise_for_execution_errors(nb, str(output))
+        _raise_for_errors(nb, output)
     except Stopped as stopped:
         ended = Ended.INTERRUPTED if stopped.stop is Stop.INTERRUPTED else Ended.TERMINATED
         return BatchResult(ended=ended, output=output)
@@ -106,8 +109,24 @@ def run_notebook(
     except CellTimeoutError as error:
         return BatchResult(ended=Ended.TIMED_OUT, output=output, error_name="CellTimeoutError", error=str(error))
     except PapermillExecutionError as error:
-        return BatchResult(ended=Ended.FAILED, output=output, error_name=error.ename, error=error.evalue)
+        text = f"{error.evalue}{_advice_on(error.evalue)}"
+        return BatchResult(ended=Ended.FAILED, output=output, error_name=error.ename, error=text)
     return BatchResult(ended=Ended.COMPLETED, output=output)
+
+
+def _raise_for_errors(nb: Any, output: Path) -> None:
+    """Raises PapermillExecutionError if a cell failed; the saved notebook then says where, if there is room for it."""
+    from papermill.execute import raise_for_execution_errors, remove_error_markers  # late: heavy
+
+    try:
+        raise_for_execution_errors(nb, str(output))
+    except OSError:
+        raise_for_execution_errors(remove_error_markers(nb), None)
+
+
+def _advice_on(error: str) -> str:
+    is_unknown = "szal_" in error and "not found" in error
+    return " Put %load_ext szal_nb into a cell above." if is_unknown else ""
 
 
 def _node_of(notebook: Notebook) -> Any:
@@ -115,8 +134,16 @@ def _node_of(notebook: Notebook) -> Any:
     import nbformat  # late: heavy
     from papermill import __version__  # late: heavy
 
-    nb = nbformat.reads(notebook.text, as_version=4)
-    nb = nbformat.v4.upgrade(nb) or nb
+    try:
+        nb = nbformat.reads(notebook.text, as_version=4)
+        nb = nbformat.v4.upgrade(nb) or nb
+    except Exception as error:
+        # Of what a damaged file may hold, nbformat knows some; the rest ends its own code.
+        problem = str(error).partition("\n")[0].removesuffix(".")
+        raise InvalidNotebook(notebook.label, f"This notebook is damaged: {problem}.") from error
+    kernelspec = nb.metadata.get("kernelspec")
+    if not isinstance(kernelspec, dict) or not isinstance(kernelspec.get("name"), str):
+        nb.metadata.pop("kernelspec", None)
     if "papermill" not in nb.metadata:
         nb.metadata["papermill"] = {"default_parameters": {}, "environment_variables": {}, "version": __version__}
     nb.metadata.papermill["parameters"] = {}

@@ -122,6 +122,9 @@ class SzalClient(PapermillNotebookClient):
                 self.nb_man.cell_start(cell, index)
                 await self.async_execute_cell(cell, index)
             except CellExecutionError as error:
+                if not any(output.output_type == "error" for output in cell.get("outputs", ())):
+                    # IPython prints what it calls a usage error, such as a magic that is not there.
+                    cell.outputs.append(new_output("error", ename=error.ename, evalue=error.evalue, traceback=[]))
                 self.nb_man.cell_exception(cell, cell_index=index, exception=error)
                 return
             except DeadKernelError as error:

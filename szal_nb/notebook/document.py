@@ -105,8 +105,9 @@ def parse_notebook(text: str, *, path: Path | None = None) -> Notebook:
         raise InvalidNotebook(label, f"This is a notebook of the old format {version}; format 4 is needed.", advice)
     if version > 4:
         raise InvalidNotebook(label, f"This is a notebook of format {version}, which is newer than this program.")
-    metadata = content.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = content.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise InvalidNotebook(label, "This notebook is damaged: its metadata is no mapping.")
     _refuse_other_languages(label, metadata)
     cells = content.get("cells")
     if not isinstance(cells, list):

@@ -48,6 +48,7 @@ class RecordedNotebook(NotebookExecutionManager):
 
     output_path: str | None
     _is_saved = False
+    _is_complete = False
     _next_save = 0.0
     _later: asyncio.TimerHandle | None = None
 
@@ -62,12 +63,17 @@ class RecordedNotebook(NotebookExecutionManager):
         if not path or path == "-" or "://" in str(path):
             super().save(**kwargs)
             return
-        wait_s = self._next_save - time.monotonic()
-        if wait_s <= 0:
-            self._save_now(Path(path))
+        # A link stays a link.
+        target, wait_s = Path(path).resolve(), self._next_save - time.monotonic()
+        if _is_device(target):
+            # What was written to a pipe or /dev/null cannot be replaced: it gets the whole, at the end.
+            if self._is_complete:
+                target.write_text(nbformat.writes(self.nb) + "\n", encoding="utf-8")
+        elif wait_s <= 0:
+            self._save_now(target)
         elif self._later is None:
             # A cell that takes long must not hide what those before it have shown.
-            self._later = asyncio.get_running_loop().call_later(wait_s, self._save_now, Path(path))
+            self._later = asyncio.get_running_loop().call_later(wait_s, self._save_now, target)
 
     def _save_now(self, target: Path) -> None:
         """Writes the notebook, whole at any moment for whoever reads it."""
@@ -102,8 +108,13 @@ class RecordedNotebook(NotebookExecutionManager):
         self.output_path = output_path
         for cell in pending:
             cell.metadata.papermill["status"] = self.PENDING
-        self._next_save = 0.0
+        self._next_save, self._is_complete = 0.0, True
         self.save()
+
+
+def _is_device(path: Path) -> bool:
+    """Whether there is something else than a file."""
+    return path.exists() and not path.is_file()
 
 
 class SzalEngine(NBClientEngine):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from szal_nb.app.cli import main
 from szal_nb.app.execution import exit_of
 from szal_nb.app.exit import ExitCode
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
@@ -96,6 +97,25 @@ def test_a_notebook_without_steps_is_executed_and_its_failure_told(shell):
         output["text"] for cell in saved(document["output"]) for output in cell.get("outputs", ()) if "text" in output
     ]
     assert ["hello\n"] in texts
+
+
+@pytest.mark.serial
+def test_a_notebook_that_does_not_load_the_extension_is_told_to(shell):
+    write_notebook(shell.folder / "nb.ipynb", "%%szal_step a\nx = 1")
+
+    code, document = shell.json("run", "nb.ipynb")
+
+    assert (code, document["error_type"]) == (1, "UsageError")
+    assert document["error"] == "Cell magic `%%szal_step` not found. Put %load_ext szal_nb into a cell above."
+
+
+@pytest.mark.parametrize("damage", ["outputs", "metadata", "id", "attachments"])
+def test_a_cell_that_is_damaged_is_refused_before_a_kernel_starts(tmp_path, capsys, damage):
+    cell = {"cell_type": "markdown" if damage == "attachments" else "code", "source": "1", damage: [5]}
+    write_notebook(tmp_path / "nb.ipynb", cell)
+
+    assert main(["run", str(tmp_path / "nb.ipynb")]) == ExitCode.INVALID
+    assert "nb.ipynb: This notebook is damaged: " in capsys.readouterr().err
 
 
 @pytest.mark.serial
@@ -325,3 +345,11 @@ def test_a_cell_that_answers_a_step_itself_is_not_left_for_a_person(shell):
 
     assert (code, document["error"]) == (0, None)
     assert "paid 3" in (shell.folder / "out.ipynb").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path, capsys):
+    write_notebook(tmp_path / "nb.ipynb", HEAD)
+    (tmp_path / "file").touch()
+
+    assert main(["run", str(tmp_path / "nb.ipynb"), "--store", str(tmp_path / "file" / "runs.db")]) == ExitCode.USAGE
+    assert "Not a directory. Name another place with -o OUT" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from szal_nb.errors import InvalidParameter
-from szal_nb.notebook.batch import Ended, run_notebook
+from szal_nb.notebook.batch import Ended, _node_of, run_notebook
 from szal_nb.notebook.document import read_notebook
 from szal_nb.notebook.headless import Headless, read_headless
 from szal_nb.notebook.parameters import give
@@ -125,3 +125,13 @@ def test_what_a_headless_run_tells_its_kernel_is_read_back(tmp_path):
     assert read_headless(told.environment()) == told
     assert told.environment()["SZAL_WAIT"] == "1"
     assert read_headless({}) == Headless()
+
+
+@pytest.mark.parametrize("kernelspec", [None, 5, [], "python3", {}, {"name": 5}])
+def test_a_notebook_whose_kernel_has_no_name_runs_with_the_usual_one(tmp_path, kernelspec):
+    path = write_notebook(tmp_path / "nb.ipynb", "1")
+    content = json.loads(path.read_text())
+    content["metadata"]["kernelspec"] = kernelspec
+    path.write_text(json.dumps(content))
+
+    assert "kernelspec" not in _node_of(read_notebook(path)).metadata

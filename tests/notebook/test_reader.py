@@ -275,6 +275,7 @@ NO_NOTEBOOKS = {
     "old": ('{"nbformat": 3, "worksheets": []}', "the old format 3; format 4 is needed. Convert it: jupyter nbconvert"),
     "new": ('{"nbformat": 5, "cells": []}', "format 5, which is newer than this program"),
     "no cells": ('{"nbformat": 4}', "damaged: it has no list of cells"),
+    "odd metadata": ('{"nbformat": 4, "metadata": 5, "cells": []}', "damaged: its metadata is no mapping"),
     "odd cell": ('{"nbformat": 4, "cells": [1]}', "damaged: cell 1 has no type"),
     "odd source": (
         '{"nbformat": 4, "cells": [{"cell_type": "code", "source": 1}]}',

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import nbformat
 import papermill.execute  # noqa: F401 - before our engine, which it loads while it is imported
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from szal_nb.notebook import papermill_engine
+from szal_nb.notebook.batch import _raise_for_errors
 from szal_nb.notebook.papermill_engine import RecordedNotebook
 
 
@@ -70,3 +74,41 @@ def test_what_was_shown_before_a_long_cell_is_saved_while_it_runs(tmp_path, monk
     manager.notebook_start()
     saved = asyncio.run(cells(manager))
     assert [cell.metadata.papermill.status for cell in saved.cells[:3]] == ["completed", "running", "pending"]
+
+
+def test_a_link_stays_a_link_and_a_device_gets_the_whole_at_the_end(tmp_path):
+    (tmp_path / "real.ipynb").touch()
+    (tmp_path / "link.ipynb").symlink_to("real.ipynb")
+    linked = manager_of(tmp_path / "link.ipynb")
+    linked.notebook_start()
+    linked.notebook_complete()
+    assert (tmp_path / "link.ipynb").is_symlink()
+    assert len(nbformat.read(tmp_path / "real.ipynb", as_version=4).cells) == 30
+
+    null = manager_of(tmp_path / "null")
+    (tmp_path / "null").symlink_to(os.devnull)
+    null.notebook_start()
+    null.notebook_complete()
+    assert Path(os.devnull).is_char_device()
+
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    piped = manager_of(tmp_path / "pipe")
+    piped.notebook_start()
+    piped.notebook_complete()
+    assert len(nbformat.reads(os.read(reader, 65536).decode(), as_version=4).cells) == 30
+    os.close(reader)
+
+
+def test_a_failure_is_told_also_where_there_is_no_room_to_save_it(tmp_path, monkeypatch):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0", execution_count=1)])
+    error = nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])
+    notebook.cells[0].outputs = [error]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("papermill.iorw.LocalHandler.write", full)
+    with pytest.raises(PapermillExecutionError) as caught:
+        _raise_for_errors(notebook, tmp_path / "out.ipynb")
+    assert (caught.value.ename, caught.value.evalue) == ("ZeroDivisionError", "division by zero")
