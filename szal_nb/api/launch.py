@@ -381,7 +381,7 @@ def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[
         members = [
             i
             for i, node in enumerate(graph.nodes)
-            if not bodies[node.step.name].is_async and node.step.executor is executor
+            if not bodies[node.step.name].is_async and graph.flow.executor_of(node.step) is executor
         ]
         if len(members) > size:
             found.append((size, members))

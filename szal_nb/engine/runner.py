@@ -115,7 +115,8 @@ class Runner(StepOwner):
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
-        self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        where = machine.graph.flow.executor_of
+        self._where = [Executor.MAIN if node.is_main_thread else where(node.step) for node in machine.graph.nodes]
         # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
         self._may_join = journal is None and all(
             (body.is_async or where is Executor.MAIN) and not step.map

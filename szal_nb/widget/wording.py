@@ -15,6 +15,8 @@ from szal_nb.model.duration import format_duration
 _WORTH_TELLING = 1000
 _WORDS = {"rolled_back": "rolled back", "rolling_back": "rolling back", "idle": "not run yet"}
 _SAID_FIRST = ("failed", "running", "retrying", "waiting", "skipped", "cancelled", "rolled_back")
+# A step that waits says for what; one that completed may have stopped the run.
+_WITH_REASON = ("skipped", "waiting", "completed")
 # Marks that turn the direction of the text after them, and what a line cannot show.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -92,7 +94,7 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
         said.append(format_shape(shaped[0]))
     elif size >= _WORTH_TELLING:
         said.append(format_size(size))
-    if state == "skipped" and "reason" in facts:
+    if state in _WITH_REASON and "reason" in facts:
         said.append(one_line(facts["reason"], 60))
     if "rollback_error" in facts:
         said[1:] = [f"not undone: {one_line(facts['rollback_error'], 60)}"]

@@ -45,6 +45,8 @@ FACTS = (
     ("running", {"attempts": 3, "started": T0 + 4.65}),
     ("retrying", {"attempts": 1, "started": T0, "ended": T0 + 1, "retry_at": T0 + 12, "error": "ValueError: no"}),
     ("waiting", {"reason": "Send it?"}),
+    ("waiting", {"reason": "Really\u202e send\n<b>all</b> of it, " * 10}),
+    ("completed", {"reason": "it stopped the run: nothing new"}),
     ("completed", {"attempts": 1, "started": T0, "ended": T0 + 75}),
     ("completed", {"attempts": 2, "started": T0, "ended": T0 + 1, "values": [{"name": "x", "type": "int", "size": 8}]}),
     ("completed", {"values": [{"name": "x", "type": "str", "size": 900}, {"name": "y", "type": "str", "size": 300}]}),

@@ -58,6 +58,8 @@ export function countLine(counts: Partial<Record<StepState, number>>, total: num
 
 // Bytes: what is smaller takes no thought.
 const WORTH_TELLING = 1000;
+// A step that waits says for what; one that completed may have stopped the run.
+const WITH_REASON: readonly StepState[] = ["skipped", "waiting", "completed"];
 const WORDS: Record<string, string> = { rolled_back: "rolled back", rolling_back: "rolling back", idle: "not run yet" };
 
 export const stateWord = (state: StepState | RunState | string): string => WORDS[state] ?? state;
@@ -96,7 +98,7 @@ export function factLine(state: StepState, facts: Facts): string {
   const size = values.reduce((sum, value) => sum + value.size, 0);
   if (shaped?.shape) said.push(formatShape(shaped.shape));
   else if (size >= WORTH_TELLING) said.push(formatSize(size));
-  if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
+  if (WITH_REASON.includes(state) && facts.reason) said.push(oneLine(facts.reason, 60));
   if (facts.rollback_error) said.splice(1, Infinity, `not undone: ${oneLine(facts.rollback_error, 60)}`);
   return said.join(" · ");
 }
