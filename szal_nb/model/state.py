@@ -95,6 +95,12 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
         return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else {}
 
     @property
+    def failed_elements(self) -> list[ElementEnd]:
+        """The elements of a mapped step that failed, in their order."""
+        failed = (end for end in self.elements.values() if end.error)
+        return sorted(failed, key=lambda end: end.position) if self.elements else []
+
+    @property
     def attempt(self) -> int:
         """The number of the newest attempt; 0 before the first."""
         return self.attempts[-1].number if self.attempts else 0

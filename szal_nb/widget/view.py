@@ -170,6 +170,7 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "done": step.done,
         "total": step.total,
         "note": cut(step.note, _LINE_CHARS),
+        "elements_failed": len(step.failed_elements),
         "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
         "rebuilds": bool(rebuilt_on_resume(values)),
     }

@@ -63,6 +63,10 @@ FACTS = (
     ),
     ("running", {"started": T0, "done": 417.9, "total": 1000, "note": "reading"}),
     ("running", {"started": T0, "done": 3}),
+    ("running", {"started": T0, "done": 0.256, "total": 1}),
+    ("running", {"started": T0, "done": 2, "total": 2.5}),
+    ("completed", {"elements_failed": 1}),
+    ("completed", {"values": [{"name": "y", "type": "list", "size": 9, "shape": [5000]}], "elements_failed": 1200}),
     ("completed", {"started": T0, "ended": T0 + 1, "done": 1000, "total": 1000}),
 )
 LINES = (
