@@ -59,7 +59,10 @@ class Rebuilding:
 
     def is_witness(self, group: Key, key: Key) -> bool:
         """Whether values that were recorded together under `group` tell what `key` is when the run goes on."""
-        return key not in self._anew or (group[0] not in self._former and key[0] not in self._former)
+        if key not in self._anew:
+            return True
+        # The notebook gives inputs that are made anew.
+        return key[0] is not None and group[0] not in self._former and key[0] not in self._former
 
     def staying(self) -> dict[tuple[int, str], ValueRef]:
         """What of rebuilt steps is to be read from the record."""

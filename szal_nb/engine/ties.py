@@ -45,6 +45,8 @@ class Ties:
                 self._live[i, ref.name] = given[ref.name]
         tied: dict[str, set[Key]] = {}
         reaches = {key: self._reach(key) for key in self._live}
+        if i is not None:
+            self._compare({key[1] for key in self._usage.changed[i]}, i, reaches)
         for key, (digest, others) in reaches.items():
             others |= {
                 other
@@ -63,6 +65,13 @@ class Ties:
             else ref
             for ref in refs
         )
+
+    def _compare(self, changed: set[str], i: int, reaches: Mapping[Key, tuple[Digest, set[Key]]]) -> None:
+        """What a live value holds that step `i` has changed is what it was, or the step had to say so."""
+        for key, (_, others) in reaches.items():
+            if key[0] == i and key[1] in changed:
+                for other in others:
+                    self._contents.compare(other)
 
     def _refuse(self, i: int | None, a: Key, b: Key) -> None:
         try:

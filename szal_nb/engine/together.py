@@ -83,11 +83,11 @@ class Together:
         return self._versions.has(key) and not is_iterator(type(self._versions.value(key)))
 
     def only(self, group: SharedValues, is_taken: Callable[[Key], bool]) -> SharedValues | None:
-        """The group of these of its values only; None if fewer than two are left."""
+        """The group of these of its values only; None if none is left."""
         index = {name: i for i, name in enumerate(self._usage.names)}
         keys = {(index[step] if step else None, name): value for (step, name), value in group.values.items()}
         taken = {key: value for key, value in keys.items() if is_taken(key)}
-        return self._group(taken) if len(taken) > 1 else None
+        return self._group(taken) if taken else None
 
     def _group(self, found: Mapping[Key, Any]) -> SharedValues:
         names = self._usage.names

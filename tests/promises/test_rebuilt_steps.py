@@ -95,6 +95,17 @@ PROGRAMS = {
         "two = next(source)",
         "print(one, two, list(pairs), next(source))",
     ],
+    "a change through a live value that is not needed any more": [
+        "import threading\na = [1]\nkit = {'lock': threading.Lock(), 'xs': a}",
+        "kit['xs'].append(2)",
+        "print(a)",
+    ],
+    "an iterator over a dict in a list": [
+        "items = iter({'a': [1], 'b': [2]}.values())",
+        "store = [items]",
+        "a = next(store[0])",
+        "print(a, next(items), type(store[0]).__name__)",
+    ],
     "an iterator that a step has only read": [
         "d = {'a': [1], 'b': [2]}\nitems = iter(d.values())",
         "d['a'].append(3)",
