@@ -293,6 +293,23 @@ class ValueChanged(AnswerError):
         )
 
 
+class RebuiltDiffers(RunError):
+    """A step that was rebuilt gave another value than is on record, and a live value shares parts with it."""
+
+    def __init__(self, step: str, name: str) -> None:
+        super().__init__(step, name)
+        self.step = step
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step!r} ran again because what it gave lived in the process that died, and this time "
+            f"{self.name!r} is not what is on record, from which other steps have gone on. The run cannot go on from "
+            f"both. Start a new run with --reuse; let {self.step} give the same each time, or give {self.name} in a "
+            f"step of its own."
+        )
+
+
 class ValuesShared(AnswerError):
     """Two values share objects or memory, and nothing orders the change of one with the reader of the other."""
 

@@ -222,7 +222,14 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
     dynamic = dict.fromkeys(read.name for read in names.dynamic)
     if dynamic:
         notes.append(f"Uses {', '.join(dynamic)}: ordered with all steps, never cached.")
-    living = live_note(given for given in names.gives if given.name in one.gives)
+    living = live_note(
+        (given for given in names.gives if given.name in one.gives),
+        [
+            (change.name, one.from_version[change.name].kind)
+            for change, _ in one.changes
+            if change.name in one.from_version
+        ],
+    )
     if living:
         notes.append(living)
     if step.name in main:

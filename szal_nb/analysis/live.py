@@ -23,9 +23,15 @@ _LIVE = frozenset(
 REBUILDS = "rebuilds on resume"
 
 
-def live_note(given: Iterable[Given]) -> str:
-    """What the chip of a step says of its values that cannot be stored; "" if there are none that are known."""
-    names = list(dict.fromkeys(one.name for one in given if one.kind in _LIVE and not one.name.startswith("_")))
-    if not names:
+def live_note(given: Iterable[Given], changed: Iterable[tuple[str, str]] = ()) -> str:
+    """What the chip of a step says of its values that cannot be stored; "" if there are none that are known.
+
+    `changed` are names of values that it changes in place, each with its kind.
+    """
+    names = dict.fromkeys(one.name for one in given if one.kind in _LIVE and not one.name.startswith("_"))
+    others = dict.fromkeys(name for name, kind in changed if kind in _LIVE and name not in names)
+    verbs = (("Gives", names), ("changes" if names else "Changes", others))
+    does = [f"{verb} {', '.join(found)}" for verb, found in verbs if found]
+    if not does:
         return ""
-    return f"Gives {', '.join(names)}, which cannot be stored: {REBUILDS} if a later step needs it."
+    return f"{' and '.join(does)}, which cannot be stored: {REBUILDS} if a later step needs it."

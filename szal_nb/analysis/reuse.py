@@ -25,7 +25,7 @@ PYPLOT = "pyplot"
 _OPAQUE = frozenset({"after", "dynamic-code"})
 # Recorded beside the values of a step, under names that are none of Python: what several values share, and the states
 # of generators.
-SHARED = "<shared>"
+SHARED = "<shared"
 
 
 class Fate(StrEnum):
@@ -187,7 +187,7 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
     if before.stopped is not None:
         return "it stopped the run"
     refs = refs_by_name(before)
-    if SHARED in refs:
+    if any(name.startswith(SHARED) for name in refs):
         return "its values share memory with others"
     for name, ref in refs.items():
         if name != DISPLAY and not is_about_the_process(name) and ref.live is not None:

@@ -23,6 +23,7 @@ from szal_nb.api.capacity import capacity
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.observe import sinks_for
+from szal_nb.api.rebuilt import given_beside_live, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
@@ -30,13 +31,22 @@ from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner, Sink
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
 from szal_nb.engine.worker import THREADS
-from szal_nb.errors import AnswerInDoubt, ClassChanged, InvalidParameter, InvalidStep, MissingRequirement, RunError
+from szal_nb.errors import (
+    AnswerInDoubt,
+    ClassChanged,
+    InvalidParameter,
+    InvalidStep,
+    MissingRequirement,
+    ReplayError,
+    RunError,
+)
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
@@ -46,7 +56,7 @@ from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
 from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
-from szal_nb.store.survival import lost_steps
+from szal_nb.store.survival import lost_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +183,7 @@ def resume_run(
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
     if (found := doubted(snapshot)) is not None:
         raise AnswerInDoubt(run_id, found.name, str(found.error))
-    lost = lost_steps(store, store.run(run_id), snapshot)
+    lost = lost_values(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
@@ -182,7 +192,8 @@ def resume_run(
     plan = plan_resume(graph, snapshot, lost)
     try:
         check_requirements(graph, skipped=plan.kept)
-    except MissingRequirement:
+        beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
+    except (MissingRequirement, ReplayError):
         journal.close()
         raise
     if on_plan is not None:
@@ -195,6 +206,7 @@ def resume_run(
         for name in graph.inputs
         if name in recorded or name in inputs
     }
+    taken |= beside_live
     devices = device_slots(graph, gpus())
     machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
     put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
@@ -205,6 +217,9 @@ def resume_run(
         for ref in snapshot.steps[name].values
         if ref.live is None
     }
+    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt else None
+    if rebuilding is not None:
+        kept |= rebuilding.staying()
     finder = Finder(graph, store)
     return _launch(
         machine,
@@ -219,6 +234,7 @@ def resume_run(
         kept=kept,
         shown=events,
         earlier=finder if finder.is_needed else None,
+        rebuilding=rebuilding,
     )
 
 
@@ -264,6 +280,7 @@ def _launch(
     earlier: Earlier | None = None,
     kept: Mapping[tuple[int, str], ValueRef] | None = None,
     shown: Sequence[Event] = (),
+    rebuilding: Rebuilding | None = None,
 ) -> RunHandle:
     if journal is not None:
         journal.keeper.forbidden = SECRETS
@@ -279,6 +296,7 @@ def _launch(
         devices=devices,
         journal=journal,
         earlier=earlier,
+        rebuilding=rebuilding,
         evaluate=_condition_holds,
         presenter=surround.presenter,
         sinks=[*surround.sinks, *sinks_for(run_id, machine.graph, shown)],
@@ -299,8 +317,7 @@ def _launch(
                 return
             if kept_by is not None and snapshot is None:
                 # A plan was made over them: then they are kept already.
-                values = {} if runner.input_refs else inputs
-                runner.input_refs += await asyncio.to_thread(_keep_inputs, runner, kept_by, values)
+                runner.input_refs = await asyncio.to_thread(runner.keep_inputs, inputs, runner.input_refs)
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if snapshot is not None:
                 await asyncio.to_thread(runner.watch.resume)
@@ -323,12 +340,6 @@ def _launch(
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
-
-
-def _keep_inputs(runner: Runner, journal: RunJournal, inputs: Mapping[str, Any]) -> tuple[ValueRef, ...]:
-    besides = runner.watch.besides_inputs()
-    kept = {**inputs, **besides}
-    return runner.watch.titled(None, journal.keep("", 0, kept, tuple(kept)), besides) if kept else ()
 
 
 class _Classes:

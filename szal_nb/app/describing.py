@@ -8,7 +8,7 @@ from typing import Any
 from szal_nb.app.printing import as_table
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
-from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
+from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume, tied_text
 from szal_nb.store.runs import StoredRun
 from szal_nb.widget.wording import elements_failed_said
 
@@ -80,6 +80,7 @@ def value_json(ref: ValueRef) -> dict[str, Any]:
         "live": ref.live,
         "needed": ref.needed,
         "unchecked": list(ref.unchecked),
+        "ties": [{"step": step, "name": name} for step, name in ref.ties],
     }
 
 
@@ -150,7 +151,8 @@ def duration_of(run: StoredRun) -> float | None:
 def _value_text(ref: ValueRef) -> str:
     if ref.live is not None:
         return f"{ref.name} (live{', rebuilds on resume' if ref.needed else ''}: {ref.live})"
-    return f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
+    text = f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
+    return f"{text} (rebuilds on resume: it shares parts with {tied_text(ref)})" if ref.ties else text
 
 
 def _duration_text(seconds: float | None) -> str:

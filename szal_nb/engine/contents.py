@@ -160,7 +160,7 @@ class Contents:
 
     def _share(self, key: Key, found: Digest) -> None:
         for other in self.parts.add(key, found):
-            self._refuse_sharing(key, other)
+            self.refuse_sharing(key, other)
 
     def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
         ran = self._spans.since(since, besides=(key[0], starting))
@@ -172,7 +172,8 @@ class Contents:
             tuple(names[i] for i in ran if i not in readers),
         )
 
-    def _refuse_sharing(self, a: Key, b: Key) -> None:
+    def refuse_sharing(self, a: Key, b: Key) -> None:
+        """ValuesShared if a step changes one of the two, which share something, while another may use the other."""
         usage = self._usage
         for changed, other in ((a, b), (b, a)):
             for changer in usage.changers.get(changed, ()):

@@ -8,15 +8,17 @@ if pandas is. What cannot change is told by its identity, and kept alive so that
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import methodcaller
 from types import (
     BuiltinFunctionType,
     CellType,
     ClassMethodDescriptorType,
     CodeType,
+    FrameType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -59,7 +61,7 @@ class Digest:
     def __init__(self, walk: Walk) -> None:
         self.content = walk.hash.digest()
         self.keeps = walk.keeps
-        self.objects = walk.seen.keys()
+        self.objects = {**walk.seen, **walk.beside}.keys() if walk.beside else walk.seen.keys()
         self.arrays = walk.arrays
         self.size = walk.size
         self.unchecked = tuple(sorted(walk.unchecked))
@@ -80,6 +82,16 @@ def digest(value: object, *, limit: int | None = None, is_hashing: bool = True) 
     return Digest(walk)
 
 
+def deep_digest(value: object) -> tuple[Digest, bool]:
+    """What is inside `value`, also inside of what is compared by identity only, and whether that is all.
+
+    It follows what the garbage collector follows, but neither into modules and classes of libraries nor without end.
+    """
+    walk = _DeepWalk(None, is_hashing=False)
+    walk.take(value)
+    return Digest(walk), not walk.is_cut
+
+
 def register_comparer(kind: type, state: State) -> None:
     """Lets the guard compare values of `kind`, for this process, also those of its subclasses.
 
@@ -96,6 +108,8 @@ class Walk:
     def __init__(self, limit: int | None, *, is_hashing: bool = True) -> None:
         self.hash = xxhash.xxh3_128()
         self.seen: dict[int, int] = {}
+        # The objects that iterators go over: shared, but no part of what is compared.
+        self.beside: dict[int, int] = {}
         self.keeps: list[object] = []
         self.arrays: list[tuple[Any, bool]] = []
         self.size = 0
@@ -144,10 +158,14 @@ class Walk:
             self.seen[id(item)] = len(self.seen)
             # Parts that are made while we look (states, copies) must not lend their ids to others.
             self.keeps.append(item)
-            kind: Any = type(item)
-            parts = _taker_of(kind)(self, item)
+            parts = self.parts_of(item)
             if parts is not None:
                 stack.append(iter(parts))
+
+    def parts_of(self, item: Any) -> Iterable[Any] | None:
+        """Adds one thing; what is inside of it, if that must be added too."""
+        kind: Any = type(item)
+        return _taker_of(kind)(self, item)
 
     def items(self, values: list[Any] | tuple[Any, ...]) -> Iterable[Any] | None:
         """What is left to look at of many values: nothing if none of them can change."""
@@ -162,6 +180,36 @@ class Walk:
         return values
 
 
+class _DeepWalk(Walk):
+    """A look also into what shows nothing of itself."""
+
+    is_cut = False
+    _count = 0
+
+    def parts_of(self, item: Any) -> Iterable[Any] | None:
+        if isinstance(item, memoryview):
+            return [item.obj]
+        kind: Any = type(item)
+        taker = _taker_of(kind)
+        if taker is not _opaque and taker is not _iterator:
+            return taker(self, item)
+        _opaque(self, item)
+        self._count += 1
+        if self._count > _DEEP_PARTS:
+            self.is_cut = True
+            return None
+        if not type(item).__flags__ & _HAS_GC and type(item).__module__.partition(".")[0] not in _STANDARD:
+            # An extension type that tells nobody what it holds.
+            self.is_cut = True
+        return _referents(item)
+
+
+# So many parts that show nothing of themselves are looked into.
+_DEEP_PARTS = 20_000
+# Whether instances of a type tell the garbage collector what they hold (Py_TPFLAGS_HAVE_GC).
+_HAS_GC = 1 << 14
+_ITERATOR_MODULES = frozenset({"builtins", "itertools"})
+_STANDARD = frozenset(sys.stdlib_module_names)
 _END = object()
 Taker = Callable[[Walk, Any], Iterable[Any] | None]
 
@@ -312,6 +360,25 @@ def _opaque(walk: Walk, value: Any) -> None:
     walk.still(value)
 
 
+def _referents(value: Any) -> list[Any]:
+    return [part for part in gc.get_referents(value) if not isinstance(part, type | FrameType)]
+
+
+def _iterator(walk: Walk, value: Any) -> None:
+    """What is gone over belongs to it, though only how far it has come is its own."""
+    _opaque(walk, value)
+    inside = _DeepWalk(None, is_hashing=False)
+    inside.take(value)
+    walk.beside |= inside.seen
+    walk.keeps += inside.keeps
+    walk.arrays += inside.arrays
+
+
+def is_iterator(kind: type) -> bool:
+    """Whether instances are iterators of Python itself, which are used up by reading them."""
+    return kind.__module__ in _ITERATOR_MODULES and issubclass(kind, Iterator)
+
+
 def _artist(walk: Walk, value: Any) -> Iterable[Any]:
     """What is drawn on a figure of matplotlib: not looked into, but whoever has a part of a figure has the figure."""
     _opaque(walk, value)
@@ -407,4 +474,6 @@ def _other(kind: type) -> Taker:
             return _with_attributes(take)
     if issubclass(kind, BaseException):
         return lambda _, value: [value.args, *_attributes(value)]
+    if is_iterator(kind):
+        return _iterator
     return _instance if _is_plain_class(kind) else _opaque

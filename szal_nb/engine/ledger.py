@@ -112,13 +112,18 @@ class Ledger:
         stopped: str | None = None,
         skipped: Mapping[str, str] = MappingProxyType({}),
         is_rolling_back: bool = False,
+        waits: Mapping[int, Collection[int]] | None = None,
     ) -> None:
         """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
 
         `completed` are in the order of their completion; `taken` have values of another run. If the run was being
         undone, that goes on. `stopped`: a step had ended the run early, so that `skipped` ones, with their reasons,
-        stay so. `held` may have done once already what they may do only once: a person decides.
+        stay so. `held` may have done once already what they may do only once: a person decides. `waits` are further
+        steps that wait for a step to end, whatever becomes of it.
         """
+        if waits:
+            self.wiring = self.wiring.with_waits(waits)
+            self._blockers = list(self.wiring.blockers)
         self._resume = (tuple(reset), tuple(rebuilt))
         for name, attempt in attempts.items():
             self._attempt[self.index[name]] = self._base_attempt[self.index[name]] = attempt

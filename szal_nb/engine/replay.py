@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
+from szal_nb.engine.links import Links, Place
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ReplayError
 from szal_nb.model.event import (
     Event,
@@ -19,7 +21,6 @@ from szal_nb.model.event import (
 )
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, RunState, StepState
-from szal_nb.model.value import ValueRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +28,17 @@ class ResumePlan:
     """`kept` steps are not run again; `reset` ones are; `rebuilt` are those of them that had completed.
 
     A step is rebuilt if the store has lost a value of it, or if a step that runs again reads a value of it that was
-    `live`: gone with its process; so is a step that had changed such a value since, or an object that it holds. `begun`
-    are mapped steps of which so many elements are on record: they are not run again if they still are the same.
+    `live`: gone with its process. So is every step behind it that changed such a value, or gave one that shares parts
+    with it. A rebuilt step gives the values in `anew` (step and name) and what was live once more; all else that it
+    gave stays as it is on record. `begun` are mapped steps of which so many elements are on record: they are not run
+    again if they still are the same.
     """
 
     kept: tuple[str, ...]
     reset: tuple[str, ...]
     rebuilt: tuple[str, ...] = ()
     begun: tuple[tuple[str, int], ...] = ()
+    anew: frozenset[Place] = field(default=frozenset(), repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -42,8 +46,13 @@ class ResumePlan:
         return not self.reset
 
 
-def plan_resume(graph: FlowGraph, snapshot: RunSnapshot, lost: Iterable[str] = ()) -> ResumePlan:
-    """What a resume of the run would do. `lost` steps completed, and the store has not what they gave any more.
+_NONE_LOST: Mapping[str, Collection[str]] = {}
+
+
+def plan_resume(
+    graph: FlowGraph, snapshot: RunSnapshot, lost: Mapping[str, Collection[str]] = _NONE_LOST
+) -> ResumePlan:
+    """What a resume of the run would do. `lost` are names of completed steps that the store has not any more, by step.
 
     Raises ReplayError if the graph is not the one that was run, or if a live value is needed again from a step
     that must not run twice (`--once`).
@@ -58,64 +67,89 @@ def plan_resume(graph: FlowGraph, snapshot: RunSnapshot, lost: Iterable[str] = (
     if snapshot.state is RunState.ROLLING_BACK:
         # It goes on being undone: nothing of it is run again.
         return ResumePlan(kept=tuple(names), reset=())
-    rebuilt = set(lost)
-    for name in rebuilt:
-        if graph.node(name).step.once:
-            raise ReplayError(
-                f"What step {name!r} gave is not in the store any more, but it is marked --once and has completed. "
-                "It cannot be made again; start a new run."
-            )
-    kept = {name for name in names if snapshot.steps[name].state is StepState.COMPLETED} - rebuilt
-    open_steps = [name for name in names if name not in kept]
-    for name in open_steps:
-        for giver in _gone_for(graph, snapshot, name):
-            if giver not in kept:
-                continue
-            if graph.node(giver).step.once:
-                raise ReplayError(
-                    f"Step {name!r} needs what step {giver!r} gave or changed, a live value that is gone, but "
-                    f"{giver!r} is marked --once and has completed. It cannot be made again; start a new run."
-                )
-            kept.discard(giver)
-            rebuilt.add(giver)
-            open_steps.append(giver)
+    found = _Rebuilt(graph, snapshot, lost)
     return ResumePlan(
-        kept=tuple(name for name in names if name in kept),
-        reset=tuple(name for name in names if name not in kept),
-        rebuilt=tuple(name for name in names if name in rebuilt),
+        kept=tuple(name for name in names if name in found.kept),
+        reset=tuple(name for name in names if name not in found.kept),
+        rebuilt=tuple(name for name in names if name in found.rebuilt),
         begun=tuple(
-            (name, count) for name in names if name not in kept and (count := len(snapshot.steps[name].kept_elements))
+            (name, count)
+            for name in names
+            if name not in found.kept and (count := len(snapshot.steps[name].kept_elements))
         ),
+        anew=frozenset(found.anew),
     )
 
 
-def _gone_for(graph: FlowGraph, snapshot: RunSnapshot, step: str) -> list[str]:
-    """The completed steps that made what `step` reads and what exists no more: who gave it, and who changed it."""
-    givers: list[str] = []
-    objects: set[str] = set()
-    for binding in graph.node(step).bindings:
-        if binding.step is None:
-            continue
-        ref = given_ref(snapshot, binding.step, binding.source or binding.name)
-        if ref is not None and ref.live is not None:
-            givers.append(binding.step)
-            if ref.identity is not None:
-                objects.add(ref.identity)
-    if not givers:
-        return []
-    changers = [edge.source for edge in graph.edges if edge.target == step and "shared-object" in edge.rules]
-    for node in graph.nodes:
-        if node.step.name == step:
-            break
-        given = snapshot.steps[node.step.name].values
-        if any(ref.name in node.changes and ref.identity in objects for ref in given):
-            changers.append(node.step.name)
-    return [*givers, *changers]
+class _Rebuilt:
+    """Which completed steps run again, and which values they give anew."""
 
+    def __init__(self, graph: FlowGraph, snapshot: RunSnapshot, lost: Mapping[str, Collection[str]]) -> None:
+        self._graph = graph
+        self._snapshot = snapshot
+        self._wiring = graph.derived(Wiring)
+        self._given = {name: step.values or step.former for name, step in snapshot.steps.items()}
+        self._live = {
+            (step, ref.name)
+            for step, refs in (("", snapshot.inputs), *self._given.items())
+            for ref in refs
+            if ref.live is not None
+        }
+        self.kept = {name for name, step in snapshot.steps.items() if step.state is StepState.COMPLETED}
+        # A step that was being rebuilt when its process died has not completed again.
+        self.rebuilt = {name for name, step in snapshot.steps.items() if step.former}
+        self.anew: set[Place] = set()
+        self._behind: set[str] = set()
+        self._reason = ""
+        if not (lost or self.rebuilt or self._live):
+            return
+        self._links = Links(snapshot.inputs, self._given)
+        self._todo = [name for name in snapshot.steps if name not in self.kept]
+        for name in self.rebuilt:
+            self._put_behind(name)
+        for name in lost:
+            self._again(name, f"What step {name!r} gave is not in the store any more, but it")
+        self._need({(step, name) for step, names in lost.items() for name in names})
+        while self._todo:
+            self._need(self._live_reads(self._todo.pop()))
 
-def given_ref(snapshot: RunSnapshot, step: str, name: str) -> ValueRef | None:
-    """What the record says of the value that `step` gave under `name`."""
-    return next((ref for ref in snapshot.steps[step].values if ref.name == name), None)
+    def _live_reads(self, step: str) -> set[Place]:
+        bindings = self._graph.node(step).bindings
+        found = self._live & {(one.step or "", one.source or one.name) for one in bindings}
+        if found:
+            self._reason = f"Step {step!r} needs what step {{!r}} gave or changed, a live value that is gone, but it"
+        return found
+
+    def _need(self, places: set[Place]) -> None:
+        """These values are gone: who gave them runs again, and who changed them or built on them since."""
+        self.anew |= self._links.closure(places) if places else set()
+        if any(not step for step, _ in places):
+            # The notebook gives it again, and all steps come after that.
+            self._behind.update(self._wiring.names)
+        is_new = bool(places)
+        while is_new:
+            again = [name for name in self._wiring.names if name in self.kept and self._must_run(name)]
+            for name in again:
+                self._again(name, self._reason.format(name))
+            is_new = bool(again)
+
+    def _must_run(self, step: str) -> bool:
+        given = [ref for ref in self._given[step] if (step, ref.name) in self.anew]
+        return bool(given) and (step in self._behind or any(ref.live is not None and ref.needed for ref in given))
+
+    def _again(self, step: str, why: str) -> None:
+        if step not in self.kept:
+            return
+        if self._graph.node(step).step.once:
+            raise ReplayError(f"{why} is marked --once and has completed. It cannot be made again; start a new run.")
+        self.kept.discard(step)
+        self.rebuilt.add(step)
+        self._put_behind(step)
+        self._todo.append(step)
+
+    def _put_behind(self, step: str) -> None:
+        wiring = self._wiring
+        self._behind.update(wiring.names[i] for i in wiring.downstream(wiring.index[step]))
 
 
 def rejected_steps(events: Iterable[Event]) -> list[str]:
@@ -168,4 +202,22 @@ def put_where_record_ends(
             if stopped is not None and step.state is StepState.SKIPPED
         },
         is_rolling_back=snapshot.state is RunState.ROLLING_BACK,
+        waits=_waits(machine.wiring, plan),
     )
+
+
+def _waits(wiring: Wiring, plan: ResumePlan) -> dict[int, set[int]]:
+    """For each rebuilt step those that run and that only kept steps kept apart from it: they wait for it as before."""
+    kept = {wiring.index[name] for name in plan.kept}
+    found: dict[int, set[int]] = {}
+    for i in (wiring.index[name] for name in plan.rebuilt):
+        todo = [target for target, _, _ in wiring.successors[i] if target in kept]
+        seen = set(todo)
+        while todo:
+            for target, _, _ in wiring.successors[todo.pop()]:
+                if target in kept and target not in seen:
+                    seen.add(target)
+                    todo.append(target)
+                elif target not in kept:
+                    found.setdefault(i, set()).add(target)
+    return {i: more for i, targets in found.items() if (more := targets - {t for t, _, _ in wiring.successors[i]})}

@@ -27,6 +27,7 @@ from szal_nb.engine.elements import ElementRecord
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.mapping import MapRun, room_of_map
+from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.showing import Showing
 from szal_nb.engine.signal import (
     AttemptCompleted,
@@ -100,6 +101,7 @@ class Runner(StepOwner):
         sinks: Sequence[Sink] = (),
         pool: WorkerPool | None = None,
         clock: Callable[[], float] = time.time,
+        rebuilding: Rebuilding | None = None,
     ) -> None:
         self.run_id = run_id
         # The steps are there before the record is: who has just started a run may ask for one at once.
@@ -112,7 +114,9 @@ class Runner(StepOwner):
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
-        super().__init__(machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock)
+        super().__init__(
+            machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock, rebuilding=rebuilding
+        )
         self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
@@ -307,7 +311,8 @@ class Runner(StepOwner):
             return
         if self._devices is not None:
             context.devices = self._devices.held_by(i)
-        if self._earlier is not None and self._earlier.may_have(self.machine.names[i]):
+        is_again = self._rebuilding is not None and i in self._rebuilding
+        if self._earlier is not None and not is_again and self._earlier.may_have(self.machine.names[i]):
             self._executors.on_a_thread(partial(self._look, attempt))
         else:
             self._begin(attempt)

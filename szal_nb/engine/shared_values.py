@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from szal_nb.model.value import ValueRef
 
 # The name under which they are recorded among what a step gave; no name of Python.
 NAME = "<shared>"
+_AGAIN = "<shared again "
 
 
 class SharedValues:
@@ -48,15 +49,47 @@ def titled(ref: ValueRef, shared: SharedValues) -> ValueRef:
     return msgspec.structs.replace(ref, summary=msgspec.json.encode(title).decode())
 
 
-def newest(kept: Mapping[Key, ValueRef], index: Mapping[str, int | None]) -> tuple[int, dict[int | None, list[Key]]]:
-    """The number of the last group, and which values the group of each step, or of the inputs, has last recorded.
+def is_shared_name(name: str) -> bool:
+    """Whether values that were recorded together are under this name; see `name_again`."""
+    return name == NAME or name.startswith(_AGAIN)
 
-    `index` gives the steps' indices by name; that of "" is None.
+
+def name_again(attempt: int) -> str:
+    """The name of what a step has recorded together that was rebuilt: beside what it had recorded before."""
+    return f"{_AGAIN}{attempt}>"
+
+
+def keys_in(ref: ValueRef) -> list[tuple[str, str]]:
+    """Whose values the reference to shared values holds: step ("" for the notebook's) and name."""
+    return msgspec.json.decode(ref.summary, type=_Title).keys
+
+
+class Newest(NamedTuple):
+    """The number of the last group, and which values each group, by its key, was the last to record."""
+
+    number: int
+    groups: dict[Key, list[Key]]
+
+
+def newest(
+    kept: Mapping[Key, ValueRef], index: Mapping[str, int | None], is_told: Callable[[Key, Key], bool] = lambda *_: True
+) -> Newest:
+    """What the groups of this record hold. `index` gives the steps' indices by name; that of "" is None.
+
+    `is_told` may say of a group and a value, by their keys, that the group is no witness of it.
     """
-    titles = [(msgspec.json.decode(ref.summary, type=_Title), i) for (i, name), ref in kept.items() if name == NAME]
+    titles = [
+        (msgspec.json.decode(ref.summary, type=_Title), key)
+        for key, ref in kept.items()
+        if is_shared_name(key[1]) and ref.live is None
+    ]
     titles.sort(key=lambda title: title[0].number)
-    found: dict[Key, int | None] = {(index[step], name): i for title, i in titles for step, name in title.keys}
-    result: dict[int | None, list[Key]] = {}
-    for key, i in found.items():
-        result.setdefault(i, []).append(key)
-    return titles[-1][0].number if titles else 0, result
+    found: dict[Key, Key] = {}
+    for title, group in titles:
+        for step, name in title.keys:
+            if is_told(group, (index[step], name)):
+                found[index[step], name] = group
+    result: dict[Key, list[Key]] = {}
+    for key, group in found.items():
+        result.setdefault(group, []).append(key)
+    return Newest(titles[-1][0].number if titles else 0, result)

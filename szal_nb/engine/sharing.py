@@ -74,8 +74,15 @@ class SharedParts:
                 todo += [other for other in self._sharing(key) - found if other not in leaving_out]
         return found
 
+    def known(self) -> Iterable[Key]:
+        """All values that are here."""
+        return self._digests.keys()
+
     def _sharing(self, key: Key) -> set[Key]:
-        digest = self._digests[key]
+        return self.sharing(self._digests[key])
+
+    def sharing(self, digest: Digest) -> set[Key]:
+        """The values that share something with what a digest found."""
         found: set[Key] = set()
         for part in digest.objects:
             found |= self._owners.get(part, set())

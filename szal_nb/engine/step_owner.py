@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.rebuilding import Rebuilding
+from szal_nb.engine.shared_values import NAME as SHARED
+from szal_nb.engine.shared_values import SharedValues
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
@@ -17,9 +20,10 @@ from szal_nb.engine.signal import (
     Given,
     Signal,
 )
+from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
-from szal_nb.errors import AnswerError, RetryAfter, StepTimeout, StopRun, ValueNotStored
+from szal_nb.errors import AnswerError, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
 from szal_nb.model.value import ValueRef, is_about_the_process
 
 log = logging.getLogger(__name__)
@@ -52,18 +56,22 @@ class StepOwner:
         journal: Journal | None,
         earlier: Earlier | None,
         clock: Callable[[], float],
+        rebuilding: Rebuilding | None = None,
     ) -> None:
+        self._rebuilding = rebuilding
         self.machine = machine
         self._clock = clock
         values = {key: ref for key, ref in kept.items() if not is_about_the_process(key[1])}
-        self._table = ValueTable(machine.graph, inputs, values, journal)
+        self._table = ValueTable(machine.graph, inputs, values, journal, rebuilding)
         self.watch = Watch(
             machine.graph,
             self._table,
             refs=kept,
             load=None if journal is None else journal.load_fresh,
             is_ended=lambda i: machine.state[i].is_final,
+            rebuilding=rebuilding,
         )
+        self._ties = Ties(self.watch.usage, self.watch.contents) if journal is not None else None
         # The short way for steps that are only ordered: they read nothing, and nothing of them is looked into.
         self._is_bare = machine.graph.derived(bare_steps)
         self._earlier = earlier
@@ -86,6 +94,8 @@ class StepOwner:
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
         i = attempt.step
+        if self._ties is not None and self._ties.refused:
+            self._ties.check(i)
         return {} if self._is_bare[i] else self.watch.begin(i, attempt.number, self._table.gather)
 
     def must_keep(self, attempt: Attempt, given: dict[str, Any]) -> bool:
@@ -97,6 +107,8 @@ class StepOwner:
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> Signal:
         """As `Owner`."""
         at, i = self._clock(), attempt.step
+        if self._rebuilding is not None and i in self._rebuilding:
+            return self._complete_again(attempt, given, self._rebuilding)
         besides = UNTOUCHED if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
         if not self._table.is_recorded:
             if given and not attempt.context.is_closed:
@@ -106,7 +118,7 @@ class StepOwner:
             return AttemptCompleted(at, i, attempt.number)
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
-        refs = self.watch.titled(i, self._table.keep(i, attempt.number, {**given, **besides}), besides)
+        refs = self._tied(i, given, self._keep(i, attempt.number, given, besides))
         step = self.machine.steps[i]
         if step.once or step.strict:
             check_kept(step, refs)
@@ -114,6 +126,59 @@ class StepOwner:
             self._table.put(i, given, refs)
             self.watch.kept(i, refs)
         return AttemptCompleted(at, i, attempt.number, refs, fingerprint=self._table.fingerprint(i))
+
+    def _complete_again(self, attempt: Attempt, given: dict[str, Any], rebuilding: Rebuilding) -> Signal:
+        """A rebuilt step has given these: what of it is on record stays as it is."""
+        at, i = self._clock(), attempt.step
+        anew = rebuilding.given_anew(i, given)
+        besides = self.watch.finish(i, attempt.number, anew)
+        refs = self._keep(i, attempt.number, given, besides)
+        refs, differing = rebuilding.recorded(i, attempt.number, refs)
+        if differing:
+            names = ", ".join(differing)
+            text = f"[szal: {names}: not what is on record this time; the run goes on with what is on record]\n"
+            attempt.context.write("stderr", text)
+        refs = self._tied(i, anew, refs)
+        self._table.settle(i, refs)
+        if not attempt.context.is_closed:
+            self._table.put(i, anew, refs)
+            self.watch.kept(i, refs)
+        return AttemptCompleted(at, i, attempt.number, refs, fingerprint=self._table.fingerprint(i))
+
+    def keep_inputs(self, inputs: Mapping[str, Any], kept: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
+        """The references to record of the run's inputs; if they are `kept` already, with what is recorded besides.
+
+        Called in a worker thread.
+        """
+        refs = self._keep(None, 0, {} if kept else inputs, self.watch.besides_inputs())
+        return self._tied(None, inputs, (*kept, *refs))
+
+    def _keep(
+        self, i: int | None, attempt: int, given: Mapping[str, Any], besides: Mapping[str, object]
+    ) -> tuple[ValueRef, ...]:
+        """Writes down what step `i` gave (None: the inputs), with what is to be recorded besides."""
+        refs = self._table.keep(i, attempt, {**given, **besides})
+        shared = besides.get(SHARED)
+        if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
+            for smaller in self.watch.smaller_groups(i, refs, shared):
+                besides = {**besides, SHARED: smaller}
+                again = self._table.keep_aside(i, attempt, {SHARED: smaller}, is_needed=True)
+                refs = (*(ref for ref in refs if ref.name != SHARED), *again)
+                if again[0].live is None:
+                    break
+        return self.watch.titled(i, refs, besides)
+
+    def _tied(self, i: int | None, given: Mapping[str, Any], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
+        ties = self._ties
+        if ties is None:
+            return refs
+        if not any(ref.live is not None and ref.needed for ref in refs) and (
+            not ties.are_any or (i is not None and not self.watch.usage.changed[i] and are_immutable(given.values()))
+        ):
+            # What cannot change shares nothing that matters, and all that a live value holds would be gone through.
+            return refs
+        with self.watch.held:
+            return ties.titled(i, given, refs)
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""
@@ -129,5 +194,5 @@ class StepOwner:
             error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
         info = describe(error, attempt.context)
-        is_final = attempt.is_overdue or isinstance(error, AnswerError | ValueNotStored)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError | RebuiltDiffers | ValueNotStored)
         return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from szal_nb.engine.shared_values import NAME as SHARED
+from szal_nb.engine.digest import is_iterator
 from szal_nb.engine.shared_values import SharedValues, newest
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key, Usage
@@ -52,7 +52,7 @@ class Together:
         """Inputs of the run that share something, before anything runs."""
         parts, found = self._parts, dict[Key, Any]()
         for name in self._versions.inputs():
-            group = list(parts.closure([(None, name)]))
+            group = [key for key in parts.closure([(None, name)]) if self._is_kept(key)]
             if len(group) > 1 and (self._matters(group) or sum(parts.digest(key).size for key in group) <= LARGE_BYTES):
                 found.update((key, self._versions.value(key)) for key in group)
         return self._group(found) if found else None
@@ -66,7 +66,7 @@ class Together:
         unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
             closure = parts.closure([start], leaving_out=unsteady - {start})
-            group: list[Key] = [key for key in closure if key not in versions.superseded and versions.has(key)]
+            group: list[Key] = [key for key in closure if key not in versions.superseded and self._is_kept(key)]
             if unsteady:
                 # What shares something with these is recorded with them already.
                 group = [key for key in group if key[0] == i or not parts.direct(key) & unsteady]
@@ -77,6 +77,17 @@ class Together:
             if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
                 found.update((key, versions.value(key)) for key in group)
         return self._group(found) if found else None
+
+    def _is_kept(self, key: Key) -> bool:
+        """Whether the value is at hand, and no iterator: that is live, and would be another one when it is read."""
+        return self._versions.has(key) and not is_iterator(type(self._versions.value(key)))
+
+    def only(self, group: SharedValues, is_taken: Callable[[Key], bool]) -> SharedValues | None:
+        """The group of these of its values only; None if none is left."""
+        index = {name: i for i, name in enumerate(self._usage.names)}
+        keys = {(index[step] if step else None, name): value for (step, name), value in group.values.items()}
+        taken = {key: value for key, value in keys.items() if is_taken(key)}
+        return self._group(taken) if taken else None
 
     def _group(self, found: Mapping[Key, Any]) -> SharedValues:
         names = self._usage.names
@@ -112,13 +123,21 @@ class Together:
         users = [user for key in keys for user in self._usage.users(key)]
         return len(users) > len(set(users))
 
-    def resume(self, refs: Mapping[Key, ValueRef], load: Callable[[ValueRef], Any]) -> set[Key]:
-        """Reads again what was recorded together, before anything runs; which versions these are."""
+    def resume(
+        self,
+        refs: Mapping[Key, ValueRef],
+        load: Callable[[ValueRef], Any],
+        is_witness: Callable[[Key, Key], bool] = lambda *_: True,
+    ) -> set[Key]:
+        """Reads again what was recorded together, before anything runs; which versions these are.
+
+        `is_witness` as in `shared_values.newest`.
+        """
         steps = self._usage.names
         index: dict[str, int | None] = {"": None, **{name: i for i, name in enumerate(steps)}}
-        self._groups, groups = newest(refs, index)
-        for place, keys in groups.items():
-            shared: SharedValues = load(refs[place, SHARED])
+        self._groups, groups = newest(refs, index, is_witness)
+        for group, keys in groups.items():
+            shared: SharedValues = load(refs[group])
             for key in keys:
                 self._versions.put(key, shared.values["" if key[0] is None else steps[key[0]], key[1]])
         return self._link({key for keys in groups.values() for key in keys}, refs)

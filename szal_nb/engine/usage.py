@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from typing import Protocol
 
 from szal_nb.model.graph import FlowGraph
 
 # A version of a name: the index of the step that gave it and the name there; None for an input of the run.
 Key = tuple[int | None, str]
+
+
+class Rebuilding(Protocol):
+    """Which steps are rebuilt, and which values are made anew."""
+
+    def __contains__(self, i: int | None) -> bool: ...
+
+    def is_anew(self, key: Key) -> bool:
+        """Whether the value is made anew."""
+        ...
 
 
 class Usage:
@@ -36,6 +48,16 @@ class Usage:
             self.taken.append(tuple(taken))
             self.changed.append(tuple(changed))
         self._before: list[int] | None = None
+
+    def narrowed(self, rebuilding: Rebuilding) -> Usage:
+        """A copy in which rebuilt steps take and change only what is made anew: all else they have for themselves."""
+        found = copy(self)
+        found.taken, found.changed = list(self.taken), list(self.changed)
+        for i in range(len(self.names)):
+            if i in rebuilding:
+                found.taken[i] = tuple(filter(rebuilding.is_anew, self.taken[i]))
+                found.changed[i] = tuple(filter(rebuilding.is_anew, self.changed[i]))
+        return found
 
     def users(self, key: Key) -> list[int]:
         """All steps that take this version."""

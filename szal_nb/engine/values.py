@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from szal_nb.analysis.fingerprint import fingerprint_of, key_of_elements
 from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.usage import Key
 from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
@@ -46,7 +47,9 @@ class ValueTable:
         inputs: Mapping[str, Any],
         kept: Mapping[tuple[int, str], ValueRef],
         journal: Journal | None,
+        rebuilding: Rebuilding | None = None,
     ) -> None:
+        self._rebuilding = rebuilding
         self.objects: dict[Key, Any] = {}
         self.inputs = dict(inputs)
         # What a later step has begun to change in place: only the record knows what it was.
@@ -73,6 +76,8 @@ class ValueTable:
 
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
+        if self._rebuilding is not None and i in self._rebuilding:
+            return True
         return bool(self._kept) and any(
             key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
         )
@@ -80,7 +85,9 @@ class ValueTable:
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
         inputs: dict[str, Any] = {}
-        objects = self.objects
+        objects: Mapping[Key, Any] = self.objects
+        if self._rebuilding is not None and i in self._rebuilding:
+            objects = {**objects, **self._rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])}
         for local, key, is_optional in self._bindings[i]:
             try:
                 inputs[local] = objects[key]
@@ -149,18 +156,27 @@ class ValueTable:
         """Whether what a step gave must be written down before it counts."""
         return self._journal is not None and bool(given)
 
-    def keep(self, i: int, attempt: int, given: Mapping[str, Any]) -> tuple[ValueRef, ...]:
-        """Writes down what step `i` gave."""
+    def settle(self, i: int, refs: Iterable[ValueRef]) -> None:
+        """What the record says of all that step `i` has given, once it was rebuilt."""
+        self._refs[i] = {ref.name: ref for ref in refs}
+
+    def keep(self, i: int | None, attempt: int, given: Mapping[str, Any]) -> tuple[ValueRef, ...]:
+        """Writes down what step `i` gave; None: the inputs of the run."""
         if self._journal is None or not given:
             return ()
+        if i is None:
+            return self._journal.keep("", attempt, given, tuple(given))
         refs = self._journal.keep(self._nodes[i].step.name, attempt, given, self._nodes[i].needed)
         self._refs[i] = {ref.name: ref for ref in refs}
         return refs
 
-    def keep_aside(self, i: int, attempt: int, values: Mapping[str, Any], *, is_needed: bool) -> tuple[ValueRef, ...]:
+    def keep_aside(
+        self, i: int | None, attempt: int, values: Mapping[str, Any], *, is_needed: bool
+    ) -> tuple[ValueRef, ...]:
         """Writes down what will stand in for a part of what step `i` gives. There must be a journal."""
         assert self._journal is not None  # noqa: S101 as it says
-        return self._journal.keep(self._nodes[i].step.name, attempt, values, tuple(values) if is_needed else ())
+        step = "" if i is None else self._nodes[i].step.name
+        return self._journal.keep(step, attempt, values, tuple(values) if is_needed else ())
 
     def load_aside(self, ref: ValueRef) -> Any:
         """What `keep_aside` wrote down, in an object of its own."""

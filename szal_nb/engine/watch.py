@@ -8,7 +8,7 @@ that found it fails. All of it may be called on any thread; the long parts are k
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +20,7 @@ from szal_nb.engine.contents import Contents, Spans
 from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator, state_name
 from szal_nb.engine.immutable import are_immutable
+from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.together import Together
@@ -97,6 +98,7 @@ class Watch:
         refs: Mapping[tuple[int, str], ValueRef],
         load: Callable[[ValueRef], Any] | None = None,
         is_ended: Callable[[int], bool] = lambda _: False,
+        rebuilding: Rebuilding | None = None,
     ) -> None:
         self._graph = graph
         self._guard = graph.flow.guard
@@ -105,6 +107,9 @@ class Watch:
         self._load = load
         self._is_ended = is_ended
         self.usage = graph.derived(Usage)
+        self._rebuilding = rebuilding
+        if rebuilding is not None:
+            self.usage = self.usage.narrowed(rebuilding)
         # What the record holds of versions, also of those that an earlier process gave.
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
@@ -125,7 +130,8 @@ class Watch:
         self._together = Together(self.usage, self._versions, self._contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
-        self._held = _Held(self._lock)
+        self.held = self._held = _Held(self._lock)
+        self.contents = self._contents
         self._entered: dict[int, int] = {}
 
     def is_light(self, i: int) -> bool:
@@ -229,6 +235,19 @@ class Watch:
                 self._versions.take_back(i)
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
+
+    def smaller_groups(self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues) -> Iterator[SharedValues]:
+        """What to record instead of what is shared, if that could not be recorded: without live values, the best first.
+
+        Of what is not recorded yet nobody knows whether it is live.
+        """
+        known = {**self.refs, **{(i, ref.name): ref for ref in refs}}
+        live = {key for key, ref in known.items() if ref.live is not None}
+        for is_taken in (lambda key: key not in live, lambda key: key in known and key not in live):
+            with self._held:
+                smaller = self._together.only(shared, is_taken)
+            if smaller is not None:
+                yield smaller
 
     def reads_unchanged(self, i: int) -> bool:
         """Whether all that step `i` reads still is what its givers gave, as far as that is compared."""
@@ -335,7 +354,9 @@ class Watch:
         """Reads again what was recorded together, before anything runs."""
         if self._load is not None:
             with self._held:
-                together = self._together.resume(self.refs, self._load)
+                again = self._rebuilding
+                told = {} if again is None else {"is_witness": again.is_witness}
+                together = self._together.resume(self.refs, self._load, **told)
                 put_back_globals(self._graph, self._table)
                 for key in together:
                     if not any(map(self._is_ended, self.usage.changers.get(key, ()))):

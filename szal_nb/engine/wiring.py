@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 
 from szal_nb.model.graph import EdgeKind, FlowGraph
 from szal_nb.model.step import Trigger
@@ -75,6 +76,19 @@ class Wiring:
             [target for target, _, _ in targets] if all(self.is_plain[target] for target, _, _ in targets) else None
             for targets in self.successors
         ]
+
+    def with_waits(self, waits: Mapping[int, Collection[int]]) -> Wiring:
+        """A copy in which more steps wait for a step to end, whatever becomes of it."""
+        found = copy(self)
+        found.successors, found.blockers = list(self.successors), list(self.blockers)
+        found.plain_targets, found.sources = list(self.plain_targets), list(self.sources)
+        for source, targets in waits.items():
+            found.successors[source] = [*self.successors[source], *((target, False, False) for target in targets)]
+            found.plain_targets[source] = None
+            for target in targets:
+                found.blockers[target] += 1
+                found.sources[target] = [*found.sources[target], source]
+        return found
 
     def downstream(self, i: int) -> set[int]:
         """Step `i` and all that wait for it, directly or not."""

@@ -66,7 +66,7 @@ class AttemptSnapshot(msgspec.Struct, kw_only=True, gc=False):
 
 
 class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
-    """A step of a run at one moment."""
+    """A step of a run at one moment. `former` is what it gave before it was rebuilt, until it has completed again."""
 
     name: str
     state: StepState = StepState.PENDING
@@ -75,6 +75,7 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     reason: str = ""
     error: ErrorInfo | None = None
     values: tuple[ValueRef, ...] = ()
+    former: tuple[ValueRef, ...] = ()
     fingerprint: str = ""
     taken_from: str = ""
     stopped: str | None = None
@@ -230,6 +231,8 @@ def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
     for step in run.steps.values():
         if step.state is StepState.COMPLETED:
             step.origin = "resumed"
+    for name in event.rebuilt:
+        run.steps[name].former = run.steps[name].former or run.steps[name].values
     for name in event.reset:
         step = run.steps[name]
         if step.attempts and step.attempts[-1].ended_at is None:
@@ -326,6 +329,8 @@ def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
     if event.stopped is not None:
         step.stopped = event.stopped
         step.reason = f"it stopped the run: {event.stopped}" if event.stopped else "it stopped the run"
+    if step.former:
+        step.former = ()
     if step.element_values:
         # What the step gave holds it all.
         step.element_values = ()

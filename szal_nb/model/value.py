@@ -14,7 +14,8 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     it (`live` says why). `identity` is equal for names that were bound to one object. `shape` counts rows first.
     `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored. `unchecked` are the
     types of parts that the guard could not look into. `shown` is the hash of what was shown of a figure or a chart,
-    a mimebundle in JSON that the same step gave under `shown_name`.
+    a mimebundle in JSON that the same step gave under `shown_name`. `ties` are values, as step ("" for an input) and
+    name, that share parts with this one where one of the two is live: neither can be made again without the other.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     needed: bool = False
     unchecked: tuple[str, ...] = ()
     shown: str | None = None
+    ties: tuple[tuple[str, str], ...] = ()
 
 
 _SHOWN = "<shown "
@@ -54,8 +56,20 @@ def is_about_the_process(name: str) -> bool:
 
 
 def rebuilt_on_resume(refs: Iterable[ValueRef]) -> list[ValueRef]:
-    """Those that a later step needs and that are not stored: a resume makes them again if it needs them."""
-    return [ref for ref in refs if ref.needed and ref.live is not None]
+    """Those that a later step needs and that are not stored, or share parts with such a value.
+
+    A resume makes them again if it needs them.
+    """
+    return [ref for ref in refs if (ref.needed and ref.live is not None) or ref.ties]
+
+
+def tied_text(ref: ValueRef) -> str:
+    """The values that it cannot be made again without, for people.
+
+    >>> tied_text(ValueRef(name="rows", ties=(("load", "items"), ("", "conn"))))
+    'items of load, conn of the notebook'
+    """
+    return ", ".join(f"{name} of {step or 'the notebook'}" for step, name in ref.ties)
 
 
 def for_people(refs: Iterable[ValueRef]) -> list[ValueRef]:

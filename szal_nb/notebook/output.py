@@ -23,7 +23,7 @@ from szal_nb.model.event import (
     StepStarted,
 )
 from szal_nb.model.step import OnError, Step, StepKind
-from szal_nb.model.value import ErrorInfo, Output, for_people, rebuilt_on_resume
+from szal_nb.model.value import ErrorInfo, Output, ValueRef, for_people, rebuilt_on_resume, tied_text
 
 Parent = Mapping[str, Any]
 
@@ -105,7 +105,7 @@ class StepOutputs:
         home = self._homes.get(event.step)
         live = rebuilt_on_resume(for_people(event.values))
         if live and (home is None or REBUILDS not in str(home.chip)):
-            why = "; ".join(f"{ref.name} cannot be stored, because {ref.live}" for ref in live)
+            why = "; ".join(map(_why_again, live))
             self._show(event.step, "stream", {"name": "stdout", "text": f"{REBUILDS}: {why}\n"})
 
     def _begin(self, step: str) -> None:
@@ -166,3 +166,10 @@ def kernel_publisher(kernel: Any) -> Callable[[str, Mapping[str, Any], Parent], 
         )
 
     return publish
+
+
+def _why_again(ref: ValueRef) -> str:
+    """Why a resume may have to make the value again."""
+    if ref.live is not None:
+        return f"{ref.name} cannot be stored, because {ref.live}"
+    return f"{ref.name} shares parts with {tied_text(ref)}, which cannot be stored"

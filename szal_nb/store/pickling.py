@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 
 import cloudpickle
 
+# Iterators that notice when what they go over changes.
+_OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
 _NOTEBOOK = "__main__"
 
@@ -102,6 +104,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError("it holds an open file")
         elif isinstance(obj, memoryview):
             raise pickle.PicklingError("it holds a memoryview")
+        elif type(obj) in _OVER_TABLES:
+            # A pickle would have one over a list of what is left.
+            raise pickle.PicklingError("it holds an iterator over a dict or a set")
         elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
             return _without_window(obj.__reduce_ex__(5))
         return super().reducer_override(obj)

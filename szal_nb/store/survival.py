@@ -1,9 +1,9 @@
-"""Which completed steps of a run have lost what they gave: a power cut may take files that were not synced (`fast`)."""
+"""Which values of a run's completed steps are lost: a power cut may take files that were not synced (`fast`)."""
 
 from __future__ import annotations
 
 from szal_nb.errors import StoreError
-from szal_nb.model.state import RunSnapshot, StepState
+from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef
 from szal_nb.store.files import ValueFiles
 from szal_nb.store.listing import StoredRun
@@ -12,19 +12,20 @@ from szal_nb.store.runs import RunStore
 from szal_nb.store.values import INLINE_BYTES
 
 
-def lost_steps(store: RunStore, run: StoredRun, snapshot: RunSnapshot) -> tuple[str, ...]:
-    """The completed steps with a value whose file is gone or not what was written.
+def lost_values(store: RunStore, run: StoredRun, snapshot: RunSnapshot) -> dict[str, tuple[str, ...]]:
+    """The names of completed steps whose file is gone or not what was written, by step.
 
     Files are looked at, and read only if the machine has started anew since the run's owner began: nothing but a
     power cut, or somebody's hand, leaves a file that has its size and not its content.
     """
     is_new_start = run.owner is None or run.owner.boot_id != Owner.here().boot_id
-    return tuple(
-        step.name
+    found = {
+        step.name: tuple(
+            ref.name for ref in (*step.values, *step.former) if _is_lost(store.files, ref, is_read=is_new_start)
+        )
         for step in snapshot.steps.values()
-        if step.state is StepState.COMPLETED
-        and any(_is_lost(store.files, ref, is_read=is_new_start) for ref in step.values)
-    )
+    }
+    return {step: names for step, names in found.items() if names}
 
 
 def _is_lost(files: ValueFiles, ref: ValueRef, *, is_read: bool) -> bool:

@@ -76,6 +76,17 @@ def test_what_is_told_before_the_run_is_so_after_it(store, kind):
         run.values.given.wait()
 
 
+def test_who_changes_such_a_value_is_told_before_the_run_too():
+    cells = {"make": "import queue\nwaiting = queue.Queue()", "more": "waiting.put(1)\nown = iter([1])", "n": "n = 1"}
+    notes = [node.notes for node in CellFlow(cells).graph().nodes]
+
+    assert notes == [
+        ("Gives waiting, which cannot be stored: rebuilds on resume if a later step needs it.",),
+        ("Gives own and changes waiting, which cannot be stored: rebuilds on resume if a later step needs it.",),
+        (),
+    ]
+
+
 def test_every_kind_was_tried():
     assert set(MADE) | UNTRIED == _LIVE
 

@@ -7,7 +7,10 @@ from contextlib import closing
 
 import pytest
 
+from szal_nb.engine import ties
+from szal_nb.engine.digest import deep_digest
 from szal_nb.errors import ReplayError, StoreError
+from szal_nb.model.value import rebuilt_on_resume
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
 
@@ -61,6 +64,147 @@ def test_a_step_that_must_not_run_twice_and_changed_a_live_value_is_not_passed_o
 
     with pytest.raises(ReplayError, match="'end' needs what step 'more' gave or changed"):
         flow.resume(store, cut.id)
+
+
+def cut_and_resumed(store, cells, *cuts, notebook=NOTEBOOK):
+    """A run that stopped before each of the steps in `cuts`, and went on each time; with the steps that then ran."""
+    flow = CellFlow(cells, notebook=notebook)
+    flow.fails = {cuts[0]}
+    run, deeds = flow.run(store), []
+    for cut in (*cuts[1:], None):
+        flow.fails = set() if cut is None else {cut}
+        run = flow.resume(store, run.id)
+        deeds.append([step for step in flow.deeds if step not in flow.fails])
+    return run, deeds
+
+
+BESIDE = {
+    "make": f"{QUEUE}\nxs = [1]\nys = xs",
+    "grow": "xs.append(2)",
+    "more": "waiting.put(2)",
+    "end": "n = waiting.qsize()\nsame = xs is ys\nxs.append(n)",
+    "last": "t = list(ys)",
+}
+
+
+def test_what_a_rebuilt_step_gave_beside_a_live_value_stays_as_it_is_on_record(store):
+    run, deeds = cut_and_resumed(store, BESIDE, "end")
+
+    assert deeds == [["make", "more", "end", "last"]]
+    assert (run.values.same, run.values.t) == (True, [1, 2, 2])
+
+
+@pytest.mark.parametrize("cut", ["make", "more", "end", "last"])
+def test_a_resume_that_is_cut_itself_goes_on_from_the_same_record(store, cut):
+    run, _ = cut_and_resumed(store, BESIDE, "end", cut, cut)
+
+    assert (run.state, run.values.n, run.values.same, run.values.t) == ("completed", 2, True, [1, 2, 2])
+    assert [len(step.attempts) for step in run.snapshot.steps.values()].count(1) >= 1
+    assert run.snapshot.steps["grow"].attempt == 1
+
+
+TIED = {
+    "make": "xs = [1]\nwaiting = queue.Queue()\nwaiting.put(xs)",
+    "grow": "xs.append(2)",
+    "hold": "held = [xs]",
+    "read": "k = len(xs)",
+    "end": "n = waiting.get()\nxs.append(3)\nt = (n, held, held[0] is n, k)",
+}
+
+
+def test_what_shares_parts_with_a_live_value_is_made_again_with_it(store):
+    run, deeds = cut_and_resumed(store, TIED, "end")
+
+    assert deeds == [["make", "grow", "hold", "end"]]
+    assert run.values.t == ([1, 2, 3], [[1, 2, 3]], True, 2)
+    rebuilds = {name: bool(rebuilt_on_resume(step.values)) for name, step in run.snapshot.steps.items()}
+    assert rebuilds == {"make": True, "grow": True, "hold": True, "read": False, "end": False}
+
+
+def test_what_shares_parts_with_a_live_value_is_not_made_again_for_nothing(store):
+    cells = {**TIED, "end": "t = (xs, held[0] is xs)"}
+    run, deeds = cut_and_resumed(store, cells, "end")
+
+    assert deeds == [["end"]]
+    assert run.values.t == ([1, 2], True)
+
+
+def test_what_a_live_value_holds_is_gone_through_only_for_steps_that_may_share_it(store, monkeypatch):
+    looks = []
+    monkeypatch.setattr(ties, "deep_digest", lambda value: looks.append(value) or deep_digest(value))
+    numbers = {f"n{k}": f"n{k} = waiting.qsize() + {k}" for k in range(20)}
+    CellFlow({"make": QUEUE, **numbers, "hold": "held = [waiting]", "end": "n = len(held)"}, notebook=NOTEBOOK).run(
+        store
+    )
+
+    # One for `make`, two for `hold`, which gives a second one.
+    assert len(looks) == 3
+
+
+def test_a_step_that_must_not_run_twice_and_built_on_a_live_value_is_not_passed_over(store):
+    cells = {("hold --once" if name == "hold" else name): cell for name, cell in TIED.items()}
+    with pytest.raises(ReplayError, match="'end' needs what step 'hold' gave or changed"):
+        cut_and_resumed(store, cells, "end")
+
+
+TIMES = "import queue\nimport itertools\ntimes = itertools.count()\ndef now():\n    return next(times)"
+
+
+def test_a_value_that_comes_out_otherwise_is_taken_from_the_record_and_the_log_says_so(store):
+    cells = {"make": f"{QUEUE}\nbegan = now()", "read": "k = began", "end": "t = (waiting.qsize(), began, k)"}
+    run, deeds = cut_and_resumed(store, cells, "end", notebook=TIMES)
+
+    assert deeds == [["make", "end"]]
+    assert run.values.t == (1, 0, 0)
+    assert "began: not what is on record this time" in run["make"].logs
+
+
+def test_a_value_that_comes_out_otherwise_and_shares_parts_with_a_live_one_fails_the_run(store):
+    cells = {
+        "make": f"{QUEUE}\nbegan = [now()]\nwaiting.put(began)",
+        "read": "k = began[0]",
+        "end": "t = waiting.get()",
+    }
+    run, deeds = cut_and_resumed(store, cells, "end", notebook=TIMES)
+
+    assert (run.state, deeds) == ("failed", [["make"]])
+    assert "'began' is not what is on record" in run["make"].error.message
+    assert "Start a new run with --reuse" in run["make"].error.message
+
+
+def test_a_rebuilt_step_reads_what_it_read_the_first_time(store):
+    cells = {
+        "first": "import numpy as np\narr = np.arange(4.0)\nview = arr[:2]\nacc = []",
+        "make": "rows = iter(view.tolist())\nacc.append(1)\nmine = iter(acc[:])",
+        "grow": "arr[0] += 10\nacc.pop()",
+        "end": "t = (list(rows), list(mine), view.tolist(), acc)",
+    }
+    run, deeds = cut_and_resumed(store, cells, "end")
+
+    assert deeds == [["make", "end"]]
+    assert run.values.t == ([0.0, 1.0], [1], [10.0, 1.0], [])
+
+
+def test_what_runs_waits_for_a_rebuilt_step_as_it_did_before(store):
+    """Between the two is only a step that is kept."""
+    cells = {
+        "make": f"{QUEUE}\na = random.random()",
+        "middle": "b = random.random()",
+        "end": "c = random.random()",
+        "use": "t = waiting.qsize()",
+    }
+    notebook = "import queue\nimport random\nrandom.seed(3)"
+    expected = CellFlow(cells, notebook=notebook).run(store)
+    flow = CellFlow(cells, notebook=notebook)
+    flow.fails = {"end", "use"}
+    cut = flow.run(store)
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert set(flow.deeds) == {"make", "end", "use"}
+    assert [run.values[name] for name in "abct"] == [expected.values[name] for name in "abct"]
+    steps = run.snapshot.steps
+    assert steps["make"].attempts[-1].ended_at <= steps["end"].attempts[-1].started_at
 
 
 def test_a_condition_reads_the_output_of_a_step_also_after_a_resume(store):

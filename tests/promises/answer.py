@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import random
+import re
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -53,7 +55,7 @@ def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str], given
                 exec(compile(cell, name, "exec"), namespace)
         except Exception as error:  # noqa: BLE001  whatever a cell raises is its answer
             answer.error = (name, type(error).__name__, str(error))
-        answer.printed[name] = out.getvalue()
+        answer.printed[name] = without_addresses(out.getvalue())
         if answer.error:
             break
     answer.namespace = {name: value for name, value in namespace.items() if name in given and _is_data(name, value)}
@@ -153,7 +155,8 @@ def as_flow(
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  notebooks use the global generator
     run = asyncio.run(main())
-    answer = Answer(printed={name: step.logs for name, step in run.steps.items() if step.state == "completed"})
+    completed = {name: step for name, step in run.steps.items() if step.state == "completed"}
+    answer = Answer(printed={name: without_addresses(step.logs) for name, step in completed.items()})
     for name, step in run.steps.items():
         if step.state == "failed" and answer.error is None and step.error is not None:
             answer.error = (name, step.error.type, step.error.message)
@@ -168,6 +171,11 @@ def as_flow(
             found[name] = str(error)
     answer.namespace = {name: value for name, value in found.items() if _is_data(name, value)}
     return answer
+
+
+def without_addresses(text: str) -> str:
+    """The text with each address of an object (`<list_iterator object at 0x7f…>`) written alike."""
+    return re.sub(r"0x[0-9a-f]+", "0x", text)
 
 
 def _is_data(name: str, value: object) -> bool:
@@ -205,6 +213,8 @@ def shape_of(value: Any) -> object:
             return (type(item).__name__, number, hash(repr(item.bit_generator.state if is_numpy else item.getstate())))
         if callable(item):
             return ("callable", getattr(item, "__name__", ""))
+        if isinstance(item, Iterator):
+            return (type(item).__name__, number, shape(list(copy.copy(item))))
         return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(vars(item).items())))
 
     return {name: shape(item) for name, item in sorted(value.items())}

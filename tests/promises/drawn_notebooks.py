@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 HELPERS = """
 import copy
 import functools
+import io
 import itertools
 import json
+import queue
 import random
+import threading
 import numpy as np
 import pandas as pd
 
@@ -198,6 +201,36 @@ items = iter({x})
 items = (part for part in {x})
 {x} = list(items)
 {x} = [next(items, 0)]
+items = enumerate({x})
+items = zip({x}, {y})
+items = itertools.chain({x}, {y})
+items = iter(table.values())
+items = (last(part) for part in {x} if isinstance(part, list))
+items = map(last, [{x}, {y}])
+items = iter(arr)
+{x} = [list(items), {y}]
+for part in items:|    {x} = [str(part)]|    break
+second = next(items, 0)|{x} = second if isinstance(second, list) else [second]
+held = next(items, None)|held.append(1) if isinstance(held, list) else None
+def going(x):|    for part in x:|        yield part|        x.append(0) if len(x) < 4 else None|items = going({x})
+waiting = queue.Queue()
+waiting = queue.Queue()|waiting.put({x})
+waiting.put({x})
+{x} = waiting.get() if waiting.qsize() else [0]
+{x} = [waiting.qsize()]
+kit = {{'lock': threading.Lock(), 'xs': {x}}}
+kit['xs'].append(2)
+{x} = kit['xs']
+kit['ys'] = {x}
+shows = [lambda lock=threading.Lock(): {x}]
+shows = [lambda: {x}, waiting]
+{x} = shows[0]()
+shows[0]().append(3)
+sink = io.TextIOWrapper(io.BytesIO())
+sink.write(str({x}))
+{x} = [sink.tell()]
+store = [{x}, items]
+store = [waiting, {x}]
 rng = np.random.default_rng(len({x}))
 {x} = [int(rng.integers(9))]
 rng.shuffle({x})
@@ -289,6 +322,10 @@ text = "one"
 bag = {1, 2}
 n = 0
 items = iter([1, 2])
+waiting = queue.Queue()
+kit = {'lock': threading.Lock(), 'xs': [9]}
+shows = [lambda lock=threading.Lock(): [1]]
+sink = io.TextIOWrapper(io.BytesIO())
 df = pd.DataFrame({'k': [3, 1, 2]})
 frames = {'one': pd.DataFrame({'k': [1]})}
 """.strip()

@@ -1,0 +1,50 @@
+"""From the record of a run to what its rebuilt steps are given: see `engine.rebuilding`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from szal_nb.engine.rebuilding import Rebuilding, is_another
+from szal_nb.engine.replay import ResumePlan
+from szal_nb.engine.usage import Key
+from szal_nb.engine.wiring import Wiring
+from szal_nb.errors import ReplayError
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import RunSnapshot
+from szal_nb.model.value import ValueRef
+from szal_nb.store.runs import RunJournal
+
+
+def rebuilding_of(
+    graph: FlowGraph,
+    snapshot: RunSnapshot,
+    plan: ResumePlan,
+    kept: Mapping[tuple[int, str], ValueRef],
+    journal: RunJournal,
+) -> Rebuilding:
+    """What a resume needs of the steps that it runs again; `kept` is what is on record of the others."""
+    index = graph.derived(Wiring).index
+    former = {index[name]: snapshot.steps[name].values or snapshot.steps[name].former for name in plan.rebuilt}
+    refs: dict[Key, ValueRef] = {(None, ref.name): ref for ref in snapshot.inputs}
+    refs.update({(i, name): ref for (i, name), ref in kept.items()})
+    refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
+    anew = {(index[step] if step else None, name) for step, name in plan.anew}
+    return Rebuilding(graph, former=former, anew=anew, refs=refs, load=journal.load_fresh)
+
+
+def given_beside_live(
+    plan: ResumePlan, inputs: Mapping[str, Any], refs: Iterable[ValueRef], journal: RunJournal
+) -> dict[str, Any]:
+    """Inputs that share parts with live ones: both come from the notebook. ReplayError if that has another one."""
+    recorded = {ref.name: ref for ref in refs}
+    names = [name for step, name in plan.anew if not step and recorded[name].live is None]
+    found = {name: inputs[name] for name in names if name in inputs}
+    for ref in journal.keep("", 0, found, ()):
+        if ref.name in found and is_another(recorded[ref.name], ref):
+            raise ReplayError(
+                f"Input {ref.name!r} shares parts with an input that is not stored, so both must come from the "
+                f"notebook; but there {ref.name!r} is not what it was when the run began. Execute the cells that make "
+                f"them again, or start a new run."
+            )
+    return found

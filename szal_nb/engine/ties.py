@@ -1,0 +1,95 @@
+"""Which values share parts with live ones, so that a resume cannot make the one again without the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from szal_nb.engine.contents import Contents
+from szal_nb.engine.digest import Digest, deep_digest
+from szal_nb.engine.usage import Key, Usage
+from szal_nb.errors import ValuesShared
+from szal_nb.model.value import ValueRef, is_about_the_process
+
+
+class Ties:
+    """The live values of one process. `contents` says which others share what.
+
+    `refused` are inputs that share parts where nothing says which of two steps comes first.
+    """
+
+    def __init__(self, usage: Usage, contents: Contents) -> None:
+        self._usage = usage
+        self._contents = contents
+        self._parts = contents.parts
+        self._live: dict[Key, Any] = {}
+        self.refused: list[ValuesShared] = []
+
+    @property
+    def are_any(self) -> bool:
+        """Whether a live value is known."""
+        return bool(self._live)
+
+    def check(self, i: int) -> None:
+        """Raises what is wrong with inputs that step `i`, which begins, is about to use."""
+        for error in self.refused:
+            if self._usage.names[i] in (error.changer, error.reader):
+                raise error
+
+    def titled(self, i: int | None, given: Mapping[str, Any], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
+        """The references of step `i` (None: the inputs), which gave these, with the ties that they have now."""
+        for ref in refs:
+            if ref.live is not None and ref.needed and ref.name in given:
+                self._live[i, ref.name] = given[ref.name]
+        tied: dict[str, set[Key]] = {}
+        reaches = {key: self._reach(key) for key in self._live}
+        if i is not None:
+            self._compare({key[1] for key in self._usage.changed[i]}, i, reaches)
+        for key, (digest, others) in reaches.items():
+            others |= {
+                other
+                for other, (inside, _) in reaches.items()
+                if other != key and not digest.objects.isdisjoint(part for part in inside.objects if part > 0)
+            }
+            for other in others:
+                if i in (key[0], other[0]):
+                    self._refuse(i, key, other)
+                for one, two in ((key, other), (other, key)):
+                    if one[0] == i:
+                        tied.setdefault(one[1], set()).add(two)
+        return tuple(
+            msgspec.structs.replace(ref, ties=self._places(tied[ref.name]))
+            if ref.name in tied and not is_about_the_process(ref.name)
+            else ref
+            for ref in refs
+        )
+
+    def _compare(self, changed: set[str], i: int, reaches: Mapping[Key, tuple[Digest, set[Key]]]) -> None:
+        """What a live value holds that step `i` has changed is what it was, or the step had to say so."""
+        for key, (_, others) in reaches.items():
+            if key[0] == i and key[1] in changed:
+                for other in others:
+                    self._contents.compare(other)
+
+    def _refuse(self, i: int | None, a: Key, b: Key) -> None:
+        try:
+            self._contents.refuse_sharing(a, b)
+        except ValuesShared as error:
+            if i is not None:
+                raise
+            self.refused.append(error)
+
+    def _reach(self, key: Key) -> tuple[Digest, set[Key]]:
+        digest, is_all = deep_digest(self._live[key])
+        others = self._parts.sharing(digest) - {key}
+        if not is_all and key[0] is not None:
+            # What it holds cannot be told: it may be all that its step had.
+            others |= {other for other in self._parts.known() if other[0] == key[0] and other != key}
+            others |= set(self._usage.taken[key[0]])
+        return digest, others
+
+    def _places(self, keys: set[Key]) -> tuple[tuple[str, str], ...]:
+        names = self._usage.names
+        return tuple(sorted(("" if i is None else names[i], name) for i, name in keys))
