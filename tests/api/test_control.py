@@ -335,3 +335,21 @@ def test_a_flow_says_where_bodies_run_and_a_step_may_say_otherwise():
     run = szal.run(flow, store=None)
 
     assert (run.values.apart != os.getpid(), run.values.inside == os.getpid()) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"from_step": "c", "until": "a"}, "Nothing is left to run from c until a: no step fits all of it."),
+        ({"only": "b", "from_step": "c"}, "Nothing is left to run only b from c"),
+    ],
+)
+def test_a_choice_of_steps_that_leaves_none_is_refused(wish, text):
+    flow = szal.Flow("f")
+    flow.step(name="a")(lambda: 1)
+    flow.step(name="b", after="a")(lambda: 1)
+    flow.step(name="c", after="b")(lambda: 1)
+
+    with pytest.raises(InvalidFlow, match=text):
+        szal.run(flow, store=None, **wish)
+    assert szal.run(szal.Flow("empty"), store=None).state == "completed"
