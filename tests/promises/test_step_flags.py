@@ -208,8 +208,8 @@ def test_inputs_of_conditions_and_of_parameters_with_a_default_are_those_of_the_
     """Names: `inputs.<name>`: those of the run, also where no step reads them."""
     notebook.ok("level = 7")
     notebook.step('high --when "inputs.level > 5"', "is_high = True")
-    notebook.ok("import szal_nb as szal\n@szal.step\ndef scaled(factor=2):\n    return factor * 10")
-    notebook.ok("first = %szal_run\nawait first\nsecond = %szal_run -p level 3 -p factor 5\nawait second")
+    notebook.ok("import szal_nb as szal\n@szal.step\ndef scaled(scale=2):\n    return scale * 10")
+    notebook.ok("first = %szal_run\nawait first\nsecond = %szal_run -p level 3 -p scale 5\nawait second")
 
     assert notebook.value("[r['high'].state for r in (first, second)]") == ["completed", "skipped"]
     assert notebook.value("[r['scaled'].value for r in (first, second)]") == [20, 50]
