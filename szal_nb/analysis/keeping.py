@@ -47,7 +47,8 @@ def take_kept(
             changes.append(Change(owner[0], use.line, KEEPS, use.what))
         else:
             states.append(use)
-    sources = {name: around[name].source or "" for name in found.definitions if name in around}
+    # What has no text is an object that a function finds by itself, not code.
+    sources = {name: source for name in found.definitions if name in around and (source := around[name].source)}
     changed = {name for source in (*sources.values(), *given.values()) for name in attributes_changed(source)}
     if any(f"{name}." in glance.source for name in (*sources, *given)):
         changed |= attributes_changed(glance.source)

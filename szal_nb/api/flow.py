@@ -34,7 +34,7 @@ from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.step import Step
+from szal_nb.model.step import Executor, Step
 from szal_nb.store.runs import RunStore
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,6 +53,7 @@ class Flow:
         mode: str = "dag",
         version: int = 1,
         max_parallel: int | None = None,
+        executor: str = "thread",
         timeout: float | str | None = None,
         limits: Mapping[str, int | str] | None = None,
         rollback_on: str | Sequence[str] = "failure",
@@ -64,6 +65,10 @@ class Flow:
             raise InvalidFlow(f"Flow {name!r}: mode {mode!r} is not one of {', '.join(FlowMode)}.") from None
         self.version = version
         self.max_parallel = max_parallel
+        try:
+            self.executor = Executor(executor)
+        except ValueError:
+            raise InvalidFlow(f"Flow {name!r}: executor {executor!r} is not one of {', '.join(Executor)}.") from None
         self.timeout_s = seconds(name, "timeout", timeout)
         self._limits = limits_of(limits)
         self._rollback_on = rollback_ends(name, rollback_on)
@@ -127,6 +132,7 @@ class Flow:
             steps=tuple(step for step, _ in self._steps.values()),
             ordered=self.mode is FlowMode.SEQUENTIAL,
             max_parallel=self.max_parallel,
+            executor=self.executor,
             timeout_s=self.timeout_s,
             limits=self._limits,
             rollback_on=self._rollback_on,

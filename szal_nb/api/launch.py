@@ -6,7 +6,6 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
+from szal_nb.api.capacity import capacity
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.observe import sinks_for
@@ -51,16 +51,12 @@ from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, fold
-from szal_nb.model.step import Executor
 from szal_nb.model.value import ValueRef
 from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
 from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
 from szal_nb.store.survival import lost_values
-
-# How many bodies that do not await may be on threads at once, whatever the flow says.
-MAX_THREADS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +131,7 @@ def start_run(
             on_plan(plan)
     devices = device_slots(graph, gpus())
     machine = RunMachine(
-        graph, given=given, skipped=skipped, limits=[*_room(graph, bodies), *devices.limits], seed=run_id
+        graph, given=given, skipped=skipped, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id
     )
     kept = _kept(graph, {name: one.values for name, one in given.items()})
     earlier = None
@@ -212,7 +208,7 @@ def resume_run(
     }
     taken |= beside_live
     devices = device_slots(graph, gpus())
-    machine = RunMachine(graph, limits=[*_room(graph, bodies), *devices.limits], seed=run_id)
+    machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
     put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
     # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
     kept = {
@@ -244,6 +240,8 @@ def resume_run(
 
 def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tuple[int, str], ValueRef]:
     """What can be loaded of completed steps, by index and name; of an object that was changed since, as it is now."""
+    if not given:
+        return {}
     index = {node.step.name: i for i, node in enumerate(graph.nodes)}
     refs = {(step, ref.name): ref for step, values in given.items() for ref in values}
     newest = newest_versions(graph, given)
@@ -383,20 +381,6 @@ class _Classes:
                 if each.__name__ in self._changed:
                     raise ClassChanged(each.__name__, self._journal.run_id)
         return found
-
-
-def _room(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
-    """What this process can bear at once, whatever the flow says: threads, and processes beside it."""
-    found = []
-    for executor, size in ((Executor.THREAD, MAX_THREADS), (Executor.PROCESS, os.cpu_count() or 1)):
-        members = [
-            i
-            for i, node in enumerate(graph.nodes)
-            if not bodies[node.step.name].is_async and node.step.executor is executor
-        ]
-        if len(members) > size:
-            found.append((size, members))
-    return found
 
 
 def _condition_holds(

@@ -1,14 +1,7 @@
 """Shows runs to logging, Prometheus and OpenTelemetry: `szal.observe(szal.PrometheusObserver())` before the first run.
 
 An observer is asked once for each run what its events should be shown to. Each event comes exactly once, after it is
-committed, and an observer that fails does not harm the run. Names of metrics are public:
-
-`szal_runs_started_total{flow}`, `szal_runs_ended_total{flow,state}`, `szal_run_duration_seconds{flow,state}`,
-`szal_steps_started_total{flow,step}`, `szal_steps_ended_total{flow,step,state}`,
-`szal_step_duration_seconds{flow,step,state}`, `szal_step_retries_total{flow,step,error}`,
-`szal_step_timeouts_total{flow,step}`, `szal_steps_by_tag_total{flow,tag,state}`,
-`szal_rollbacks_total{flow,step,state}`, `szal_steps_waiting{flow}` (not begun yet) and `szal_steps_running{flow}`
-(now).
+committed, and an observer that fails does not harm the run. Names of metrics are public: docs/observing.md has them.
 """
 
 from __future__ import annotations
@@ -17,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from szal_nb.engine.runner import Sink
 from szal_nb.model.event import (
@@ -66,8 +60,11 @@ _OBSERVERS: list[Observer] = []
 
 
 def observe(observer: Observer) -> Callable[[], None]:
-    """Shows every run that this process starts from now on to `observer`; the result ends that."""
-    _OBSERVERS.append(observer)
+    """Shows every run that this process starts from now on to `observer`; the result ends that.
+
+    One that is equal to an earlier one takes its place: a cell that is executed again shows nothing twice.
+    """
+    _OBSERVERS[:] = [*(other for other in _OBSERVERS if other != observer), observer]
     return lambda: _OBSERVERS.remove(observer) if observer in _OBSERVERS else None
 
 
@@ -77,15 +74,23 @@ def sinks_for(run_id: str, graph: FlowGraph, past: Sequence[Event] = ()) -> list
         return []
     tags = {node.step.name: node.step.tags for node in graph.nodes if node.step.tags}
     info = RunInfo(id=run_id, flow=graph.flow.name, version=graph.flow.version, tags=tags, past=past)
-    return [observer.watch(info) for observer in _OBSERVERS]
+    return [sink for observer in _OBSERVERS if (sink := _sink_of(observer, info)) is not None]
 
 
+def _sink_of(observer: Observer, run: RunInfo) -> Sink | None:
+    try:
+        return observer.watch(run)
+    except Exception:
+        log.exception("The observer %r failed; run %s itself goes on.", observer, run.id)
+        return None
+
+
+@dataclass(frozen=True)
 class LogObserver:
     """One line a fact in Python's logging, with run, flow, step and attempt as fields of the record."""
 
-    def __init__(self, logger: logging.Logger = log, level: int = logging.INFO) -> None:
-        self._logger = logger
-        self._level = level
+    logger: logging.Logger = log
+    level: int = logging.INFO
 
     def watch(self, run: RunInfo) -> Sink:
         """As `Observer`."""
@@ -100,11 +105,11 @@ class LogObserver:
     def _write(self, run: RunInfo, event: Event) -> None:
         step, attempt = getattr(event, "step", None), getattr(event, "attempt", None)
         error, reason = getattr(event, "error", None), getattr(event, "reason", "")
-        level = logging.WARNING if error is not None else self._level
+        level = logging.WARNING if error is not None else self.level
         words = [kind_of(event), *([step] if step else []), *([f"attempt {attempt}"] if attempt else [])]
         words += [str(text) for text in (error, reason) if text]
         fields = {"run": run.id, "flow": run.flow, "step": step, "attempt": attempt, "event": kind_of(event)}
-        self._logger.log(level, "run %s of %s: %s", run.id, run.flow, " · ".join(words), extra={"szal": fields})
+        self.logger.log(level, "run %s of %s: %s", run.id, run.flow, " · ".join(words), extra={"szal": fields})
 
 
 Measure = tuple[str, float, dict[str, str]]
@@ -212,15 +217,30 @@ def measures(make: Callable[[str, str], Callable[[str, float, dict[str, str]], N
     return watch
 
 
+# What was made of a registry's metrics: it takes each name once.
+_PROMETHEUS: WeakKeyDictionary[Any, Callable[[RunInfo], Sink]] = WeakKeyDictionary()
+
+
 class PrometheusObserver:
-    """Metrics in a registry of prometheus_client (extra `prometheus`); the process's own by default."""
+    """Metrics in a registry of prometheus_client (extra `prometheus`); the process's own by default.
+
+    docs/observing.md has their names. Two observers of one registry are equal.
+    """
 
     def __init__(self, registry: Any = None) -> None:
         import prometheus_client  # late: an extra
 
         self._client = prometheus_client
-        self._registry = registry or prometheus_client.REGISTRY
-        self.watch = measures(self._make)
+        self._registry = prometheus_client.REGISTRY if registry is None else registry
+        if self._registry not in _PROMETHEUS:
+            _PROMETHEUS[self._registry] = measures(self._make)
+        self.watch = _PROMETHEUS[self._registry]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PrometheusObserver) and other._registry is self._registry
+
+    def __hash__(self) -> int:
+        return hash(self._registry)
 
     def _make(self, name: str, kind: str) -> Callable[[str, float, dict[str, str]], None]:
         client, labels = self._client, LABELS[name]

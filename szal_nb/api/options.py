@@ -70,7 +70,7 @@ def function_step(function: Callable[..., Any], name: str | None = None, **optio
         "map_errors": str(options.pop("map_errors", "fail")),
         "trigger": _choice(step, "trigger", Trigger, options.pop("trigger", Trigger.ALL)),
         "on_error": _choice(step, "on_error", OnError, options.pop("on_error", OnError.FAIL)),
-        "executor": _choice(step, "executor", Executor, options.pop("executor", Executor.THREAD)),
+        "executor": _executor(step, options.pop("executor", None)),
         "needs": tuple(dict(options.pop("needs", {})).items()),
     }
     for field in _LISTS:
@@ -180,6 +180,10 @@ def _choice(step: str, option: str, kind: type[_E], value: Any) -> _E:
         return kind(value)
     except ValueError:
         raise InvalidStep(step, f"{option}={value!r} is not one of {', '.join(kind)}.") from None
+
+
+def _executor(step: str, value: Any) -> Executor | None:
+    return None if value is None else _choice(step, "executor", Executor, value)
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState, fold
-from szal_nb.model.value import ErrorInfo, Output, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 
 
 class ValueSource(Protocol):
@@ -96,7 +96,7 @@ class StepView:
 
     @property
     def reason(self) -> str:
-        """Why the step was skipped, cancelled or waits."""
+        """Why the step was skipped, cancelled or waits, or that it stopped the run."""
         return self._snapshot.reason
 
     @property
@@ -114,6 +114,11 @@ class StepView:
         """How far the newest attempt has said it is: `done`, `total` and `note`; None if it has not."""
         step = self._snapshot
         return None if step.done is None else SimpleNamespace(done=step.done, total=step.total, note=step.note)
+
+    @property
+    def elements(self) -> list[ElementEnd]:
+        """Of a mapped step: the elements that have ended, in their order, with `position`, `attempts` and `error`."""
+        return [end for _, end in sorted(self._snapshot.elements.items())]
 
     @property
     def duration_s(self) -> float | None:

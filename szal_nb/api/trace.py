@@ -27,17 +27,24 @@ _ATTEMPT_ENDS = (StepCompleted, StepFailed, StepRetrying, StepCancelled)
 class OpenTelemetryObserver:
     """Spans and metrics by OpenTelemetry's API (extra `opentelemetry`); the process's own providers by default.
 
-    Attributes: `szal.run`, `szal.flow`, `szal.step`, `szal.attempt`, `szal.state`. A failed attempt's span has the
-    error; other facts about a run are events of its span.
+    docs/observing.md has the names. Attributes: `szal.run`, `szal.flow`, `szal.step`, `szal.attempt`, `szal.state`. A
+    failed attempt's span has the error; other facts about a run are events of its span.
     """
 
     def __init__(self, tracer_provider: Any = None, meter_provider: Any = None) -> None:
         from opentelemetry import metrics, trace  # late: an extra
 
+        self._providers = tracer_provider, meter_provider
         self._trace = trace
         self._tracer = trace.get_tracer("szal_nb", tracer_provider=tracer_provider)
         self._meter = metrics.get_meter("szal_nb", meter_provider=meter_provider)
         self._record = measures(self._make)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OpenTelemetryObserver) and other._providers == self._providers
+
+    def __hash__(self) -> int:
+        return hash(self._providers)
 
     def _make(self, name: str, kind: str) -> Callable[[str, float, dict[str, str]], None]:
         match kind:

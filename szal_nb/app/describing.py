@@ -10,6 +10,7 @@ from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume, tied_text
 from szal_nb.store.runs import StoredRun
+from szal_nb.widget.wording import elements_failed_said
 
 
 def run_json(run: StoredRun, snapshot: RunSnapshot | None = None) -> dict[str, Any]:
@@ -56,6 +57,9 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
         ],
         "error": _error_json(step.error),
         "progress": None if step.done is None else {"done": step.done, "total": step.total, "note": step.note},
+        "failed_elements": [
+            {"position": end.position, "attempts": end.attempts, "error": end.error} for end in step.failed_elements
+        ],
         "rollback": {"attempts": step.rollback_attempts, "error": _error_json(step.rollback_error)}
         if step.rollback_attempts
         else None,
@@ -129,6 +133,9 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
         if step.error is not None and step.state is not StepState.COMPLETED:
             place = f" (line {step.error.line} of its cell)" if step.error.line is not None else ""
             lines += ["", f"{step.name}: {step.error}{place}"]
+        if step.failed_elements:
+            first, said = step.failed_elements[0], elements_failed_said(len(step.failed_elements))
+            lines += ["", f"{step.name}: {said}, the first was number {first.position}: {first.error}"]
         if step.rollback_error is not None:
             lines += ["", f"{step.name}: its rollback failed: {step.rollback_error}"]
     if run.shown_state == "crashed":

@@ -19,6 +19,7 @@ from szal_nb.model.event import (
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepProgress,
     StepRetrying,
     StepRollbackFailed,
     StepRolledBack,
@@ -27,11 +28,15 @@ from szal_nb.model.event import (
     StepWaiting,
 )
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, StepState
+from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.store.runs import RunStore, StoredRun
+from szal_nb.widget.wording import elements_failed_said, one_line, progress_said
 
 # How often the store is asked for news: often enough for an eye, seldom enough for a disk.
 LOOK_EVERY_S = 0.15
+# How often a line tells how far a body is, where there is no terminal: a log is read from its beginning.
+PROGRESS_EVERY_S = 10.0
+_NOTE_CHARS = 40
 _BAR = "{percentage:3.0f}%|{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed} {desc}"
 # A notebook seldom starts more runs than this between two looks.
 _LATEST = 20
@@ -45,6 +50,7 @@ class Progress:
         self.snapshot = RunSnapshot()
         self._stream = stream or sys.stderr
         self._bar: Any = None
+        self._said_at: dict[str, float] = {}
 
     def skip(self, events: Sequence[Event]) -> None:
         """Takes in what was there before, without showing it."""
@@ -56,9 +62,19 @@ class Progress:
         for event in events:
             self.snapshot.apply(event)
             line = line_of(event, self.snapshot, self.run_id)
+            if line is None and isinstance(event, StepProgress) and self._is_worth_a_line(event):
+                line = f"  running    {_at_work(self.snapshot.steps[event.step])}"
             if line is not None:
                 self._print(line)
         self._move_bar()
+
+    def _is_worth_a_line(self, event: StepProgress) -> bool:
+        """On a terminal the bar tells the progress of bodies; elsewhere a line now and then does."""
+        said_at = self._said_at.get(event.step, self.snapshot.steps[event.step].started_at or 0.0)
+        if self._stream.isatty() or event.at - said_at < PROGRESS_EVERY_S:
+            return False
+        self._said_at[event.step] = event.at
+        return True
 
     def tick(self) -> None:
         """Time has passed."""
@@ -87,8 +103,8 @@ class Progress:
             self._bar = tqdm(
                 total=len(self.snapshot.steps), leave=False, file=self._stream, bar_format=_BAR, mininterval=0
             )
-        running = [step.name for step in self.snapshot.steps.values() if step.state is StepState.RUNNING]
-        self._bar.set_description(", ".join(running[:3]) + (" …" if len(running) > 3 else ""), refresh=False)
+        running = [_at_work(step) for step in self.snapshot.steps.values() if step.state is StepState.RUNNING]
+        self._bar.set_description_str(", ".join(running[:3]) + (" …" if len(running) > 3 else ""), refresh=False)
         self._bar.n = sum(step.state.is_final for step in self.snapshot.steps.values())
         self._bar.refresh()
 
@@ -108,8 +124,9 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
             return _step_line("running", event.step, f"attempt {event.attempt}")
         case StepCompleted():
             origin = "" if event.origin == "ran" else event.origin
-            reason = snapshot.steps[event.step].reason
-            return _step_line("completed", event.step, _duration(snapshot, event.step), origin, reason)
+            step = snapshot.steps[event.step]
+            failed = elements_failed_said(len(step.failed_elements)) if step.failed_elements else ""
+            return _step_line("completed", event.step, _duration(snapshot, event.step), origin, failed, step.reason)
         case StepFailed():
             return _step_line("failed", event.step, _duration(snapshot, event.step), str(event.error))
         case StepRetrying():
@@ -133,6 +150,14 @@ def _line_of_rollback(event: Event, run_id: str) -> str | None:
             wait = "" if event.delay_s is None else f"; next in {format_duration(event.delay_s)}"
             return _step_line("not undone", event.step, f"attempt {event.attempt}: {event.error}{wait}")
     return None
+
+
+def _at_work(step: StepSnapshot) -> str:
+    """A running step with what its body says of its progress."""
+    said = [step.name]
+    if step.done is not None:
+        said.append(progress_said(step.done, step.total))
+    return " ".join([*said, one_line(step.note, _NOTE_CHARS)]).rstrip()
 
 
 def _step_line(state: str, step: str, *facts: str) -> str:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
+
 from szal_nb.engine.body import Body
 from szal_nb.engine.context import StepContext, body_traceback
 from szal_nb.engine.signal import Signal
@@ -44,34 +46,20 @@ class Owner(Protocol):
         """The attempt is over. Called on the loop."""
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One call of a body. `stop` ends it from outside where that is possible (a process)."""
 
-    __slots__ = (
-        "body",
-        "context",
-        "is_overdue",
-        "is_timed_out",
-        "number",
-        "owner",
-        "step",
-        "stop",
-        "task",
-        "timer",
-    )
-
-    def __init__(self, owner: Owner, step: int, number: int, body: Body, context: StepContext) -> None:
-        self.owner = owner
-        self.step = step
-        self.number = number
-        self.body = body
-        self.context = context
-        self.task: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.is_timed_out = False
-        # The step as a whole took too long, not this attempt alone: there is no next one.
-        self.is_overdue = False
-        self.stop: Callable[[], None] | None = None
+    owner: Owner
+    step: int
+    number: int
+    body: Body
+    context: StepContext
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    is_timed_out: bool = False
+    # The step as a whole took too long, not this attempt alone: there is no next one.
+    is_overdue: bool = False
+    stop: Callable[[], None] | None = None
 
     def tell_to_end(self) -> None:
         """Asks the body to end: a coroutine by a cancellation, a process by a kill, a thread through its context."""

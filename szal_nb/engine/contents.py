@@ -6,7 +6,6 @@ watch, which says when to look.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Container
 from typing import Any
 
@@ -21,35 +20,40 @@ from szal_nb.model.flow import Guard
 
 
 class Spans:
-    """Which steps ran when, in moments that are counted: each beginning and each end of a step is one."""
+    """Which steps ran when, in moments that are counted: each beginning and each end of a step is one.
 
-    def __init__(self, lock: threading.RLock) -> None:
-        self.now = 0
-        self._lock = lock
-        self._spans: dict[int, tuple[int, int | None]] = {}
+    `note(i)` says that step `i` begins, `note(~i)` that it has ended; it may be called on any thread.
+    """
 
-    def __contains__(self, i: int | None) -> bool:
-        return i in self._spans
+    def __init__(self) -> None:
+        # A list takes in a moment whole, whichever thread it comes from.
+        self._moments: list[int] = []
+        self.note = self._moments.append
+        self._begun: set[int] = set()
+        self._looked_at = 0
 
-    def enter(self, i: int) -> None:
-        """Step `i` begins."""
-        with self._lock:
-            self.now += 1
-            self._spans[i] = (self.now, None)
+    @property
+    def now(self) -> int:
+        """How many moments there were."""
+        return len(self._moments)
 
-    def leave(self, i: int) -> None:
-        """Step `i` has ended."""
-        with self._lock:
-            self.now += 1
-            self._spans[i] = (self._spans[i][0], self.now)
-
-    def all(self) -> list[int]:
-        """The steps that have begun."""
-        return list(self._spans)
+    def begun(self) -> set[int]:
+        """The steps that have begun. Called by one thread at a time."""
+        news = self._moments[self._looked_at :]
+        self._looked_at += len(news)
+        self._begun.update(told for told in news if told >= 0)
+        return self._begun
 
     def since(self, moment: int, *, besides: Container[int | None]) -> list[int]:
         """The steps that ran after this moment."""
-        return [i for i, (_, end) in sorted(self._spans.items()) if i not in besides and (end is None or end > moment)]
+        ran = set()
+        for told in self._moments[:moment]:
+            if told >= 0:
+                ran.add(told)
+            else:
+                ran.discard(~told)
+        ran.update(told if told >= 0 else ~told for told in self._moments[moment:])
+        return sorted(i for i in ran if i not in besides)
 
 
 class Contents:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
+import msgspec
+
 from szal_nb.engine.terminal import overwritten, printable
 from szal_nb.errors import StopRun
 from szal_nb.model.said import said
@@ -21,6 +23,12 @@ from szal_nb.model.secret import SECRETS, StreamMask
 from szal_nb.model.value import ElementEnd, Output
 
 log = logging.getLogger(__name__)
+
+
+# What an attempt may print, and what it may display, in characters. It goes on after that, but what it shows is
+# dropped: no front end could show it, and a record must not fill the disk.
+MOST_TEXT = 5_000_000
+MOST_DATA = 100_000_000
 
 
 class Presenter(Protocol):
@@ -59,52 +67,26 @@ def body_traceback(error: BaseException) -> Any:
     return frames if frames is not None else error.__traceback__
 
 
-class StepContext:
+class StepContext(msgspec.Struct, eq=False, weakref=True):
     """One attempt, seen from inside. `outputs` are what it has shown so far."""
 
-    __slots__ = (
-        "__weakref__",
-        "_masks",
-        "_on_output",
-        "_room_for_data",
-        "_room_for_text",
-        "attempt",
-        "cancelled",
-        "devices",
-        "is_closed",
-        "outputs",
-        "presenter",
-        "progress",
-        "run_id",
-        "step",
-        "taken",
-    )
-
-    def __init__(
-        self,
-        run_id: str,
-        step: str,
-        attempt: int,
-        presenter: Presenter,
-        on_output: Callable[[StepContext], None],
-    ) -> None:
-        self.run_id = run_id
-        self.step = step
-        self.attempt = attempt
-        self.presenter = presenter
-        self.outputs: list[Output] = []
-        self.taken = 0
-        self.is_closed = False
-        # Whether the attempt has been asked to end; long bodies look at it and return.
-        self.cancelled = False
-        # How far the body is (done, total, note, elements that ended), until that is recorded.
-        self.progress: tuple[float, float | None, str, list[ElementEnd]] | None = None
-        # The devices that the step holds, as CUDA_VISIBLE_DEVICES names them.
-        self.devices: tuple[str, ...] = ()
-        self._on_output = on_output
-        self._room_for_text = MOST_TEXT
-        self._room_for_data = MOST_DATA
-        self._masks: dict[str, StreamMask] | None = None
+    run_id: str
+    step: str
+    attempt: int
+    presenter: Presenter
+    _on_output: Callable[[StepContext], None]
+    outputs: list[Output] = []
+    taken: int = 0
+    is_closed: bool = False
+    # Whether the attempt has been asked to end; long bodies look at it and return.
+    cancelled: bool = False
+    # How far the body is (done, total, note, elements that ended), until that is recorded.
+    progress: tuple[float, float | None, str, list[ElementEnd]] | None = None
+    # The devices that the step holds, as CUDA_VISIBLE_DEVICES names them.
+    devices: tuple[str, ...] = ()
+    _room_for_text: int = MOST_TEXT
+    _room_for_data: int = MOST_DATA
+    _masks: dict[str, StreamMask] | None = None
 
     def cancel(self) -> None:
         """Asks the attempt to end."""
@@ -209,11 +191,6 @@ def _size_of(output: Output) -> int:
     """About how many characters the output has."""
     return sum(len(part) if isinstance(part, str) else 100 for part in output.data.values())
 
-
-# What an attempt may print, and what it may display, in characters. It goes on after that, but what it shows is
-# dropped: no front end could show it, and a record must not fill the disk.
-MOST_TEXT = 5_000_000
-MOST_DATA = 100_000_000
 
 # Pieces of a stream are joined up to this length, in characters, to keep many small prints cheap.
 _JOIN_BELOW = 4096

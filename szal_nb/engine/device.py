@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from szal_nb.engine.limit import Limit
-from szal_nb.engine.requirement import WHOLE, share_of
+from szal_nb.engine.requirement import WHOLE, demanding_steps, share_of
 from szal_nb.model.graph import FlowGraph
 
 
@@ -78,7 +78,5 @@ class DeviceSlots(Limit):
 
 def device_slots(graph: FlowGraph, devices: Sequence[str]) -> DeviceSlots:
     """The devices for one run of this flow."""
-    asked = {
-        i: share_of(node.step.name, node.step.requires) for i, node in enumerate(graph.nodes) if node.step.requires
-    }
+    asked = {i: share_of(step.name, step.requires) for i, step in graph.derived(demanding_steps)}
     return DeviceSlots(devices, {i: share for i, share in asked.items() if share})

@@ -113,10 +113,11 @@ class Ending(Ledger):
         self._failures = [name for name in self._failures if name not in reset]
         for i in again:
             self.state[i], self._outcome[i] = PENDING, IS_OPEN
-            self._is_triggered[i] = self._is_evaluating[i] = False
-            self._is_settled_by_condition[i] = not self.steps[i].when
+            self._is_triggered[i] = False
             self._base_attempt[i] = self._attempt[i]
         self._open_count = len(again)
+        self._evaluating.difference_update(again)
+        self._conditional.update(self.wiring.conditional.intersection(again))
         for i in again:
             self._blockers[i] = sum(self._outcome[source] is IS_OPEN for source in self.wiring.sources[i])
         for i in again:

@@ -25,6 +25,8 @@ from szal_nb.model.step import Executor
 
 # How long bodies may follow each other before the loop gets its turn, in seconds.
 _SLICE_S = 0.002
+# A plain name: looking a member up on its enum costs a good part of what a begin costs.
+_MAIN = Executor.MAIN
 # How many threads write down what coroutines gave.
 _MOST_KEEPERS = 4
 
@@ -64,7 +66,7 @@ class Executors:
             self._ready.append(attempt)
             if not self._is_taking and not self._has_spare:
                 self._add_spare()
-        elif executor is Executor.MAIN:
+        elif executor is _MAIN:
             self._ready_here.append(attempt)
             if not self._is_here:
                 self._is_here = True
@@ -230,14 +232,15 @@ class Executors:
 
     def _serve_here(self) -> None:
         """Runs functions on the loop's thread until none is ready or the slice of time is over."""
-        ready, slice_ends = self._ready_here, self._loop.time() + _SLICE_S
-        while ready and self._loop.time() <= slice_ends:
+        ready, now, surroundings = self._ready_here, self._loop.time, self._surroundings
+        slice_ends = now() + _SLICE_S
+        while ready and now() <= slice_ends:
             attempt = ready.popleft()
             self.is_serving = True
-            signal = self._surroundings.copy().run(_run_function, attempt)
-            attempt.owner.end(attempt, signal)
+            attempt.owner.end(attempt, surroundings.copy().run(_run_function, attempt))
             if not ready:
-                self._take_in()
+                self.is_serving = False
+                self._served()
         if self.is_serving:
             self._take_in()
         self._is_here = bool(ready)
@@ -273,16 +276,18 @@ def _begin_coroutine(attempt: Attempt, inputs: dict[str, Any]) -> tuple[Coroutin
 
 
 def _run_function(attempt: Attempt) -> Signal | None:
-    CURRENT.set(attempt.context)
+    owner, context = attempt.owner, attempt.context
+    CURRENT.set(context)
     try:
-        if attempt.context.cancelled:
+        if context.cancelled:
             raise asyncio.CancelledError  # noqa: TRY301 the end of an attempt that never began
-        given: Any = attempt.body.call(attempt.owner.inputs_of(attempt))
+        given: Any = attempt.body.call(owner.inputs_of(attempt))
+        signal = owner.complete(attempt, given)
     except BaseException as error:  # noqa: BLE001  whatever a body throws is the outcome of its attempt
         signal = _failure(attempt, error)
-        attempt.context.finish()
-        return signal
-    return _complete(attempt, given)
+    if type(context.presenter) is not PlainPresenter:
+        context.finish()
+    return signal
 
 
 def _complete(attempt: Attempt, given: dict[str, Any]) -> Signal | None:

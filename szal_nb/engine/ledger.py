@@ -6,6 +6,7 @@ Part of the machine; it decides nothing about the run as a whole. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from heapq import heappush
 from types import MappingProxyType
 
 from szal_nb.engine import signal as told
@@ -62,7 +63,7 @@ class Ledger:
         self.wiring = wiring = graph.derived(Wiring)
         self.names = wiring.names
         self.index = wiring.index
-        self.steps = [node.step for node in graph.nodes]
+        self.steps = wiring.steps
         count = len(self.names)
         self.state = [StepState.PENDING] * count
         self.run_state = RunState.CREATED
@@ -73,13 +74,13 @@ class Ledger:
         self._outcome = [Outcome.OPEN] * count
         self._attempt = [0] * count
         self._base_attempt = [0] * count
-        self._is_settled_by_condition = [not step.when for step in self.steps]
-        self._is_approved = [step.approve is None for step in self.steps]
-        self._questions = [step.approve or "" for step in self.steps]
-        # What a person refused while nobody ran the run.
-        self._is_rejected = [False] * len(self.steps)
+        # The steps whose conditions are not known to hold, and those of them that are being evaluated.
+        self._conditional = set(wiring.conditional)
+        self._evaluating: set[int] = set()
+        # What a person must say yes to before the step starts; and the steps that one refused while nobody ran the run.
+        self._questions = dict(wiring.questions)
+        self._rejected: set[int] = set()
         self._is_triggered = [False] * count
-        self._is_evaluating = [False] * count
         self._open_count = count
         self._running = 0
         self._failures: list[str] = []
@@ -90,10 +91,10 @@ class Ledger:
         self._resume: tuple[tuple[str, ...], tuple[str, ...]] | None = None
         # What this run itself completed and could undo, the first that completed first.
         self._undoable: list[int] = []
-        self._can_undo = any(step.rollback is not None for step in self.steps)
+        self._can_undo = wiring.has_rollbacks
         self._rollback: Rollback | None = None
         more = [(Limit(size) if isinstance(size, int) else size, members) for size, members in limits]
-        self._starts = Starts(wiring.urgency, [*limits_of(graph), *more])
+        self._starts = Starts(wiring.places, [*limits_of(graph), *more])
         self._events: list[Event] = []
         self._actions: list[Action] = []
 
@@ -127,11 +128,9 @@ class Ledger:
         for name, attempt in attempts.items():
             self._attempt[self.index[name]] = self._base_attempt[self.index[name]] = attempt
         for name in approved:
-            self._is_approved[self.index[name]] = True
-        for name in rejected:
-            self._is_rejected[self.index[name]] = True
+            self._questions.pop(self.index[name], None)
+        self._rejected.update(self.index[name] for name in rejected)
         for name in held:
-            self._is_approved[self.index[name]] = False
             self._questions[self.index[name]] = _MAY_HAVE_RUN
         for name in completed:
             i = self.index[name]
@@ -158,20 +157,23 @@ class Ledger:
         self._is_triggered[i] = True
         if self._is_cancelling:
             return
-        if not self._is_settled_by_condition[i]:
-            self._is_evaluating[i] = True
+        if i in self._conditional:
+            self._evaluating.add(i)
             self._actions.append(told.EvaluateCondition(i))
-        elif self._is_rejected[i]:
+        elif i in self._rejected:
             self._fail(i, 0, happened.rejected(), at)
-        elif not self._is_approved[i]:
+        elif i in self._questions:
             self.state[i] = WAITING
             self._events.append(happened.StepWaiting(at=at, step=self.names[i], message=self._questions[i]))
         else:
             self._starts.add(i)
 
     def _start_ready(self, at: float) -> None:
-        starts = self._starts
-        while (i := starts.take_next(at)) is not None:
+        starts, deadlines = self._starts, self.wiring.deadlines
+        while starts.ready:
+            i = starts.take_next(at)
+            if i is None:
+                break
             if self._outcome[i] is not IS_OPEN:
                 starts.refuse(i)
                 continue
@@ -180,12 +182,12 @@ class Ledger:
             self._running += 1
             self._events.append(happened.StepStarted(at=at, step=self.names[i], attempt=attempt))
             self._actions.append(told.StartAttempt(i, attempt))
-            total_s = self.steps[i].timeout_total_s
-            if total_s is not None and attempt == self._base_attempt[i] + 1:
-                self._actions.append(told.SetDeadline(i, total_s))
-        delay_s = starts.wake_in_s(at)
-        if delay_s is not None:
-            self._actions.append(told.WakeAfter(delay_s))
+            if i in deadlines and attempt == self._base_attempt[i] + 1:
+                self._actions.append(told.SetDeadline(i, deadlines[i]))
+        if starts.rates:
+            delay_s = starts.wake_in_s(at)
+            if delay_s is not None:
+                self._actions.append(told.WakeAfter(delay_s))
 
     def _release(self, i: int) -> None:
         self._running -= 1
@@ -220,8 +222,6 @@ class Ledger:
         self._outcome[i] = outcome
         self._open_count -= 1
         ended = [i]
-        if outcome is IS_COMPLETED and not self._is_cancelling:
-            ended = self._tell_completed(i)
         while ended:
             source = ended.pop()
             for target, is_blocking, is_value_needed in self.wiring.successors[source]:
@@ -247,15 +247,17 @@ class Ledger:
                     self._open_count -= 1
                     ended.append(target)
 
-    def _tell_completed(self, i: int) -> list[int]:
-        """The common case of `_settle`, made short: step `i` completed. Returns `i` if some target is unusual."""
+    def _settle_completed(self, i: int, at: float) -> None:
+        """As `_settle` for a step that completed: the usual case, made short."""
         targets = self.wiring.plain_targets[i]
-        if targets is None:
-            return [i]
-        blockers = self._blockers
+        if targets is None or self._is_cancelling:
+            self._settle(i, IS_COMPLETED, at)
+            return
+        self._outcome[i] = IS_COMPLETED
+        self._open_count -= 1
+        blockers, ready, places = self._blockers, self._starts.ready, self._starts.places
         for target in targets:
             left = blockers[target] = blockers[target] - 1
             if not left and self._outcome[target] is IS_OPEN and not self._is_triggered[target]:
                 self._is_triggered[target] = True
-                self._starts.add(target)
-        return []
+                heappush(ready, places[target])

@@ -78,33 +78,36 @@ class Limit:
 
 
 class Starts:
-    """The steps that may start as soon as all their limits have room, most urgent first."""
+    """The steps that may start as soon as all their limits have room, most urgent first.
 
-    def __init__(self, urgency: Sequence[int], limits: Iterable[tuple[Limit, Iterable[int]]]) -> None:
-        self._urgency = urgency
-        self._limits: list[list[Limit]] = [[] for _ in urgency]
-        self._all: list[Limit] = []
-        self._rates: list[Limit] = []
+    `ready` is a heap of their places in the queue: of each step its urgency, and the step.
+    """
+
+    def __init__(self, places: Sequence[tuple[int, int]], limits: Iterable[tuple[Limit, Iterable[int]]]) -> None:
+        self.places = places
+        self._of_step: dict[int, list[Limit]] = {}
+        self.limits: list[Limit] = []
+        self.rates: list[Limit] = []
         self._wakes_at: float | None = None
         self.ready: list[tuple[int, int]] = []
         for limit, members in limits:
-            self._all.append(limit)
+            self.limits.append(limit)
             if limit.per_s is not None:
-                self._rates.append(limit)
+                self.rates.append(limit)
             for i in members:
-                self._limits[i].append(limit)
+                self._of_step.setdefault(i, []).append(limit)
 
     def add(self, i: int) -> None:
         """Step `i` may start."""
-        heapq.heappush(self.ready, (self._urgency[i], i))
+        heapq.heappush(self.ready, self.places[i])
 
     def take_next(self, at: float) -> int | None:
         """The next step to start, with its room taken; None if none has room. The caller drops those that ended."""
         ready = self.ready
         while ready:
             _, i = entry = heapq.heappop(ready)
-            limits = self._limits[i]
-            if not limits:
+            limits = self._of_step.get(i)
+            if limits is None:
                 return i
             full = _take_all(limits, i, at)
             if full is None:
@@ -118,7 +121,7 @@ class Starts:
 
     def give_back(self, i: int) -> None:
         """The attempt of step `i` is over: those that wait may use its room."""
-        for limit in self._limits[i]:
+        for limit in self._of_step.get(i, ()):
             limit.give_back(i)
             if limit.waiting:
                 limit.wake(self.ready)
@@ -129,9 +132,9 @@ class Starts:
 
     def wake_in_s(self, at: float) -> float | None:
         """After how many seconds a rate that steps wait for has room, unless that is asked for already."""
-        if not self._rates:
+        if not self.rates:
             return None
-        waits = [limit.next_in_s(at) for limit in self._rates if limit.waiting]
+        waits = [limit.next_in_s(at) for limit in self.rates if limit.waiting]
         soonest = min((wait for wait in waits if wait is not None), default=None)
         if soonest is None or (self._wakes_at is not None and at < self._wakes_at <= at + soonest):
             return None
@@ -141,14 +144,14 @@ class Starts:
     def wake(self) -> None:
         """Time has passed: those that wait for a rate try again."""
         self._wakes_at = None
-        for limit in self._rates:
+        for limit in self.rates:
             while limit.waiting:
                 heapq.heappush(self.ready, heapq.heappop(limit.waiting))
 
     def clear(self) -> None:
         """Nothing of what waits starts any more."""
         self.ready.clear()
-        for limit in self._all:
+        for limit in self.limits:
             limit.waiting.clear()
 
 

@@ -30,6 +30,7 @@ from szal_nb.model import event as happened
 from szal_nb.model.state import RunState
 from szal_nb.model.step import OnConditionError
 
+_PAUSED = RunState.PAUSED
 _UNDER_WAY = (RunState.RUNNING, RunState.PAUSED)
 
 
@@ -42,7 +43,7 @@ class RunMachine(Ending):
         for signal in signals:
             at = signal.at
             _HANDLERS[type(signal)](self, signal)
-        if self._starts.ready and self.run_state is not RunState.PAUSED:
+        if self._starts.ready and self.run_state is not _PAUSED:
             self._start_ready(at)
         if not self._open_count and not self._running and self.run_state in _UNDER_WAY:
             self._end(at)
@@ -70,7 +71,7 @@ class RunMachine(Ending):
         self.run_state = RunState.RUNNING
         for i, outcome in enumerate(self._outcome):
             if outcome is IS_COMPLETED:
-                self._settle(i, IS_COMPLETED, at)
+                self._settle_completed(i, at)
         for i, given in self._given.items():
             self.state[i] = COMPLETED
             self._events.append(
@@ -84,7 +85,7 @@ class RunMachine(Ending):
                     taken_from=given.taken_from,
                 )
             )
-            self._settle(i, IS_COMPLETED, at)
+            self._settle_completed(i, at)
         for i, reason in self._skipped.items():
             if self._outcome[i] is IS_OPEN:
                 self._skip(i, reason, IS_ABSENT, at)
@@ -110,11 +111,12 @@ class RunMachine(Ending):
             )
         )
         self._running -= 1
-        self._starts.give_back(i)
+        if self._starts.limits:
+            self._starts.give_back(i)
         if self._can_undo and not signal.taken_from:
             # What another run gave is not this one's to undo.
             self._undoable.append(i)
-        self._settle(i, IS_COMPLETED, signal.at)
+        self._settle_completed(i, signal.at)
         if signal.stop is not None and self._stop is None and not self._is_cancelling:
             self._stop_early(signal.stop, signal.at)
 
@@ -193,9 +195,9 @@ class RunMachine(Ending):
 
     def _condition_evaluated(self, signal: told.ConditionEvaluated) -> None:
         i = signal.step
-        if not self._is_evaluating[i] or self._outcome[i] is not IS_OPEN:
+        if i not in self._evaluating or self._outcome[i] is not IS_OPEN:
             return
-        self._is_evaluating[i] = False
+        self._evaluating.discard(i)
         policy = self.steps[i].on_condition_error
         if signal.error is not None and policy is OnConditionError.FAIL:
             self._fail(i, 0, signal.error, signal.at)
@@ -203,7 +205,7 @@ class RunMachine(Ending):
             reason = f"its condition could not be evaluated: {signal.error}"
             self._skip(i, reason, IS_ABSENT, signal.at)
         elif signal.holds or signal.error is not None:
-            self._is_settled_by_condition[i] = True
+            self._conditional.discard(i)
             self._trigger(i, signal.at)
         else:
             self._skip(i, f"condition not met: {self.steps[i].when}", IS_ABSENT, signal.at)
@@ -250,7 +252,7 @@ class RunMachine(Ending):
         )
         self.state[i] = PENDING
         if signal.approved:
-            self._is_approved[i] = True
+            self._questions.pop(i, None)
             self._trigger(i, signal.at)
         else:
             self._fail(i, 0, happened.rejected(), signal.at)

@@ -39,11 +39,9 @@ def room_of_map(step: Step, flow: FlowDefinition, where: Executor, *, is_async: 
 class _Element(Attempt):
     """One try of one element."""
 
-    __slots__ = ("element", "given", "problem")
-
-    given: dict[str, Any] | None
-    problem: BaseException | None
-    element: int
+    element: int = 0
+    given: dict[str, Any] | None = None
+    problem: BaseException | None = None
 
 
 class _Runner(Protocol):
@@ -167,8 +165,7 @@ class MapRun:
             # What the body is told: which try of its element this is.
             context.attempt = number
             context.devices = self._attempt.context.devices
-            element = _Element(self, self._attempt.step, number, self._attempt.body, context)
-            element.element, element.given, element.problem = position, None, None
+            element = _Element(self, self._attempt.step, number, self._attempt.body, context, element=position)
             self._under_way.add(element)
             self._runner.begin(element, self._step.timeout_s)
         if fanout.is_ended and not self._is_over:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import IO, Any
 
@@ -18,14 +19,10 @@ from szal_nb.errors import RetryAfter, StopRun
 from szal_nb.model.value import ElementEnd, ErrorInfo, Output
 
 
-class _Context(StepContext):
-    """An attempt seen from inside of the process: what it shows goes to the parent at once."""
+class _Context(StepContext, kw_only=True):
+    """An attempt seen from inside of the process: what it shows goes to the parent at once, through `send`."""
 
-    __slots__ = ("_send",)
-
-    def __init__(self, run_id: str, step: str, attempt: int, send: Any) -> None:
-        super().__init__(run_id, step, attempt, PlainPresenter(), lambda _: None)
-        self._send = send
+    _send: Callable[[str, Any], None]
 
     def write(self, name: str, text: str) -> None:
         if text:
@@ -65,7 +62,7 @@ def _serve(request: bytes, answers: IO[bytes]) -> None:
         with lock:
             write_frame(answers, cloudpickle.dumps((kind, content)))
 
-    context = _Context("", "", 0, send)
+    context = _Context("", "", 0, PlainPresenter(), lambda _: None, _send=send)
     try:
         body, inputs, *named = cloudpickle.loads(request)
         context.run_id, context.step, context.attempt, context.devices = named

@@ -18,6 +18,7 @@ from importlib import metadata
 
 from szal_nb.errors import InvalidStep, MissingRequirement
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.step import Step
 
 # Where the network is looked for when no host is named: a name server that answers everywhere.
 _NETWORK = ("1.1.1.1", 53)
@@ -98,8 +99,7 @@ def check_requirements(graph: FlowGraph, skipped: Iterable[str] = (), surroundin
     """Raises MissingRequirement, naming all that is missing and for which step, before anything runs."""
     around = surroundings or here()
     left_out, missing, known = set(skipped), [], {}
-    for node in graph.nodes:
-        step = node.step
+    for _, step in graph.derived(demanding_steps):
         if step.name in left_out:
             continue
         for text in step.requires:
@@ -110,6 +110,11 @@ def check_requirements(graph: FlowGraph, skipped: Iterable[str] = (), surroundin
                 missing.append((step.name, str(requirement), str(known[requirement])))
     if missing:
         raise MissingRequirement(tuple(missing))
+
+
+def demanding_steps(graph: FlowGraph) -> list[tuple[int, Step]]:
+    """The steps that require something, with their indices."""
+    return [(i, node.step) for i, node in enumerate(graph.nodes) if node.step.requires]
 
 
 def _problem(requirement: Requirement, around: Surroundings) -> str | None:

@@ -55,10 +55,12 @@ from szal_nb.engine.signal import (
 )
 from szal_nb.engine.step_owner import Earlier, StepOwner
 from szal_nb.engine.undoing import Undoing
+from szal_nb.engine.usage import Key
 from szal_nb.engine.values import Journal
 from szal_nb.engine.worker import THREADS, WorkerPool
 from szal_nb.errors import StepTimeout
 from szal_nb.model.event import Event
+from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, not_begun
 from szal_nb.model.step import Executor
@@ -120,20 +122,19 @@ class Runner(StepOwner):
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
-        self._where = [Executor.MAIN if node.is_main_thread else node.step.executor for node in machine.graph.nodes]
+        self._where = machine.graph.derived(_executors)
         # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
-        self._may_join = journal is None and all(
-            (body.is_async or where is Executor.MAIN) and not step.map
-            for body, where, step in zip(bodies, self._where, machine.steps, strict=True)
-        )
+        mapped, others = machine.graph.derived(_mapped_steps), machine.graph.derived(_steps_elsewhere)
+        self._may_join = journal is None and not mapped and all(bodies[i].is_async for i in others)
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow
-        self._map_room = [
-            room_of_map(step, flow, where, is_async=body.is_async)
-            for step, where, body in zip(machine.steps, self._where, bodies, strict=True)
-        ]
+        self._map_room = {
+            i: room_of_map(machine.steps[i], flow, self._where[i], is_async=bodies[i].is_async) for i in mapped
+        }
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
+        self._goes_straight = self._devices is None and earlier is None
+        self._is_usual = machine.graph.derived(_usual_steps)
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._inbox: list[Signal] = []
         # What people say before the run has begun (its inputs are being written down) is said to it then.
@@ -154,7 +155,7 @@ class Runner(StepOwner):
         self._table.input_refs = refs
 
     @property
-    def values(self) -> dict[tuple[int, str], Any]:
+    def values(self) -> dict[Key, Any]:
         """The objects that steps of this process gave, by step index and name."""
         return self._table.objects
 
@@ -306,6 +307,9 @@ class Runner(StepOwner):
     def _start(self, i: int, number: int) -> None:
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
+        if self._goes_straight and self._is_usual[i]:
+            self._executors.begin(attempt, self._where[i])
+            return
         if self._devices is not None:
             context.devices = self._devices.held_by(i)
         is_again = self._rebuilding is not None and i in self._rebuilding
@@ -350,7 +354,7 @@ class Runner(StepOwner):
             self._begin(attempt)
             return
         self._table.take(attempt.step, found.values)
-        self.watch.kept(attempt.step, found.values)
+        self.watch.take(attempt.step, found.values)
         signal = AttemptCompleted(
             self._clock(),
             attempt.step,
@@ -383,7 +387,8 @@ class Runner(StepOwner):
         if self._attempts.get(attempt.step) is not attempt:
             return
         del self._attempts[attempt.step]
-        self._maps.pop(attempt.step, None)
+        if self._maps:
+            self._maps.pop(attempt.step, None)
         context = attempt.context
         shown, progress = context.take(close=True), context.progress
         if shown:
@@ -431,6 +436,26 @@ class Runner(StepOwner):
                 attempt.timer.cancel()
             attempt.tell_to_end()
         self._attempts.clear()
+
+
+def _executors(graph: FlowGraph) -> list[Executor]:
+    """Where the body of each step belongs, if it does not await."""
+    where = graph.flow.executor_of
+    return [Executor.MAIN if node.is_main_thread else where(node.step) for node in graph.nodes]
+
+
+def _steps_elsewhere(graph: FlowGraph) -> list[int]:
+    """The steps that leave the loop's thread, if they do not await."""
+    return [i for i, where in enumerate(graph.derived(_executors)) if where is not Executor.MAIN]
+
+
+def _mapped_steps(graph: FlowGraph) -> list[int]:
+    return [i for i, node in enumerate(graph.nodes) if node.step.map]
+
+
+def _usual_steps(graph: FlowGraph) -> list[bool]:
+    """Of which steps an attempt is one call of the body, that takes as long as it takes."""
+    return [not node.step.map and node.step.timeout_s is None for node in graph.nodes]
 
 
 # What follows when a timer is due.

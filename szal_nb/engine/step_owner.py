@@ -22,7 +22,7 @@ from szal_nb.engine.signal import (
 )
 from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
-from szal_nb.engine.watch import Watch
+from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
 from szal_nb.errors import AnswerError, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
 from szal_nb.model.value import ValueRef, is_about_the_process
 
@@ -73,7 +73,7 @@ class StepOwner:
         )
         self._ties = Ties(self.watch.usage, self.watch.contents) if journal is not None else None
         # The short way for steps that are only ordered: they read nothing, and nothing of them is looked into.
-        self._is_bare = [not node.bindings and self.watch.has_nothing(i) for i, node in enumerate(machine.graph.nodes)]
+        self._is_bare = machine.graph.derived(bare_steps)
         self._earlier = earlier
 
     def look(self, attempt: Attempt) -> Given | None:
@@ -109,11 +109,12 @@ class StepOwner:
         at, i = self._clock(), attempt.step
         if self._rebuilding is not None and i in self._rebuilding:
             return self._complete_again(attempt, given, self._rebuilding)
-        besides = {} if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
+        besides = UNTOUCHED if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
         if not self._table.is_recorded:
             if given and not attempt.context.is_closed:
                 self._table.put(i, given, ())
-                self.watch.kept(i, ())
+                if besides is not UNTOUCHED:
+                    self.watch.kept(i, ())
             return AttemptCompleted(at, i, attempt.number)
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))

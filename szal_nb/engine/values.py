@@ -50,12 +50,12 @@ class ValueTable:
         rebuilding: Rebuilding | None = None,
     ) -> None:
         self._rebuilding = rebuilding
-        self.objects: dict[tuple[int, str], Any] = {}
+        self.objects: dict[Key, Any] = {}
         self.inputs = dict(inputs)
         # What a later step has begun to change in place: only the record knows what it was.
-        self.superseded: set[tuple[int | None, str]] = set()
+        self.superseded: set[Key] = set()
         self._kept = dict(kept)
-        self._journal = journal
+        self.use(journal)
         self.input_refs: tuple[ValueRef, ...] = ()
         # What the record says of the values that steps have given.
         self._refs: dict[int, dict[str, ValueRef]] = {}
@@ -65,8 +65,10 @@ class ValueTable:
         self._bindings = graph.derived(_bindings_of)
 
     def use(self, journal: Journal | None) -> None:
-        """The run goes on with another journal."""
+        """The run goes on with this journal."""
         self._journal = journal
+        # Whether there is a record to read values from.
+        self.is_recorded = journal is not None
 
     def is_kept(self, i: int, name: str) -> bool:
         """Whether the record of an earlier process has what step `i` gave under `name`."""
@@ -77,33 +79,46 @@ class ValueTable:
         if self._rebuilding is not None and i in self._rebuilding:
             return True
         return bool(self._kept) and any(
-            source is not None and (source, name) not in self.objects and (source, name) in self._kept
-            for _, source, name, _ in self._bindings[i]
+            key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
         )
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether there is a record to read values from."""
-        return self._journal is not None
 
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
         inputs: dict[str, Any] = {}
-        first: dict[Key, Any] = {}
         if self._rebuilding is not None and i in self._rebuilding:
-            first = self._rebuilding.as_first(i, [(source, name) for _, source, name, _ in self._bindings[i]])
-        for local, source, name, is_optional in self._bindings[i]:
-            if (source, name) in first:
-                inputs[local] = first[source, name]
-            elif source is None:
-                if name in self.inputs:
-                    inputs[local] = self.inputs[name]
-            elif (source, name) in self.objects or (source, name) in self._kept:
-                inputs[local] = self.given(source, name)
-            elif not is_optional:
-                giver = self._nodes[source].step.name
-                raise NameError(f"name {name!r} is not defined: step {giver!r} ended without giving it")
+            return self._gather_again(i, self._rebuilding)
+        objects = self.objects
+        for local, key, is_optional in self._bindings[i]:
+            try:
+                inputs[local] = objects[key]
+            except KeyError:
+                self._gather_other(inputs, local, key, is_optional=is_optional)
         return inputs
+
+    def _gather_again(self, i: int, rebuilding: Rebuilding) -> dict[str, Any]:
+        """As `gather`, for a rebuilt step: what is not made anew is what it was the first time."""
+        inputs: dict[str, Any] = {}
+        first = rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])
+        for local, key, is_optional in self._bindings[i]:
+            if key in first:
+                inputs[local] = first[key]
+            elif key in self.objects:
+                inputs[local] = self.objects[key]
+            else:
+                self._gather_other(inputs, local, key, is_optional=is_optional)
+        return inputs
+
+    def _gather_other(self, inputs: dict[str, Any], local: str, key: Key, *, is_optional: bool) -> None:
+        """Puts in what no step of this process has given, if it is there."""
+        source, name = key
+        if source is None:
+            if name in self.inputs:
+                inputs[local] = self.inputs[name]
+        elif (source, name) in self._kept:
+            inputs[local] = self.given(source, name)
+        elif not is_optional:
+            giver = self._nodes[source].step.name
+            raise NameError(f"name {name!r} is not defined: step {giver!r} ended without giving it")
 
     def given(self, i: int, name: str) -> Any:
         """What step `i` gave under `name`; KeyError if it did not."""
@@ -125,7 +140,7 @@ class ValueTable:
         """
         read: dict[tuple[str, str | None], Any] = {}
         inputs = {ref.name: ref for ref in self.input_refs}
-        sources = {local: (source, name) for local, source, name, _ in self._bindings[i]}
+        sources = {local: key for local, key, _ in self._bindings[i]}
         # Code spells the name of a step that holds a hyphen with an underscore.
         sources |= {name.replace("-", "_"): (i, name) for name in self.given_names(i)}
         found = {}
@@ -190,7 +205,7 @@ class ValueTable:
         """What the record says of all that step `i` reads, by its local names."""
         inputs = {ref.name: ref for ref in self.input_refs}
         found = {}
-        for local, source, name, _ in self._bindings[i]:
+        for local, (source, name), _ in self._bindings[i]:
             ref = inputs.get(name) if source is None else self._refs.get(source, {}).get(name)
             if ref is not None:
                 found[local] = ref
@@ -211,18 +226,18 @@ class ValueTable:
         """Step `i` has given these values, which are on record as `refs` say."""
         for name, value in given.items():
             self.objects[i, name] = value
-            self.superseded.discard((i, name))
+            if self.superseded:
+                self.superseded.discard((i, name))
         for ref in refs:
             if ref.name in given and ref.live is None:
                 self._kept[i, ref.name] = ref
 
 
-def _bindings_of(graph: FlowGraph) -> list[list[tuple[str, int | None, str, bool]]]:
-    """For each step the names that it reads: the name there, who gives it, the name there, and whether it may lack."""
-    index = {node.step.name: i for i, node in enumerate(graph.nodes)}
+def _bindings_of(graph: FlowGraph) -> list[list[tuple[str, Key, bool]]]:
+    """For each step the names that it reads: the name there, the version that it means, and whether it may lack."""
+    index: dict[str | None, int | None] = {None: None, **{node.step.name: i for i, node in enumerate(graph.nodes)}}
     return [
-        [(b.name, None if b.step is None else index[b.step], b.source or b.name, b.is_optional) for b in node.bindings]
-        for node in graph.nodes
+        [(b.name, (index[b.step], b.source or b.name), b.is_optional) for b in node.bindings] for node in graph.nodes
     ]
 
 

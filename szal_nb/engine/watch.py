@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,6 +33,9 @@ from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.kept import is_kept, state_name, state_of
 from szal_nb.model.value import ValueRef
+
+# That there is nothing to record besides, and nothing of it has been taken down here.
+UNTOUCHED: Mapping[str, object] = MappingProxyType({})
 
 
 class _Held:
@@ -61,8 +65,11 @@ def _generators(graph: FlowGraph) -> list[tuple[str, ...]]:
     return [tuple(s for s in node.states if s in GENERATORS) if node.states else () for node in graph.nodes]
 
 
-def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool]]:
-    """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers."""
+def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool], list[bool]]:
+    """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers.
+
+    Last, those of them that nothing but the values could tell anything of: there is no order of hidden states.
+    """
     usage, states, hidden = graph.derived(Usage), graph.derived(_generators), _is_hidden_watched(graph)
 
     def has_nothing(i: int) -> bool:
@@ -73,7 +80,14 @@ def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool]]:
 
     count = range(len(graph.nodes))
     kept = graph.derived(kept_states)
-    return [has_nothing(i) for i in count], [not (usage.changed[i] or states[i] or kept[i]) for i in count]
+    only_reads = [not (usage.changed[i] or states[i] or kept[i]) for i in count]
+    return [has_nothing(i) for i in count], only_reads, [False] * len(count) if hidden else only_reads
+
+
+def bare_steps(graph: FlowGraph) -> list[bool]:
+    """Which steps are only ordered: they read nothing, and nothing of them is looked into."""
+    has_nothing, _, _ = graph.derived(_light_steps)
+    return [nothing and not node.bindings for nothing, node in zip(has_nothing, graph.nodes, strict=True)]
 
 
 class Watch:
@@ -112,12 +126,14 @@ class Watch:
         # Sharing matters where something is changed, and where values are read again from a record.
         has_sharing = bool(self.usage.changers) or load is not None
         self._lock = threading.RLock()
-        self._spans = Spans(self._lock)
+        self._spans = Spans()
         self._contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
         self._is_hidden_watched = _is_hidden_watched(graph)
-        self._has_nothing, self._only_reads = graph.derived(_light_steps)
+        self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(_light_steps)
+        # As long as no value that could change is about, there is nothing to look into, whatever steps read.
+        self._are_fixed = not refs and are_immutable(table.inputs.values())
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
         self._together = Together(self.usage, self._versions, self._contents.parts, lambda i: i in self._entered)
@@ -127,14 +143,12 @@ class Watch:
         self.contents = self._contents
         self._entered: dict[int, int] = {}
 
-    def has_nothing(self, i: int) -> bool:
-        """Whether nothing at all is to be looked into when step `i` begins."""
-        return self._has_nothing[i] and not self._is_dirty
-
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
         if self._held.count:
             return False
+        if self._are_fixed and self._only_reads[i]:
+            return True
         return not self.usage.changed[i] and all(map(self._contents.is_light, self.usage.taken[i]))
 
     def ends_lightly(self, i: int) -> bool:
@@ -153,6 +167,10 @@ class Watch:
         if self._only_reads[i] and not self._is_dirty:
             # The short way: what cannot change needs no look.
             inputs = gather(i)
+            if self._are_fixed and self._is_told_by_values[i]:
+                self._entered[i] = attempt
+                self._spans.note(i)
+                return inputs
             if are_immutable(inputs.values()):
                 self._enter(i, attempt)
                 return inputs
@@ -173,7 +191,7 @@ class Watch:
         return inputs
 
     def _enter(self, i: int, attempt: int) -> None:
-        self._spans.enter(i)
+        self._spans.note(i)
         self._entered[i] = attempt
         if self._is_hidden_watched:
             self._hidden.enter(i)
@@ -199,13 +217,21 @@ class Watch:
             states |= {name: value for name, value in self._kept(i).items() if name not in states} if kept else {}
         return states if shared is None else {**states, SHARED: shared}
 
-    def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> dict[str, object]:
+    def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> Mapping[str, object]:
         """The body of step `i` gave these. Gives what to record besides: states of generators that it used.
 
+        `UNTOUCHED` if nothing had to be looked into: without a record nobody need say then that it is `kept`.
         Raises AnswerError for what it, or a step beside it, must not have done.
         """
         if self._entered.get(i) != attempt:
             return {}
+        if self._are_fixed:
+            if not are_immutable(given.values()):
+                self._are_fixed = False
+            elif self._is_told_by_values[i]:
+                del self._entered[i]
+                self._spans.note(~i)
+                return UNTOUCHED
         self._leave(i, has_failed=False)
         if self._only_reads[i] and are_immutable(
             (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
@@ -261,6 +287,11 @@ class Watch:
             replace(ref, unchecked=unchecked[i, ref.name]) if (i, ref.name) in unchecked else ref for ref in refs
         )
 
+    def take(self, i: int, refs: Iterable[ValueRef]) -> None:
+        """Step `i` has given what another run has on record: whether it can change is known when it is read."""
+        self._are_fixed = False
+        self.kept(i, refs)
+
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._versions.take_back(i)
@@ -293,7 +324,7 @@ class Watch:
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
         changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
-        self._spans.leave(i)
+        self._spans.note(~i)
         if self._only_reads[i] and not changed and not self._contents.is_compared(i):
             return
         with self._held:
@@ -319,7 +350,7 @@ class Watch:
 
     def _has_left(self, i: int) -> bool:
         """Whether an attempt of step `i` has run, and none runs."""
-        return i in self._spans and i not in self._entered
+        return i not in self._entered and i in self._spans.begun()
 
     def _restore(self, i: int) -> None:
         """What an earlier attempt of step `i` changed is as it was before, in new objects."""
@@ -351,7 +382,7 @@ class Watch:
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
         with self._held:
-            return {name for i in self._spans.all() for place, name in self._contents.reach(i) if place is None}
+            return {name for i in self._spans.begun() for place, name in self._contents.reach(i) if place is None}
 
     # Attempts
 
@@ -384,7 +415,7 @@ class Watch:
             before = [j for j in range(i) if state in self._states[j]]
             last = before[-1] if before else None
             ref = self.refs.get((last, state_name(state)))
-            if ref is not None and self._load is not None and last not in self._spans and i not in self._spans:
+            if ref is not None and self._load is not None and self._spans.begun().isdisjoint((last, i)):
                 set_generator(state, self._load(ref))
 
     def _set_state(self, i: int, state: str, value: Any) -> None:
@@ -421,7 +452,7 @@ class Watch:
     def _last_kept(self, i: int, state: str) -> ValueRef | None:
         """What is on record of the state as step `i` finds it; None if that is what it is in this process."""
         for j in (i, *(j for j in reversed(range(i)) if state in self._kept_states[j]), None):
-            if j in self._spans:
+            if j in self._spans.begun():
                 return None
             ref = self.refs.get((j, state_name(state)))
             if ref is not None and j != i:

@@ -13,8 +13,9 @@ class Wiring:
     """Who waits for whom. Steps are named by their index in the graph.
 
     `successors` hold (target, is it stopped by a failure, does it need the value); `blockers` count dependencies;
-    `urgency` is smallest for the step that goes first; `order` puts each step after all that it waits for;
-    `plain_targets` are the successors where all of them are usual steps, else None.
+    `places` are those in the queue of the steps that may start, smallest for the step that goes first; `order` puts
+    each step after all that it waits for; `plain_targets` are the successors where all of them are usual steps, else
+    None.
     """
 
     def __init__(self, graph: FlowGraph) -> None:
@@ -23,6 +24,15 @@ class Wiring:
         count = len(names)
         self.names = names
         self.index = index
+        self.steps = [node.step for node in graph.nodes]
+        # What may hold a step back besides: a condition, a person's word.
+        self.conditional = {i for i, step in enumerate(self.steps) if step.when}
+        self.questions = {i: step.approve for i, step in enumerate(self.steps) if step.approve is not None}
+        # How long the step may take in all, in seconds.
+        self.deadlines = {
+            i: step.timeout_total_s for i, step in enumerate(self.steps) if step.timeout_total_s is not None
+        }
+        self.has_rollbacks = any(step.rollback is not None for step in self.steps)
         self.successors: list[list[tuple[int, bool, bool]]] = [[] for _ in range(count)]
         self.sources: list[list[int]] = [[] for _ in range(count)]
         # A pair of steps as one number: less to keep for a moment than as a tuple.
@@ -53,7 +63,7 @@ class Wiring:
         self.order = self._topological()
         longest = self._remaining_path()
         # A heap gives the smallest first: the highest priority, then the longest path behind the step.
-        self.urgency = [-(node.step.priority * (count + 1) + longest[i]) for i, node in enumerate(graph.nodes)]
+        self.places = [(-(node.step.priority * (count + 1) + longest[i]), i) for i, node in enumerate(graph.nodes)]
         # The usual step: starts when all its dependencies completed, with nothing else to hold it.
         self.is_plain = [
             node.step.trigger in (Trigger.ALL, Trigger.NONE_FAILED)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from szal_nb.errors import InvalidFlow
 from szal_nb.model.limit import parse_limit
-from szal_nb.model.step import Step
+from szal_nb.model.step import Executor, Step
 
 
 class FlowMode(StrEnum):
@@ -42,7 +42,7 @@ class FlowDefinition:
 
     `ordered` says that the order of `steps` is the order of a document, so that a read comes from the nearest step
     above; without it (flows made in Python) any step may give a name, and only one may. `limits` are pairs of a tag
-    and a limit as `model.limit` reads it, for the steps with this tag together.
+    and a limit as `model.limit` reads it, for the steps with this tag together. `executor` is for steps that name none.
     """
 
     name: str
@@ -51,6 +51,7 @@ class FlowDefinition:
     steps: tuple[Step, ...] = ()
     ordered: bool = True
     max_parallel: int | None = None
+    executor: Executor = Executor.THREAD
     timeout_s: float | None = None
     guard: Guard = Guard.FULL
     rollback_on: tuple[RollbackOn, ...] = (RollbackOn.FAILURE,)
@@ -85,6 +86,10 @@ class FlowDefinition:
     def undoes(self, end: RollbackOn) -> bool:
         """Whether a run that comes to this end has something undone."""
         return end in self.rollback_on and any(step.rollback is not None for step in self.steps)
+
+    def executor_of(self, step: Step) -> Executor:
+        """Where the body of one of its steps runs, if it does not `await`."""
+        return step.executor or self.executor
 
     def step(self, name: str) -> Step:
         """The step of this name; `KeyError` if there is none."""

@@ -51,6 +51,8 @@ _STEP_NEXT: dict[type, dict[StepState, StepState]] = {}
 for (_state, _event), _next in STEP_TRANSITIONS.items():
     _STEP_NEXT.setdefault(_event, {})[_state] = _next
 _MAY_START, _MAY_COMPLETE = _STEP_NEXT[StepStarted], _STEP_NEXT[StepCompleted]
+# Looking up a member on its enum costs as much as the rest of what it is needed for here.
+_RUNNING, _COMPLETED = StepState.RUNNING, StepState.COMPLETED
 
 
 class AttemptSnapshot(msgspec.Struct, kw_only=True, gc=False):
@@ -94,6 +96,12 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     def kept_elements(self) -> dict[int, ElementEnd]:
         """The elements of a mapped step that need not run again when the step does, by position."""
         return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else {}
+
+    @property
+    def failed_elements(self) -> list[ElementEnd]:
+        """The elements of a mapped step that failed, in their order."""
+        failed = (end for end in self.elements.values() if end.error)
+        return sorted(failed, key=lambda end: end.position) if self.elements else []
 
     @property
     def attempt(self) -> int:
@@ -252,7 +260,7 @@ def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     step = run.steps.get(event.step)
     if step is None or step.state not in _MAY_START or run.state in FINAL_RUN:
         step = _move_step(run, event)
-    step.state = StepState.RUNNING
+    step.state = _RUNNING
     step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
     step.retry_at = step.done = step.total = None
     if step.elements:
@@ -311,10 +319,11 @@ def _step_completed(run: RunSnapshot, event: StepCompleted) -> None:
     step = run.steps.get(event.step)
     if step is None or step.state not in _MAY_COMPLETE or run.state in FINAL_RUN:
         step = _move_step(run, event)
-    step.state = StepState.COMPLETED
-    attempts = step.attempts
-    if attempts and attempts[-1].ended_at is None:
-        attempts[-1].state, attempts[-1].ended_at = "completed", event.at
+    step.state = _COMPLETED
+    if step.attempts:
+        attempt = step.attempts[-1]
+        if attempt.ended_at is None:
+            attempt.state, attempt.ended_at = "completed", event.at
     step.error, step.values, step.origin = None, event.values, event.origin
     step.fingerprint, step.taken_from = event.fingerprint, event.taken_from
     if event.stopped is not None:

@@ -131,7 +131,8 @@ class Step:
     """One unit of work of a flow, as its author wrote it.
 
     `source` is pure Python: for a cell its body with IPython syntax already turned into calls, for a function its
-    text. `raw` is what the author sees. `needs` holds pairs (local name, "step" or "step.name").
+    text. `raw` is what the author sees. `executor` None is the flow's. `needs` holds pairs (local name, "step" or
+    "step.name").
     """
 
     name: str
@@ -154,7 +155,7 @@ class Step:
     cache: bool = False
     once: bool = False
     strict: bool = False
-    executor: Executor = Executor.THREAD
+    executor: Executor | None = None
     parent: str | None = None
     tags: tuple[str, ...] = ()
     after: tuple[str, ...] = ()

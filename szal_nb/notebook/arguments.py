@@ -90,7 +90,7 @@ STEP_ARGUMENTS = (
     _argument("--cache", action="store_true", help="take the result from an earlier run with equal code and inputs"),
     _argument("--once", action="store_true", help="never run the body twice without asking"),
     _argument("--strict", action="store_true", help="fail if a needed value cannot be stored"),
-    _argument("--executor", choices=_choices(Executor), help="where the body runs"),
+    _argument("--executor", choices=_choices(Executor), help="where the body runs, instead of where the flow says"),
     _argument("--parent", metavar="STEP", help="the step that this one belongs to"),
     _many("--tag", "TAG", "words to find the step by, and to limit steps together"),
     _argument("--priority", type=int, metavar="N", help="among ready steps the highest goes first; 0 by default"),
@@ -113,6 +113,7 @@ FLOW_ARGUMENTS = (
     _argument("--version", type=int, metavar="N", help="the flow's version, counted from 1"),
     _argument("--mode", choices=_choices(FlowMode), help="how the order of the steps is found"),
     _argument("--max-parallel", type=int, metavar="N", help="most steps that run at a time"),
+    _argument("--executor", choices=_choices(Executor), help="where bodies run whose steps do not say it: thread"),
     _argument("--timeout", type=_duration, metavar="TIME", help="longest time of a run"),
     _many("--limit", "TAG=LIMIT", "most steps with this tag at once (api=3) or in a time (api=10/s)", type=_limit),
     _many(

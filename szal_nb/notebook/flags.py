@@ -323,6 +323,7 @@ _FLOW_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "version": ("version", int),
     "mode": ("mode", FlowMode),
     "max_parallel": ("max_parallel", int),
+    "executor": ("executor", Executor),
     "timeout": ("timeout_s", float),
     "guard": ("guard", Guard),
     "limit": ("limits", tuple),

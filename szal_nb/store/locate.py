@@ -1,4 +1,4 @@
-"""Which store is meant when none is named.
+"""Which store is meant when none is named, and what it promises.
 
 What a search finds above the place where work begins must belong to this user, to the system, or to whom that place
 belongs: anybody may put a `.szal/` into a folder such as `/tmp`.
@@ -10,11 +10,13 @@ import contextlib
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from szal_nb.store.failure import StoreUnusable
 
 FOLDER = ".szal"
 FILE = "runs.db"
+_PROJECT = "pyproject.toml"
 
 
 def find_store(start: Path | None = None) -> Path:
@@ -39,20 +41,39 @@ def find_store(start: Path | None = None) -> Path:
     return beside
 
 
+def durability_of(store: Path) -> str:
+    """What a store at this path promises if nobody says it: `SZAL_DURABILITY`, `[tool.szal] durability`, else full."""
+    named = os.environ.get("SZAL_DURABILITY")
+    if named:
+        return named
+    folder = store.parent.parent if store.parent.name == FOLDER else store.parent
+    try:
+        _, settings = _settings(folder)
+    except StoreUnusable:
+        return "full"
+    return str(settings.get("durability", "full"))
+
+
 def _configured(folder: Path) -> Path | None:
+    place, settings = _settings(folder)
+    store = settings.get("store")
+    if store is not None and not isinstance(store, str):
+        raise StoreUnusable(place / _PROJECT, "[tool.szal] store must be a path")
+    return None if store is None else place / Path(store).expanduser()
+
+
+def _settings(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """`[tool.szal]` of the nearest pyproject.toml, and where that is."""
     for upper in (folder, *folder.parents):
-        file = upper / "pyproject.toml"
+        file = upper / _PROJECT
         if not file.is_file() or not _may_be_meant(file, folder):
             continue
         try:
             settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("szal", {})
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise StoreUnusable(file, f"[tool.szal] could not be read: {error}") from error
-        store = settings.get("store") if isinstance(settings, dict) else None
-        if store is not None and not isinstance(store, str):
-            raise StoreUnusable(file, "[tool.szal] store must be a path")
-        return None if store is None else upper / Path(store).expanduser()
-    return None
+        return upper, settings if isinstance(settings, dict) else {}
+    return folder, {}
 
 
 def _may_be_meant(found: Path, start: Path) -> bool:

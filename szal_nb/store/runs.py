@@ -28,7 +28,7 @@ from szal_nb.store.identity import Identities
 from szal_nb.store.journal import RunJournal
 from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.loading import Loader, main_module
-from szal_nb.store.locate import FILE, FOLDER, find_store
+from szal_nb.store.locate import FILE, FOLDER, durability_of, find_store
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
 from szal_nb.store.pickling import class_in
@@ -50,9 +50,24 @@ def new_run_id() -> str:
     return secrets.token_hex(6)
 
 
-def open_store(path: str | os.PathLike[str] | None = None) -> RunStore:
-    """The store at `path`, or the one that belongs to the working directory; made if it is not there."""
-    return RunStore.open(find_store() if path is None else path)
+def open_store(path: str | os.PathLike[str] | None = None, *, durability: str | None = None) -> RunStore:
+    """The store at `path`, or the one that belongs to the working directory; made if it is not there.
+
+    `durability`: `full` (what was acknowledged survives a power cut) or `fast` (it survives the end of the process; a
+    power cut may take the last steps, which a resume runs again). By default `SZAL_DURABILITY`, else `[tool.szal]
+    durability` of the nearest pyproject.toml, else full.
+    """
+    return RunStore.open(find_store() if path is None else path, durability=durability)
+
+
+def _kept(file: Path, durability: str) -> Durability:
+    try:
+        return Durability(durability)
+    except ValueError:
+        text = (
+            f"its durability {durability!r} is neither {' nor '.join(Durability)}; see SZAL_DURABILITY and [tool.szal]"
+        )
+        raise StoreUnusable(file, text) from None
 
 
 class RunStore(StoredRuns):
@@ -102,7 +117,7 @@ class RunStore(StoredRuns):
         cls,
         path: str | os.PathLike[str],
         *,
-        durability: str = "full",
+        durability: str | None = None,
         read_only: bool = False,
         codecs: Sequence[Codec] | None = None,
     ) -> Self:
@@ -112,12 +127,12 @@ class RunStore(StoredRuns):
 
         Raises `StoreError` for what is no store, is damaged, or was made by a newer program.
         """
-        kept = Durability(durability)
         temporary = None
         if str(path) == MEMORY:
             temporary = Path(tempfile.mkdtemp(prefix="szal-"))
             path = temporary / FOLDER / FILE
         file = Path(path).absolute()
+        kept = _kept(file, durability or durability_of(file))
         if read_only:
             check_readable(file)
             return cls(file, durability=kept, lock=None, codecs=codecs)

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
-from szal_nb.model.step import Backoff, Executor, OnError, Step, Trigger
+from szal_nb.model.step import Backoff, Executor, MapMode, OnConditionError, OnError, RetryPolicy, Step, Trigger
 from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume
 
 JsonObject = dict[str, Any]
@@ -66,7 +67,7 @@ def graph_view(graph: FlowGraph) -> JsonObject:
     for node in graph.nodes:
         source = cut(source_of(node.step), SOURCE_CHARS)
         left -= len(source)
-        nodes.append(_node_view(node, source if left >= 0 else None))
+        nodes.append(_node_view(node, graph.flow, source if left >= 0 else None))
     return {
         "schema": SCHEMA,
         "flow": graph.flow.name,
@@ -169,6 +170,7 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "done": step.done,
         "total": step.total,
         "note": cut(step.note, _LINE_CHARS),
+        "elements_failed": len(step.failed_elements),
         "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
         "rebuilds": bool(rebuilt_on_resume(values)),
     }
@@ -196,7 +198,7 @@ def error_line(error: ErrorInfo) -> str:
     return cut(lines[0], _LINE_CHARS)
 
 
-def _node_view(node: StepNode, source: str | None) -> JsonObject:
+def _node_view(node: StepNode, flow: FlowDefinition, source: str | None) -> JsonObject:
     step = node.step
     view: JsonObject = {
         "name": step.name,
@@ -211,7 +213,7 @@ def _node_view(node: StepNode, source: str | None) -> JsonObject:
     optional: Mapping[str, object] = {
         "changes": list(node.changes),
         "tags": list(step.tags),
-        "flags": _flags(step),
+        "flags": _flags(step, flow),
         "notes": list(node.notes),
         "cell": step.cell_id,
         "parent": step.parent,
@@ -224,18 +226,31 @@ def _node_view(node: StepNode, source: str | None) -> JsonObject:
     return view
 
 
-def _flags(step: Step) -> list[str]:
-    """The rules that the author gave the step, in the spelling of its magic."""
-    retry = step.retry
+def _flags(step: Step, flow: FlowDefinition) -> list[str]:
+    """The rules that the author gave the step, in the spelling of its magic, but for those seen elsewhere."""
+    retry, where = step.retry, flow.executor_of(step)
     said = (
         (retry.retries > 0, f"--retries {retry.retries}"),
-        (retry.retries > 0 and retry.backoff is not Backoff.FIXED, f"--backoff {retry.backoff}"),
+        (retry.delay_s != RetryPolicy().delay_s, f"--delay {retry.delay_s:g}s"),
+        (retry.backoff is not Backoff.FIXED, f"--backoff {retry.backoff}"),
+        (retry.max_delay_s is not None, f"--max-delay {retry.max_delay_s or 0:g}s"),
+        (retry.jitter > 0, f"--jitter {retry.jitter:g}"),
+        (bool(retry.retry_on), f"--retry-on {','.join(retry.retry_on)}"),
+        (bool(retry.no_retry_on), f"--no-retry-on {','.join(retry.no_retry_on)}"),
         (step.timeout_s is not None, f"--timeout {step.timeout_s or 0:g}s"),
+        (step.timeout_total_s is not None, f"--timeout-total {step.timeout_total_s or 0:g}s"),
         (step.when is not None, f"--when {cut(step.when or '', 80)}"),
+        (step.on_condition_error is not OnConditionError.FAIL, f"--on-condition-error {step.on_condition_error}"),
         (step.trigger is not Trigger.ALL, f"--trigger {step.trigger}"),
         (bool(step.map), f"--map {' '.join(step.map)}"),
+        (step.map_mode is not MapMode.ZIP, f"--map-mode {step.map_mode}"),
+        (step.map_errors != "fail", f"--map-errors {step.map_errors}"),
+        (step.max_parallel is not None, f"--max-parallel {step.max_parallel}"),
         (step.on_error is not OnError.FAIL, f"--on-error {step.on_error}"),
-        (step.executor is not Executor.THREAD, f"--executor {step.executor}"),
+        (where is not Executor.THREAD, f"--executor {where}"),
+        (step.priority != 0, f"--priority {step.priority}"),
+        (bool(step.requires), f"--requires {cut(' '.join(step.requires), 80)}"),
+        (bool(step.out), f"--out {cut(' '.join(step.out), 80)}"),
         (step.cache, "--cache"),
         (step.once, "--once"),
         (step.strict, "--strict"),

@@ -15,6 +15,8 @@ from szal_nb.model.duration import format_duration
 _WORTH_TELLING = 1000
 _WORDS = {"rolled_back": "rolled back", "rolling_back": "rolling back", "idle": "not run yet"}
 _SAID_FIRST = ("failed", "running", "retrying", "waiting", "skipped", "cancelled", "rolled_back")
+# A step that waits says for what; one that completed may have stopped the run.
+_WITH_REASON = ("skipped", "waiting", "completed")
 # Marks that turn the direction of the text after them, and what a line cannot show.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -74,6 +76,22 @@ def time_spent(state: str, facts: Mapping[str, Any], now: float) -> str:
     return format_duration(ended - started) if started is not None and ended is not None and state != "pending" else ""
 
 
+def progress_said(done: float, total: float | None) -> str:
+    """How far something is; a share of one, and of what is no whole number, in per cent.
+
+    >>> [progress_said(*it) for it in ((417.9, 1000), (3, None), (0.256, 1), (2, 2.5))]
+    ['417 of 1,000', '3', '25%', '80%']
+    """
+    if total is not None and total > 0 and (total == 1 or total != int(total)):
+        return f"{int(100 * done / total)}%"
+    return f"{int(done):,}" + (f" of {int(total):,}" if total is not None else "")
+
+
+def elements_failed_said(count: int) -> str:
+    """How many elements of a mapped step failed."""
+    return f"{count:,} element{'' if count == 1 else 's'} failed"
+
+
 def fact_line(state: str, facts: Mapping[str, Any]) -> str:
     """What a node says under its name."""
     said = [str(facts["origin"]) if state == "completed" and "origin" in facts else state_word(state)]
@@ -82,7 +100,7 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
     if facts.get("attempts", 0) > 1:
         said.append(f"try {facts['attempts']}")
     if state == "running" and "done" in facts:
-        said.append(f"{int(facts['done']):,}" + (f" of {int(facts['total']):,}" if "total" in facts else ""))
+        said.append(progress_said(facts["done"], facts.get("total")))
     if state == "running" and "note" in facts:
         said.append(one_line(facts["note"], 60))
     values = facts.get("values", ())
@@ -92,7 +110,9 @@ def fact_line(state: str, facts: Mapping[str, Any]) -> str:
         said.append(format_shape(shaped[0]))
     elif size >= _WORTH_TELLING:
         said.append(format_size(size))
-    if state == "skipped" and "reason" in facts:
+    if "elements_failed" in facts:
+        said.append(elements_failed_said(facts["elements_failed"]))
+    if state in _WITH_REASON and "reason" in facts:
         said.append(one_line(facts["reason"], 60))
     if "rollback_error" in facts:
         said[1:] = [f"not undone: {one_line(facts['rollback_error'], 60)}"]

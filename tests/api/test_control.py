@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -253,6 +254,8 @@ def test_options_of_a_flow_are_checked():
         szal.Flow("f", timeout=0)
     with pytest.raises(InvalidFlow, match="not of failure, cancel, timeout"):
         szal.Flow("f", rollback_on="sunday")
+    with pytest.raises(InvalidFlow, match="executor 'gpu' is not one of thread, process, main"):
+        szal.Flow("f", executor="gpu")
     assert szal.Flow("f", limits={"api": "10/s", "db": 2}).definition().limits == (("api", "10/s"), ("db", "2"))
 
 
@@ -318,3 +321,17 @@ def test_each_trigger_in_each_mode_ends_every_step_with_a_state_and_a_reason(mod
     assert run.state == "failed"
     assert all(step.reason for step in run.steps.values() if step.state == "skipped")
     assert str(run["a"].error) == "ValueError"
+
+
+def here():
+    return os.getpid()
+
+
+def test_a_flow_says_where_bodies_run_and_a_step_may_say_otherwise():
+    flow = szal.Flow("where", executor="process")
+    flow.step(name="apart")(here)
+    flow.step(name="inside", executor="thread")(here)
+
+    run = szal.run(flow, store=None)
+
+    assert (run.values.apart != os.getpid(), run.values.inside == os.getpid()) == (True, True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
 import szal_nb as szal
+from szal_nb.api.observe import LABELS
 
 
 @pytest.fixture
@@ -135,3 +138,44 @@ def test_a_resumed_run_is_measured_from_where_it_was(flow, watched, tmp_path):
     assert value("szal_steps_started_total", step="load") is None
     assert value("szal_steps_started_total", step="slow") == 1
     assert (value("szal_steps_waiting"), value("szal_steps_running")) == (0, 0)
+
+
+def test_an_observer_that_cannot_even_begin_does_not_stop_the_run(watched, caplog):
+    class Broken:
+        def watch(self, run):
+            raise RuntimeError("no log")
+
+    watched(Broken())
+    flow = szal.Flow("f")
+    flow.step(name="a")(lambda: 1)
+
+    assert szal.run(flow, store=None).state == "completed"
+    assert "itself goes on" in caplog.text
+
+
+def test_a_cell_that_is_executed_again_shows_nothing_twice(watched, caplog):
+    prometheus = pytest.importorskip("prometheus_client")
+    registry = prometheus.CollectorRegistry()
+    caplog.set_level(logging.INFO, "szal_nb.runs")
+    flow = szal.Flow("f")
+    flow.step(name="a")(lambda: 1)
+    for _ in range(2):
+        watched(szal.PrometheusObserver(registry))
+        watched(szal.LogObserver())
+        watched(szal.OpenTelemetryObserver())
+
+    szal.run(flow, store=None)
+
+    assert registry.get_sample_value("szal_runs_started_total", {"flow": "f"}) == 1
+    assert sum("step.completed" in record.getMessage() for record in caplog.records) == 1
+    trace = pytest.importorskip("opentelemetry.trace")
+    other = szal.OpenTelemetryObserver(trace.NoOpTracerProvider())
+    assert szal.OpenTelemetryObserver() == szal.OpenTelemetryObserver() != other
+
+
+def test_the_page_names_every_metric_with_its_labels():
+    page = (Path(__file__).parents[2] / "docs" / "observing.md").read_text()
+    named = dict(re.findall(r"^\| `(szal_\w+)` \| ([\w, ]+) \|", page, re.MULTILINE))
+    endings = {"run_duration": "_seconds", "step_duration": "_seconds", "steps_waiting": "", "steps_running": ""}
+
+    assert named == {f"szal_{name}{endings.get(name, '_total')}": ", ".join(labels) for name, labels in LABELS.items()}

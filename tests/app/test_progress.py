@@ -7,6 +7,7 @@ import io
 import pytest
 
 import szal_nb as szal
+from szal_nb.app.describing import run_json, run_text
 from szal_nb.app.progress import Follower, Progress
 from szal_nb.model.event import (
     RunCompleted,
@@ -16,12 +17,14 @@ from szal_nb.model.event import (
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepProgress,
     StepRetrying,
     StepSkipped,
     StepStarted,
     StepWaiting,
 )
 from szal_nb.model.value import ErrorInfo
+from szal_nb.store.runs import RunStore
 
 STEPS = ("load", "clean", "plot", "ask", "left", "late")
 ERROR = ErrorInfo(type="ValueError", message="no rows\nat all")
@@ -104,3 +107,56 @@ def test_a_follower_shows_the_wanted_runs_of_a_store_to_their_end(tmp_path, is_w
 
 def half(x):
     return x / 2
+
+
+PROGRESS = (
+    RunCreated(at=0, flow="sales", steps=("load", "plot")),
+    RunStarted(at=0),
+    StepStarted(at=0, step="load", attempt=1),
+    StepProgress(at=1, step="load", attempt=1, done=120, total=2000, note="reading\nquickly"),
+    StepProgress(at=10.5, step="load", attempt=1, done=0.25, total=1),
+    StepProgress(at=11, step="load", attempt=1, done=0.5, total=1),
+    StepProgress(at=30, step="load", attempt=1, done=0.75, total=1, note="nearly"),
+)
+
+
+def test_how_far_a_body_is_stands_beside_the_bar_and_elsewhere_in_a_line_now_and_then():
+    terminal, log = Terminal(), io.StringIO()
+    for stream in (terminal, log):
+        progress = Progress("r1", stream=stream)
+        for event in PROGRESS:
+            progress.take([event])
+        progress.close()
+
+    assert "load 120 of 2,000 reading quickly" in terminal.getvalue()
+    assert "load 75% nearly" in terminal.getvalue()
+    assert "  running  " not in terminal.getvalue()
+    assert log.getvalue().splitlines()[1:] == ["  running    load 25%", "  running    load 75% nearly"]
+
+
+def test_elements_that_failed_are_told_also_where_they_may(tmp_path):
+    flow = szal.Flow("some")
+    flow.step(name="xs")(lambda: [1, 0, 2, 0])
+    flow.step(name="inverse", map="xs", map_errors="collect")(lambda xs: 1 / xs)
+    shown = io.StringIO()
+    follower = Follower(tmp_path / "runs.db", lambda run: True, stream=shown)  # noqa: ARG005 all runs are wanted
+    with follower.following():
+        run = szal.run(flow, store=tmp_path / "runs.db")
+
+    assert (run.state, run.values.inverse) == ("completed", [1.0, None, 0.5, None])
+    assert "2 elements failed" in shown.getvalue()
+    assert [(end.position, end.attempts, end.error) for end in run["inverse"].elements] == [
+        (0, 1, ""),
+        (1, 1, "ZeroDivisionError: division by zero"),
+        (2, 1, ""),
+        (3, 1, "ZeroDivisionError: division by zero"),
+    ]
+    with RunStore.open(tmp_path / "runs.db", read_only=True) as store:
+        stored, snapshot = store.run(run.id), store.snapshot(run.id)
+    assert "inverse: 2 elements failed, the first was number 1: ZeroDivisionError: division by zero" in run_text(
+        stored, snapshot
+    )
+    failed = run_json(stored, snapshot)["steps"][1]["failed_elements"]
+    assert [(each["position"], each["attempts"], each["error"]) for each in failed] == [
+        (number, 1, "ZeroDivisionError: division by zero") for number in (1, 3)
+    ]

@@ -45,6 +45,8 @@ FACTS = (
     ("running", {"attempts": 3, "started": T0 + 4.65}),
     ("retrying", {"attempts": 1, "started": T0, "ended": T0 + 1, "retry_at": T0 + 12, "error": "ValueError: no"}),
     ("waiting", {"reason": "Send it?"}),
+    ("waiting", {"reason": "Really\u202e send\n<b>all</b> of it, " * 10}),
+    ("completed", {"reason": "it stopped the run: nothing new"}),
     ("completed", {"attempts": 1, "started": T0, "ended": T0 + 75}),
     ("completed", {"attempts": 2, "started": T0, "ended": T0 + 1, "values": [{"name": "x", "type": "int", "size": 8}]}),
     ("completed", {"values": [{"name": "x", "type": "str", "size": 900}, {"name": "y", "type": "str", "size": 300}]}),
@@ -61,6 +63,10 @@ FACTS = (
     ),
     ("running", {"started": T0, "done": 417.9, "total": 1000, "note": "reading"}),
     ("running", {"started": T0, "done": 3}),
+    ("running", {"started": T0, "done": 0.256, "total": 1}),
+    ("running", {"started": T0, "done": 2, "total": 2.5}),
+    ("completed", {"elements_failed": 1}),
+    ("completed", {"values": [{"name": "y", "type": "list", "size": 9, "shape": [5000]}], "elements_failed": 1200}),
     ("completed", {"started": T0, "ended": T0 + 1, "done": 1000, "total": 1000}),
 )
 LINES = (

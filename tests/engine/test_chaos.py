@@ -50,8 +50,8 @@ def no_device_is_taken(self, i):
     return tuple(range(max(1, self.weights[i] // WHOLE)))
 
 
-def least_urgent_first(self, urgency, limits, init=Starts.__init__):
-    init(self, [-each for each in urgency], limits)
+def least_urgent_first(self, places, limits, init=Starts.__init__):
+    init(self, [(-urgency, i) for urgency, i in places], limits)
 
 
 def start_at_once(self, i, outcome, at, settle=Ledger._settle):

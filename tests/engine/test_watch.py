@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -199,6 +200,51 @@ def test_an_input_of_the_run_is_guarded_too():
     graph = graph_of(step("sneak", "xs.append(1)", reads=["xs"]), inputs=("xs",))
 
     assert "'xs' is not any more what the notebook gave" in run(graph, inputs={"xs": [1]})["sneak"].error.message
+
+
+def test_what_ran_while_nothing_could_change_is_known_when_something_is_given_that_can():
+    """The short way of flows whose values are plain: no look is missed for it, and no step that ran."""
+    graph = graph_of(
+        step("one", "n = 1", gives=("n",)),
+        step("two", "xs = [n]", reads=["n<one"], gives=("xs",)),
+        step("look", "m = n + len(xs)", reads=["n<one", "xs<two"], gives=("m",)),
+        step("add", "k = m + 1", reads=["m<look"], gives=("k",)),
+        step("sneak", "xs.append(k)", reads=["xs<two", "k<add"]),
+    )
+    # Only where nobody watches the state of the process are values all that there is to look at.
+    free = replace(graph, flow=replace(graph.flow, ordered=False))
+    for error in (run(graph)["sneak"].error, run(free)["sneak"].error):
+        assert error.type == "ValueChanged"
+        assert "Steps that read it since: look, sneak" in error.message
+        assert "Also ran: add" in error.message
+
+
+def test_a_value_that_an_earlier_run_gave_is_guarded_though_nobody_here_saw_it_given():
+    graph = graph_of(LOAD, step("sneak", "xs.append(9)", reads=["xs<load"]))
+    free = replace(graph, flow=replace(graph.flow, ordered=False))
+    table = ValueTable(free, {}, {}, None)
+    watch = Watch(free, table, refs={})
+    xs = table.objects[0, "xs"] = [3, 1, 2]
+    watch.take(0, ())
+    watch.begin(1, 1, lambda _: {"xs": xs})
+
+    xs.append(9)
+    with pytest.raises(ValueChanged):
+        watch.finish(1, 1, {})
+
+
+def test_spans_say_which_steps_ran_after_a_moment():
+    spans = contents.Spans()
+    for told in (0, 1, ~0, 2):
+        spans.note(told)
+    moment = spans.now
+    for told in (~2, 0, ~0, 3):
+        spans.note(told)
+
+    assert spans.since(moment, besides=()) == [0, 1, 2, 3]
+    assert spans.since(moment + 1, besides=(3,)) == [0, 1]
+    assert spans.since(spans.now, besides=()) == [1, 3]
+    assert spans.begun() == {0, 1, 2, 3}
 
 
 def test_contents_are_never_compared_on_the_event_loop(monkeypatch):

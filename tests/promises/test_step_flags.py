@@ -111,6 +111,17 @@ def test_an_executor_says_where_a_body_runs(notebook):
     assert notebook.value("apart") != here
 
 
+def test_a_flow_says_where_the_bodies_run_whose_steps_do_not(notebook):
+    """**Executors** per step or flow."""
+    notebook.ok("%szal_flow elsewhere --executor process")
+    notebook.step("apart", "import os\napart = os.getpid()")
+    notebook.step("inside --executor thread", "inside = os.getpid()")
+    notebook.ok("run = %szal_run\nawait run\nhere = os.getpid()")
+
+    assert notebook.value("(apart != here, inside == here)") == (True, True)
+    notebook.ok("%szal_flow notebook")
+
+
 def test_a_value_bound_to_its_thread_keeps_its_readers_on_the_main_thread(notebook):
     """A step that reads a value bound to its thread (a sqlite3 connection, Tk, sync Playwright; extensible) runs on the main thread by itself, and says so."""
     notebook.step("open", "con = sqlite3.connect(':memory:')\nopened_on_main = on_main_thread()")

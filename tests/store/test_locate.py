@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from szal_nb.errors import StoreError
-from szal_nb.store.locate import find_store
+from szal_nb.store.locate import durability_of, find_store
+from szal_nb.store.runs import open_store
 
 
 @pytest.fixture
@@ -114,3 +115,25 @@ def belongs_to_a_stranger(monkeypatch, path):
         return os.stat_result(fields)
 
     monkeypatch.setattr(Path, "lstat", answered)
+
+
+def test_durability_is_said_by_the_caller_the_environment_or_the_project(home, monkeypatch):
+    def level(**options):
+        with open_store(home / "deep" / ".szal" / "runs.db", **options) as store:
+            return store._writer._durability.value
+
+    assert level() == "full"
+    (home / "pyproject.toml").write_text('[tool.szal]\ndurability = "fast"\n')
+    assert level() == "fast"
+    monkeypatch.setenv("SZAL_DURABILITY", "full")
+    assert level() == "full"
+    assert level(durability="fast") == "fast"
+    monkeypatch.setenv("SZAL_DURABILITY", "quick")
+    with pytest.raises(StoreError, match="its durability 'quick' is neither full nor fast"):
+        level()
+
+
+def test_a_project_file_that_cannot_be_read_leaves_a_named_store_its_full_durability(home):
+    (home / "pyproject.toml").write_text("[tool")
+
+    assert durability_of(home / "runs.db") == "full"

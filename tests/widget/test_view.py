@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.model.event import (
     CancelRequested,
     RunCreated,
@@ -14,11 +15,12 @@ from szal_nb.model.event import (
     StepFailed,
     StepStarted,
 )
-from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import StepSnapshot, StepState, fold
-from szal_nb.model.step import Step
+from szal_nb.model.step import Executor, Step
 from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.notebook.flags import flags_of, parse_step_line
 from szal_nb.widget.details import details_view
 from szal_nb.widget.view import graph_view, is_over, step_facts, view_state
 from tests.widget.flows import RUN_ID, T0, sales, sales_run, warehouse, warehouse_events
@@ -161,6 +163,46 @@ def test_the_flags_of_a_step_are_told_in_the_spelling_of_its_magic():
     assert nodes[5]["flags"] == ["--timeout 60s"]
     assert nodes[5]["tags"] == ["report"]
     assert "flags" not in nodes[1]
+
+
+# One line for each flag; what is not among the flags of the picture has a place of its own in it.
+FLAGS = {
+    "--retries": "2", "--delay": "3s", "--backoff": "linear", "--max-delay": "9s", "--jitter": "0.5",
+    "--retry-on": "ValueError", "--no-retry-on": "KeyError", "--timeout": "30s", "--timeout-total": "60s",
+    "--when": "xs", "--on-condition-error": "skip", "--trigger": "all_done", "--map": "xs", "--map-mode": "product",
+    "--map-errors": "2", "--max-parallel": "3", "--on-error": "continue", "--approve": "Sure?", "--cache": "",
+    "--once": "", "--strict": "", "--executor": "main", "--parent": "first", "--tag": "io", "--priority": "5",
+    "--requires": "network", "--after": "first", "--needs": "xs=other.xs", "--out": "y", "--reads": "more",
+    "--changes": "xs", "--pure": "xs",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", [flag for flag in flags_of("%%szal_step") if flag not in ("-x", "--execute")])
+def test_every_flag_of_a_step_is_seen_in_the_picture(flag):
+    source = "xs.sort()" if flag == "--pure" else "y = len(xs)\nz = 2"
+
+    def picture(line):
+        above = (Step(name="first", source="xs = [1]"), Step(name="other", source="xs = [2]"))
+        steps = (*above, parse_step_line(line).step(source=source))
+        mode = FlowMode.HIERARCHICAL if flag == "--parent" else FlowMode.DAG
+        around = Surroundings({"more": NotebookName(kind="data")})
+        return graph_view(build_graph(FlowDefinition(name="f", steps=steps, mode=mode), around))
+
+    seen = picture(f"one {flag} {FLAGS[flag]}")
+
+    assert seen != picture("one")
+    flags = seen["nodes"][-1].get("flags", ["none"])
+    assert f"{flag} {FLAGS[flag]}".strip() in flags or flag in (
+        "--approve", "--parent", "--tag", "--after", "--needs", "--reads", "--changes", "--pure"
+    )  # fmt: skip
+
+
+def test_where_bodies_run_is_seen_also_where_the_flow_says_it():
+    steps = (Step(name="a"), Step(name="b", executor=Executor.THREAD))
+    flow = FlowDefinition(name="f", steps=steps, executor=Executor.PROCESS)
+
+    a, b = graph_view(build_graph(flow))["nodes"]
+    assert (a["flags"], b.get("flags")) == (["--executor process"], None)
 
 
 def test_sources_past_a_million_characters_are_left_for_the_details():

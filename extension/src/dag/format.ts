@@ -58,6 +58,8 @@ export function countLine(counts: Partial<Record<StepState, number>>, total: num
 
 // Bytes: what is smaller takes no thought.
 const WORTH_TELLING = 1000;
+// A step that waits says for what; one that completed may have stopped the run.
+const WITH_REASON: readonly StepState[] = ["skipped", "waiting", "completed"];
 const WORDS: Record<string, string> = { rolled_back: "rolled back", rolling_back: "rolling back", idle: "not run yet" };
 
 export const stateWord = (state: StepState | RunState | string): string => WORDS[state] ?? state;
@@ -83,20 +85,28 @@ export function timeSpent(state: StepState, facts: Facts, now: number): string {
   return started !== undefined && ended !== undefined && state !== "pending" ? formatDuration(ended - started) : "";
 }
 
+/** How far something is; a share of one, and of what is no whole number, in per cent. */
+function progressSaid(done: number, total: number | undefined): string {
+  if (total !== undefined && total > 0 && (total === 1 || !Number.isInteger(total)))
+    return `${Math.trunc((100 * done) / total)}%`;
+  return count(done) + (total === undefined ? "" : ` of ${count(total)}`);
+}
+
 /** What a node says under its name. */
 export function factLine(state: StepState, facts: Facts): string {
   const said = [state === "completed" && facts.origin ? facts.origin : stateWord(state)];
   if (state === "failed" && facts.error) return `${said[0]} · ${oneLine(facts.error, 80)}`;
   if ((facts.attempts ?? 0) > 1) said.push(`try ${facts.attempts}`);
-  if (state === "running" && facts.done !== undefined)
-    said.push(count(facts.done) + (facts.total === undefined ? "" : ` of ${count(facts.total)}`));
+  if (state === "running" && facts.done !== undefined) said.push(progressSaid(facts.done, facts.total));
   if (state === "running" && facts.note) said.push(oneLine(facts.note, 60));
   const values = facts.values ?? [];
   const shaped = values.find((value) => value.shape?.length);
   const size = values.reduce((sum, value) => sum + value.size, 0);
   if (shaped?.shape) said.push(formatShape(shaped.shape));
   else if (size >= WORTH_TELLING) said.push(formatSize(size));
-  if (state === "skipped" && facts.reason) said.push(oneLine(facts.reason, 60));
+  if (facts.elements_failed)
+    said.push(`${DIGITS.format(facts.elements_failed)} element${facts.elements_failed === 1 ? "" : "s"} failed`);
+  if (WITH_REASON.includes(state) && facts.reason) said.push(oneLine(facts.reason, 60));
   if (facts.rollback_error) said.splice(1, Infinity, `not undone: ${oneLine(facts.rollback_error, 60)}`);
   return said.join(" · ");
 }

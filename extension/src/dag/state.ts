@@ -89,6 +89,8 @@ export interface Facts {
   /** Why it could not be undone. */
   rollback_error?: string;
   done?: number;
+  /** How many elements of a mapped step failed. */
+  elements_failed?: number;
   total?: number;
   note?: string;
 }
