@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -22,13 +23,14 @@ from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, se
 from szal_nb.engine.immutable import are_immutable
 from szal_nb.engine.keeping import Definitions, copied, kept_states, owner_of, put_back, states_of
 from szal_nb.engine.rebuilding import Rebuilding
+from szal_nb.engine.settings import RecordedSettings, changes_settings
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import AnswerError, HiddenStateUsed, NoCleanStart
+from szal_nb.errors import AnswerError, HiddenStateUsed, NoCleanStart, RunError
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.kept import is_kept, state_name, state_of
@@ -80,7 +82,7 @@ def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool], list[bool]]:
 
     count = range(len(graph.nodes))
     kept = graph.derived(kept_states)
-    only_reads = [not (usage.changed[i] or states[i] or kept[i]) for i in count]
+    only_reads = [not (usage.changed[i] or states[i] or kept[i] or changes_settings(graph.nodes[i])) for i in count]
     return [has_nothing(i) for i in count], only_reads, [False] * len(count) if hidden else only_reads
 
 
@@ -120,6 +122,7 @@ class Watch:
         self._kept_states = graph.derived(kept_states)
         # Where the functions and classes are that the bodies find, if they keep something.
         self.definitions: Sequence[Definitions] = ()
+        self._settings = RecordedSettings(graph)
         self._is_resumed = False
         # The content of the record that each such state was last put back from, for those that only read it.
         self._put_back: dict[str, str | None] = {}
@@ -162,6 +165,8 @@ class Watch:
 
     def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         """The inputs of an attempt of step `i`, which begins now."""
+        if self._is_resumed and self._settings.are_any:
+            self._put_back_settings(i)
         if self._has_nothing[i] and not self._is_dirty:
             return gather(i)
         if self._only_reads[i] and not self._is_dirty:
@@ -213,6 +218,7 @@ class Watch:
                     self._contents.track_early((None, name))
                 shared = self._together.group_of_inputs()
         states = generator_states({state for states in self._states for state in states})
+        states |= self._settings.first()
         for i, kept in enumerate(self._kept_states):
             states |= {name: value for name, value in self._kept(i).items() if name not in states} if kept else {}
         return states if shared is None else {**states, SHARED: shared}
@@ -242,7 +248,7 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self._contents.forget((i, name))
                     self._contents.track((i, name), value)
-                besides = {**generator_states(self._states[i]), **self._kept(i)}
+                besides = {**generator_states(self._states[i]), **self._kept(i), **self._settings.changed(i)}
                 shared = self._together.group_of(i, given) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
                     # A change that nobody declared must not be recorded as if it had been there.
@@ -369,6 +375,11 @@ class Watch:
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
         self._is_resumed = True
+        self._settings.begin()
+        # Settings as the last of the completed steps left them: steps that begin side by side need not touch them.
+        # What cannot be put back is said by the step that begins.
+        with suppress(RunError):
+            self._put_back_settings(len(self._graph.nodes))
         if self._load is not None:
             with self._held:
                 again = self._rebuilding
@@ -448,6 +459,10 @@ class Watch:
                 definition = self.definitions[i].definition(owner_of(state))
                 put_back(definition, state, self._load(found))
             self._put_back[state] = None if is_changed or found is None else found.hash
+
+    def _put_back_settings(self, i: int) -> None:
+        if self._load is not None:
+            self._settings.put_back(i, self._spans.begun(), self.refs, self._load)
 
     def _last_kept(self, i: int, state: str) -> ValueRef | None:
         """What is on record of the state as step `i` finds it; None if that is what it is in this process."""

@@ -184,7 +184,7 @@ def going(x):|    for part in x:|        yield part|        x.append(0) if len(x
 waiting = queue.Queue()
 waiting = queue.Queue()|waiting.put({x})
 waiting.put({x})
-{x} = waiting.get() if waiting.qsize() else [0]
+{x} = waiting.get_nowait() if waiting.qsize() else [0]
 {x} = [waiting.qsize()]
 kit = {{'lock': threading.Lock(), 'xs': {x}}}
 kit['xs'].append(2)
