@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from szal_nb.model.kept import state_name
+
 RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
 GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
 
@@ -131,11 +133,6 @@ class HiddenStates:
 
 def _look(probes: dict[str, Callable[[], object]]) -> dict[str, object]:
     return {name: probe() for name, probe in probes.items()}
-
-
-def state_name(state: str) -> str:
-    """The name under which the state of a generator is recorded among a step's values; no name of Python."""
-    return f"<{state}>"
 
 
 def generator_states(names: Iterable[str]) -> dict[str, object]:

@@ -34,6 +34,10 @@ class ProcessBody:
         self._body = attempt.body
         self._pool = pool
 
+    def definition(self, name: str) -> Any:
+        """As that of the body."""
+        return self._body.definition(name)
+
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Runs once, in some process; raises CancelledError if that was killed because the attempt was told to end."""
         return self._pool.call(self._body, inputs, self._attempt)

@@ -27,7 +27,8 @@ _PICKLE = "pickle"
 class Rebuilding:
     """See the module. `former` is what the rebuilt steps have on record; `anew` are the values to be made anew.
 
-    `refs` are all references on record, also those of rebuilt steps; `load` reads one into an object of its own.
+    `inputs` are those of them that the notebook gives. `refs` are all references on record, also those of rebuilt
+    steps; `load` reads one into an object of its own.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Rebuilding:
         *,
         former: Mapping[int, Collection[ValueRef]],
         anew: Collection[Key],
+        inputs: Collection[str],
         refs: Mapping[Key, ValueRef],
         load: Callable[[ValueRef], Any],
     ) -> None:
         self._wiring = graph.derived(Wiring)
         self._former = {i: {ref.name: ref for ref in given} for i, given in former.items()}
         self._anew = anew
+        self._inputs = inputs
         self._refs = refs
         self._load = load
         self._index: dict[str, int | None] = {"": None, **self._wiring.index}
@@ -61,8 +64,8 @@ class Rebuilding:
         """Whether values that were recorded together under `group` tell what `key` is when the run goes on."""
         if key not in self._anew:
             return True
-        # The notebook gives inputs that are made anew.
-        return key[0] is not None and group[0] not in self._former and key[0] not in self._former
+        is_from_notebook = key[0] is None and key[1] in self._inputs
+        return not is_from_notebook and group[0] not in self._former and key[0] not in self._former
 
     def staying(self) -> dict[tuple[int, str], ValueRef]:
         """What of rebuilt steps is to be read from the record."""
