@@ -12,7 +12,7 @@ import time
 from szal_nb.errors import RunError
 from szal_nb.model.event import CancelRequested, RunCancelled, RunResumed, StepAnswered, StepCancelled
 from szal_nb.model.state import RunState, StepState
-from szal_nb.store.collect import collect
+from szal_nb.store.collect import collect, not_deleted
 from szal_nb.store.owner import is_alive
 from szal_nb.store.runs import RunStore, StoredRun
 
@@ -54,7 +54,7 @@ def cancel_run(store: RunStore, run: StoredRun) -> str:
 def delete_run(store: RunStore, run_id: str) -> str:
     """Deletes a run that has ended, with the values that no other run names."""
     if not collect(store, [run_id]).runs:
-        raise RunError(f"Run {run_id} has not ended: it lives, or it can be resumed. It was not deleted.")
+        raise RunError(not_deleted(run_id))
     return f"Run {run_id} is deleted."
 
 

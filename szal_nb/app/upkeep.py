@@ -19,7 +19,7 @@ from szal_nb.app.record import open_store
 from szal_nb.errors import RunError
 from szal_nb.model.duration import parse_duration
 from szal_nb.store.archive import export_run, import_run
-from szal_nb.store.collect import beyond_size, collect, removable
+from szal_nb.store.collect import beyond_size, cache_holders, collect, removable
 from szal_nb.store.doctor import Level, examine, repair
 from szal_nb.store.locate import find_store
 from szal_nb.store.runs import RunStore
@@ -123,7 +123,9 @@ def collect_garbage(arguments: argparse.Namespace) -> ExitCode:
     """Deletes what nobody needs."""
     with open_store(arguments, read_only=False) as store:
         old: list[str] = []
-        keep = [store.run(name).id for name in arguments.keep]
+        keep = {store.run(name).id for name in arguments.keep}
+        if arguments.older_than is not None or arguments.max_size is not None:
+            keep |= cache_holders(store)
         if arguments.older_than is not None:
             old += removable(store.runs(), older_than_s=arguments.older_than, now=time.time(), keep=keep)
         if arguments.max_size is not None:
@@ -131,6 +133,8 @@ def collect_garbage(arguments: argparse.Namespace) -> ExitCode:
         found = collect(store, old, is_dry=arguments.dry_run)
     did = "Would delete" if arguments.dry_run else "Deleted"
     text = f"{did} {len(found.runs)} runs, {found.values} values and {found.files} files: {found.size / 1e6:.1f} MB."
+    if found.kept:
+        text += f" {len(found.kept)} runs stay for now: a run of their flow is going on, and may take values of them."
     return _tell(arguments, msgspec.to_builtins(found), text)
 
 

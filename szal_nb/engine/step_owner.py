@@ -170,7 +170,12 @@ class StepOwner:
 
     def _tied(self, i: int | None, given: Mapping[str, Any], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
         ties = self._ties
-        if ties is None or not (ties.are_any or any(ref.live is not None and ref.needed for ref in refs)):
+        if ties is None:
+            return refs
+        if not any(ref.live is not None and ref.needed for ref in refs) and (
+            not ties.are_any or (i is not None and not self.watch.usage.changed[i] and are_immutable(given.values()))
+        ):
+            # What cannot change shares nothing that matters, and all that a live value holds would be gone through.
             return refs
         with self.watch.held:
             return ties.titled(i, given, refs)

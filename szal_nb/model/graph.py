@@ -34,7 +34,7 @@ class EdgeKind(StrEnum):
     PARENT = "parent"
 
 
-class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """`target` waits for `source`. `rule` is a short stable id, `reason` a sentence, `remedy` the flag that frees.
 
     `also` are the rules of further reasons for the same edge.
@@ -60,7 +60,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.rule, *self.also)
 
 
-class Binding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Binding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Where the value of the name `name` in a step's namespace comes from.
 
     From the name `source` of the step `step`; from the notebook, as an input of the run, if `step` is None.

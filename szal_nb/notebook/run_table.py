@@ -11,7 +11,7 @@ from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
 from szal_nb.notebook.report import run_table
-from szal_nb.store.collect import collect
+from szal_nb.store.collect import collect, not_deleted
 from szal_nb.store.runs import RunStore, StoredRun
 from szal_nb.widget.comparison import ToldRun, comparison_view
 from szal_nb.widget.details import details_view
@@ -60,7 +60,7 @@ class RunTable:
                 self._resume(self._store.run(run_id))
             case "delete":
                 if not collect(self._store, [run_id]).runs:
-                    raise RunError(f"Run {run_id} has not ended: it lives, or it can be resumed. It was not deleted.")
+                    raise RunError(not_deleted(run_id))
         self.widget.rows = self._rows(self._list_runs())
         return None
 

@@ -12,7 +12,7 @@ import msgspec
 
 from szal_nb.model.state import RunState
 from szal_nb.store.files import ValueFiles
-from szal_nb.store.listing import StoredRun
+from szal_nb.store.listing import RUN_COLUMNS, StoredRun, stored_runs
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
 
@@ -28,10 +28,24 @@ UNION SELECT hash, blobs.size, run_id FROM blobs JOIN inputs USING (hash) WHERE 
 """
 
 
+_FINAL = ", ".join("?" * sum(state.is_final for state in RunState))
+_OPEN_RUNS = f"SELECT {RUN_COLUMNS} FROM runs WHERE state NOT IN ({_FINAL})"  # noqa: S608 constants
+_NEWEST_RUNS = "SELECT flow, id, max(created_at) FROM runs WHERE NOT is_imported GROUP BY flow"
+_NEWEST_RESULT = """
+SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
+WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint != ''
+ORDER BY runs.created_at DESC LIMIT 1
+"""
+
+
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """What was deleted, or would be. `size` in bytes: contents in the database and files together."""
+    """What was deleted, or would be. `size` in bytes: contents in the database and files together.
+
+    `kept` are runs that were to go and stay, because a run of their flow is going on, which may take values of them.
+    """
 
     runs: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     values: int = 0
     files: int = 0
     size: int = 0
@@ -78,18 +92,37 @@ def beyond_size(store: RunStore, limit: int, *, keep: Collection[str] = ()) -> l
     return found
 
 
+def not_deleted(run_id: str) -> str:
+    """Why `collect` has left a run alone that somebody wanted to be gone."""
+    return (
+        f"Run {run_id} was not deleted: it has not ended, and lives or can be resumed, or a run of its flow is going "
+        "on, which may take values of it."
+    )
+
+
+def cache_holders(store: RunStore) -> set[str]:
+    """The runs that have the newest result of a step which the newest run of its flow marks `--cache`."""
+    found: set[str] = set()
+    for flow, run_id, _ in store.reader.fetch(_NEWEST_RUNS):
+        for node in store.graph(str(run_id)).nodes:
+            if node.step.cache:
+                found.update(str(row[0]) for row in store.reader.fetch(_NEWEST_RESULT, (node.step.name, str(flow))))
+    return found
+
+
 def collect(
     store: RunStore, runs: Collection[str] = (), *, is_dry: bool = False, now: float | None = None
 ) -> Collected:
     """Deletes the runs and all content that no other run names; with `is_dry` only says what it would delete.
 
     Content that a fork or a later run took over is named by that run and stays. Runs that have not ended are left
-    alone, whoever asks. Files younger than an hour stay for the next time.
+    alone, whoever asks, and so are the runs of a flow while one of them is going on: what it will take from them is
+    not known before it ends. Files younger than an hour stay for the next time.
     """
     moment = time.time() if now is None else now
 
     def delete(connection: sqlite3.Connection) -> Collected:
-        deleted = _delete_rows(connection, runs)
+        deleted = _delete_rows(connection, runs, _busy_flows(connection, store.path, moment))
         if is_dry:
             raise _DryRun(_sweep(connection, store.files, moment, deleted, is_dry=True))
         return deleted
@@ -111,8 +144,16 @@ class _DryRun(Exception):
         self.found = found
 
 
-def _delete_rows(connection: sqlite3.Connection, runs: Collection[str]) -> Collected:
-    deleted = [run for run in runs if _delete_run(connection, run)]
+def _busy_flows(connection: sqlite3.Connection, path: Path, now: float) -> set[str]:
+    """The flows of which a run is going on."""
+    rows = connection.execute(_OPEN_RUNS, tuple(state.value for state in RunState if state.is_final)).fetchall()
+    return {run.flow for run in stored_runs(rows, now, path) if run.is_owned}
+
+
+def _delete_rows(connection: sqlite3.Connection, runs: Collection[str], busy: Collection[str] = ()) -> Collected:
+    # Of a flow that is busy; what has not ended stays for its own sake.
+    kept = tuple(run for run in runs if busy and _flow_of_ended(connection, run) in busy)
+    deleted = [run for run in runs if run not in kept and _delete_run(connection, run)]
     connection.execute("DELETE FROM flows WHERE id NOT IN (SELECT flow_id FROM runs WHERE flow_id IS NOT NULL)")
     connection.execute(
         "DELETE FROM notebooks WHERE id NOT IN (SELECT notebook_id FROM runs WHERE notebook_id IS NOT NULL)"
@@ -124,13 +165,19 @@ def _delete_rows(connection: sqlite3.Connection, runs: Collection[str]) -> Colle
     connection.execute('CREATE INDEX values_by_hash ON "values" (hash)')
     connection.execute(f"DELETE FROM blobs WHERE {_UNNAMED_BLOBS}")  # noqa: S608 a constant
     connection.execute("DROP INDEX values_by_hash")
-    return Collected(runs=tuple(deleted), values=count, size=size)
+    return Collected(runs=tuple(deleted), kept=kept, values=count, size=size)
+
+
+def _flow_of_ended(connection: sqlite3.Connection, run: str) -> str | None:
+    """The flow of a run that has ended; None for any other."""
+    final = [state.value for state in RunState if state.is_final]
+    sql = f"SELECT flow FROM runs WHERE id = ? AND state IN ({_FINAL})"  # noqa: S608 question marks
+    row = connection.execute(sql, (run, *final)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _delete_run(connection: sqlite3.Connection, run: str) -> bool:
-    final = [state.value for state in RunState if state.is_final]
-    sql = f"SELECT 1 FROM runs WHERE id = ? AND state IN ({', '.join('?' * len(final))})"  # noqa: S608 question marks
-    if connection.execute(sql, (run, *final)).fetchone() is None:
+    if _flow_of_ended(connection, run) is None:
         return False
     for table in _TABLES:
         connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run,))  # noqa: S608 a constant

@@ -91,7 +91,7 @@ def test_a_reason_may_be_anything(store, reason, how):
     assert max(len(str(event)) for event in events) < 4000
 
 
-@pytest.mark.parametrize("answer", [math.nan, object(), {1, 2}], ids=str)
+@pytest.mark.parametrize("answer", [math.nan, object(), {1, 2}], ids=["no number", "no data", "a set"])
 def test_an_answer_that_is_no_plain_data_is_refused_and_the_step_waits_on(store, answer):
     flow = one_step(lambda: 1, approve="sure?")
 

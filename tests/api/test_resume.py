@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from szal_nb.engine import ties
+from szal_nb.engine.digest import deep_digest
 from szal_nb.errors import ReplayError, StoreError
 from szal_nb.model.value import rebuilt_on_resume
 from szal_nb.store.runs import RunStore
@@ -116,7 +118,7 @@ def test_what_shares_parts_with_a_live_value_is_made_again_with_it(store):
     assert deeds == [["make", "grow", "hold", "end"]]
     assert run.values.t == ([1, 2, 3], [[1, 2, 3]], True, 2)
     rebuilds = {name: bool(rebuilt_on_resume(step.values)) for name, step in run.snapshot.steps.items()}
-    assert rebuilds == {"make": True, "grow": True, "hold": True, "read": False, "end": False}
+    assert rebuilds == {"make": True, "grow": True, "hold": True, "read": False, "end": True}
 
 
 def test_what_shares_parts_with_a_live_value_is_not_made_again_for_nothing(store):
@@ -125,6 +127,18 @@ def test_what_shares_parts_with_a_live_value_is_not_made_again_for_nothing(store
 
     assert deeds == [["end"]]
     assert run.values.t == ([1, 2], True)
+
+
+def test_what_a_live_value_holds_is_gone_through_only_for_steps_that_may_share_it(store, monkeypatch):
+    looks = []
+    monkeypatch.setattr(ties, "deep_digest", lambda value: looks.append(value) or deep_digest(value))
+    numbers = {f"n{k}": f"n{k} = waiting.qsize() + {k}" for k in range(20)}
+    CellFlow({"make": QUEUE, **numbers, "hold": "held = [waiting]", "end": "n = len(held)"}, notebook=NOTEBOOK).run(
+        store
+    )
+
+    # One for `make`, two for `hold`, which gives a second one.
+    assert len(looks) == 3
 
 
 def test_a_step_that_must_not_run_twice_and_built_on_a_live_value_is_not_passed_over(store):

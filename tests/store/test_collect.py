@@ -5,6 +5,7 @@ import sqlite3
 import time
 from contextlib import closing
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,9 +18,12 @@ from tests.store.scribe import begun, new_run
 OLD, NEW, OPEN = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
 
 
-def fill(store, run_id, value, *, ends_at=None):
+def fill(store, run_id, value, *, ends_at=None, flow="sales"):
     journal = store.begin(new_run(run_id, notebook="{}"))
-    journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+    created, *more = begun()
+    journal.append_sync(
+        [msgspec.structs.replace(created, flow=flow), *more, StepStarted(at=2.0, step="load", attempt=1)]
+    )
     refs = journal.keep("load", 1, {"own": [run_id], "large": np.full(100_000, value), "both": "shared" * 10}, {"own"})
     journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
     if ends_at is not None:
@@ -31,7 +35,7 @@ def fill(store, run_id, value, *, ends_at=None):
 def filled(store):
     fill(store, OLD, 1, ends_at=10.0)
     fill(store, NEW, 2, ends_at=1000.0)
-    fill(store, OPEN, 3)
+    fill(store, OPEN, 3, flow="a flow that is at work")
     for file in store.files.folder.glob("??/*"):
         os.utime(file, (0, 0))
     return store
