@@ -30,7 +30,13 @@ def rebuilding_of(
     refs.update({(i, name): ref for (i, name), ref in kept.items()})
     refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
     anew = {(index[step] if step else None, name) for step, name in plan.anew}
-    return Rebuilding(graph, former=former, anew=anew, inputs=plan.inputs, refs=refs, load=journal.load_fresh)
+    late = {
+        index[step]: frozenset((index[giver] if giver else None, name) for giver, name in places)
+        for step, places in plan.late.items()
+    }
+    return Rebuilding(
+        graph, former=former, anew=anew, inputs=plan.inputs, late=late, refs=refs, load=journal.load_fresh
+    )
 
 
 def given_beside_live(

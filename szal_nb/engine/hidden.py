@@ -16,10 +16,18 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from szal_nb.model.kept import state_name
+from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
 
-RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
-GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
+__all__ = [
+    "GENERATORS",
+    "NUMPY_RANDOM",
+    "RANDOM",
+    "TORCH_RANDOM",
+    "HiddenStates",
+    "generator_states",
+    "set_generator",
+    "state_name",
+]
 
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.

@@ -21,7 +21,7 @@ from szal_nb.model.event import (
     StepWaiting,
 )
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.kept import is_kept, state_name, state_of
+from szal_nb.model.kept import GENERATORS, is_kept, state_name, state_of
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.model.value import ValueRef
 
@@ -34,7 +34,9 @@ class ResumePlan:
     `live`: gone with its process. So is every step behind it that changed such a value, or gave one that shares parts
     with it. A rebuilt step gives the values in `anew` (step and name) and what was live once more; all else that it
     gave stays as it is on record. `inputs` are those that the notebook must give again. `begun` are mapped steps of
-    which so many elements are on record: they are not run again if they still are the same.
+    which so many elements are on record: they are not run again if they still are the same. `late` are steps that come
+    after others that they should have come before, with what those have changed since: it is read as it was. Hidden
+    states that were used `out_of_order` so are named with these steps: others would have found them otherwise.
     """
 
     kept: tuple[str, ...]
@@ -43,6 +45,8 @@ class ResumePlan:
     begun: tuple[tuple[str, int], ...] = ()
     anew: frozenset[Place] = field(default=frozenset(), repr=False)
     inputs: frozenset[str] = field(default=frozenset(), repr=False)
+    late: Mapping[str, frozenset[Place]] = field(default_factory=dict, repr=False)
+    out_of_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -83,6 +87,8 @@ def plan_resume(
         ),
         anew=frozenset(found.anew),
         inputs=frozenset(name for step, name in found.from_notebook if not step),
+        late=found.late(),
+        out_of_order=found.out_of_order(),
     )
 
 
@@ -119,6 +125,47 @@ class _Rebuilt:
         self._need({(step, name) for step, names in lost.items() for name in names})
         while self._todo:
             self._need(self._live_reads(self._todo.pop()))
+
+    def late(self) -> dict[str, frozenset[Place]]:
+        """What kept steps have changed since that steps read which run only now: one had failed, and others went on."""
+        wiring = self._wiring
+        overtaken = self._overtaken()
+        found: dict[str, frozenset[Place]] = {}
+        if not overtaken:
+            return found
+        links = Links(self._snapshot.inputs, self._given)
+        for i, name in enumerate(wiring.names):
+            since = {wiring.names[j] for j in overtaken & wiring.downstream(i)} if name not in self.kept else set()
+            if not since or name in self.rebuilt:
+                continue
+            read = {(one.step or "", one.source or one.name) for one in self._graph.nodes[i].bindings} - self.anew
+            places = {place for place in read if any(step in since for step, _ in links.closure([place]))}
+            if places:
+                found[name] = frozenset(places)
+        return found
+
+    def out_of_order(self) -> dict[str, tuple[str, ...]]:
+        """Hidden states that kept steps have used before others could that come before them, with these others."""
+        wiring, nodes = self._wiring, self._graph.nodes
+        overtaken = self._overtaken()
+        found: dict[str, dict[str, None]] = {}
+        for i, name in enumerate(wiring.names) if overtaken else ():
+            if name in self.kept or name in self.rebuilt or not nodes[i].states:
+                continue
+            for j in overtaken & wiring.downstream(i):
+                for state in set(nodes[i].states) & set(nodes[j].states):
+                    if state in GENERATORS or is_kept(state):
+                        found.setdefault(state, {})[name] = None
+        return {state: tuple(names) for state, names in found.items()}
+
+    def _overtaken(self) -> set[int]:
+        """The kept steps that have steps before them which run now."""
+        wiring = self._wiring
+        is_open = [name not in self.kept for name in wiring.names]
+        is_behind = [False] * len(is_open)
+        for i in wiring.order:
+            is_behind[i] = any(is_open[source] or is_behind[source] for source in wiring.sources[i])
+        return {i for i, behind in enumerate(is_behind) if behind and not is_open[i]}
 
     def _live_reads(self, step: str) -> set[Place]:
         bindings = self._graph.node(step).bindings

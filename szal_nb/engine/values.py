@@ -77,7 +77,7 @@ class ValueTable:
 
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
-        if self._rebuilding is not None and i in self._rebuilding:
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
             return True
         return bool(self._kept) and any(
             key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
@@ -86,26 +86,13 @@ class ValueTable:
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
         inputs: dict[str, Any] = {}
-        if self._rebuilding is not None and i in self._rebuilding:
-            return self._gather_again(i, self._rebuilding)
-        objects = self.objects
+        objects: Mapping[Key, Any] = self.objects
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
+            objects = {**objects, **self._rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])}
         for local, key, is_optional in self._bindings[i]:
             try:
                 inputs[local] = objects[key]
             except KeyError:
-                self._gather_other(inputs, local, key, is_optional=is_optional)
-        return inputs
-
-    def _gather_again(self, i: int, rebuilding: Rebuilding) -> dict[str, Any]:
-        """As `gather`, for a rebuilt step: what is not made anew is what it was the first time."""
-        inputs: dict[str, Any] = {}
-        first = rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])
-        for local, key, is_optional in self._bindings[i]:
-            if key in first:
-                inputs[local] = first[key]
-            elif key in self.objects:
-                inputs[local] = self.objects[key]
-            else:
                 self._gather_other(inputs, local, key, is_optional=is_optional)
         return inputs
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+# Global random generators.
+RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
+GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
 _ATTRIBUTES = "attributes of "
 _DEFAULT = re.compile(r"default of ([^\W\d]\w*)\(([^\W\d]\w*)=…\)")
 

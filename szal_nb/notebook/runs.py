@@ -430,4 +430,9 @@ def _say_plan(plan: Any) -> None:
         text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
     for step, count in plan.begun:
         text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
+    for state, steps in plan.out_of_order.items():
+        text += (
+            f" Steps that come after {', '.join(steps)} have used {state} before, and would have found it otherwise in "
+            f"a run from the top: --reuse, in a new run, runs them again."
+        )
     print(text)  # noqa: T201 - for the reader of the cell
