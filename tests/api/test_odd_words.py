@@ -103,7 +103,11 @@ def test_an_answer_that_is_no_plain_data_is_refused_and_the_step_waits_on(store,
             run.approve("one", answer)
         assert run["one"].state == "waiting"
         run.approve("one", {"by": "me"})
-        return await run
+        await run
+        for answer_late in (run.approve, run.reject):
+            with pytest.raises(RunError, match="Step 'one' of run .* waits for nobody: it is completed"):
+                answer_late("one")
+        return run
 
     assert asyncio.run(main()).state == "completed"
 
