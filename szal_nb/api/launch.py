@@ -318,6 +318,8 @@ def _launch(
             if kept_by is not None and snapshot is None:
                 # A plan was made over them: then they are kept already.
                 runner.input_refs = await asyncio.to_thread(runner.keep_inputs, inputs, runner.input_refs)
+            elif kept_by is None and runner.watch.must_look_at_inputs:
+                await asyncio.to_thread(runner.watch.look_at_inputs)
             runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
             if snapshot is not None:
                 await asyncio.to_thread(runner.watch.resume)

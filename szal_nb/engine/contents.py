@@ -70,6 +70,8 @@ class Contents:
         self._tracked: set[Key] = set()
         self._baseline: dict[Key, tuple[Digest, int]] = {}
         self._verified: dict[Key, int] = {}
+        # What is wrong with values that no step has taken yet.
+        self._wrong: dict[Key, AnswerError] = {}
 
     def is_light(self, key: Key) -> bool:
         """Whether there is nothing to look into, because it was done or is not needed."""
@@ -95,6 +97,8 @@ class Contents:
         """Looks at a value for the first time."""
         if key in self._tracked or not self._is_watched(key, value):
             return
+        if key in self._wrong:
+            raise self._wrong[key]
         self._tracked.add(key)
         found: Digest | None = None
         if self._guard is not Guard.OFF and self._usage.users(key):
@@ -109,12 +113,15 @@ class Contents:
             self._share(key, found or digest(value, is_hashing=False))
 
     def track_early(self, key: Key) -> None:
-        """Looks at a value before a step takes it: what shares something with it may be changed first."""
+        """Looks at a value before a step takes it: what shares something with it may be changed, or let go, first.
+
+        What is wrong with it is raised when a step takes it.
+        """
         try:
             self.track(key, self._versions.value(key))
-        except AnswerError:
-            # Said, with the step's name, when a step takes it.
+        except AnswerError as error:
             self._tracked.discard(key)
+            self._wrong[key] = error
 
     def reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change: the versions that it says, and all that share something with them."""

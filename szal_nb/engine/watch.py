@@ -209,13 +209,23 @@ class Watch:
         """What the record holds of the run's inputs."""
         self.refs.update({(None, ref.name): ref for ref in refs})
 
+    @property
+    def must_look_at_inputs(self) -> bool:
+        """Whether it matters what the run's inputs share before a step takes them."""
+        return bool(self.usage.changers) and not are_immutable(self._table.inputs.values())
+
+    def look_at_inputs(self) -> None:
+        """Looks at the run's inputs before any step runs. With a record `besides_inputs` does so."""
+        with self._held:
+            for name in self._versions.inputs():
+                self._contents.track_early((None, name))
+
     def besides_inputs(self) -> dict[str, object]:
         """What to record with the run's inputs: what they share, and the states of its global generators."""
         shared = None
         if self._load is not None:
             with self._held:
-                for name in self._versions.inputs():
-                    self._contents.track_early((None, name))
+                self.look_at_inputs()
                 shared = self._together.group_of_inputs()
         states = generator_states({state for states in self._states for state in states})
         states |= self._settings.first()

@@ -22,6 +22,7 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.store.pickling import dump
 from szal_nb.store.runs import RunStore
 from tests.analysis.cells import step, surroundings
+from tests.api.cell_flows import CellFlow
 from tests.promises.answer import Answer, as_flow, from_the_top
 from tests.promises.drawn_notebooks import HELPERS, STATEMENTS, notebooks
 
@@ -324,3 +325,19 @@ AMBIGUOUS = {
 @pytest.mark.parametrize("cells", AMBIGUOUS.values(), ids=AMBIGUOUS)
 def test_code_that_reads_an_ambiguous_global_is_refused(cells, store):
     assert {check(cells, seed, store) for seed in (0, 1)} == {"refused"}
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+@pytest.mark.parametrize("notebook", ["xs = [1, 2]\nitems = iter(xs)", "items = iter(xs := [1, 2])"])
+def test_what_inputs_share_counts_also_when_a_step_has_let_go_of_it(has_record, notebook, store):
+    """What shows only at run time fails the run and names the steps."""
+    cells = {"hold": "holder = [xs]", "grow": "holder[0].append(3)", "drain --priority 9": "print(list(items))"}
+    flow = CellFlow(cells, notebook=notebook)
+    flow.definition = replace(flow.definition, max_parallel=1)
+    run = flow.run(store if has_record else None)
+
+    assert run.state == "failed"
+    said = [step.error.message for step in run.steps.values() if step.error is not None]
+    assert all(
+        "'items' of the notebook share objects or memory" in text or "'drain' changes" in text for text in said
+    ), said
