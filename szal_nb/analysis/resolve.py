@@ -228,7 +228,8 @@ class Resolver:
             name=name, step=None, source=name, line=read.line or None, is_optional=read.is_optional
         )
         found.read_objects[name] = frozenset({_input_object(name)})
-        if not read.is_optional or name in self.around:
+        known = self.around.get(name)
+        if not read.is_optional or (known is not None and known.kind == NameKind.DATA):
             self.inputs.setdefault(name)
 
     def _take_condition_input(self, found: Resolved, name: str) -> None:

@@ -18,7 +18,7 @@ from szal_nb.api.fork import fork_of, inputs_of
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion, apply, plan
-from szal_nb.api.options import compensation, function_step, seconds
+from szal_nb.api.options import compensation, function_step
 from szal_nb.api.options import limits as limits_of
 from szal_nb.api.options import rollback_on as rollback_ends
 from szal_nb.api.past import diff as diff_in
@@ -32,6 +32,7 @@ from szal_nb.api.selection import Selection, unselected
 from szal_nb.api.stores import DEFAULT_STORE, OpenStores, StoreChoice, record_of
 from szal_nb.engine.body import FunctionBody
 from szal_nb.errors import InvalidFlow, InvalidParameter, InvalidStep, RunError
+from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Executor, Step
@@ -69,7 +70,10 @@ class Flow:
             self.executor = Executor(executor)
         except ValueError:
             raise InvalidFlow(f"Flow {name!r}: executor {executor!r} is not one of {', '.join(Executor)}.") from None
-        self.timeout_s = seconds(name, "timeout", timeout)
+        try:
+            self.timeout_s = None if timeout is None else parse_duration(timeout)
+        except ValueError as error:
+            raise InvalidFlow(f"Flow {name!r}: timeout={timeout!r}: {error}.") from None
         self._limits = limits_of(limits)
         self._rollback_on = rollback_ends(name, rollback_on)
         self._rollbacks: dict[str, FunctionType] = {}

@@ -53,7 +53,8 @@ def unselected(
     for name in filter(None, (*only, from_step, until)):
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
-            raise InvalidStep(name, "the flow has no such step.", f"Did you mean {near[0]}?" if near else "")
+            advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(names) or 'none'}."
+            raise InvalidStep(name, "the flow has no such step.", advice)
     chosen = set(names)
     if only:
         chosen &= upstream(graph, only)

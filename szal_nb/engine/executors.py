@@ -18,7 +18,7 @@ from typing import Any
 from szal_nb.engine.attempt import UNREADABLE, Attempt
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.process import PROCESSES, ProcessBody
-from szal_nb.engine.signal import Signal
+from szal_nb.engine.signal import AttemptCompleted, Signal
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RunError
 from szal_nb.model.step import Executor
@@ -183,13 +183,20 @@ class Executors:
 
     def _ended(self, attempt: Attempt, context: Context, given: dict[str, Any]) -> None:
         attempt.task = None
-        if given and attempt.owner.must_keep(attempt, given):
+        if attempt.timer is not None and self._is_late(attempt):
+            context.run(attempt.context.finish)
+            self._tell(attempt, _timed_out(attempt))
+        elif given and attempt.owner.must_keep(attempt, given):
             self._keep(attempt, context, given)
         elif type(attempt.context.presenter) is PlainPresenter:
             # It has nothing left to show, so nothing of the body's context is needed.
             self._tell(attempt, _outcome(attempt, given))
         else:
             self._tell(attempt, context.run(_complete, attempt, given))
+
+    def _is_late(self, attempt: Attempt) -> bool:
+        """Whether its time was over when the body ended: while one holds the loop, no timer can tell."""
+        return attempt.timer is not None and self._loop.time() > attempt.timer.when()
 
     def _threw(self, attempt: Attempt, context: Context, error: BaseException) -> None:
         attempt.task = None
@@ -237,7 +244,10 @@ class Executors:
         while ready and now() <= slice_ends:
             attempt = ready.popleft()
             self.is_serving = True
-            attempt.owner.end(attempt, surroundings.copy().run(_run_function, attempt))
+            signal = surroundings.copy().run(_run_function, attempt)
+            if attempt.timer is not None and type(signal) is AttemptCompleted and self._is_late(attempt):
+                signal = _timed_out(attempt)
+            attempt.owner.end(attempt, signal)
             if not ready:
                 self.is_serving = False
                 self._served()
@@ -311,6 +321,11 @@ def _failure(attempt: Attempt, error: BaseException) -> Signal | None:
         return attempt.owner.fail(attempt, error)
     except BaseException:  # noqa: BLE001  as in `_run_function`
         return attempt.owner.fail(attempt, RunError(UNREADABLE))
+
+
+def _timed_out(attempt: Attempt) -> Signal | None:
+    attempt.is_timed_out = True
+    return _failure(attempt, TimeoutError())
 
 
 def enters_body(frame: FrameType) -> Context | StepContext | None:

@@ -147,7 +147,11 @@ class SzalMagics(Magics):
     def szal_cancel(self, line: str) -> None:
         """End a run of this kernel."""
         found = parse_line("%szal_cancel", line)
-        self.runs.find(found.run).cancel(found.reason)
+        run = self.runs.find(found.run)
+        if run.snapshot.state.is_final:
+            print(f"Run {run.id} is {run.snapshot.state} already.")  # noqa: T201 - for the reader of the cell
+            return
+        run.cancel(found.reason)
 
     @command("%szal_why")
     def szal_why(self, line: str) -> None:

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import copy
 import linecache
-from collections.abc import Mapping
 from typing import Any
 
-from ipykernel.jsonutil import encode_images, json_clean
 from IPython.core import ultratb
 
 from szal_nb.engine.context import CURRENT, StepContext, body_traceback, current_context
-from szal_nb.engine.terminal import printable
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.value import Output
 from szal_nb.notebook.figures import separate_figures, show_figures
+from szal_nb.notebook.mimebundle import plain_data, plain_metadata
 from szal_nb.notebook.step_shell import refuse_to_ask
 
 
@@ -31,7 +29,7 @@ class NotebookPresenter:
         """Shows the value of the last expression, as the notebook shows that of a cell."""
         data, metadata = self._shell.display_formatter.format(value)
         if data:
-            context.emit(Output(type="execute_result", data=_plain(data), metadata=_plain(metadata)))
+            context.emit(Output(type="execute_result", data=plain_data(data), metadata=plain_metadata(metadata)))
 
     def finish(self, context: StepContext) -> None:
         """Shows the figures that the body left open."""
@@ -92,8 +90,8 @@ def catch_displays(shell: Any) -> None:
         context.emit(
             Output(
                 type="update_display_data" if options.get("update") else "display_data",
-                data=_plain(data),
-                metadata=_plain(metadata or {}),
+                data=plain_data(data),
+                metadata=plain_metadata(metadata or {}),
                 display_id=transient.get("display_id"),
             )
         )
@@ -137,9 +135,3 @@ def mask_messages(kernel: Any) -> None:
 
 # Messages that put text below a cell.
 _SHOWING = frozenset({"stream", "display_data", "update_display_data", "execute_result", "error", "execute_reply"})
-
-
-def _plain(bundle: Mapping[str, Any]) -> dict[str, object]:
-    """A mimebundle as JSON has it: images in base64."""
-    plain: dict[str, object] = json_clean(encode_images(dict(bundle)))
-    return {kind: printable(part) if isinstance(part, str) else part for kind, part in plain.items()}

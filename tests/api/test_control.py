@@ -252,6 +252,8 @@ def test_options_of_a_flow_are_checked():
         szal.Flow("f", limits=[("api", 3)])
     with pytest.raises(InvalidFlow, match="--timeout 0.0 is refused"):
         szal.Flow("f", timeout=0)
+    with pytest.raises(InvalidFlow, match="Flow 'f': timeout='soon': 'soon' is not a length of time"):
+        szal.Flow("f", timeout="soon")
     with pytest.raises(InvalidFlow, match="not of failure, cancel, timeout"):
         szal.Flow("f", rollback_on="sunday")
     with pytest.raises(InvalidFlow, match="executor 'gpu' is not one of thread, process, main"):

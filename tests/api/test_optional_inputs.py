@@ -100,6 +100,16 @@ def test_an_input_with_a_default_is_what_it_is_given(store):
     assert szal.run(flow, {"base": 7}, store=None).values.a == 7
 
 
+base = 3
+
+
+def test_what_stands_beside_a_function_is_no_reason_to_ask_for_what_it_has_a_default_for():
+    flow = szal.Flow("default")
+    flow.step(name="a")(lambda base=1: base)
+
+    assert [szal.run(flow, inputs, store=None).values.a for inputs in ({}, {"base": 7})] == [1, 7]
+
+
 def test_an_input_with_a_default_is_kept_by_a_resume_and_a_fork_and_may_change(store):
     flow = with_default()
     first = szal.run(flow, {"base": 7}, store=store)

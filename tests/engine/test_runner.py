@@ -590,3 +590,34 @@ def test_a_body_that_cancels_its_own_task_does_not_reach_the_next_one():
     runner = finished(flow_of("a", "b", "c"), {"a": first, "b": second, "c": third})
 
     assert states(runner) == dict.fromkeys("abc", "completed")
+
+
+@pytest.mark.parametrize("kind", ["on the main thread", "a coroutine"])
+@pytest.mark.parametrize("takes_s", [0.05, 0.0])
+def test_a_body_that_holds_the_loop_beyond_its_timeout_fails_when_it_ends(kind, takes_s):
+    tries = []
+    timeout_s = 0.02 if takes_s else 60.0
+
+    def hold():
+        tries.append(1)
+        time.sleep(takes_s)
+        return 5
+
+    async def hold_in_coroutine():
+        return hold()
+
+    step = {"timeout_s": timeout_s, "retry": RetryPolicy(retries=1, delay_s=0), "executor": Executor.MAIN}
+    graph = flow_of("a", steps={"a": step})
+    body = SyncBody("a", hold) if kind == "on the main thread" else AsyncBody("a", hold_in_coroutine)
+
+    async def main():
+        runner = Runner(RunMachine(graph), [body], run_id="r", inputs={})
+        await runner.run()
+        return runner.snapshot.steps["a"]
+
+    step = asyncio.run(main())
+    if takes_s:
+        assert (step.state, step.error.type, len(tries)) == ("failed", "StepTimeout", 2)
+        assert "longer than its timeout of 0.02 s" in step.error.message
+    else:
+        assert (step.state, len(tries)) == ("completed", 1)

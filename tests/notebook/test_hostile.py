@@ -163,3 +163,30 @@ def test_a_step_that_is_executed_at_once_runs_with_what_it_needs_and_its_cell_wa
 
     assert notebook.value("y_at_once") == 40
     notebook.kernel.until(lambda: "second runs" in cell.text)
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (
+            "{'application/json': {'n': np.int64(3), 'k': np.arange(2), 'f': float('nan')}}",
+            "{'n': 3, 'k': [0, 1], 'f': None}",
+        ),
+        ("{'text/plain': 5, 'application/x': object()}", "'5'"),
+        ("{'application/x': object()}", "<application/x cannot be shown: "),
+        ("{'image/png': b'abc'}", "'YWJj'"),
+        ("{'application/json': {1: 2, 'd': {3}}}", "{'1': 2, 'd': [3]}"),
+        ("{'text/html': chr(0xd800)}", "\\\\ud800"),
+        ("{5: 'x'}", "{'5': 'x'}"),
+    ],
+)
+def test_whatever_a_body_displays_its_run_goes_on_and_can_be_read(notebook, data, shown):
+    notebook.ok("import numpy as np\nfrom IPython.display import display")
+    notebook.step("show", f"display({data}, raw=True, metadata={{'a': object(), 'b': {{1}}}})\nx = 1")
+    notebook.ok("run = %szal_run\nawait run.wait()")
+
+    assert notebook.value("(run.state, run.values.x)") == ("completed", 1)
+    assert shown in notebook.value("str(run['show'].outputs[0].data)")
+    assert notebook.value("run['show'].outputs[0].metadata") == {"b": [1]}
+    recorded = "__import__('szal_nb').replay(run.id, store=run.store_path)['show'].outputs"
+    assert notebook.value(f"{recorded} == run['show'].outputs") is True

@@ -42,6 +42,8 @@ def test_what_a_chosen_step_needs_is_chosen_with_it(diamond, choice, left_out):
 def test_an_unknown_step_names_the_nearest_one(diamond):
     with pytest.raises(InvalidStep, match="Did you mean load"):
         unselected(diamond, only=("laod",))
+    with pytest.raises(InvalidStep, match="the flow has no such step. It has load, "):
+        unselected(diamond, only=("zzz",))
 
 
 def test_values_on_the_line_win_and_are_typed_as_those_of_the_notebook(diamond):

@@ -269,6 +269,7 @@ def test_a_second_run_of_a_flow_waits_for_the_first(notebook):
 
     assert "is still going on" in notebook.cell("%szal_run").error
     notebook.ok("%szal_cancel\nawait run.wait()\nprint(run.state)")
+    assert "is cancelled already." in notebook.ok("%szal_cancel").text
 
 
 def test_bodies_may_await_on_the_kernels_own_loop(notebook):
