@@ -162,6 +162,8 @@ class Resolver:
             )  # fmt: skip
         found.condition_steps = tuple(sorted(condition.steps - {found.step.name}))
         found.condition_outputs = tuple(sorted(condition.outputs - {found.step.name}))
+        for name in sorted(condition.inputs):
+            self._take_condition_input(found, name)
         # A name that no step gives may be one of the run's inputs or null: the condition decides.
         return [Read(name, 0, is_optional=True, via="--when") for name in sorted(condition.names)]
 
@@ -172,7 +174,8 @@ class Resolver:
         if version is not None:
             found.bindings[name] = Binding(
                 name=name, step=version.giver, source=version.name, line=read.line or None,
-                is_optional=read.is_optional or version.is_optional,
+                # A parameter with a default does without.
+                is_optional=read.is_optional or version.is_optional or name in glance.optional,
             )  # fmt: skip
             found.from_version[name] = version
             found.read_objects[name] = version.objects
@@ -228,6 +231,14 @@ class Resolver:
         if not read.is_optional or name in self.around:
             self.inputs.setdefault(name)
 
+    def _take_condition_input(self, found: Resolved, name: str) -> None:
+        """`inputs.NAME` is the run's input, also where the step reads a value of this name that another step gives."""
+        local = f"inputs.{name}"
+        found.bindings[local] = Binding(name=local, step=None, source=name, is_optional=True)
+        known = self.around.get(name)
+        if known is not None and known.kind == NameKind.DATA:
+            self.inputs.setdefault(name)
+
     def _import(self, found: Resolved, one: ImportedName) -> None:
         found.imports.setdefault(one.name, one.statement)
         found.modules.add(one.module.partition(".")[0])
@@ -242,6 +253,9 @@ class Resolver:
             found.bindings[name] = Binding(name=name, step=version.giver, source=name, line=read.line, is_optional=True)
             found.from_version[name] = version
             return []
+        if step.kind is StepKind.FUNCTION and read.via == "--when":
+            # What the run is given decides.
+            self._take_input(found, read)
         if read.is_optional or step.kind is StepKind.FUNCTION or found.names.dynamic:
             return []
         raise self._missing(found, read)

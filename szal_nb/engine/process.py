@@ -130,7 +130,9 @@ class _Worker:
         import cloudpickle  # late: heavy
 
         context = attempt.context
-        payload = cloudpickle.dumps((body, inputs, context.run_id, context.step, context.attempt, context.devices))
+        payload = cloudpickle.dumps(
+            (body, inputs, context.run_id, context.step, context.attempt, context.devices, context.answer)
+        )
         try:
             write_frame(_of(self._process.stdin), payload)
             while True:

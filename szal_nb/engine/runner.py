@@ -131,6 +131,8 @@ class Runner(StepOwner):
         self._map_room = {
             i: room_of_map(machine.steps[i], flow, self._where[i], is_async=bodies[i].is_async) for i in mapped
         }
+        # The steps that a person may have answered.
+        self._asked = {i for i, step in enumerate(machine.steps) if step.approve is not None or step.once}
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
         self._goes_straight = self._devices is None and earlier is None
@@ -306,6 +308,8 @@ class Runner(StepOwner):
 
     def _start(self, i: int, number: int) -> None:
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        if i in self._asked:
+            context.answer = self._answer_of(i)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._goes_straight and self._is_usual[i]:
             self._executors.begin(attempt, self._where[i])
@@ -372,7 +376,13 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context.answer = self._answer_of(i) if i in self._asked else None
+        return context
+
+    def _answer_of(self, i: int) -> Any:
+        text = self.snapshot.steps[self.machine.names[i]].answer
+        return None if text is None else msgspec.json.decode(text)
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Begins an attempt where its step belongs, and looks at the clock for it."""

@@ -18,7 +18,9 @@ from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.kept import state_name
 from szal_nb.model.value import ValueRef
 
-_SECRET = re.compile(r"key|token|secret|passw|pwd|credential|auth", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|dsn|private|signature", re.IGNORECASE)
+# The user, with or without a password, before the host of an address; and what begins a key in PEM.
+_SECRET_TEXT = re.compile(r"://[^/\s]*@|-----BEGIN ")
 # What the record has instead of a value that may be a secret.
 _NOT_RECORDED = {"secret": True}
 
@@ -50,7 +52,8 @@ class Settings:
         found: dict[str, Any] = {name: None for name in self._environment if name not in now}
         for name, value in now.items():
             if self._environment.get(name) != value:
-                found[name] = _NOT_RECORDED if _SECRET.search(name) else value
+                is_secret = _SECRET_NAME.search(name) or _SECRET_TEXT.search(value)
+                found[name] = _NOT_RECORDED if is_secret else value
         return found
 
     @staticmethod
@@ -62,8 +65,8 @@ class Settings:
                 os.environ[name] = value
             elif name not in os.environ:
                 raise RunError(
-                    f"A completed step has set the environment variable {name}, which is not recorded because its name "
-                    f"says that it is a secret. Set it before the run goes on."
+                    f"A completed step has set the environment variable {name}, which is not recorded because it "
+                    f"may be a secret. Set it before the run goes on."
                 )
 
 

@@ -164,6 +164,11 @@ class FlowGraph:
             found[edge.target][edge.source] = None
         object.__setattr__(self, "dependencies", {name: tuple(sources) for name, sources in found.items()})
 
+    @property
+    def all_inputs(self) -> tuple[str, ...]:
+        """`inputs`, and the names that steps take from outside where they are given, but can do without."""
+        return self.derived(_all_inputs)
+
     def node(self, step: str) -> StepNode:
         """The node of this step; `KeyError` if there is none."""
         return self._by_name[step]
@@ -174,3 +179,8 @@ class FlowGraph:
             self._derived[make] = make(self)
         found: _T = self._derived[make]
         return found
+
+
+def _all_inputs(graph: FlowGraph) -> tuple[str, ...]:
+    outside = (one.source or one.name for node in graph.nodes for one in node.bindings if one.step is None)
+    return tuple(dict.fromkeys((*graph.inputs, *outside)))

@@ -92,16 +92,27 @@ def test_a_rebuilt_step_finds_the_settings_that_it_found_the_first_time(store, t
 
 
 @pytest.mark.usefixtures("leaves_no_trace")
-def test_a_variable_that_may_be_a_secret_is_not_recorded_and_asked_for(store, tmp_path):
-    cells = {"set": "os.environ['SZAL_TOKEN'] = 'very-secret-text'", "look": "seen = len(os.environ['SZAL_TOKEN'])"}
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SZAL_TOKEN", "very-secret-text"),
+        ("SZAL_MODE", "postgresql://me:very-secret-text@host/db"),
+        ("SZAL_MODE", "-----BEGIN PRIVATE KEY-----\nvery-secret-text"),
+    ],
+)
+def test_a_variable_that_may_be_a_secret_is_not_recorded_and_asked_for(name, text, store, tmp_path):
+    (tmp_path / "text").write_text(text)
+    set_it = f"with open('text') as file:\n    os.environ[{name!r}] = file.read()"
+    cells = {"set": set_it, "look": f"seen = len(os.environ[{name!r}])"}
     flow = CellFlow(cells, notebook=NOTEBOOK)
     flow.fails = {"look"}
     cut = flow.run(store)
-    del os.environ["SZAL_TOKEN"]
+    del os.environ[name]
     flow.fails = set()
     run = flow.resume(store, cut.id)
 
     assert run.state == "failed"
-    assert "SZAL_TOKEN, which is not recorded because its name says that it is a secret" in run["look"].error.message
-    os.environ["SZAL_TOKEN"] = "very-secret-text"
-    assert flow.resume(store, cut.id)["look"].value == 16
+    assert f"{name}, which is not recorded because it may be a secret" in run["look"].error.message
+    os.environ[name] = text
+    assert flow.resume(store, cut.id)["look"].value == len(text)
+    assert all(b"very-secret-text" not in path.read_bytes() for path in tmp_path.glob("runs.db*"))
