@@ -207,6 +207,13 @@ class Watch:
         """The run goes on with another record."""
         self._load = load
 
+    def read_late(self, rebuilding: Rebuilding | None) -> None:
+        """From now on these steps have some values for themselves."""
+        self._rebuilding = rebuilding
+        self.usage = self._graph.derived(Usage)
+        if rebuilding is not None:
+            self.usage = self.usage.narrowed(rebuilding)
+
     def take_inputs(self, refs: Iterable[ValueRef]) -> None:
         """What the record holds of the run's inputs."""
         self.refs.update({(None, ref.name): ref for ref in refs})
