@@ -257,7 +257,7 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self._contents.forget((i, name))
                     self._contents.track((i, name), value)
-                besides = {**generator_states(self._states[i]), **self._kept(i), **self._settings.changed(i)}
+                besides = self._hidden_states(i)
                 reached = self._reached.pop(i, ())
                 shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
@@ -450,6 +450,15 @@ class Watch:
             put_back(self.definitions[i].definition(owner_of(state)), state, copied(value))
         else:
             set_generator(state, value)
+
+    def _hidden_states(self, i: int) -> dict[str, object]:
+        """What to record of hidden states that step `i` uses."""
+        besides = generator_states(self._states[i])
+        if self._kept_states[i]:
+            besides |= self._kept(i)
+        if self._settings.are_any:
+            besides |= self._settings.changed(i)
+        return besides
 
     def _kept(self, i: int) -> dict[str, object]:
         """What functions and classes keep that step `i` uses."""
