@@ -66,7 +66,7 @@ class RunHandle(Run):
         history: History | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        recorded = recorded or Recorded()
+        recorded = Recorded() if recorded is None else recorded
         super().__init__(
             runner.run_id,
             runner.machine.graph,
@@ -80,7 +80,7 @@ class RunHandle(Run):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._answered: set[str] = set()
-        runner.sinks.insert(0, recorded.take)
+        (runner.sinks if recorded else runner.output_sinks).insert(0, recorded.take)
         self._main = main
         self._task = self._begin(None)
 

@@ -25,7 +25,7 @@ class ValueSource(Protocol):
 
 
 class Recorded:
-    """Outputs of a run's attempts, gathered from its events."""
+    """Outputs of a run's attempts, gathered from its events; false while there are none."""
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
         self._by_step: dict[str, list[Output]] = {}
@@ -38,6 +38,9 @@ class Recorded:
                 self._by_step.setdefault(event.step, []).extend(event.items)
             elif self._by_step and isinstance(event, StepStarted):
                 self._by_step.pop(event.step, None)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_step)
 
     def put(self, step: str, outputs: Sequence[Output]) -> None:
         """The step shows these."""

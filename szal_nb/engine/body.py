@@ -108,6 +108,7 @@ class FunctionBody:
         )
         self._function = function
         self._names = node.step.out or (node.step.name,)
+        self._name = self._names[0]
         self._positional, self._parameters = _parameters(function)
         # Most functions: parameters that go by name, nothing changed in place, one result.
         self._is_simple = not self._positional and not node.changes and not self.is_async and len(self._names) == 1
@@ -120,7 +121,7 @@ class FunctionBody:
         """Calls the function with those inputs that it has parameters for; the others are its globals."""
         __tracebackhide__ = True
         if self._is_simple and self._parameters.issuperset(inputs):
-            return {self._names[0]: self._function(**inputs)}
+            return {self._name: self._function(**inputs)}
         args = [inputs[name] for name in self._positional if name in inputs]
         kwargs = {name: value for name, value in inputs.items() if name in self._parameters}
         function = self._function

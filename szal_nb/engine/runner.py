@@ -111,6 +111,8 @@ class Runner(StepOwner):
             else not_begun(machine.graph.flow.name, machine.graph.flow.version, machine.names)
         )
         self.sinks: list[Sink] = list(sinks)
+        # Those that are shown all events from the first output on: before that they have nothing to do.
+        self.output_sinks: list[Sink] = []
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
@@ -144,7 +146,7 @@ class Runner(StepOwner):
         self.has_begun = False
         self._is_turning = False
         self._news = asyncio.Event()
-        self._showing = Showing(self._executors.on_loop, self.post, machine.index, clock)
+        self._noticed = Showing(self._executors.on_loop, self.post, machine.index, clock).noticed
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -244,6 +246,8 @@ class Runner(StepOwner):
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
+        if self.output_sinks and self.machine.has_shown:
+            self.sinks[:0], self.output_sinks = self.output_sinks, []
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -307,7 +311,7 @@ class Runner(StepOwner):
         self._executors.on_a_thread(lambda: self._executors.on_loop(then, job()))
 
     def _start(self, i: int, number: int) -> None:
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
         if i in self._asked:
             context.answer = self._answer_of(i)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
@@ -376,7 +380,7 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
         context.answer = self._answer_of(i) if i in self._asked else None
         return context
 

@@ -20,7 +20,7 @@ from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
 from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator
-from szal_nb.engine.immutable import are_immutable
+from szal_nb.engine.immutable import IMMUTABLE, are_immutable
 from szal_nb.engine.keeping import Definitions, copied, kept_states, owner_of, put_back, states_of
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.settings import RecordedSettings, changes_settings
@@ -241,12 +241,15 @@ class Watch:
         if self._entered.get(i) != attempt:
             return {}
         if self._are_fixed:
-            if not are_immutable(given.values()):
-                self._are_fixed = False
-            elif self._is_told_by_values[i]:
-                del self._entered[i]
-                self._spans.note(~i)
-                return UNTOUCHED
+            for value in given.values():
+                if not IMMUTABLE[type(value)]:
+                    self._are_fixed = False
+                    break
+            else:
+                if self._is_told_by_values[i]:
+                    del self._entered[i]
+                    self._spans.note(~i)
+                    return UNTOUCHED
         self._leave(i, has_failed=False)
         if self._only_reads[i] and are_immutable(
             (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
