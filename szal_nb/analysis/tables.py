@@ -292,7 +292,13 @@ collections.defaultdict types.SimpleNamespace types.MethodType copy.copy setattr
 """)
 
 # Kinds of values that going through uses up, and the functions that do not go through what they are given.
-USED_UP = _names("generator map zip filter enumerate iter reversed file csv.reader csv.DictReader")
+USED_UP = _names("""
+generator map zip filter enumerate iter reversed file csv.reader csv.DictReader
+itertools.chain itertools.cycle itertools.count itertools.repeat itertools.islice itertools.starmap itertools.takewhile
+itertools.dropwhile itertools.accumulate itertools.product itertools.permutations itertools.combinations
+itertools.zip_longest itertools.groupby itertools.pairwise itertools.batched itertools.compress itertools.filterfalse
+itertools.combinations_with_replacement
+""")
 # Of these kinds, the ones whose elements are what a function gives.
 RUNNING = _names("generator map filter")
 NOT_GOING_THROUGH = _names("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")

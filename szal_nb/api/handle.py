@@ -175,10 +175,26 @@ class RunHandle(Run):
             )
         if self[step].state == StepState.COMPLETED:
             raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
+        self._refuse_what_is_changed(step)
         if _is_running(self._loop):
             self._begin_again(index)
         else:
             self._loop.call_soon_threadsafe(self._begin_again, index)
+
+    def _refuse_what_is_changed(self, step: str) -> None:
+        """Without a record nobody knows what a step should have read that others have changed in place since."""
+        if self.store_path is not None:
+            return
+        for edge in self.graph.edges:
+            if (
+                edge.source == step
+                and "changed-after-reading" in edge.rules
+                and self.snapshot.steps[edge.target].state is StepState.COMPLETED
+            ):
+                raise RunError(
+                    f"Step {step!r} reads {', '.join(edge.names)}, which step {edge.target!r} has changed in place "
+                    "since. The run is not recorded, so what it was is gone: start a new run."
+                )
 
     def _begin_again(self, index: int) -> None:
         if not self.is_active:

@@ -23,7 +23,7 @@ from szal_nb.api.capacity import capacity
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.observe import sinks_for
-from szal_nb.api.rebuilt import given_beside_live, rebuilding_of
+from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
@@ -313,6 +313,8 @@ def _launch(
             if again is not None and surround.store is not None:
                 kept_by = await asyncio.to_thread(surround.store.take_over, run_id)
             if again is not None:
+                if kept_by is not None:
+                    runner.read_late(reading_late(machine.graph, runner.snapshot, runner.watch.refs, kept_by))
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
                 return
             if kept_by is not None and snapshot is None:

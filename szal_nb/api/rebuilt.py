@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from szal_nb.engine.links import Place
 from szal_nb.engine.rebuilding import Rebuilding, is_another
-from szal_nb.engine.replay import ResumePlan
+from szal_nb.engine.replay import ResumePlan, overtaken_reads
 from szal_nb.engine.usage import Key
 from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ReplayError
@@ -30,13 +31,29 @@ def rebuilding_of(
     refs.update({(i, name): ref for (i, name), ref in kept.items()})
     refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
     anew = {(index[step] if step else None, name) for step, name in plan.anew}
-    late = {
-        index[step]: frozenset((index[giver] if giver else None, name) for giver, name in places)
-        for step, places in plan.late.items()
-    }
+    late = _by_index(index, plan.late)
     return Rebuilding(
         graph, former=former, anew=anew, inputs=plan.inputs, late=late, refs=refs, load=journal.load_fresh
     )
+
+
+def reading_late(
+    graph: FlowGraph, snapshot: RunSnapshot, refs: Mapping[Key, ValueRef], journal: RunJournal
+) -> Rebuilding | None:
+    """What a retry needs of steps that others have overtaken meanwhile; None if there are none."""
+    late = _by_index(graph.derived(Wiring).index, overtaken_reads(graph, snapshot))
+    if not late:
+        return None
+    return Rebuilding(graph, former={}, anew=(), inputs=(), late=late, refs=refs, load=journal.load_fresh)
+
+
+def _by_index(
+    index: Mapping[str, int], places: Mapping[str, Collection[Place]]
+) -> dict[int, frozenset[tuple[int | None, str]]]:
+    return {
+        index[step]: frozenset((index[giver] if giver else None, name) for giver, name in read)
+        for step, read in places.items()
+    }
 
 
 def given_beside_live(

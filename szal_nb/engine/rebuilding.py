@@ -55,6 +55,11 @@ class Rebuilding:
         self._load = load
         self._index: dict[str, int | None] = {"": None, **self._wiring.index}
 
+    def take_late(self, other: Rebuilding) -> None:
+        """Steps that others have overtaken since read what they should have read."""
+        self._late = {**self._late, **other._late}
+        self._refs = {**self._refs, **other._refs}
+
     def __contains__(self, i: int | None) -> bool:
         return i in self._former
 

@@ -92,6 +92,11 @@ def plan_resume(
     )
 
 
+def overtaken_reads(graph: FlowGraph, snapshot: RunSnapshot) -> Mapping[str, frozenset[Place]]:
+    """Of steps that have not completed: what they read that others, which come after them, have changed since."""
+    return _Rebuilt(graph, snapshot, _NONE_LOST).late()
+
+
 class _Rebuilt:
     """Which completed steps run again, and which values they give anew."""
 

@@ -129,6 +129,15 @@ class StepOwner:
             self.watch.kept(i, refs)
         return AttemptCompleted(at, i, attempt.number, refs, fingerprint=self._table.fingerprint(i))
 
+    def read_late(self, rebuilding: Rebuilding | None) -> None:
+        """Steps that others have overtaken run now, and read what they should have read."""
+        if self._rebuilding is None:
+            self._rebuilding = rebuilding
+        elif rebuilding is not None:
+            self._rebuilding.take_late(rebuilding)
+        self._table.read_late(self._rebuilding)
+        self.watch.read_late(self._rebuilding)
+
     def _complete_again(self, attempt: Attempt, given: dict[str, Any], rebuilding: Rebuilding) -> Signal:
         """A rebuilt step has given these: what of it is on record stays as it is."""
         at, i = self._clock(), attempt.step

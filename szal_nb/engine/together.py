@@ -7,7 +7,7 @@ value is what holds when the run is resumed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from szal_nb.engine.digest import is_iterator
@@ -57,11 +57,14 @@ class Together:
                 found.update((key, self._versions.value(key)) for key in group)
         return self._group(found) if found else None
 
-    def group_of(self, i: int, given: Mapping[str, Any]) -> SharedValues | None:
-        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough."""
+    def group_of(self, i: int, given: Mapping[str, Any], reached: Collection[Key] = ()) -> SharedValues | None:
+        """What step `i` gave with all that shares something with it, if a record of each alone would not be enough.
+
+        `reached` are values that it may have changed, also where nothing shows it any more: a generator has ended.
+        """
         parts, versions = self._parts, self._versions
         found: dict[Key, Any] = {}
-        changed = set(self._usage.changed[i])
+        changed = {*self._usage.changed[i], *reached}
         being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
         unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:

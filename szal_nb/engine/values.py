@@ -65,6 +65,10 @@ class ValueTable:
         self._bindings = graph.derived(_bindings_of)
         self._reads = graph.derived(_reads_of)
 
+    def read_late(self, rebuilding: Rebuilding | None) -> None:
+        """From now on these steps read some values as they were."""
+        self._rebuilding = rebuilding
+
     def use(self, journal: Journal | None) -> None:
         """The run goes on with this journal."""
         self._journal = journal

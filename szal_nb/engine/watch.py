@@ -142,6 +142,8 @@ class Watch:
         self._together = Together(self.usage, self._versions, self._contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
+        # What steps that have ended may have changed, until that is recorded.
+        self._reached: dict[int, set[Key]] = {}
         self.held = self._held = _Held(self._lock)
         self.contents = self._contents
         self._entered: dict[int, int] = {}
@@ -205,6 +207,13 @@ class Watch:
         """The run goes on with another record."""
         self._load = load
 
+    def read_late(self, rebuilding: Rebuilding | None) -> None:
+        """From now on these steps have some values for themselves."""
+        self._rebuilding = rebuilding
+        self.usage = self._graph.derived(Usage)
+        if rebuilding is not None:
+            self.usage = self.usage.narrowed(rebuilding)
+
     def take_inputs(self, refs: Iterable[ValueRef]) -> None:
         """What the record holds of the run's inputs."""
         self.refs.update({(None, ref.name): ref for ref in refs})
@@ -261,8 +270,9 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self._contents.forget((i, name))
                     self._contents.track((i, name), value)
-                besides = {**generator_states(self._states[i]), **self._kept(i), **self._settings.changed(i)}
-                shared = self._together.group_of(i, given) if self._load is not None else None
+                besides = self._hidden_states(i)
+                reached = self._reached.pop(i, ())
+                shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
                     # A change that nobody declared must not be recorded as if it had been there.
                     self._contents.compare(key)
@@ -349,8 +359,7 @@ class Watch:
         with self._held:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
-            for key in self._contents.reach(i):
-                self._contents.look_again(key)
+            self._look_at_reach(i, has_failed=has_failed)
             for state in changed:
                 self._used(state, window)
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
@@ -366,6 +375,13 @@ class Watch:
                     self._contents.compare(key)
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self._contents.let_go(key)
+
+    def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
+        reached = self._contents.reach(i)
+        for key in reached:
+            self._contents.look_again(key)
+        if reached and not has_failed:
+            self._reached[i] = reached
 
     def _has_left(self, i: int) -> bool:
         """Whether an attempt of step `i` has run, and none runs."""
@@ -447,6 +463,15 @@ class Watch:
             put_back(self.definitions[i].definition(owner_of(state)), state, copied(value))
         else:
             set_generator(state, value)
+
+    def _hidden_states(self, i: int) -> dict[str, object]:
+        """What to record of hidden states that step `i` uses."""
+        besides = generator_states(self._states[i])
+        if self._kept_states[i]:
+            besides |= self._kept(i)
+        if self._settings.are_any:
+            besides |= self._settings.changed(i)
+        return besides
 
     def _kept(self, i: int) -> dict[str, object]:
         """What functions and classes keep that step `i` uses."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from szal_nb.api.launch import Surround, start_run
 from szal_nb.engine import ties
 from szal_nb.engine.digest import deep_digest
 from szal_nb.engine.replay import plan_resume
-from szal_nb.errors import ReplayError, StoreError
+from szal_nb.errors import ReplayError, RunError, StoreError
 from szal_nb.model.value import rebuilt_on_resume
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
@@ -284,6 +286,36 @@ def test_a_step_that_failed_reads_what_it_should_have_read_though_others_have_ch
 
     assert deeds == [["seen"]]
     assert run.values.seen == seen
+
+
+@pytest.mark.parametrize(("cells", "seen"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_so_does_one_that_is_tried_again_in_the_same_process(cells, seen, store):
+    async def retried():
+        flow = CellFlow(cells, notebook="given = [1]")
+        flow.fails = {"seen"}
+        graph = flow.graph()
+        inputs = {name: flow.space[name] for name in graph.inputs}
+        run = start_run(graph, flow.bodies(graph), inputs, Surround(store=store))
+        await run.wait()
+        flow.fails = set()
+        run.retry("seen")
+        await run.wait()
+        return run
+
+    assert asyncio.run(retried()).values.seen == seen
+
+
+def test_without_a_record_such_a_step_cannot_be_tried_again():
+    async def retried():
+        flow = CellFlow({"make": "xs = [1]", "seen": "seen = list(xs)", "grow": "xs.append(2)"})
+        flow.fails = {"seen"}
+        graph = flow.graph()
+        run = start_run(graph, flow.bodies(graph), {}, Surround())
+        await run.wait()
+        run.retry("seen")
+
+    with pytest.raises(RunError, match="reads xs, which step 'grow' has changed in place since"):
+        asyncio.run(retried())
 
 
 def test_a_step_that_failed_cannot_give_a_part_of_what_others_have_changed_since(store):

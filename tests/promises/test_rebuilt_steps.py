@@ -120,6 +120,18 @@ PROGRAMS = {
         "a = int(next(items))",
         "print(a, [int(n) for n in items], arr)",
     ],
+    "a generator that has changed what it went over, and ended": [
+        "a = [1]\ndef going(x):\n    for part in x:\n        yield part\n        x.append(0) if len(x) < 4 else None\nitems = going(a)",
+        "b = next(items)",
+        "c = list(items)",
+        "print(a, b, c)",
+    ],
+    "going through what is chained": [
+        "import itertools\nitems = itertools.chain([1, 2], [3])",
+        "for part in items:\n    a = part\n    break",
+        "b = next(items)\nprint(a, b)",
+        "print(list(items))",
+    ],
     "an iterator that a step has only read": [
         "d = {'a': [1], 'b': [2]}\nitems = iter(d.values())",
         "d['a'].append(3)",
