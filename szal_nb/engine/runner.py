@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -125,8 +126,8 @@ class Runner(StepOwner):
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
         self._where = machine.graph.derived(_executors)
         # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
-        mapped, others = machine.graph.derived(_mapped_steps), machine.graph.derived(_steps_elsewhere)
-        self._may_join = journal is None and not mapped and all(bodies[i].is_async for i in others)
+        mapped, elsewhere = machine.graph.derived(_mapped_steps), machine.graph.derived(_is_elsewhere)
+        self._may_join = journal is None and not mapped and all(b.is_async for b in compress(bodies, elsewhere))
         self._devices = devices if devices is not None and devices.weights else None
         flow = machine.graph.flow
         self._map_room = {
@@ -447,9 +448,9 @@ def _executors(graph: FlowGraph) -> list[Executor]:
     return [Executor.MAIN if node.is_main_thread else where(node.step) for node in graph.nodes]
 
 
-def _steps_elsewhere(graph: FlowGraph) -> list[int]:
-    """The steps that leave the loop's thread, if they do not await."""
-    return [i for i, where in enumerate(graph.derived(_executors)) if where is not Executor.MAIN]
+def _is_elsewhere(graph: FlowGraph) -> list[bool]:
+    """Which steps leave the loop's thread, if they do not await."""
+    return [where is not Executor.MAIN for where in graph.derived(_executors)]
 
 
 def _mapped_steps(graph: FlowGraph) -> list[int]:
