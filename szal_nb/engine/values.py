@@ -17,7 +17,6 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
 from szal_nb.model.value import ValueRef, is_about_the_process
 
-
 # A name that a step reads: the name there, the version that it means, and whether it may lack.
 Read = tuple[str, Key, bool]
 
