@@ -34,9 +34,10 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
-from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
+from szal_nb.engine.turns import Sink
 from szal_nb.engine.worker import THREADS
 from szal_nb.errors import (
     AnswerInDoubt,
