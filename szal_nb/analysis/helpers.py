@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.keeping import attributes_changed
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
@@ -118,6 +119,15 @@ class Helpers:
         around = [(name, one.source) for name, one in sources if one is not None and one.source]
         self._classes = {
             (name, source): methods for name, source in (*around, *known.classes) if (methods := methods_of(source))
+        }
+
+    @cached_property
+    def keeping_classes(self) -> dict[str, frozenset[str]]:
+        """The classes of the notebook whose methods change what their instances have in common, with their methods."""
+        return {
+            name: methods
+            for (name, source), methods in self._classes.items()
+            if name in self._known_names.around and name in attributes_changed(source)
         }
 
     def context(self, mentioned: Iterable[str], attributes: Iterable[str] = ()) -> Context:

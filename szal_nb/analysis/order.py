@@ -15,6 +15,7 @@ from szal_nb.analysis import files, hidden
 from szal_nb.analysis.names import Change, StateUse
 from szal_nb.analysis.resolved import Resolved
 from szal_nb.model.graph import Edge, EdgeKind
+from szal_nb.model.kept import attributes_owner
 
 _DYNAMIC = "everything"
 _MODULE = "module "
@@ -131,13 +132,20 @@ class Orderer:
     def begin(self, found: Iterable[Resolved]) -> bool:
         """What all steps may depend on, when these come next; False if those before should have known of it."""
         written = {use.state for one in found for use in one.names.states if use.is_write}
-        new = {state for state in written if state in hidden.PROCESS_WIDE or state.startswith(_MODULE)}
+        new = {
+            state
+            for state in written
+            if state in hidden.PROCESS_WIDE or state.startswith(_MODULE) or attributes_owner(state)
+        }
         if any(one.names.dynamic for one in found):
             new.add(_DYNAMIC)
         is_known = new <= self.widely_written
         self.widely_written |= new
         self.process_wide = sorted(self.widely_written & hidden.PROCESS_WIDE)
         self.modules = sorted(state for state in self.widely_written if state.startswith(_MODULE))
+        self.owners = {
+            state: attributes_owner(state) for state in sorted(self.widely_written) if attributes_owner(state)
+        }
         self.is_dynamic = _DYNAMIC in self.widely_written
         return is_known
 
@@ -234,6 +242,9 @@ class Orderer:
         for state in self.modules:
             if state.removeprefix(_MODULE) in one.modules:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
+        for state, owner in self.owners.items():
+            if owner in one.definitions:
+                uses.setdefault(state, StateUse(state, 0, is_write=False, what=owner))
         for use in uses.values():
             self._like_files(one.step.name, use)
         for use in uses.values():

@@ -13,6 +13,7 @@ from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
+from szal_nb.analysis.keeping import KEEPS, take_kept
 from szal_nb.analysis.names import CellNames, Change, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version
 from szal_nb.analysis.sight import Sight
@@ -110,6 +111,7 @@ class Resolver:
                     reads += self._resolve_read(found, glance, read)
         if names.dynamic:
             self._bind_everything(found)
+        take_kept(found, glance, self.around, self.helpers.keeping_classes)
         self._resolve_changes(found)
         return found
 
@@ -390,13 +392,19 @@ class Resolver:
                         change.name,
                         found.step.name,
                         objects,
-                        before.kind if before is not None else "",
+                        self._kind_before(change.name, before),
+                        # A function that keeps something is the same code with other defaults.
+                        before.function if before is not None and change.rule == KEEPS else "",
                         line=change.line,
                         is_doubtful=not change.is_certain,
                         what=change.what,
                     )
                 )
         return versions
+
+    def _kind_before(self, name: str, before: Version | None) -> str:
+        known = self.around.get(name)
+        return before.kind if before is not None else known.made if known is not None else ""
 
     def _or_as_before(self, version: Version, before: Version | None) -> Version:
         """A name that may stay as it was has the objects of both."""

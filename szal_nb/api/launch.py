@@ -216,7 +216,7 @@ def resume_run(
         for ref in snapshot.steps[name].values
         if ref.live is None
     }
-    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt else None
+    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt or plan.late else None
     if rebuilding is not None:
         kept |= rebuilding.staying()
     finder = Finder(graph, store)

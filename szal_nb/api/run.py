@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,11 @@ class StepView:
     def reason(self) -> str:
         """Why the step was skipped, cancelled or waits, or that it stopped the run."""
         return self._snapshot.reason
+
+    @property
+    def answer(self) -> Any:
+        """What a person said when the step was approved or rejected; the body finds it as `szal.context().answer`."""
+        return None if self._snapshot.answer is None else json.loads(self._snapshot.answer)
 
     @property
     def attempts(self) -> list[AttemptSnapshot]:

@@ -14,14 +14,18 @@ from szal_nb.model.step import Executor
 class Placement:
     """By the index of each step: `where` its body belongs if it does not await; whether an attempt is `usual`.
 
-    That is one call of the body, which takes as long as it takes.
+    That is one call of the body, which takes as long as it takes, of a step that nobody was `asked` about.
     """
 
     def __init__(self, graph: FlowGraph) -> None:
         flow = self._flow = graph.flow
         self._steps = [node.step for node in graph.nodes]
         self.where = [Executor.MAIN if node.is_main_thread else flow.executor_of(node.step) for node in graph.nodes]
-        self.usual = [not step.map and step.timeout_s is None for step in self._steps]
+        # The steps that a person may have answered.
+        self.asked = {i for i, step in enumerate(self._steps) if step.approve is not None or step.once}
+        self.usual = [
+            not step.map and step.timeout_s is None and i not in self.asked for i, step in enumerate(self._steps)
+        ]
         self._mapped = [i for i, step in enumerate(self._steps) if step.map]
         self._is_elsewhere = [where is not Executor.MAIN for where in self.where]
 

@@ -100,6 +100,7 @@ class Runner(StepOwner):
         super().__init__(
             machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock, rebuilding=rebuilding
         )
+        self.watch.definitions = bodies
         self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
@@ -120,6 +121,7 @@ class Runner(StepOwner):
         self.snapshot, self.post = self.turns.snapshot, self.turns.post
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self.turns)
         self._devices = devices if devices is not None and devices.weights else None
+        self._asked = placement.asked
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
         self._goes_straight = self._devices is None and earlier is None
@@ -226,6 +228,8 @@ class Runner(StepOwner):
         if self._goes_straight and self._is_usual[i]:
             self._executors.begin(attempt, self._where[i])
             return
+        if i in self._asked:
+            context.answer = self._answer_of(i)
         if self._devices is not None:
             context.devices = self._devices.held_by(i)
         is_again = self._rebuilding is not None and i in self._rebuilding
@@ -288,7 +292,13 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        context.answer = self._answer_of(i) if i in self._asked else None
+        return context
+
+    def _answer_of(self, i: int) -> Any:
+        text = self.snapshot.steps[self.machine.names[i]].answer
+        return None if text is None else msgspec.json.decode(text)
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Begins an attempt where its step belongs, and looks at the clock for it."""

@@ -81,7 +81,7 @@ class ValueTable:
 
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
-        if self._rebuilding is not None and i in self._rebuilding:
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
             return True
         return bool(self._kept) and any(
             key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
@@ -91,7 +91,7 @@ class ValueTable:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
         inputs: dict[str, Any] = {}
         objects: Mapping[Key, Any] = self.objects
-        if self._rebuilding is not None and i in self._rebuilding:
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
             objects = {**objects, **self._rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])}
         for local, key, is_optional in self._bindings[i]:
             try:
