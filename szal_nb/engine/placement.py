@@ -7,6 +7,7 @@ from itertools import compress
 
 from szal_nb.engine.body import Body
 from szal_nb.engine.mapping import room_of_map
+from szal_nb.engine.wiring import Wiring
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Executor
 
@@ -19,7 +20,7 @@ class Placement:
 
     def __init__(self, graph: FlowGraph) -> None:
         flow = self._flow = graph.flow
-        self._steps = [node.step for node in graph.nodes]
+        self._steps = graph.derived(Wiring).steps
         self.where = [Executor.MAIN if node.is_main_thread else flow.executor_of(node.step) for node in graph.nodes]
         # The steps that a person may have answered.
         self.asked = {i for i, step in enumerate(self._steps) if step.approve is not None or step.once}
