@@ -51,6 +51,8 @@ async def recorded(store: RunStore, graph: FlowGraph) -> float:
     begun = time.perf_counter() - begin_s
     await runner.run()
     seconds = time.perf_counter() - begun
+    # As a run does that has ended: several that are open share their transactions.
+    await asyncio.to_thread(journal.close)
     if store.run(run_id).state != "completed":
         raise RuntimeError("the run did not complete")
     return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Mapping
 
 from szal_nb.engine.body import Body
@@ -18,15 +19,15 @@ def capacity(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, li
     found = []
     steps = graph.derived(_by_executor)
     for executor, size in ((Executor.THREAD, MAX_THREADS), (Executor.PROCESS, os.cpu_count() or 1)):
-        members = [i for i, name in steps[executor] if not bodies[name].is_async]
+        members = [i for i in steps[executor] if not bodies[graph.nodes[i].step.name].is_async]
         if len(members) > size:
             found.append((size, members))
     return found
 
 
-def _by_executor(graph: FlowGraph) -> dict[Executor, list[tuple[int, str]]]:
-    """The steps of each executor: index and name."""
-    found: dict[Executor, list[tuple[int, str]]] = {executor: [] for executor in Executor}
+def _by_executor(graph: FlowGraph) -> dict[Executor, array[int]]:
+    """The indices of the steps of each executor."""
+    found = {executor: array("L") for executor in Executor}
     for i, node in enumerate(graph.nodes):
-        found[graph.flow.executor_of(node.step)].append((i, node.step.name))
+        found[graph.flow.executor_of(node.step)].append(i)
     return found

@@ -11,8 +11,9 @@ from typing import Any
 
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.run import History, Recorded, Run
-from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Skip, Unpause
+from szal_nb.engine.turns import Sink
 from szal_nb.errors import RunError, ValueUnavailable
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.said import said
@@ -80,12 +81,12 @@ class RunHandle(Run):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._answered: set[str] = set()
-        (runner.sinks if recorded else runner.output_sinks).insert(0, recorded.take)
+        (runner.turns.sinks if recorded else runner.turns.output_sinks).insert(0, recorded.take)
         self._main = main
         self._task = self._begin(None)
 
     def _begin(self, again: int | None) -> asyncio.Task[None]:
-        self._runner.expect()
+        self._runner.turns.expect()
         task = self._loop.create_task(self._main(again), name=f"szal run {self.id}")
         # The outcome is fetched here in any case, so that a failure nobody awaits is not reported by the collector.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -121,8 +122,8 @@ class RunHandle(Run):
 
     def subscribe(self, sink: Sink) -> Callable[[], None]:
         """Shows all further events to `sink`, after they are committed; the result ends that."""
-        self._runner.sinks.append(sink)
-        return lambda: self._runner.sinks.remove(sink) if sink in self._runner.sinks else None
+        self._runner.turns.sinks.append(sink)
+        return lambda: self._runner.turns.sinks.remove(sink) if sink in self._runner.turns.sinks else None
 
     async def events(self) -> AsyncIterator[Event]:
         """The events from now on, until the run ends."""
@@ -290,7 +291,7 @@ class RunHandle(Run):
 
     def _send(self, make: Callable[[float], Signal]) -> None:
         signal = make(self._clock())
-        if not self._runner.has_begun and _is_running(self._loop):
+        if not self._runner.turns.has_begun and _is_running(self._loop):
             # Before the first step, also where nothing is to be written down first.
             self._runner.post(signal)
         else:

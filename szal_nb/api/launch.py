@@ -6,20 +6,21 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from szal_nb.analysis.condition import compile_condition
 from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.fingerprint import changed_classes
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.capacity import capacity
+from szal_nb.api.classes import Classes
+from szal_nb.api.conditions import condition_holds
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.observe import sinks_for
@@ -34,13 +35,13 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
-from szal_nb.engine.runner import Runner, Sink
+from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
+from szal_nb.engine.turns import Sink
 from szal_nb.engine.worker import THREADS
 from szal_nb.errors import (
     AnswerInDoubt,
-    ClassChanged,
     InvalidParameter,
     InvalidStep,
     MissingRequirement,
@@ -50,11 +51,9 @@ from szal_nb.errors import (
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.secret import SECRETS
-from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, fold
+from szal_nb.model.state import RunSnapshot, RunState, fold
 from szal_nb.model.value import ValueRef
-from szal_nb.store.loading import main_module
 from szal_nb.store.owner import Owner
-from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import NewRun, RunJournal, RunStore, new_run_id
 from szal_nb.store.survival import lost_values
 
@@ -200,7 +199,7 @@ def resume_run(
         on_plan(plan)
     recorded = {ref.name: ref for ref in snapshot.inputs}
     changed = changed_classes(lambda: store.graph(run_id), graph)
-    journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot, changed)
+    journal.loader.resolve_class = Classes(graph, journal, surround.definitions, snapshot, changed)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
         for name in graph.all_inputs
@@ -297,7 +296,7 @@ def _launch(
         journal=journal,
         earlier=earlier,
         rebuilding=rebuilding,
-        evaluate=_condition_holds,
+        evaluate=condition_holds,
         presenter=surround.presenter,
         sinks=[*surround.sinks, *sinks_for(run_id, machine.graph, shown)],
     )
@@ -344,69 +343,3 @@ def _launch(
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
     )
-
-
-class _Classes:
-    """Finds the classes of a resumed run by name: those that its steps gave, else those that the notebook defines."""
-
-    def __init__(
-        self,
-        graph: FlowGraph,
-        journal: RunJournal,
-        definitions: Mapping[str, Any],
-        snapshot: RunSnapshot,
-        changed: Collection[str],
-    ) -> None:
-        self._changed = changed
-        self._journal = journal
-        self._definitions = definitions
-        # The last giver of a name wins; its reference says what kind of thing it gave.
-        self._given = {
-            ref.name: ref
-            for node in graph.nodes
-            for ref in snapshot.steps[node.step.name].values
-            if ref.hash is not None
-        }
-
-    def __call__(self, name: str) -> type | None:
-        """The class of this qualified name; None if there is none."""
-        first, *rest = name.split(".")
-        found: object = None
-        ref = self._given.get(first)
-        if ref is not None:
-            found = self._journal.load(ref)
-        if not isinstance(found, type):
-            found = self._definitions.get(first)
-        for part in rest:
-            found = getattr(found, part, None)
-        found = found if isinstance(found, type) else class_in(main_module())(name)
-        if found is not None and ref is None:
-            for each in found.__mro__:
-                if each.__name__ in self._changed:
-                    raise ClassChanged(each.__name__, self._journal.run_id)
-        return found
-
-
-def _condition_holds(
-    text: str,
-    names: Mapping[str, Any],
-    inputs: Mapping[str, Any],
-    snapshot: RunSnapshot,
-    output_of: Callable[[str], Any],
-) -> bool:
-    """The condition's answer over the step's names, the run's inputs and the other steps of the run."""
-    condition = compile_condition(text)
-    steps = {name: _facts_of(snapshot.steps[name]) for name in condition.steps}
-    for name in condition.outputs:
-        with suppress(KeyError):
-            steps[name]["output"] = output_of(name)
-    return condition.evaluate({**names, "steps": steps, "inputs": inputs})
-
-
-def _facts_of(step: StepSnapshot) -> dict[str, Any]:
-    return {
-        "status": step.state.value,
-        "error": None if step.error is None else str(step.error),
-        "attempts": len(step.attempts),
-        "duration": step.duration_s,
-    }

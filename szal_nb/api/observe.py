@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from szal_nb.engine.runner import Sink
+from szal_nb.engine.turns import Sink
 from szal_nb.model.event import (
     Event,
     RunCreated,

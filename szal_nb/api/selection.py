@@ -49,6 +49,8 @@ def unselected(
     graph: FlowGraph, *, only: Sequence[str] = (), from_step: str | None = None, until: str | None = None
 ) -> dict[str, str]:
     """The steps that a run leaves out, with the reason. What a chosen step needs is always chosen with it."""
+    if not only and from_step is None and until is None:
+        return {}
     names = [node.step.name for node in graph.nodes]
     for name in filter(None, (*only, from_step, until)):
         if name not in names:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from szal_nb.api.observe import RunInfo, measures
-from szal_nb.engine.runner import Sink
+from szal_nb.engine.turns import Sink
 from szal_nb.model.event import (
     Event,
     RunCreated,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from szal_nb.engine.attempt import UNREADABLE, Attempt
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
@@ -31,21 +31,27 @@ _MAIN = Executor.MAIN
 _MOST_KEEPERS = 4
 
 
-class Executors:
-    """Begins attempts; their owners are told on the loop how they ended. `surroundings` is copied for each body.
+class Turns(Protocol):
+    """Who takes in what was told. While it `is_serving`, one body follows the other on the loop."""
 
-    While `is_serving`, one body follows the other on the loop; `served` is called before anything else happens there.
-    """
+    is_serving: bool
+
+    def take(self) -> None:
+        """The bodies that followed each other have ended: is called before anything else happens on the loop."""
+        ...
+
+
+class Executors:
+    """Begins attempts; their owners are told on the loop how they ended. `surroundings` is copied for each body."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         pool: WorkerPool,
         surroundings: Context,
-        served: Callable[[], None] = lambda: None,
+        turns: Turns,
     ) -> None:
-        self.is_serving = False
-        self._served = served
+        self._turns = turns
         self._loop = loop
         self._pool = pool
         self._surroundings = surroundings
@@ -116,11 +122,11 @@ class Executors:
             if ready and not self._has_spare:
                 self._add_spare()
             attempt.task = task
-            self.is_serving = True
+            self._turns.is_serving = True
             rest = self._run_now(attempt)
             if rest is not None:
-                self.is_serving = False
-                self._served()
+                self._turns.is_serving = False
+                self._turns.take()
                 await rest
             elif not ready:
                 self._serve_no_more()
@@ -133,8 +139,8 @@ class Executors:
 
     def _take_in(self) -> None:
         """The bodies that followed each other have ended, for now."""
-        self.is_serving = False
-        self._served()
+        self._turns.is_serving = False
+        self._turns.take()
 
     def _serve_no_more(self) -> None:
         """As `_take_in`; coroutines that become ready by this are taken up by the task that runs."""
@@ -243,15 +249,15 @@ class Executors:
         slice_ends = now() + _SLICE_S
         while ready and now() <= slice_ends:
             attempt = ready.popleft()
-            self.is_serving = True
+            self._turns.is_serving = True
             signal = surroundings.copy().run(_run_function, attempt)
             if attempt.timer is not None and type(signal) is AttemptCompleted and self._is_late(attempt):
                 signal = _timed_out(attempt)
             attempt.owner.end(attempt, signal)
             if not ready:
-                self.is_serving = False
-                self._served()
-        if self.is_serving:
+                self._turns.is_serving = False
+                self._turns.take()
+        if self._turns.is_serving:
             self._take_in()
         self._is_here = bool(ready)
         if ready:

@@ -85,7 +85,8 @@ class Starts:
 
     def __init__(self, places: Sequence[tuple[int, int]], limits: Iterable[tuple[Limit, Iterable[int]]]) -> None:
         self.places = places
-        self._of_step: dict[int, list[Limit]] = {}
+        # Steps with the same limits have the same tuple.
+        self._of_step: list[tuple[Limit, ...]] = [()] * len(places)
         self.limits: list[Limit] = []
         self.rates: list[Limit] = []
         self._wakes_at: float | None = None
@@ -94,8 +95,10 @@ class Starts:
             self.limits.append(limit)
             if limit.per_s is not None:
                 self.rates.append(limit)
+            joined: dict[tuple[Limit, ...], tuple[Limit, ...]] = {}
             for i in members:
-                self._of_step.setdefault(i, []).append(limit)
+                before = self._of_step[i]
+                self._of_step[i] = joined.setdefault(before, (*before, limit))
 
     def add(self, i: int) -> None:
         """Step `i` may start."""
@@ -106,8 +109,8 @@ class Starts:
         ready = self.ready
         while ready:
             _, i = entry = heapq.heappop(ready)
-            limits = self._of_step.get(i)
-            if limits is None:
+            limits = self._of_step[i]
+            if not limits:
                 return i
             full = _take_all(limits, i, at)
             if full is None:
@@ -121,7 +124,7 @@ class Starts:
 
     def give_back(self, i: int) -> None:
         """The attempt of step `i` is over: those that wait may use its room."""
-        for limit in self._of_step.get(i, ()):
+        for limit in self._of_step[i]:
             limit.give_back(i)
             if limit.waiting:
                 limit.wake(self.ready)

@@ -69,7 +69,8 @@ class RunMachine(Ending):
                 self._undo(at)
                 return
         self.run_state = RunState.RUNNING
-        for i, outcome in enumerate(self._outcome):
+        # Of a new run none has completed yet.
+        for i, outcome in enumerate(self._outcome if self._resume is not None else ()):
             if outcome is IS_COMPLETED:
                 self._settle_completed(i, at)
         for i, given in self._given.items():

@@ -1,15 +1,12 @@
-"""Carries out what the machine decides, on the running event loop. Write, act, show: in this order, in each turn.
+"""Carries out what the machine decides, on the running event loop: the only owner of attempts and timers.
 
-Signals come from bodies, timers and people; they are handed to the machine, its events go to the journal, then its
-actions are carried out, then the sinks are shown the events. Signals that arrive while the journal is writing are
-joined into the next turn: one turn, one transaction. Without a journal a turn is taken at once.
+Signals come from bodies, timers and people; `engine.turns` takes them to the machine, and what it decides comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +23,8 @@ from szal_nb.engine.device import DeviceSlots
 from szal_nb.engine.elements import ElementRecord
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.mapping import MapRun, room_of_map
+from szal_nb.engine.mapping import MapRun
+from szal_nb.engine.placement import Placement
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.showing import Showing
 from szal_nb.engine.signal import (
@@ -54,21 +52,14 @@ from szal_nb.engine.signal import (
     WakeAfter,
 )
 from szal_nb.engine.step_owner import Earlier, StepOwner
+from szal_nb.engine.turns import Sink, Turns
 from szal_nb.engine.undoing import Undoing
 from szal_nb.engine.usage import Key
 from szal_nb.engine.values import Journal
 from szal_nb.engine.worker import THREADS, WorkerPool
 from szal_nb.errors import StepTimeout
-from szal_nb.model.event import Event
-from szal_nb.model.graph import FlowGraph
-from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, RunState, not_begun
-from szal_nb.model.step import Executor
 from szal_nb.model.value import ErrorInfo, ValueRef
-
-Sink = Callable[[Sequence[Event]], None]
-
-log = logging.getLogger(__name__)
 
 # How long a cancelled body may take to end before it is abandoned, and a timed-out coroutine, in seconds.
 CANCEL_GRACE_S = 0.25
@@ -104,18 +95,8 @@ class Runner(StepOwner):
         rebuilding: Rebuilding | None = None,
     ) -> None:
         self.run_id = run_id
-        # The steps are there before the record is: who has just started a run may ask for one at once.
-        self.snapshot = (
-            snapshot
-            if snapshot is not None
-            else not_begun(machine.graph.flow.name, machine.graph.flow.version, machine.names)
-        )
-        self.sinks: list[Sink] = list(sinks)
-        # Those that are shown all events from the first output on: before that they have nothing to do.
-        self.output_sinks: list[Sink] = []
         self._bodies = bodies
         self.epoch = epoch
-        self._journal = journal
         super().__init__(
             machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock, rebuilding=rebuilding
         )
@@ -123,31 +104,29 @@ class Runner(StepOwner):
         self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
-        self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self._take_turns)
-        self._where = machine.graph.derived(_executors)
-        # Nothing that a completed body lets start could start before the bodies that are ready on the loop already.
-        mapped, others = machine.graph.derived(_mapped_steps), machine.graph.derived(_steps_elsewhere)
-        self._may_join = journal is None and not mapped and all(bodies[i].is_async for i in others)
-        self._devices = devices if devices is not None and devices.weights else None
+        placement = machine.graph.derived(Placement)
+        self._where, self._is_usual = placement.where, placement.usual
+        self._map_room = placement.rooms(bodies)
         flow = machine.graph.flow
-        self._map_room = {
-            i: room_of_map(machine.steps[i], flow, self._where[i], is_async=bodies[i].is_async) for i in mapped
-        }
-        # The steps that a person may have answered.
-        self._asked = {i for i, step in enumerate(machine.steps) if step.approve is not None or step.once}
+        self.turns = Turns(
+            machine,
+            # The steps are there before the record is: who has just started a run may ask for one at once.
+            snapshot if snapshot is not None else not_begun(flow.name, flow.version, machine.names),
+            sinks,
+            self._act,
+            run_id=run_id,
+            journal=journal,
+            may_wait=placement.are_on_the_loop(bodies),
+        )
+        self.snapshot, self.post = self.turns.snapshot, self.turns.post
+        self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self.turns)
+        self._devices = devices if devices is not None and devices.weights else None
+        self._asked = placement.asked
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
         self._goes_straight = self._devices is None and earlier is None
-        self._is_usual = machine.graph.derived(_usual_steps)
         self._undoing = Undoing(self, rollbacks or {}, self._table)
-        self._inbox: list[Signal] = []
-        # What people say before the run has begun (its inputs are being written down) is said to it then.
-        self._early: list[Signal] = []
-        self.has_begun = False
-        self._is_turning = False
-        self._news = asyncio.Event()
         self._noticed = Showing(self._executors.on_loop, self.post, machine.index, clock).noticed
-        self._ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def input_refs(self) -> tuple[ValueRef, ...]:
@@ -169,10 +148,9 @@ class Runner(StepOwner):
 
     async def run_again(self, step: int, journal: Journal | None, epoch: int) -> None:
         """Goes on, under a new epoch, with one step of a run that has ended and what was skipped because of it."""
-        self.epoch, self._journal = epoch, journal
+        self.epoch, self.turns.journal = epoch, journal
         self._table.use(journal)
         self.watch.use(None if journal is None else journal.load_fresh)
-        self._ended = self._loop.create_future()
         await self._run(Reopen(self._clock(), step, epoch))
 
     async def _run(self, first: Signal) -> None:
@@ -182,77 +160,11 @@ class Runner(StepOwner):
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
         with captured_streams():
             try:
-                self._inbox, self._early = [first, *self._early], []
-                self.has_begun = True
-                if self._journal is None:
-                    self._take_turns()
-                    await self._ended
-                else:
-                    self._news.set()
-                    await self._pump(self._journal)
+                await self.turns.run(first)
             finally:
                 if timer is not None:
                     timer.cancel()
                 self._abandon_all()
-
-    def expect(self) -> None:
-        """The run is about to begin, or to go on: what is said from now on is for it."""
-        self.has_begun = False
-
-    def post(self, signal: Signal) -> None:
-        """Takes in a signal, on the loop's thread."""
-        if not self.has_begun:
-            self._early.append(signal)
-            return
-        if self._ended.done():
-            return
-        self._inbox.append(signal)
-        if self._journal is not None:
-            self._news.set()
-        elif not (
-            self._may_join and self._executors.is_serving and type(signal) is AttemptCompleted and signal.stop is None
-        ):
-            self._take_turns()
-
-    def _take_turns(self) -> None:
-        """Takes in all that was told, where there is no journal to wait for."""
-        if self._journal is not None or self._is_turning:
-            # What is told while a turn is carried out belongs to the next one.
-            return
-        self._is_turning = True
-        try:
-            while self._inbox:
-                signals, self._inbox = self._inbox, []
-                turn = self.machine.handle(signals)
-                events = SECRETS.masked_events(turn.events)
-                # A condition that is evaluated next asks what has become of other steps.
-                self.snapshot.apply_all(events)
-                self._act(turn)
-                self._show(events)
-        finally:
-            self._is_turning = False
-
-    async def _pump(self, journal: Journal) -> None:
-        while not self._ended.done():
-            await self._news.wait()
-            self._news.clear()
-            signals, self._inbox = self._inbox, []
-            turn = self.machine.handle(signals)
-            events = SECRETS.masked_events(turn.events)
-            if events:
-                await journal.append(events)
-                self.snapshot.apply_all(events)
-            self._act(turn)
-            self._show(events)
-
-    def _show(self, events: Sequence[Event]) -> None:
-        if self.output_sinks and self.machine.has_shown:
-            self.sinks[:0], self.output_sinks = self.output_sinks, []
-        for sink in self.sinks if events else ():
-            try:
-                sink(events)
-            except Exception:
-                log.exception("What shows run %s failed; the run itself goes on.", self.run_id)
 
     def _act(self, turn: Turn) -> None:
         for action in turn.actions:
@@ -270,7 +182,7 @@ class Runner(StepOwner):
                 case Hold():
                     self._hold(action)
                 case EndRun():
-                    self._ended.set_result(None)
+                    self.turns.end()
 
     def _judge(self, i: int) -> None:
         """Evaluates the condition of step `i`, in a worker thread: it may look at large values."""
@@ -300,7 +212,7 @@ class Runner(StepOwner):
 
     def elements_of(self, attempt: Attempt) -> ElementRecord | None:
         """The record of the elements of a mapped step; None where nothing is recorded."""
-        if self._journal is None:
+        if self.turns.journal is None:
             return None
         i = attempt.step
         earlier = self.snapshot.steps[self.machine.names[i]]
@@ -312,12 +224,12 @@ class Runner(StepOwner):
 
     def _start(self, i: int, number: int) -> None:
         context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
-        if i in self._asked:
-            context.answer = self._answer_of(i)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._goes_straight and self._is_usual[i]:
             self._executors.begin(attempt, self._where[i])
             return
+        if i in self._asked:
+            context.answer = self._answer_of(i)
         if self._devices is not None:
             context.devices = self._devices.held_by(i)
         is_again = self._rebuilding is not None and i in self._rebuilding
@@ -450,26 +362,6 @@ class Runner(StepOwner):
                 attempt.timer.cancel()
             attempt.tell_to_end()
         self._attempts.clear()
-
-
-def _executors(graph: FlowGraph) -> list[Executor]:
-    """Where the body of each step belongs, if it does not await."""
-    where = graph.flow.executor_of
-    return [Executor.MAIN if node.is_main_thread else where(node.step) for node in graph.nodes]
-
-
-def _steps_elsewhere(graph: FlowGraph) -> list[int]:
-    """The steps that leave the loop's thread, if they do not await."""
-    return [i for i, where in enumerate(graph.derived(_executors)) if where is not Executor.MAIN]
-
-
-def _mapped_steps(graph: FlowGraph) -> list[int]:
-    return [i for i, node in enumerate(graph.nodes) if node.step.map]
-
-
-def _usual_steps(graph: FlowGraph) -> list[bool]:
-    """Of which steps an attempt is one call of the body, that takes as long as it takes."""
-    return [not node.step.map and node.step.timeout_s is None for node in graph.nodes]
 
 
 # What follows when a timer is due.

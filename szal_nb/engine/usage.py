@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Protocol
 
+from szal_nb.engine.wiring import Wiring
 from szal_nb.model.graph import FlowGraph
 
 # A version of a name: the index of the step that gave it and the name there; None for an input of the run.
@@ -24,9 +25,10 @@ class Usage:
     """`readers` and `changers` of each version, as indices of steps; `taken` and `changed` versions of each step."""
 
     def __init__(self, graph: FlowGraph) -> None:
-        self.names = [node.step.name for node in graph.nodes]
+        wiring = graph.derived(Wiring)
+        self.names = wiring.names
         self._graph = graph
-        index = {name: i for i, name in enumerate(self.names)}
+        index = wiring.index
         self._index: Mapping[str, int] = index
         self.readers: dict[Key, list[int]] = {}
         self.changers: dict[Key, list[int]] = {}

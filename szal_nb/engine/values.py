@@ -10,11 +10,15 @@ from szal_nb.analysis.fingerprint import fingerprint_of, key_of_elements
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.usage import Key
+from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
 from szal_nb.model.value import ValueRef, is_about_the_process
+
+# A name that a step reads: the name there, the version that it means, and whether it may lack.
+Read = tuple[str, Key, bool]
 
 
 class Journal(Protocol):
@@ -225,16 +229,23 @@ class ValueTable:
                 self._kept[i, ref.name] = ref
 
 
-def _bindings_of(graph: FlowGraph) -> list[list[tuple[str, Key, bool]]]:
+def _bindings_of(graph: FlowGraph) -> list[tuple[Read, ...]]:
     """As `_reads_of`, without what only a step's condition reads under a name that code cannot spell."""
-    return [[read for read in reads if "." not in read[0]] for reads in graph.derived(_reads_of)]
-
-
-def _reads_of(graph: FlowGraph) -> list[list[tuple[str, Key, bool]]]:
-    """For each step the names that it reads: the name there, the version that it means, and whether it may lack."""
-    index: dict[str | None, int | None] = {None: None, **{node.step.name: i for i, node in enumerate(graph.nodes)}}
     return [
-        [(b.name, (index[b.step], b.source or b.name), b.is_optional) for b in node.bindings] for node in graph.nodes
+        tuple(read for read in reads if "." not in read[0]) if any("." in read[0] for read in reads) else reads
+        for reads in graph.derived(_reads_of)
+    ]
+
+
+def _reads_of(graph: FlowGraph) -> list[tuple[Read, ...]]:
+    """The names that each step reads."""
+    index = graph.derived(Wiring).index
+    return [
+        tuple(
+            (b.name, (None if b.step is None else index[b.step], b.source or b.name), b.is_optional)
+            for b in node.bindings
+        )
+        for node in graph.nodes
     ]
 
 

@@ -146,9 +146,14 @@ def write_run(connection: sqlite3.Connection, run_id: str, row: tuple[object, ..
     connection.execute(_SET_RUN, (*row, run_id))
 
 
-def events_with_values(events: Iterable[Event]) -> list[Event]:
-    """Those of the events that may tell of values."""
-    return [event for event in events if type(event) in _WITH_VALUES]
+def events_with_values(events: Iterable[Event], snapshot: RunSnapshot) -> list[Event]:
+    """Those of the events that tell of values; `snapshot` is the run after them."""
+    return [event for event in events if type(event) in _WITH_VALUES and _tells_of_values(event, snapshot)]
+
+
+def _tells_of_values(event: Event, snapshot: RunSnapshot) -> bool:
+    """Most steps of some flows are there for what they do, not for what they give."""
+    return type(event) is not StepCompleted or bool(event.values or snapshot.steps[event.step].elements)
 
 
 def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event], snapshot: RunSnapshot) -> None:

@@ -108,7 +108,7 @@ class RunRecord:
         return snapshot.events
 
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
-        events = projection.events_with_values(events)
+        events = projection.events_with_values(events, self._current(connection))
         if events:
             self._keeper.insert(connection, map(_kept_by, events))
             projection.write_values(connection, self.run_id, events, self._current(connection))

@@ -116,8 +116,8 @@ class Story:
         assert [step.state for step in snapshot.steps.values()] == runner.machine.state
         assert snapshot.state == runner.machine.run_state
         assert all(a.at <= b.at for a, b in pairwise(events))
-        if runner._journal is not None:
-            assert runner._journal.events == events
+        if runner.turns.journal is not None:
+            assert runner.turns.journal.events == events
         self.finish_undoing(snapshot)
 
     def finish_undoing(self, snapshot):

@@ -16,8 +16,8 @@ from szal_nb.engine.machine import _HANDLERS as HANDLERS
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.requirement import WHOLE
 from szal_nb.engine.rollback import Rollback
-from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Cancel, EndRun, SetTimer
+from szal_nb.engine.turns import Turns
 from szal_nb.model.event import CancelRequested
 from szal_nb.model.state import RunState
 from tests.engine.chaos import check
@@ -101,7 +101,7 @@ def all_elements_at_once(self, *args, init=FanOut.__init__, **more):
     init(self, *args, **{**more, "at_once": 10_000})
 
 
-def forget_an_event(self, events, show=Runner._show):
+def forget_an_event(self, events, show=Turns._show):
     show(self, events[1:])
 
 
@@ -120,7 +120,7 @@ FAULTS = [
     (RunMachine, "handle", wait_for_no_retry),
     (Ending, "_end", end_never),
     (FanOut, "__init__", all_elements_at_once),
-    (Runner, "_show", forget_an_event),
+    (Turns, "_show", forget_an_event),
 ]
 
 

@@ -91,7 +91,7 @@ def test_a_timeout_kills_the_process():
 def test_a_cancel_kills_the_process():
     async def until_it_hangs(runner):
         printed = asyncio.Event()
-        runner.sinks.append(lambda events: printed.set() if any(hasattr(e, "items") for e in events) else None)
+        runner.turns.sinks.append(lambda events: printed.set() if any(hasattr(e, "items") for e in events) else None)
         await printed.wait()
 
     runner = run({"hang": hang}, "hang", cancel_after=until_it_hangs)

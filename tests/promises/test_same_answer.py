@@ -253,7 +253,7 @@ def test_generators_that_start_anew_after_a_resume_are_found(store, monkeypatch)
 def test_instances_of_a_class_of_the_former_kernel_are_found(store, monkeypatch):
     former = {}
     monkeypatch.setattr(
-        "szal_nb.api.launch._Classes", lambda *_: lambda name: former.setdefault(name, type(name, (), {}))
+        "szal_nb.api.launch.Classes", lambda *_: lambda name: former.setdefault(name, type(name, (), {}))
     )
 
     assert find(store, cuts=True)
