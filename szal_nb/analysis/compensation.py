@@ -80,7 +80,7 @@ class _Search:
     def around(self, read: Read) -> list[Read]:
         """Takes in a name that is not the step's own; what it needs in turn is returned."""
         name = read.name
-        is_given = bool(self.known.givers.get(name)) or name in self.known.versions
+        is_given = bool(self.known.givers_of(name)) or name in self.known.versions
         around = self.known.around.get(name)
         if not is_given and around is not None and name not in self.glance.parameters:
             if around.kind == NameKind.DATA:

@@ -19,14 +19,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
+from szal_nb.analysis.captured import check_captured
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.cycles import cycle_in, in_order
+from szal_nb.analysis.edges import Edges
 from szal_nb.analysis.glance import glance_at
+from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.live import live_note
 from szal_nb.analysis.names import Context
-from szal_nb.analysis.order import Edges, ordering
-from szal_nb.analysis.resolve import Resolver
-from szal_nb.analysis.resolved import Resolved
+from szal_nb.analysis.order import ordering
+from szal_nb.analysis.resolve import Resolver, pass_through
+from szal_nb.analysis.resolved import Known, Resolved
+from szal_nb.analysis.sight import Sight
 from szal_nb.analysis.surroundings import NotebookName, Surroundings
 from szal_nb.analysis.tables import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
@@ -41,11 +45,10 @@ _NOTHING = Surroundings()
 
 def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> FlowGraph:
     """The graph of a flow; `DefinitionError` if it cannot be run with the answer of running it from the top."""
-    steps = {step.name: step for step in flow.steps}
-    resolver = Resolver(flow, surroundings)
-    order = flow.steps if flow.ordered else _unordered(flow)
-    found = resolver.resolve(order)
-    edges = ordering(found, resolver.holds, resolver.learns)
+    sight = Sight.of(flow)
+    found = resolved(sight, surroundings)
+    edges = ordering(found)
+    steps = sight.steps
     if flow.mode is FlowMode.PARALLEL:
         refuse_dependencies(found, edges)
     by_name = {one.step.name: one for one in found}
@@ -65,7 +68,42 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
         flow=flow,
         nodes=tuple(node_of(by_name[name], needed[name], main) for name in steps),
         edges=edges.all(),
-        inputs=tuple(resolver.inputs),
+        inputs=_inputs(found, surroundings),
+    )
+
+
+def resolved(sight: Sight, surroundings: Surroundings) -> list[Resolved]:
+    """All that is found of the steps of a flow, in the order in which names pass from one to another."""
+    flow = sight.flow
+    known = Known(surroundings.names, sight.steps, sight.glances, sight.givers, imported=dict(sight.imports))
+    helpers = Helpers(known)
+    for name, source in (*classes_around(surroundings).items(), *sight.classes):
+        helpers.add_class(name, source)
+    resolver, found = Resolver(known, helpers), {}
+    for step in flow.steps if flow.ordered else _unordered(flow):
+        one = found[step.name] = resolver.resolve(step)
+        for version in one.followed.values():
+            pass_through(version, found, known)
+    result = [*found.values()]
+    check_captured(result, known)
+    return result
+
+
+def classes_around(surroundings: Surroundings) -> dict[str, str]:
+    """The names of the notebook that have a source, with it."""
+    names = surroundings.names if surroundings.with_code is None else surroundings.with_code
+    found = ((name, surroundings.names.get(name)) for name in names)
+    return {name: one.source for name, one in found if one is not None and one.source}
+
+
+def _inputs(found: Sequence[Resolved], surroundings: Surroundings) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(
+            binding.name
+            for one in found
+            for binding in one.bindings.values()
+            if binding.step is None and (not binding.is_optional or binding.name in surroundings.names)
+        )
     )
 
 

@@ -168,9 +168,20 @@ class FlowGraph:
         """The node of this step; `KeyError` if there is none."""
         return self._by_name[step]
 
+    def edges_to(self, step: str) -> tuple[Edge, ...]:
+        """The edges that lead to this step."""
+        return self.derived(_by_target).get(step, ())
+
     def derived(self, make: Callable[[FlowGraph], _T]) -> _T:
         """What `make` makes of the graph, made once for all runs of it: nobody may change it."""
         if make not in self._derived:
             self._derived[make] = make(self)
         found: _T = self._derived[make]
         return found
+
+
+def _by_target(graph: FlowGraph) -> dict[str, tuple[Edge, ...]]:
+    found: dict[str, list[Edge]] = {}
+    for edge in graph.edges:
+        found.setdefault(edge.target, []).append(edge)
+    return {target: tuple(edges) for target, edges in found.items()}
