@@ -15,14 +15,15 @@ class Edges:
     """Collects edges, one for each pair and kind; the first reason stands, names are joined."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str, EdgeKind], Edge] = {}
+        # By a text: of so many tuples, each collection of garbage would take its toll.
+        self._found: dict[str, Edge] = {}
         self._has_weaker = False
 
     def add(self, edge: Edge) -> None:
         """Adds an edge, or its names to the one that is there."""
         if edge.source == edge.target:
             return
-        key = (edge.source, edge.target, edge.kind)
+        key = f"{edge.source}\0{edge.target}\0{edge.kind}"
         known = self._found.get(key)
         if known is None:
             self._found[key] = edge
@@ -36,7 +37,7 @@ class Edges:
             return tuple(self._found.values())
         found = dict(self._found)
         for key, edge in self._found.items():
-            if edge.rule in _WEAKER and (flow := (edge.source, edge.target, EdgeKind.DATA)) in found:
+            if edge.rule in _WEAKER and (flow := f"{edge.source}\0{edge.target}\0{EdgeKind.DATA}") in found:
                 del found[key]
                 found[flow] = _with_rules(found[flow], edge)
         return tuple(found.values())

@@ -16,6 +16,8 @@ from szal_nb.model.step import StepKind
 def find_changes(found: Resolved) -> None:
     """Finds the objects that the step changes in place."""
     step = found.step
+    if not found.names.changes and not step.changes:
+        return
     changes = [change for change in found.names.changes if change.name not in step.pure]
     if step.changes:
         known = {change.name for change in changes}
@@ -23,10 +25,8 @@ def find_changes(found: Resolved) -> None:
             Change(name, 0, "--changes", f"--changes {name}", is_deep=True)
             for name in step.changes if name not in known
         ]  # fmt: skip
-    for change in changes:
-        objects = found.read_objects.get(change.name)
-        if objects is not None:
-            found.changes.append((change, objects))
+    pairs = ((change, found.read_objects.get(change.name)) for change in changes)
+    found.changes = tuple((change, objects) for change, objects in pairs if objects is not None)
 
 
 def give(found: Resolved, known: Known) -> None:
@@ -34,15 +34,17 @@ def give(found: Resolved, known: Known) -> None:
     step, names = found.step, found.names
     if names.holds or names.learns:
         _take_over_holds(found)
-    gives = _given_versions(found)
+    gives = _given_versions(found) if names.gives or step.kind is StepKind.FUNCTION else {}
     if names.captured:
         _hold_captured(found, gives)
-    given = known.given_by[step.name] = {}
+    given: dict[str, Version] = {}
     changed = _changed_versions(found, gives) if found.changes else []
     for version in (*changed, *gives.values()):
         before = known.versions.get(version.name) if version.is_optional else None
         given[version.name] = known.versions[version.name] = _or_as_before(version, before, known)
         known.deleted.pop(version.name, None)
+    if given:
+        known.given_by[step.name] = given
     for read in names.deletes:
         if read.name not in gives:
             known.versions.pop(read.name, None)
@@ -69,11 +71,12 @@ def _objects(found: Resolved, tokens: Iterable[str]) -> frozenset[str]:
 
 
 def _take_over_holds(found: Resolved) -> None:
-    for table, pairs in ((found.holds, found.names.holds), (found.learns, found.names.learns)):
-        for holder, held in pairs:
-            inside = _objects(found, held)
-            for token in _objects(found, {holder}) if inside else ():
-                table.append((token, inside - {token}))
+    found.holds, found.learns = _inside(found, found.names.holds), _inside(found, found.names.learns)
+
+
+def _inside(found: Resolved, pairs: Iterable[tuple[str, frozenset[str]]]) -> tuple[tuple[str, frozenset[str]], ...]:
+    objects = ((_objects(found, {holder}), _objects(found, held)) for holder, held in pairs)
+    return tuple((token, inside - {token}) for holders, inside in objects if inside for token in holders)
 
 
 def _hold_captured(found: Resolved, gives: Mapping[str, Version]) -> None:
@@ -82,7 +85,7 @@ def _hold_captured(found: Resolved, gives: Mapping[str, Version]) -> None:
         own = gives.get(captured.name)
         inside = own.objects if own is not None else found.read_objects.get(captured.name, NO_OBJECTS)
         for token in gives[captured.owner].objects if captured.owner in gives and inside else ():
-            found.holds.append((token, inside - {token}))
+            found.holds += ((token, inside - {token}),)
 
 
 def _given_versions(found: Resolved) -> dict[str, Version]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
 from szal_nb.analysis.survey import survey
 from szal_nb.errors import InvalidStep
 
+_NO_CONTEXT = Context()
 # A class by its name and its source.
 Source = tuple[str, str]
 
@@ -82,14 +83,8 @@ class _Found:
 
     def context(self) -> Context:
         """The context, equal for equal names whatever their order."""
-        return Context(
-            tuple(sorted(self.modules)),
-            tuple(sorted(self.functions)),
-            tuple(sorted(self.classes)),
-            tuple(sorted(self.kinds)),
-            tuple(sorted(self.bodies)),
-            tuple(sorted(self.paths)),
-        )
+        found = (self.modules, self.functions, self.classes, self.kinds, self.bodies, self.paths)
+        return Context(*(tuple(sorted(one)) for one in found)) if any(found) else _NO_CONTEXT
 
 
 def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
@@ -141,11 +136,13 @@ class Helpers:
                 self._by_method[method].discard(one)
         return methods
 
-    def context(self, mentioned: Iterable[str], attributes: Iterable[str] = ()) -> Context:
+    def context(self, mentioned: Collection[str], attributes: Collection[str] = ()) -> Context:
         """What is known, at this point of the flow, of all these names and of those that functions among them use.
 
         `attributes` are names behind dots: the classes that have such methods are part of the context.
         """
+        if not mentioned and not attributes:
+            return _NO_CONTEXT
         found = _Found()
         seen = set(mentioned)
         todo = list(seen)

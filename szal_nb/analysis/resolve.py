@@ -15,12 +15,14 @@ from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.missing import missing, near
-from szal_nb.analysis.names import ImportedName, Read, StateUse
+from szal_nb.analysis.names import CellNames, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, objects_of
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, module_of
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Binding
 from szal_nb.model.step import Step, StepKind
+
+_NO_CODE = CellNames()
 
 
 class Resolver:
@@ -42,13 +44,18 @@ class Resolver:
         mentioned = glance.mentioned
         if step.reads or step.changes:
             mentioned = mentioned.union(step.reads, step.changes)
-        names = analyze_cell(glance.source, self.helpers.context(mentioned, glance.attributes))
+        context = self.helpers.context(mentioned, glance.attributes)
+        names = analyze_cell(glance.source, context) if glance.source else _NO_CODE
         found = Resolved(step, names)
         needs = self._needs(step) if step.needs else {}
         for local, (source, name) in needs.items():
             self._bind_needed(found, local, source, name)
-        reads = [*names.reads, *(read for read in names.builtins if self._is_given(read.name))]
-        reads += self._reads_of_flags(found)
+        reads = [*names.reads]
+        if names.builtins:
+            reads += [read for read in names.builtins if self._is_given(read.name)]
+        if step.reads or step.changes or step.map or step.when or step.pure:
+            reads += self._reads_of_flags(found)
+            names = found.names
         done: set[str] = set(needs)
         while reads:
             batch, reads = reads, []
@@ -107,10 +114,8 @@ class Resolver:
                 f"It gives {', '.join(sorted(bound)) or 'nothing'}.",
             )
         version = version or Version(name, source)
-        found.bindings[local] = Binding(name=local, step=source, source=name)
-        found.from_version[local] = version
-        found.vias[local] = "--needs"
-        found.read_objects[local] = objects_of(version)
+        found.bind(Binding(name=local, step=source, source=name), version, objects_of(version))
+        found.vias = {**found.vias, local: "--needs"}
 
     def _condition_reads(self, found: Resolved) -> list[Read]:
         try:
@@ -133,17 +138,16 @@ class Resolver:
         name, step = read.name, found.step
         version = self.known.versions.get(name) or self._by_step_name(step, name)
         if version is not None:
-            found.bindings[name] = Binding(
+            binding = Binding(
                 name=name, step=version.giver, source=version.name, line=read.line or None,
                 is_optional=read.is_optional or version.is_optional,
             )  # fmt: skip
-            found.from_version[name] = version
-            found.read_objects[name] = objects_of(version)
-            found.followed[version.name] = version
+            found.bind(binding, version, objects_of(version))
+            found.follow(version)
             if read.via:
-                found.vias[name] = read.via
+                found.vias = {**found.vias, name: read.via}
             if version.function:
-                found.definitions.append(name)
+                found.definitions += (name,)
             return []
         known = self.known.around.get(name)
         if known is not None and name not in glance.parameters:
@@ -171,18 +175,18 @@ class Resolver:
             take_input(found, self.known, read)
             return []
         if kind == NameKind.MODULE:
-            found.modules.add(module_of(name, known).partition(".")[0])
+            found.modules |= {module_of(name, known).partition(".")[0]}
             if known.statement:
-                found.imports.setdefault(name, known.statement)
+                found.imports += ((name, known.statement),)
             else:
-                found.definitions.append(name)
+                found.definitions += (name,)
             return []
-        found.definitions.append(name)
+        found.definitions += (name,)
         return self.helpers.reads_of(found, name)
 
     def _import(self, found: Resolved, one: ImportedName) -> None:
-        found.imports.setdefault(one.name, one.statement)
-        found.modules.add(one.module.partition(".")[0])
+        found.imports += ((one.name, one.statement),)
+        found.modules |= {one.module.partition(".")[0]}
 
     def _read_missing(self, found: Resolved, glance: Glance, read: Read) -> list[Read]:
         name, step = read.name, found.step
@@ -191,8 +195,8 @@ class Resolver:
             return []
         if (giver := self.known.dynamic.get("")) is not None and not read.is_optional:
             version = Version(name, giver, is_optional=True)
-            found.bindings[name] = Binding(name=name, step=version.giver, source=name, line=read.line, is_optional=True)
-            found.from_version[name] = version
+            binding = Binding(name=name, step=giver, source=name, line=read.line, is_optional=True)
+            found.bind(binding, version)
             return []
         if read.is_optional or step.kind is StepKind.FUNCTION or found.names.dynamic:
             return []
@@ -202,9 +206,8 @@ class Resolver:
         """Code that looks names up by itself gets all that the steps above give."""
         for name, version in sorted(self.known.versions.items(), key=itemgetter(0)):
             if name not in found.bindings:
-                found.bindings[name] = Binding(name=name, step=version.giver, source=version.name, is_optional=True)
-                found.from_version[name] = version
-                found.read_objects[name] = objects_of(version)
+                binding = Binding(name=name, step=version.giver, source=version.name, is_optional=True)
+                found.bind(binding, version, objects_of(version))
 
 
 def take_input(found: Resolved, known: Known, read: Read) -> None:
@@ -212,10 +215,8 @@ def take_input(found: Resolved, known: Known, read: Read) -> None:
     name = read.name
     if name in known.deleted and name not in known.around:
         return
-    found.bindings[name] = Binding(
-        name=name, step=None, source=name, line=read.line or None, is_optional=read.is_optional
-    )
-    found.read_objects[name] = frozenset({input_object(name)})
+    binding = Binding(name=name, step=None, source=name, line=read.line or None, is_optional=read.is_optional)
+    found.bind(binding, objects=frozenset({input_object(name)}))
 
 
 def pass_through(version: Version, found: Mapping[str, Resolved], known: Known) -> None:
@@ -227,9 +228,6 @@ def pass_through(version: Version, found: Mapping[str, Resolved], known: Known) 
             if version.or_input:
                 take_input(giver, known, Read(version.name, version.line, is_optional=True))
             return
-        giver.bindings[version.name] = Binding(
-            name=version.name, step=before.giver, source=before.name, line=version.line, is_optional=True
-        )
-        giver.from_version[version.name] = before
-        giver.read_objects[version.name] = objects_of(before)
+        binding = Binding(name=version.name, step=before.giver, source=before.name, line=version.line, is_optional=True)
+        giver.bind(binding, before, objects_of(before))
         version, giver = before, found.get(before.giver)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
 
 from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.names import CellNames, Change, ImportedName
@@ -12,6 +16,7 @@ from szal_nb.model.graph import Binding, Undo
 from szal_nb.model.step import Step
 
 NO_OBJECTS: frozenset[str] = frozenset()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,7 @@ class Version:
     or_input: bool = False
 
 
-@dataclass(slots=True)
-class Resolved:
+class Resolved(msgspec.Struct):
     """A step with all that was found of it.
 
     `holds` are objects with those that may be inside them, as the step leaves them; `learns` the same of those that it
@@ -47,24 +51,46 @@ class Resolved:
 
     step: Step
     names: CellNames
-    bindings: dict[str, Binding] = field(default_factory=dict)
-    from_version: dict[str, Version] = field(default_factory=dict)
-    vias: dict[str, str] = field(default_factory=dict)
-    read_objects: dict[str, frozenset[str]] = field(default_factory=dict)
-    changes: list[tuple[Change, frozenset[str]]] = field(default_factory=list)
-    holds: list[tuple[str, frozenset[str]]] = field(default_factory=list)
-    learns: list[tuple[str, frozenset[str]]] = field(default_factory=list)
-    followed: dict[str, Version] = field(default_factory=dict)
-    passed: dict[str, Version] = field(default_factory=dict)
-    imports: dict[str, str] = field(default_factory=dict)
-    definitions: list[str] = field(default_factory=list)
-    modules: set[str] = field(default_factory=set)
+    # What a step has not is no table of its own: to make so many empty ones would cost more than all the rest.
+    bindings: Mapping[str, Binding] = _NOTHING
+    from_version: Mapping[str, Version] = _NOTHING
+    read_objects: Mapping[str, frozenset[str]] = _NOTHING
+    followed: Mapping[str, Version] = _NOTHING
+    vias: Mapping[str, str] = _NOTHING
+    passed: Mapping[str, Version] = _NOTHING
+    changes: tuple[tuple[Change, frozenset[str]], ...] = ()
+    holds: tuple[tuple[str, frozenset[str]], ...] = ()
+    learns: tuple[tuple[str, frozenset[str]], ...] = ()
+    imports: tuple[tuple[str, str], ...] = ()
+    definitions: tuple[str, ...] = ()
+    modules: frozenset[str] = NO_OBJECTS
     condition_steps: tuple[str, ...] = ()
     # Those of them whose output the condition reads.
     condition_outputs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
     undo: Undo | None = None
+    _bindings: dict[str, Binding] | None = None
+    _followed: dict[str, Version] | None = None
+    _from_version: dict[str, Version] | None = None
+    _read_objects: dict[str, frozenset[str]] | None = None
+
+    def bind(self, binding: Binding, version: Version | None = None, objects: frozenset[str] | None = None) -> None:
+        """The step takes a name: of a version, where a step gives it, with the objects that it then reads."""
+        if self._bindings is None or self._from_version is None or self._read_objects is None:
+            self.bindings = self._bindings = {}
+            self.from_version = self._from_version = {}
+            self.read_objects = self._read_objects = {}
+        self._bindings[binding.name] = binding
+        if version is not None:
+            self._from_version[binding.name] = version
+        if objects is not None:
+            self._read_objects[binding.name] = objects
+
+    def follow(self, version: Version) -> None:
+        """It reads the version under its own name."""
+        if self._followed is None:
+            self.followed = self._followed = {}
+        self._followed[version.name] = version
 
 
 @dataclass(slots=True)

@@ -236,7 +236,7 @@ class Standing:
         before = self._forget(place)
         self._cursor.begin(place)
         self._helpers.behind_dots = set()
-        given = self.known.given_by.get(stand.step.name)
+        given = self.known.given_by.pop(stand.step.name, {})
         try:
             one = self._resolver.resolve(stand.step)
         except InvalidStep:
@@ -253,12 +253,13 @@ class Standing:
                 # The same object, so that those below that have it need not be compared further than that.
                 stand.written[key] = before[key]
                 self._tables[key[0]].exchange(key[1], place, before[key])
-        if given is None or not _is_given_alike(given, self.known.given_by[stand.step.name]):
+        now = self.known.given_by.get(stand.step.name, {})
+        if not _is_given_alike(given, now):
             self._mark_namers(stand.step.name)
         self._find_passed(one)
         self._orderer.put(place, one)
         self._captures.put(place, one)
-        self._passed.put(place, one, self.known.given_by[one.step.name])
+        self._passed.put(place, one, now)
 
     def _enter(self, place: int, stand: _Stand) -> None:
         """Enters the step under all that it asked for, and under nothing else."""
@@ -277,13 +278,16 @@ class Standing:
 
     def _find_passed(self, one: Resolved) -> None:
         """The names that the step may leave as they were."""
-        for name, version in self.known.given_by[one.step.name].items():
+        found: dict[str, Version] = {}
+        for name, version in self.known.given_by.get(one.step.name, {}).items():
             if name in one.bindings:
                 continue
             if version.fallback is not None:
-                one.passed[name] = version.fallback
+                found[name] = version.fallback
             elif version.or_input:
-                one.passed[name] = Version(name, "", frozenset({input_object(name)}))
+                found[name] = Version(name, "", frozenset({input_object(name)}))
+        if found:
+            one.passed = found
 
     # Marks
 
