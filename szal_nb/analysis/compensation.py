@@ -9,11 +9,11 @@ import difflib
 from dataclasses import dataclass, field
 
 from szal_nb.analysis.cell import analyze_cell
-from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.names import Read
 from szal_nb.analysis.resolved import Known, Resolved
+from szal_nb.analysis.surface import ALWAYS_THERE
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Undo

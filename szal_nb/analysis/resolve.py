@@ -9,7 +9,6 @@ from operator import itemgetter
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.compensation import undo_of
 from szal_nb.analysis.condition import ConditionError, compile_condition
-from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.giving import find_changes, give
 from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
@@ -17,6 +16,7 @@ from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.missing import missing, near
 from szal_nb.analysis.names import CellNames, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, objects_of
+from szal_nb.analysis.surface import ALWAYS_THERE
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, module_of
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Binding

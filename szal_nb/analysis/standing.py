@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from szal_nb.analysis.around import Around, Compared
 from szal_nb.analysis.captures import Captures
 from szal_nb.analysis.condition import ConditionError, compile_condition
 from szal_nb.analysis.edges import Edges
@@ -26,8 +27,8 @@ from szal_nb.analysis.places import Index, between, put, take
 from szal_nb.analysis.resolve import Resolver
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, is_same
 from szal_nb.analysis.sequence import Sequenced
-from szal_nb.analysis.surroundings import NotebookName, Surroundings, Watch
-from szal_nb.analysis.timeline import Around, Cursor, Timeline
+from szal_nb.analysis.surroundings import Surroundings, Watch
+from szal_nb.analysis.timeline import Cursor, Timeline
 from szal_nb.errors import InvalidStep
 from szal_nb.model.step import Step
 
@@ -334,25 +335,6 @@ class Standing:
         """The steps that may bind a name, for the step that is looked at."""
         self._cursor.asked_givers.add(name)
         return [self._at[place].step.name for place in self._binders.of(name)]
-
-
-class Compared:
-    """Looks at all names that were asked for, each time."""
-
-    def __init__(self, namespace: Mapping[str, NotebookName]) -> None:
-        self.namespace = namespace
-
-    def look(self, name: str) -> NotebookName | None:
-        """See `Watch`."""
-        return self.namespace.get(name)
-
-    def changed(self, seen: Mapping[str, NotebookName | None]) -> list[str]:
-        """See `Watch`."""
-        return [name for name, one in seen.items() if self.namespace.get(name) != one]
-
-    def names(self) -> Iterable[str]:
-        """See `Watch`."""
-        return self.namespace
 
 
 class _Givers(Mapping[str, list[str]]):

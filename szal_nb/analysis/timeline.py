@@ -7,10 +7,8 @@ it sets stands from there on. So a step in the midst of a flow can be looked at 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Generic, TypeVar
-
-from szal_nb.analysis.surroundings import NotebookName, Watch
 
 T = TypeVar("T")
 _GONE: Any = object()
@@ -115,50 +113,3 @@ class Timeline(MutableMapping[str, T], Generic[T]):
         while at < len(places) and places[at] < below:
             yield places[at], items[at]
             at += 1
-
-
-class Around(Mapping[str, NotebookName]):
-    """The names of the notebook, as they were when they were first asked for."""
-
-    def __init__(self, cursor: Cursor, watch: Watch) -> None:
-        self._cursor = cursor
-        self._watch = watch
-        self._seen: dict[str, NotebookName | None] = {}
-
-    def watch(self, watch: Watch) -> None:
-        """Takes what looks at the names."""
-        self._watch = watch
-
-    def changed(self) -> list[str]:
-        """Those of the names asked for that are something else by now, which is what they are from here on."""
-        names = self._watch.changed(self._seen)
-        for name in names:
-            self._seen[name] = self._watch.look(name)
-        return names
-
-    def look(self, name: str) -> NotebookName | None:
-        """What the notebook has under a name, asked by nobody."""
-        if name not in self._seen:
-            self._seen[name] = self._watch.look(name)
-        return self._seen[name]
-
-    def get(self, name: str, default: Any = None) -> Any:  # noqa: D102 as that of a mapping
-        self._cursor.asked.add(name)
-        found = self.look(name)
-        return default if found is None else found
-
-    def __contains__(self, name: object) -> bool:
-        return self.get(name) is not None  # type: ignore[arg-type]
-
-    def __getitem__(self, name: str) -> NotebookName:
-        found = self.get(name)
-        if found is None:
-            raise KeyError(name)
-        return found  # type: ignore[no-any-return]
-
-    def __iter__(self) -> Iterator[str]:
-        self._cursor.is_asking_all = True
-        return iter(self._watch.names())
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
