@@ -310,6 +310,24 @@ class RebuiltDiffers(RunError):
         )
 
 
+class ChangedSince(RunError):
+    """A step that had failed gives a part of what others have changed meanwhile, which should have come after it."""
+
+    def __init__(self, step: str, name: str, read: str) -> None:
+        super().__init__(step, name, read)
+        self.step = step
+        self.name = name
+        self.read = read
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step!r} gave {self.name!r}, which shares parts with {self.read!r}. Steps that come after it "
+            f"have changed {self.read} in place before {self.step} could complete: they would have changed {self.name} "
+            f"too. "
+            f"Start a new run with --reuse, or let {self.step} give a copy."
+        )
+
+
 class ValuesShared(AnswerError):
     """Two values share objects or memory, and nothing orders the change of one with the reader of the other."""
 

@@ -10,6 +10,7 @@ from szal_nb.analysis import files, scope
 from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
+from szal_nb.model.kept import default_state
 
 _LONGEST_TOKEN = 200
 _CALLED = "()"
@@ -84,7 +85,7 @@ class Applying(Frame):
                 passed[name] = self.load(default.id, call.node.lineno, via=function.name)
                 self.guards_names -= 1
             elif not isinstance(default, ast.Constant):
-                self.use_state(f"default of {function.name}({name}=…)", call.node, call.text)
+                self.use_state(default_state(function.name, name), call.node, call.text)
 
     def call_method(self, call: Call, method: Callable, owner: Value, *, is_certain: bool) -> Value:
         """The value of a call of a method of a class of the notebook; not certain if it may be another's."""

@@ -304,6 +304,8 @@ def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
         return name in TABLE_CHANGING[owner.kind.partition(".")[0]]
     if name in CHANGING or (is_discarded and name in CHANGING_AS_STATEMENT):
         return True
+    if name == "get" and owner.kind.startswith("queue."):
+        return True
     # torch marks its methods that work in place so.
     return name.endswith("_") and not name.startswith("_") and name not in UNCHANGING
 

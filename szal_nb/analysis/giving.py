@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from szal_nb.analysis.keeping import KEEPS
 from szal_nb.analysis.missing import near
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object
@@ -38,7 +39,7 @@ def give(found: Resolved, known: Known) -> None:
     if names.captured:
         _hold_captured(found, gives)
     given: dict[str, Version] = {}
-    changed = _changed_versions(found, gives) if found.changes else []
+    changed = _changed_versions(found, gives, known) if found.changes else []
     for version in (*changed, *gives.values()):
         before = known.versions.get(version.name) if version.is_optional else None
         given[version.name] = known.versions[version.name] = _or_as_before(version, before, known)
@@ -111,7 +112,14 @@ def _given_versions(found: Resolved) -> dict[str, Version]:
     return gives
 
 
-def _changed_versions(found: Resolved, gives: Mapping[str, Version]) -> list[Version]:
+def _kind_before(name: str, before: Version | None, known: Known) -> str:
+    if before is not None:
+        return before.kind
+    around = known.around.get(name)
+    return around.made if around is not None else ""
+
+
+def _changed_versions(found: Resolved, gives: Mapping[str, Version], known: Known) -> list[Version]:
     versions = []
     for change, objects in found.changes:
         if change.name not in gives:
@@ -121,7 +129,9 @@ def _changed_versions(found: Resolved, gives: Mapping[str, Version]) -> list[Ver
                     change.name,
                     found.step.name,
                     objects,
-                    before.kind if before is not None else "",
+                    _kind_before(change.name, before, known),
+                    # A function that keeps something is the same code with other defaults.
+                    before.function if before is not None and change.rule == KEEPS else "",
                     line=change.line,
                     is_doubtful=not change.is_certain,
                     what=change.what,

@@ -32,11 +32,11 @@ from szal_nb.analysis.order import ordering
 from szal_nb.analysis.resolve import Resolver, pass_through
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.sight import Sight
-from szal_nb.analysis.surroundings import NotebookName, Surroundings
+from szal_nb.analysis.surroundings import NameKind, NotebookName, Surroundings
 from szal_nb.analysis.tables import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
-from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.graph import Binding, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import Step, Trigger
 
 __all__ = ["NotebookName", "Surroundings", "build_graph"]
@@ -102,12 +102,18 @@ def classes_around(surroundings: Surroundings) -> dict[str, str]:
 def _inputs(found: Sequence[Resolved], surroundings: Surroundings) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(
-            binding.name
+            binding.source
             for one in found
             for binding in one.bindings.values()
-            if binding.step is None and (not binding.is_optional or binding.name in surroundings.names)
+            if binding.step is None and (not binding.is_optional or _is_there(binding, surroundings))
         )
     )
+
+
+def _is_there(binding: Binding, surroundings: Surroundings) -> bool:
+    known = surroundings.names.get(binding.source)
+    # An input that only a condition asks for is no module or function of the notebook.
+    return known is not None and (binding.name == binding.source or known.kind == NameKind.DATA)
 
 
 def _unordered(sight: Sight) -> Sequence[Step]:

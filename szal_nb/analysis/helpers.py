@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
+from szal_nb.analysis.keeping import attributes_changed
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
@@ -111,6 +112,7 @@ class Helpers:
         self._classes: Counter[Source] = Counter()
         self._by_name: dict[str, set[Source]] = {}
         self._by_method: dict[str, set[Source]] = {}
+        self._keeping: dict[Source, frozenset[str]] = {}
         # The names behind dots that steps may use which were looked at: they decide which classes matter to them.
         self.behind_dots: set[str] = set()
 
@@ -119,6 +121,8 @@ class Helpers:
         methods = methods_of(source)
         if methods:
             self._classes[name, source] += 1
+            if name in attributes_changed(source):
+                self._keeping[name, source] = methods
             self._by_name.setdefault(name, set()).add((name, source))
             for method in methods:
                 self._by_method.setdefault(method, set()).add((name, source))
@@ -131,10 +135,16 @@ class Helpers:
             self._classes[one] -= 1
         if methods and not self._classes[one]:
             del self._classes[one]
+            self._keeping.pop(one, None)
             self._by_name[name].discard(one)
             for method in methods:
                 self._by_method[method].discard(one)
         return methods
+
+    def keeping_classes(self) -> dict[str, frozenset[str]]:
+        """The classes of the notebook whose methods change what their instances have in common, with their methods."""
+        around = self._known_names.around
+        return {name: methods for (name, _), methods in self._keeping.items() if name in around}
 
     def context(self, mentioned: Collection[str], attributes: Collection[str] = ()) -> Context:
         """What is known, at this point of the flow, of all these names and of those that functions among them use.

@@ -13,6 +13,7 @@ from szal_nb.analysis.giving import find_changes, give
 from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
+from szal_nb.analysis.keeping import take_kept
 from szal_nb.analysis.missing import missing, near
 from szal_nb.analysis.names import CellNames, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, objects_of
@@ -65,6 +66,8 @@ class Resolver:
                     reads += self._resolve_read(found, glance, read)
         if names.dynamic:
             self._bind_everything(found)
+        if names.states or found.definitions or found.from_version or glance.attributes:
+            take_kept(found, glance, self.known.around, self.helpers.keeping_classes())
         find_changes(found)
         return found
 
@@ -130,6 +133,9 @@ class Resolver:
             )  # fmt: skip
         found.condition_steps = tuple(sorted(condition.steps - {found.step.name}))
         found.condition_outputs = tuple(sorted(condition.outputs - {found.step.name}))
+        for name in sorted(condition.inputs):
+            # `inputs.NAME` is the run's input, also where the step reads a value of this name that another step gives.
+            found.bind(Binding(name=f"inputs.{name}", step=None, source=name, is_optional=True))
         # A name that no step gives may be one of the run's inputs or null: the condition decides.
         return [Read(name, 0, is_optional=True, via="--when") for name in sorted(condition.names)]
 
@@ -140,7 +146,8 @@ class Resolver:
         if version is not None:
             binding = Binding(
                 name=name, step=version.giver, source=version.name, line=read.line or None,
-                is_optional=read.is_optional or version.is_optional,
+                # A parameter with a default does without.
+                is_optional=read.is_optional or version.is_optional or name in glance.optional,
             )  # fmt: skip
             found.bind(binding, version, objects_of(version))
             found.follow(version)
@@ -198,6 +205,9 @@ class Resolver:
             binding = Binding(name=name, step=giver, source=name, line=read.line, is_optional=True)
             found.bind(binding, version)
             return []
+        if step.kind is StepKind.FUNCTION and read.via == "--when":
+            # What the run is given decides.
+            take_input(found, self.known, read)
         if read.is_optional or step.kind is StepKind.FUNCTION or found.names.dynamic:
             return []
         raise missing(step, read, self.known)

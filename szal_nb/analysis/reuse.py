@@ -190,6 +190,8 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
     if any(name.startswith(SHARED) for name in refs):
         return "its values share memory with others"
     for name, ref in refs.items():
+        if ref.ties:
+            return f"its value {name} shares parts with a live one"
         if name != DISPLAY and not is_about_the_process(name) and ref.live is not None:
             return f"its value {name} was live: {ref.live}"
     for name in node.needed:

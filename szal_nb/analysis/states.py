@@ -13,6 +13,7 @@ from szal_nb.analysis.names import StateUse
 from szal_nb.analysis.places import TOP, Index, between, last_before, put, take
 from szal_nb.analysis.resolved import Resolved
 from szal_nb.model.graph import Edge, EdgeKind
+from szal_nb.model.kept import attributes_owner, attributes_state
 
 _MODULE = "module "
 
@@ -33,6 +34,8 @@ class States:
         # Those that settings of the process may matter to, because they call anything; and users of modules.
         self._calling: list[int] = []
         self._importing = Index()
+        # Users of functions and classes of the notebook, which may keep something from call to call.
+        self._using = Index()
         self._dynamic: list[int] = []
         self._all: list[int] = []
         # Files by the steps that use them; those among them whose paths are not fully known.
@@ -47,6 +50,8 @@ class States:
             put(self._dynamic, place)
         for module in one.modules:
             self._importing.put(module, place)
+        for name in one.definitions:
+            self._using.put(name, place)
         for use in _uses(one).values() if one.names.states else ():
             (self._writers if use.is_write else self._readers).put(use.state, place)
             for index in self._kept_as_files(use.state):
@@ -58,6 +63,8 @@ class States:
             take(places, place)
         for module in one.modules:
             self._importing.take(module, place)
+        for name in one.definitions:
+            self._using.take(name, place)
         for state in _uses(one):
             for index in (self._writers, self._readers, *self._kept_as_files(state)):
                 index.take(state, place)
@@ -81,13 +88,16 @@ class States:
             self._wait_for_dynamic(place, one, edges)
 
     def _add_implied(self, one: Resolved, uses: dict[str, StateUse]) -> None:
-        """What any code uses that calls something, or that uses a module."""
+        """What any code uses that calls something, or that uses a module, a function or a class."""
         if one.names.has_calls:
             for state in sorted(hidden.PROCESS_WIDE & self._writers.keys()):
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for state in sorted(f"{_MODULE}{module}" for module in one.modules):
             if state in self._writers:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
+        for name in sorted(set(one.definitions)):
+            if (state := attributes_state(name)) in self._writers:
+                uses.setdefault(state, StateUse(state, 0, is_write=False, what=name))
 
     def _users(self, state: str, since: int, place: int) -> Iterator[tuple[str, StateUse]]:
         """The steps between that use the state and do not change it."""
@@ -96,6 +106,8 @@ class States:
             found.update(between(self._calling, since, place))
         if state.startswith(_MODULE):
             found.update(between(self._importing.of(state.removeprefix(_MODULE)), since, place))
+        if attributes_owner(state):
+            found.update(between(self._using.of(attributes_owner(state)), since, place))
         for user in sorted(found):
             yield self._use(user, state)
 

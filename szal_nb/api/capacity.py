@@ -16,19 +16,17 @@ MAX_THREADS = 32
 def capacity(graph: FlowGraph, bodies: Mapping[str, Body]) -> list[tuple[int, list[int]]]:
     """Limits, each with the steps that share it, by index; none where there are too few steps to reach it."""
     found = []
-    elsewhere = graph.derived(_off_the_loop)
+    steps = graph.derived(_by_executor)
     for executor, size in ((Executor.THREAD, MAX_THREADS), (Executor.PROCESS, os.cpu_count() or 1)):
-        members = [i for i, name in elsewhere[executor] if not bodies[name].is_async]
+        members = [i for i, name in steps[executor] if not bodies[name].is_async]
         if len(members) > size:
             found.append((size, members))
     return found
 
 
-def _off_the_loop(graph: FlowGraph) -> dict[Executor, list[tuple[int, str]]]:
-    """The steps that ask for each executor but the loop's own thread: index and name."""
-    found: dict[Executor, list[tuple[int, str]]] = {Executor.THREAD: [], Executor.PROCESS: [], Executor.MAIN: []}
+def _by_executor(graph: FlowGraph) -> dict[Executor, list[tuple[int, str]]]:
+    """The steps of each executor: index and name."""
+    found: dict[Executor, list[tuple[int, str]]] = {executor: [] for executor in Executor}
     for i, node in enumerate(graph.nodes):
-        where = graph.flow.executor_of(node.step)
-        if where is not Executor.MAIN:
-            found[where].append((i, node.step.name))
+        found[graph.flow.executor_of(node.step)].append((i, node.step.name))
     return found

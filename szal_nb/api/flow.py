@@ -274,13 +274,10 @@ class Flow:
         return self._made[1]
 
     def _inputs(self, graph: FlowGraph, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        unknown = [name for name in inputs if name not in graph.inputs]
+        unknown = [name for name in inputs if name not in graph.all_inputs]
         if unknown:
-            optional = {b.name for node in graph.nodes for b in node.bindings if b.step is None}
-            unknown = [name for name in unknown if name not in optional]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], graph.inputs, n=1)
-            takes = f"its inputs are: {', '.join(graph.inputs) or 'none'}."
+            near = difflib.get_close_matches(unknown[0], graph.all_inputs, n=1)
+            takes = f"its inputs are: {', '.join(graph.all_inputs) or 'none'}."
             advice = f" Did you mean {near[0]}?" if near else ""
             raise InvalidParameter(f"Flow {self.name!r} has no input {unknown[0]!r}; {takes}{advice}")
         return inputs

@@ -84,14 +84,16 @@ def inputs_of(
     """The inputs of `graph` as the stored run had them: `changed` ones win, `live` ones serve where none is kept."""
     run = store.run(run_id)
     recorded = store.inputs(run.id)
-    kept = recorded_inputs(recorded, store.loader(run.id).load, [name for name in graph.inputs if name not in changed])
+    kept = recorded_inputs(
+        recorded, store.loader(run.id).load, [name for name in graph.all_inputs if name not in changed]
+    )
     found: dict[str, Any] = {}
-    for name in dict.fromkeys((*graph.inputs, *changed)):
+    for name in dict.fromkeys((*graph.all_inputs, *changed)):
         if name in changed:
             found[name] = changed[name]
         elif name in kept:
             found[name] = kept[name]
-        elif name in live:
+        elif name in live and name in graph.inputs:
             found[name] = live[name]
         elif name in recorded:
             raise ValueUnavailable(name, f"this input of run {run.id} was live: {recorded[name].live}")

@@ -66,7 +66,7 @@ class RunHandle(Run):
         history: History | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        recorded = recorded or Recorded()
+        recorded = Recorded() if recorded is None else recorded
         super().__init__(
             runner.run_id,
             runner.machine.graph,
@@ -80,7 +80,7 @@ class RunHandle(Run):
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._answered: set[str] = set()
-        runner.sinks.insert(0, recorded.take)
+        (runner.sinks if recorded else runner.output_sinks).insert(0, recorded.take)
         self._main = main
         self._task = self._begin(None)
 
@@ -230,7 +230,10 @@ class RunHandle(Run):
         await asyncio.wait([self._task])
 
     def approve(self, step: str, value: Any = None) -> None:
-        """Lets a waiting step start; `value` is kept as the answer, and must be plain data."""
+        """Lets a waiting step start; the body finds `value`, which must be plain data, as `szal.context().answer`.
+
+        Raises RunError for a step that does not wait.
+        """
         self._answer(step, approved=True, value=value)
 
     def reject(self, step: str, value: Any = None) -> None:
@@ -257,8 +260,10 @@ class RunHandle(Run):
             text = None if value is None else json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RunError(f"The answer to step {step!r} must be plain data, as JSON has it: {error}.") from error
-        if self.snapshot.steps[step].state is StepState.WAITING:
-            self._answered.add(step)
+        state = self.snapshot.steps[step].state
+        if state is not StepState.WAITING:
+            raise RunError(f"Step {step!r} of run {self.id} waits for nobody: it is {state}.")
+        self._answered.add(step)
         self._send(lambda at: Answer(at, index, approved, text))
 
     def _index_of(self, step: str) -> int:

@@ -117,7 +117,7 @@ def start_run(
                 from_run=take.run_id if isinstance(take, Fork) else None,
             )
         )
-    taken = {name: inputs[name] for name in graph.inputs}
+    taken = {name: inputs[name] for name in graph.all_inputs if name in inputs}
     input_refs: tuple[ValueRef, ...] = ()
     plan = None
     given: dict[str, Given] = {}
@@ -203,7 +203,7 @@ def resume_run(
     journal.loader.resolve_class = _Classes(graph, journal, surround.definitions, snapshot, changed)
     taken = {
         name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
-        for name in graph.inputs
+        for name in graph.all_inputs
         if name in recorded or name in inputs
     }
     taken |= beside_live
@@ -217,7 +217,7 @@ def resume_run(
         for ref in snapshot.steps[name].values
         if ref.live is None
     }
-    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt else None
+    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt or plan.late else None
     if rebuilding is not None:
         kept |= rebuilding.staying()
     finder = Finder(graph, store)
@@ -384,7 +384,11 @@ class _Classes:
 
 
 def _condition_holds(
-    text: str, names: Mapping[str, Any], snapshot: RunSnapshot, output_of: Callable[[str], Any]
+    text: str,
+    names: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    snapshot: RunSnapshot,
+    output_of: Callable[[str], Any],
 ) -> bool:
     """The condition's answer over the step's names, the run's inputs and the other steps of the run."""
     condition = compile_condition(text)
@@ -392,7 +396,7 @@ def _condition_holds(
     for name in condition.outputs:
         with suppress(KeyError):
             steps[name]["output"] = output_of(name)
-    return condition.evaluate({**names, "steps": steps, "inputs": names})
+    return condition.evaluate({**names, "steps": steps, "inputs": inputs})
 
 
 def _facts_of(step: StepSnapshot) -> dict[str, Any]:

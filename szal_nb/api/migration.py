@@ -127,7 +127,7 @@ def _events(
 ) -> list[Event]:
     now = time.time()
     inputs = tuple(
-        ref for ref in carried(past.snapshot.inputs, past.run_id, graph.inputs, {}) if ref.name in graph.inputs
+        ref for ref in carried(past.snapshot.inputs, past.run_id, graph.inputs, {}) if ref.name in graph.all_inputs
     )
     refs: dict[str, dict[str, ValueRef]] = {}
     given: dict[str, tuple[ValueRef, ...]] = {}

@@ -30,7 +30,13 @@ def rebuilding_of(
     refs.update({(i, name): ref for (i, name), ref in kept.items()})
     refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
     anew = {(index[step] if step else None, name) for step, name in plan.anew}
-    return Rebuilding(graph, former=former, anew=anew, refs=refs, load=journal.load_fresh)
+    late = {
+        index[step]: frozenset((index[giver] if giver else None, name) for giver, name in places)
+        for step, places in plan.late.items()
+    }
+    return Rebuilding(
+        graph, former=former, anew=anew, inputs=plan.inputs, late=late, refs=refs, load=journal.load_fresh
+    )
 
 
 def given_beside_live(
@@ -38,7 +44,7 @@ def given_beside_live(
 ) -> dict[str, Any]:
     """Inputs that share parts with live ones: both come from the notebook. ReplayError if that has another one."""
     recorded = {ref.name: ref for ref in refs}
-    names = [name for step, name in plan.anew if not step and recorded[name].live is None]
+    names = [name for name in plan.inputs if name in recorded and recorded[name].live is None]
     found = {name: inputs[name] for name in names if name in inputs}
     for ref in journal.keep("", 0, found, ()):
         if ref.name in found and is_another(recorded[ref.name], ref):

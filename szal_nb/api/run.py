@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ class ValueSource(Protocol):
 
 
 class Recorded:
-    """Outputs of a run's attempts, gathered from its events."""
+    """Outputs of a run's attempts, gathered from its events; false while there are none."""
 
     def __init__(self, events: Sequence[Event] = ()) -> None:
         self._by_step: dict[str, list[Output]] = {}
@@ -37,6 +38,9 @@ class Recorded:
                 self._by_step.setdefault(event.step, []).extend(event.items)
             elif self._by_step and isinstance(event, StepStarted):
                 self._by_step.pop(event.step, None)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_step)
 
     def put(self, step: str, outputs: Sequence[Output]) -> None:
         """The step shows these."""
@@ -98,6 +102,11 @@ class StepView:
     def reason(self) -> str:
         """Why the step was skipped, cancelled or waits, or that it stopped the run."""
         return self._snapshot.reason
+
+    @property
+    def answer(self) -> Any:
+        """What a person said when the step was approved or rejected; the body finds it as `szal.context().answer`."""
+        return None if self._snapshot.answer is None else json.loads(self._snapshot.answer)
 
     @property
     def attempts(self) -> list[AttemptSnapshot]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from szal_nb.errors import InvalidStep
+from szal_nb.errors import InvalidFlow, InvalidStep
 from szal_nb.model.graph import FlowGraph
 
 
@@ -61,6 +61,10 @@ def unselected(
         chosen &= upstream(graph, (until,))
     if from_step is not None:
         chosen &= upstream(graph, downstream(graph, from_step) & chosen)
+    if names and not chosen:
+        said = [f"only {', '.join(only)}"] if only else []
+        said += [f"{word} {name}" for word, name in (("from", from_step), ("until", until)) if name is not None]
+        raise InvalidFlow(f"Nothing is left to run {' '.join(said)}: no step fits all of it. Leave one of them out.")
     return {name: "not selected for this run" for name in names if name not in chosen}
 
 

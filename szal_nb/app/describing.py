@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +58,7 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
         ],
         "error": _error_json(step.error),
         "progress": None if step.done is None else {"done": step.done, "total": step.total, "note": step.note},
+        "answer": None if step.answer is None else json.loads(step.answer),
         "failed_elements": [
             {"position": end.position, "attempts": end.attempts, "error": end.error} for end in step.failed_elements
         ],

@@ -56,13 +56,19 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     _add_run(approve)
     approve.add_argument("step", metavar="STEP", help="the waiting step")
     approve.add_argument("--reject", action="store_true", help="the step fails instead, when the run goes on")
-    approve.add_argument("--value", type=_json_text, metavar="JSON", help="the answer to keep with it")
+    approve.add_argument(
+        "--value", type=_json_text, metavar="JSON", help="the answer: the body finds it as szal.context().answer"
+    )
     approve.set_defaults(command=approve_step)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _json_text(text: str) -> str:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({error})") from None
     return text

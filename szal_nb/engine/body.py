@@ -21,6 +21,10 @@ class Body(Protocol):
 
     is_async: bool
 
+    def definition(self, name: str) -> Any:
+        """The function or class of the notebook that the body finds under this name; None if there is none."""
+        ...
+
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Runs once; returns what was given, by name (an awaitable of it if `is_async`)."""
         ...
@@ -59,6 +63,10 @@ class CellBody:
         self._definitions = definitions
         self._ambient = ambient
         self._is_quiet = is_quiet
+
+    def definition(self, name: str) -> Any:
+        """The notebook's function or class of this name."""
+        return self._definitions.get(name)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Runs the cell in a fresh namespace."""
@@ -100,15 +108,20 @@ class FunctionBody:
         )
         self._function = function
         self._names = node.step.out or (node.step.name,)
+        self._name = self._names[0]
         self._positional, self._parameters = _parameters(function)
         # Most functions: parameters that go by name, nothing changed in place, one result.
         self._is_simple = not self._positional and not node.changes and not self.is_async and len(self._names) == 1
+
+    def definition(self, name: str) -> Any:
+        """The function or class of this name that the function finds."""
+        return self._function.__globals__.get(name)
 
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Calls the function with those inputs that it has parameters for; the others are its globals."""
         __tracebackhide__ = True
         if self._is_simple and self._parameters.issuperset(inputs):
-            return {self._names[0]: self._function(**inputs)}
+            return {self._name: self._function(**inputs)}
         args = [inputs[name] for name in self._positional if name in inputs]
         kwargs = {name: value for name, value in inputs.items() if name in self._parameters}
         function = self._function

@@ -13,8 +13,9 @@ from szal_nb.errors import RunError
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ErrorInfo
 
-# Whether a condition holds, from the names that its step reads, the run so far, and the output of a completed step.
-Evaluate = Callable[[str, Mapping[str, Any], RunSnapshot, Callable[[str], Any]], bool]
+# Whether a condition holds, from the names that its step reads, the run's inputs, the run so far, and the output of a
+# completed step.
+Evaluate = Callable[[str, Mapping[str, Any], Mapping[str, Any], RunSnapshot, Callable[[str], Any]], bool]
 
 
 def no_conditions(text: str, *_: object) -> bool:
@@ -35,8 +36,9 @@ class Conditions:
         """Whether the condition of step `i` holds now. Called in a worker thread: it may look at large values."""
         holds, failure = False, None
         try:
-            names = {**self._table.inputs, **self._table.gather(i)}
-            holds = self._evaluate(self._machine.steps[i].when or "", names, snapshot, self._output_of)
+            inputs, when = self._table.inputs, self._machine.steps[i].when or ""
+            names = {**inputs, **self._table.gather(i)}
+            holds = self._evaluate(when, names, inputs, snapshot, self._output_of)
         except Exception as error:  # noqa: BLE001  values of any type may throw anything when compared
             failure = ErrorInfo(type=type(error).__name__, message=message_of(error), names=names_of(error))
         return ConditionEvaluated(self._clock(), i, holds, failure)

@@ -84,6 +84,8 @@ class StepContext(msgspec.Struct, eq=False, weakref=True):
     progress: tuple[float, float | None, str, list[ElementEnd]] | None = None
     # The devices that the step holds, as CUDA_VISIBLE_DEVICES names them.
     devices: tuple[str, ...] = ()
+    # What a person said when the step was approved (`run.approve(step, value)`): plain data.
+    answer: Any = None
     _room_for_text: int = MOST_TEXT
     _room_for_data: int = MOST_DATA
     _masks: dict[str, StreamMask] | None = None

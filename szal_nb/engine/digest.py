@@ -192,7 +192,8 @@ class _DeepWalk(Walk):
         kind: Any = type(item)
         taker = _taker_of(kind)
         if taker is not _opaque and taker is not _iterator:
-            return taker(self, item)
+            parts = taker(self, item)
+            return [*(parts or ()), kind] if kind.__module__ == _NOTEBOOK else parts
         _opaque(self, item)
         self._count += 1
         if self._count > _DEEP_PARTS:

@@ -16,8 +16,18 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
-GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
+from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
+
+__all__ = [
+    "GENERATORS",
+    "NUMPY_RANDOM",
+    "RANDOM",
+    "TORCH_RANDOM",
+    "HiddenStates",
+    "generator_states",
+    "set_generator",
+    "state_name",
+]
 
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.
@@ -131,11 +141,6 @@ class HiddenStates:
 
 def _look(probes: dict[str, Callable[[], object]]) -> dict[str, object]:
     return {name: probe() for name, probe in probes.items()}
-
-
-def state_name(state: str) -> str:
-    """The name under which the state of a generator is recorded among a step's values; no name of Python."""
-    return f"<{state}>"
 
 
 def generator_states(names: Iterable[str]) -> dict[str, object]:

@@ -28,21 +28,28 @@ _ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch"})
 _SMALL = frozenset({NoneType, bool, float})
 _LARGE = 2**63
 _LONG = 1_000
-_known: dict[type, bool] = dict.fromkeys(_EXACT, True)
+
+
+class _Kinds(dict[type, bool]):
+    """Whether values of a type stay what they are, found out when it is first asked."""
+
+    def __missing__(self, kind: type) -> bool:
+        found = self[kind] = _is_found_immutable(kind)
+        return found
+
+
+# By type: looking here costs a fraction of a call.
+IMMUTABLE = _Kinds.fromkeys(_EXACT, True)
 
 
 def is_immutable(value: object) -> bool:
     """Whether `value`, with all that is inside, stays what it is."""
-    return is_immutable_kind(type(value))
+    return IMMUTABLE[type(value)]
 
 
 def are_immutable(values: Iterable[object]) -> bool:
     """Whether all of them stay what they are."""
-    for value in values:
-        known = _known.get(type(value))
-        if not (is_immutable_kind(type(value)) if known is None else known):
-            return False
-    return True
+    return all(map(IMMUTABLE.__getitem__, map(type, values)))
 
 
 def are_small(values: Iterable[object]) -> bool:
@@ -62,10 +69,7 @@ def are_small(values: Iterable[object]) -> bool:
 
 def is_immutable_kind(kind: type) -> bool:
     """Whether values of this very type stay what they are."""
-    known = _known.get(kind)
-    if known is None:
-        known = _known[kind] = _is_found_immutable(kind)
-    return known
+    return IMMUTABLE[kind]
 
 
 def _is_found_immutable(kind: type) -> bool:

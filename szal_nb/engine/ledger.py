@@ -6,7 +6,7 @@ Part of the machine; it decides nothing about the run as a whole. Pure.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from heapq import heappush
+from heapq import heappop, heappush
 from types import MappingProxyType
 
 from szal_nb.engine import signal as told
@@ -95,6 +95,8 @@ class Ledger:
         self._rollback: Rollback | None = None
         more = [(Limit(size) if isinstance(size, int) else size, members) for size, members in limits]
         self._starts = Starts(wiring.places, [*limits_of(graph), *more])
+        # Whether a step has shown something, in this process.
+        self.has_shown = False
         self._events: list[Event] = []
         self._actions: list[Action] = []
 
@@ -170,18 +172,20 @@ class Ledger:
 
     def _start_ready(self, at: float) -> None:
         starts, deadlines = self._starts, self.wiring.deadlines
+        events, actions, attempts = self._events, self._actions, self._attempt
         while starts.ready:
-            i = starts.take_next(at)
+            # Without limits there is room for all of them.
+            i = starts.take_next(at) if starts.limits else heappop(starts.ready)[1]
             if i is None:
                 break
             if self._outcome[i] is not IS_OPEN:
                 starts.refuse(i)
                 continue
-            attempt = self._attempt[i] = self._attempt[i] + 1
+            attempt = attempts[i] = attempts[i] + 1
             self.state[i] = RUNNING
             self._running += 1
-            self._events.append(happened.StepStarted(at=at, step=self.names[i], attempt=attempt))
-            self._actions.append(told.StartAttempt(i, attempt))
+            events.append(happened.StepStarted(at=at, step=self.names[i], attempt=attempt))
+            actions.append(told.StartAttempt(i, attempt))
             if i in deadlines and attempt == self._base_attempt[i] + 1:
                 self._actions.append(told.SetDeadline(i, deadlines[i]))
         if starts.rates:

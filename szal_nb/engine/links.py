@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from szal_nb.engine.shared_values import is_shared_name, keys_in
+from szal_nb.model.kept import is_kept, state_of
 from szal_nb.model.value import ValueRef
 
 # A value: the step that gave it ("" for an input of the run) and its name.
@@ -23,7 +24,10 @@ class Links:
                 if is_shared_name(ref.name):
                     self._add(set(keys_in(ref)))
                     continue
-                if ref.identity is not None:
+                if is_kept(state_of(ref.name)):
+                    # All steps that use what a function keeps have to do with the same.
+                    objects.setdefault(ref.name, set()).add((step, ref.name))
+                elif ref.identity is not None:
                     objects.setdefault(ref.identity, set()).add((step, ref.name))
                 for tie in ref.ties:
                     self._add({(step, ref.name), tie})

@@ -155,6 +155,7 @@ class RunMachine(Ending):
     def _attempt_output(self, signal: told.AttemptOutput) -> None:
         is_undoing = self._rollback is not None and self._rollback.current == (signal.step, signal.attempt)
         if is_undoing or self._is_current(signal.step, signal.attempt):
+            self.has_shown = True
             self._events.append(
                 happened.StepOutput(
                     at=signal.at, step=self.names[signal.step], attempt=signal.attempt, items=signal.items

@@ -58,7 +58,8 @@ def rebuilt(value: Any, namespace: dict[str, Any], *, force: bool = False) -> An
     function.__kwdefaults__ = value.__kwdefaults__
     function.__annotations__ = value.__annotations__
     function.__doc__, function.__qualname__ = value.__doc__, value.__qualname__
-    function.__dict__.update(value.__dict__)
+    # What is attached to the function is attached to all that is made of it.
+    function.__dict__ = value.__dict__
     return function
 
 

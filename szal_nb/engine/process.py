@@ -34,6 +34,10 @@ class ProcessBody:
         self._body = attempt.body
         self._pool = pool
 
+    def definition(self, name: str) -> Any:
+        """As that of the body."""
+        return self._body.definition(name)
+
     def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Runs once, in some process; raises CancelledError if that was killed because the attempt was told to end."""
         return self._pool.call(self._body, inputs, self._attempt)
@@ -126,7 +130,9 @@ class _Worker:
         import cloudpickle  # late: heavy
 
         context = attempt.context
-        payload = cloudpickle.dumps((body, inputs, context.run_id, context.step, context.attempt, context.devices))
+        payload = cloudpickle.dumps(
+            (body, inputs, context.run_id, context.step, context.attempt, context.devices, context.answer)
+        )
         try:
             write_frame(_of(self._process.stdin), payload)
             while True:

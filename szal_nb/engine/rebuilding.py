@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 
+from szal_nb.engine.digest import digest
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import is_shared_name, name_again, newest
+from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key
 from szal_nb.engine.wiring import Wiring
-from szal_nb.errors import RebuiltDiffers
+from szal_nb.errors import ChangedSince, RebuiltDiffers
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.value import ValueRef, is_about_the_process
 
@@ -27,7 +29,9 @@ _PICKLE = "pickle"
 class Rebuilding:
     """See the module. `former` is what the rebuilt steps have on record; `anew` are the values to be made anew.
 
-    `refs` are all references on record, also those of rebuilt steps; `load` reads one into an object of its own.
+    `inputs` are those of them that the notebook gives. `late` steps had failed: what others have changed since they
+    read as it was, and all else as it is. `refs` are all references on record, also those of rebuilt steps; `load`
+    reads one into an object of its own.
     """
 
     def __init__(
@@ -36,12 +40,17 @@ class Rebuilding:
         *,
         former: Mapping[int, Collection[ValueRef]],
         anew: Collection[Key],
+        inputs: Collection[str],
+        late: Mapping[int, Collection[Key]],
         refs: Mapping[Key, ValueRef],
         load: Callable[[ValueRef], Any],
     ) -> None:
         self._wiring = graph.derived(Wiring)
         self._former = {i: {ref.name: ref for ref in given} for i, given in former.items()}
         self._anew = anew
+        self._inputs = inputs
+        self._late = late
+        self._own: dict[int, dict[Key, Any]] = {}
         self._refs = refs
         self._load = load
         self._index: dict[str, int | None] = {"": None, **self._wiring.index}
@@ -49,9 +58,13 @@ class Rebuilding:
     def __contains__(self, i: int | None) -> bool:
         return i in self._former
 
-    def is_anew(self, key: Key) -> bool:
-        """Whether the value is made anew: it is not to be read from the record of a rebuilt step."""
-        return key in self._anew
+    def reads_first(self, i: int) -> bool:
+        """Whether step `i` reads something as it was earlier."""
+        return i in self._former or i in self._late
+
+    def is_own(self, i: int, key: Key) -> bool:
+        """Whether step `i` has the value, which it reads, for itself."""
+        return key in self._late.get(i, ()) or (i in self._former and key not in self._anew)
 
     def stays(self, i: int, ref: ValueRef) -> bool:
         """Whether what rebuilt step `i` has on record stays."""
@@ -61,8 +74,8 @@ class Rebuilding:
         """Whether values that were recorded together under `group` tell what `key` is when the run goes on."""
         if key not in self._anew:
             return True
-        # The notebook gives inputs that are made anew.
-        return key[0] is not None and group[0] not in self._former and key[0] not in self._former
+        is_from_notebook = key[0] is None and key[1] in self._inputs
+        return not is_from_notebook and group[0] not in self._former and key[0] not in self._former
 
     def staying(self) -> dict[tuple[int, str], ValueRef]:
         """What of rebuilt steps is to be read from the record."""
@@ -70,7 +83,7 @@ class Rebuilding:
 
     def as_first(self, i: int, keys: Iterable[Key]) -> dict[Key, Any]:
         """Those of these values that come from the record, as they were when step `i` ran first, in new objects."""
-        wanted = {key for key in keys if key not in self._anew and key in self._refs}
+        wanted = {key for key in keys if self.is_own(i, key) and key in self._refs}
         if not wanted:
             return {}
         behind = self._wiring.downstream(i)
@@ -86,7 +99,20 @@ class Rebuilding:
             if content not in same:
                 same[content] = self._load(refs[key])
             found[key] = same[content]
-        return {key: found[key] for key in wanted & found.keys()}
+        self._own[i] = {key: found[key] for key in wanted & found.keys()}
+        return self._own[i]
+
+    def check_late(self, i: int, given: Mapping[str, Any]) -> None:
+        """Raises ChangedSince if step `i` gives a part of what other steps have changed since it should have run."""
+        if i not in self._late:
+            return
+        parts = SharedParts()
+        for key, value in self._own.get(i, {}).items():
+            parts.add(key, digest(value, is_hashing=False))
+        for name, value in given.items():
+            shared = parts.sharing(digest(value, is_hashing=False))
+            if shared:
+                raise ChangedSince(self._wiring.names[i], name, min(shared_name for _, shared_name in shared))
 
     @staticmethod
     def _content(ref: ValueRef) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from szal_nb.engine.keeping import kept_states
 from szal_nb.engine.links import Links, Place
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.wiring import Wiring
@@ -20,7 +21,9 @@ from szal_nb.model.event import (
     StepWaiting,
 )
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import GENERATORS, is_kept, state_name, state_of
 from szal_nb.model.state import RunSnapshot, RunState, StepState
+from szal_nb.model.value import ValueRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +33,10 @@ class ResumePlan:
     A step is rebuilt if the store has lost a value of it, or if a step that runs again reads a value of it that was
     `live`: gone with its process. So is every step behind it that changed such a value, or gave one that shares parts
     with it. A rebuilt step gives the values in `anew` (step and name) and what was live once more; all else that it
-    gave stays as it is on record. `begun` are mapped steps of which so many elements are on record: they are not run
-    again if they still are the same.
+    gave stays as it is on record. `inputs` are those that the notebook must give again. `begun` are mapped steps of
+    which so many elements are on record: they are not run again if they still are the same. `late` are steps that come
+    after others that they should have come before, with what those have changed since: it is read as it was. Hidden
+    states that were used `out_of_order` so are named with these steps: others would have found them otherwise.
     """
 
     kept: tuple[str, ...]
@@ -39,6 +44,9 @@ class ResumePlan:
     rebuilt: tuple[str, ...] = ()
     begun: tuple[tuple[str, int], ...] = ()
     anew: frozenset[Place] = field(default=frozenset(), repr=False)
+    inputs: frozenset[str] = field(default=frozenset(), repr=False)
+    late: Mapping[str, frozenset[Place]] = field(default_factory=dict, repr=False)
+    out_of_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +86,9 @@ def plan_resume(
             if name not in found.kept and (count := len(snapshot.steps[name].kept_elements))
         ),
         anew=frozenset(found.anew),
+        inputs=frozenset(name for step, name in found.from_notebook if not step),
+        late=found.late(),
+        out_of_order=found.out_of_order(),
     )
 
 
@@ -99,6 +110,8 @@ class _Rebuilt:
         # A step that was being rebuilt when its process died has not completed again.
         self.rebuilt = {name for name, step in snapshot.steps.items() if step.former}
         self.anew: set[Place] = set()
+        # Live inputs that are needed, and all that shares parts with them.
+        self.from_notebook: set[Place] = set()
         self._behind: set[str] = set()
         self._reason = ""
         if not (lost or self.rebuilt or self._live):
@@ -113,9 +126,53 @@ class _Rebuilt:
         while self._todo:
             self._need(self._live_reads(self._todo.pop()))
 
+    def late(self) -> dict[str, frozenset[Place]]:
+        """What kept steps have changed since that steps read which run only now: one had failed, and others went on."""
+        wiring = self._wiring
+        overtaken = self._overtaken()
+        found: dict[str, frozenset[Place]] = {}
+        if not overtaken:
+            return found
+        links = Links(self._snapshot.inputs, self._given)
+        for i, name in enumerate(wiring.names):
+            since = {wiring.names[j] for j in overtaken & wiring.downstream(i)} if name not in self.kept else set()
+            if not since or name in self.rebuilt:
+                continue
+            read = {(one.step or "", one.source or one.name) for one in self._graph.nodes[i].bindings} - self.anew
+            places = {place for place in read if any(step in since for step, _ in links.closure([place]))}
+            if places:
+                found[name] = frozenset(places)
+        return found
+
+    def out_of_order(self) -> dict[str, tuple[str, ...]]:
+        """Hidden states that kept steps have used before others could that come before them, with these others."""
+        wiring, nodes = self._wiring, self._graph.nodes
+        overtaken = self._overtaken()
+        found: dict[str, dict[str, None]] = {}
+        for i, name in enumerate(wiring.names) if overtaken else ():
+            if name in self.kept or name in self.rebuilt or not nodes[i].states:
+                continue
+            for j in overtaken & wiring.downstream(i):
+                for state in set(nodes[i].states) & set(nodes[j].states):
+                    if state in GENERATORS or is_kept(state):
+                        found.setdefault(state, {})[name] = None
+        return {state: tuple(names) for state, names in found.items()}
+
+    def _overtaken(self) -> set[int]:
+        """The kept steps that have steps before them which run now."""
+        wiring = self._wiring
+        is_open = [name not in self.kept for name in wiring.names]
+        is_behind = [False] * len(is_open)
+        for i in wiring.order:
+            is_behind[i] = any(is_open[source] or is_behind[source] for source in wiring.sources[i])
+        return {i for i, behind in enumerate(is_behind) if behind and not is_open[i]}
+
     def _live_reads(self, step: str) -> set[Place]:
         bindings = self._graph.node(step).bindings
-        found = self._live & {(one.step or "", one.source or one.name) for one in bindings}
+        read = {(one.step or "", one.source or one.name) for one in bindings}
+        kept = set(map(state_name, self._graph.derived(kept_states)[self._wiring.index[step]]))
+        read |= {place for place in self._live if place[1] in kept} if kept else set()
+        found = self._live & read
         if found:
             self._reason = f"Step {step!r} needs what step {{!r}} gave or changed, a live value that is gone, but it"
         return found
@@ -123,9 +180,7 @@ class _Rebuilt:
     def _need(self, places: set[Place]) -> None:
         """These values are gone: who gave them runs again, and who changed them or built on them since."""
         self.anew |= self._links.closure(places) if places else set()
-        if any(not step for step, _ in places):
-            # The notebook gives it again, and all steps come after that.
-            self._behind.update(self._wiring.names)
+        self.from_notebook |= self._links.closure(place for place in places if not place[0])
         is_new = bool(places)
         while is_new:
             again = [name for name in self._wiring.names if name in self.kept and self._must_run(name)]
@@ -135,7 +190,8 @@ class _Rebuilt:
 
     def _must_run(self, step: str) -> bool:
         given = [ref for ref in self._given[step] if (step, ref.name) in self.anew]
-        return bool(given) and (step in self._behind or any(ref.live is not None and ref.needed for ref in given))
+        is_behind = step in self._behind or any((step, ref.name) in self.from_notebook for ref in given)
+        return bool(given) and (is_behind or any(map(_is_gone, given)))
 
     def _again(self, step: str, why: str) -> None:
         if step not in self.kept:
@@ -150,6 +206,11 @@ class _Rebuilt:
     def _put_behind(self, step: str) -> None:
         wiring = self._wiring
         self._behind.update(wiring.names[i] for i in wiring.downstream(wiring.index[step]))
+
+
+def _is_gone(ref: ValueRef) -> bool:
+    """Whether what is needed later is not in the store."""
+    return ref.live is not None and (ref.needed or is_kept(state_of(ref.name)))
 
 
 def rejected_steps(events: Iterable[Event]) -> list[str]:

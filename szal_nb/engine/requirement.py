@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from itertools import takewhile
 
 from szal_nb.errors import InvalidStep, MissingRequirement
 from szal_nb.model.graph import FlowGraph
@@ -175,7 +176,8 @@ def gpus() -> tuple[str, ...]:
     """The devices that this process may use, as CUDA_VISIBLE_DEVICES names them: its own list, else the driver's."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return tuple(name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1")
+        # CUDA reads the list up to the first name that is none.
+        return tuple(takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(","))))
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()

@@ -52,7 +52,9 @@ class Rollback:
         retry = step.rollback.retry if step.rollback is not None else RetryPolicy()
         delay_s = None
         if signal.attempt <= retry.retries and retry.allows(signal.error.names):
-            delay_s = retry.wait_s(signal.attempt, seed=f"{self._seed}/{step.name}/rollback")
+            delay_s = signal.retry_after_s
+            if delay_s is None:
+                delay_s = retry.wait_s(signal.attempt, seed=f"{self._seed}/{step.name}/rollback")
         failed = StepRollbackFailed(
             at=signal.at, step=step.name, attempt=signal.attempt, error=signal.error, delay_s=delay_s
         )

@@ -111,12 +111,15 @@ class Runner(StepOwner):
             else not_begun(machine.graph.flow.name, machine.graph.flow.version, machine.names)
         )
         self.sinks: list[Sink] = list(sinks)
+        # Those that are shown all events from the first output on: before that they have nothing to do.
+        self.output_sinks: list[Sink] = []
         self._bodies = bodies
         self.epoch = epoch
         self._journal = journal
         super().__init__(
             machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock, rebuilding=rebuilding
         )
+        self.watch.definitions = bodies
         self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()
@@ -130,6 +133,8 @@ class Runner(StepOwner):
         self._map_room = {
             i: room_of_map(machine.steps[i], flow, self._where[i], is_async=bodies[i].is_async) for i in mapped
         }
+        # The steps that a person may have answered.
+        self._asked = {i for i, step in enumerate(machine.steps) if step.approve is not None or step.once}
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
         self._goes_straight = self._devices is None and earlier is None
@@ -141,7 +146,7 @@ class Runner(StepOwner):
         self.has_begun = False
         self._is_turning = False
         self._news = asyncio.Event()
-        self._showing = Showing(self._executors.on_loop, self.post, machine.index, clock)
+        self._noticed = Showing(self._executors.on_loop, self.post, machine.index, clock).noticed
         self._ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -241,6 +246,8 @@ class Runner(StepOwner):
             self._show(events)
 
     def _show(self, events: Sequence[Event]) -> None:
+        if self.output_sinks and self.machine.has_shown:
+            self.sinks[:0], self.output_sinks = self.output_sinks, []
         for sink in self.sinks if events else ():
             try:
                 sink(events)
@@ -304,7 +311,9 @@ class Runner(StepOwner):
         self._executors.on_a_thread(lambda: self._executors.on_loop(then, job()))
 
     def _start(self, i: int, number: int) -> None:
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        if i in self._asked:
+            context.answer = self._answer_of(i)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._goes_straight and self._is_usual[i]:
             self._executors.begin(attempt, self._where[i])
@@ -371,7 +380,13 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        return StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._showing.noticed)
+        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        context.answer = self._answer_of(i) if i in self._asked else None
+        return context
+
+    def _answer_of(self, i: int) -> Any:
+        text = self.snapshot.steps[self.machine.names[i]].answer
+        return None if text is None else msgspec.json.decode(text)
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
         """Begins an attempt where its step belongs, and looks at the clock for it."""

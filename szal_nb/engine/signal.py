@@ -166,12 +166,13 @@ class Wake(_Message, frozen=True):
 
 
 class RollbackEnded(_Message, frozen=True):
-    """An attempt of a step's compensation is over, with this error if it failed."""
+    """An attempt of a compensation is over, with this error if it failed; it may ask itself for a wait."""
 
     at: float
     step: int
     attempt: int
     error: ErrorInfo | None = None
+    retry_after_s: float | None = None
 
 
 class Reopen(_Message, frozen=True):

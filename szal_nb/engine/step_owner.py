@@ -23,7 +23,7 @@ from szal_nb.engine.signal import (
 from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
-from szal_nb.errors import AnswerError, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
+from szal_nb.errors import AnswerError, ChangedSince, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
 from szal_nb.model.value import ValueRef, is_about_the_process
 
 log = logging.getLogger(__name__)
@@ -109,6 +109,8 @@ class StepOwner:
         at, i = self._clock(), attempt.step
         if self._rebuilding is not None and i in self._rebuilding:
             return self._complete_again(attempt, given, self._rebuilding)
+        if self._rebuilding is not None:
+            self._rebuilding.check_late(i, given)
         besides = UNTOUCHED if self._is_bare[i] else self.watch.finish(i, attempt.number, given)
         if not self._table.is_recorded:
             if given and not attempt.context.is_closed:
@@ -194,5 +196,5 @@ class StepOwner:
             error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
         info = describe(error, attempt.context)
-        is_final = attempt.is_overdue or isinstance(error, AnswerError | RebuiltDiffers | ValueNotStored)
+        is_final = attempt.is_overdue or isinstance(error, AnswerError | ChangedSince | RebuiltDiffers | ValueNotStored)
         return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)

@@ -84,11 +84,20 @@ class Ties:
     def _reach(self, key: Key) -> tuple[Digest, set[Key]]:
         digest, is_all = deep_digest(self._live[key])
         others = self._parts.sharing(digest) - {key}
-        if not is_all and key[0] is not None:
+        if not is_all:
             # What it holds cannot be told: it may be all that its step had.
             others |= {other for other in self._parts.known() if other[0] == key[0] and other != key}
-            others |= set(self._usage.taken[key[0]])
+            others |= set(self._usage.taken[key[0]]) if key[0] is not None else set()
+        # A class that is made again is another one than that of its older instances.
+        classes = {type(part) for part in digest.keeps} & {part for part in digest.keeps if isinstance(part, type)}
+        if classes:
+            others |= {other for other in self._parts.known() if self._has_one_of(other, classes)} - {key}
         return digest, others
+
+    def _has_one_of(self, key: Key, classes: set[type]) -> bool:
+        parts = self._parts.digest(key).keeps
+        kinds = {part if isinstance(part, type) else type(part) for part in parts}
+        return any(not classes.isdisjoint(kind.__mro__) for kind in kinds)
 
     def _places(self, keys: set[Key]) -> tuple[tuple[str, str], ...]:
         names = self._usage.names

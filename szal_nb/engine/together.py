@@ -82,11 +82,14 @@ class Together:
         """Whether the value is at hand, and no iterator: that is live, and would be another one when it is read."""
         return self._versions.has(key) and not is_iterator(type(self._versions.value(key)))
 
+    def keys_of(self, group: SharedValues) -> list[Key]:
+        """Whose values the group holds."""
+        index: dict[str, int | None] = {"": None, **{name: i for i, name in enumerate(self._usage.names)}}
+        return [(index[step], name) for step, name in group.values]
+
     def only(self, group: SharedValues, is_taken: Callable[[Key], bool]) -> SharedValues | None:
         """The group of these of its values only; None if none is left."""
-        index = {name: i for i, name in enumerate(self._usage.names)}
-        keys = {(index[step] if step else None, name): value for (step, name), value in group.values.items()}
-        taken = {key: value for key, value in keys.items() if is_taken(key)}
+        taken = {key: self._versions.value(key) for key in self.keys_of(group) if is_taken(key)}
         return self._group(taken) if taken else None
 
     def _group(self, found: Mapping[Key, Any]) -> SharedValues:

@@ -12,7 +12,7 @@ from szal_nb.engine.context import StepContext
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import AttemptOutput, RollbackEnded, Signal
 from szal_nb.engine.values import ValueTable
-from szal_nb.errors import RunError, StepTimeout
+from szal_nb.errors import RetryAfter, RunError, StepTimeout
 from szal_nb.model.value import ErrorInfo
 
 
@@ -83,7 +83,8 @@ class Undoing:
             error = StepTimeout(step.name, step.rollback.timeout_s)
         elif isinstance(error, asyncio.CancelledError):
             error = RunError(f"The rollback of step {step.name!r} was cancelled.")
-        return RollbackEnded(self._runner.now(), attempt.step, attempt.number, describe(error, attempt.context))
+        info, after_s = describe(error, attempt.context), error.seconds if isinstance(error, RetryAfter) else None
+        return RollbackEnded(self._runner.now(), attempt.step, attempt.number, info, after_s)
 
     def end(self, attempt: Attempt, signal: Signal | None) -> None:
         """As `Owner`."""

@@ -13,12 +13,10 @@ Key = tuple[int | None, str]
 
 
 class Rebuilding(Protocol):
-    """Which steps are rebuilt, and which values are made anew."""
+    """Which values steps have for themselves."""
 
-    def __contains__(self, i: int | None) -> bool: ...
-
-    def is_anew(self, key: Key) -> bool:
-        """Whether the value is made anew."""
+    def is_own(self, i: int, key: Key) -> bool:
+        """Whether a step has the value, which it reads, for itself."""
         ...
 
 
@@ -50,13 +48,10 @@ class Usage:
         self._before: list[int] | None = None
 
     def narrowed(self, rebuilding: Rebuilding) -> Usage:
-        """A copy in which rebuilt steps take and change only what is made anew: all else they have for themselves."""
+        """A copy in which steps take and change only what they do not have for themselves."""
         found = copy(self)
-        found.taken, found.changed = list(self.taken), list(self.changed)
-        for i in range(len(self.names)):
-            if i in rebuilding:
-                found.taken[i] = tuple(filter(rebuilding.is_anew, self.taken[i]))
-                found.changed[i] = tuple(filter(rebuilding.is_anew, self.changed[i]))
+        found.taken = [tuple(k for k in keys if not rebuilding.is_own(i, k)) for i, keys in enumerate(self.taken)]
+        found.changed = [tuple(k for k in keys if not rebuilding.is_own(i, k)) for i, keys in enumerate(self.changed)]
         return found
 
     def users(self, key: Key) -> list[int]:

@@ -63,6 +63,7 @@ class ValueTable:
             self._refs.setdefault(i, {})[name] = ref
         self._nodes = graph.nodes
         self._bindings = graph.derived(_bindings_of)
+        self._reads = graph.derived(_reads_of)
 
     def use(self, journal: Journal | None) -> None:
         """The run goes on with this journal."""
@@ -76,7 +77,7 @@ class ValueTable:
 
     def must_load(self, i: int) -> bool:
         """Whether an input of step `i` must be read from the record first."""
-        if self._rebuilding is not None and i in self._rebuilding:
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
             return True
         return bool(self._kept) and any(
             key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
@@ -86,7 +87,7 @@ class ValueTable:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
         inputs: dict[str, Any] = {}
         objects: Mapping[Key, Any] = self.objects
-        if self._rebuilding is not None and i in self._rebuilding:
+        if self._rebuilding is not None and self._rebuilding.reads_first(i):
             objects = {**objects, **self._rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])}
         for local, key, is_optional in self._bindings[i]:
             try:
@@ -192,7 +193,7 @@ class ValueTable:
         """What the record says of all that step `i` reads, by its local names."""
         inputs = {ref.name: ref for ref in self.input_refs}
         found = {}
-        for local, (source, name), _ in self._bindings[i]:
+        for local, (source, name), _ in self._reads[i]:
             ref = inputs.get(name) if source is None else self._refs.get(source, {}).get(name)
             if ref is not None:
                 found[local] = ref
@@ -221,6 +222,11 @@ class ValueTable:
 
 
 def _bindings_of(graph: FlowGraph) -> list[list[tuple[str, Key, bool]]]:
+    """As `_reads_of`, without what only a step's condition reads under a name that code cannot spell."""
+    return [[read for read in reads if "." not in read[0]] for reads in graph.derived(_reads_of)]
+
+
+def _reads_of(graph: FlowGraph) -> list[list[tuple[str, Key, bool]]]:
     """For each step the names that it reads: the name there, the version that it means, and whether it may lack."""
     index: dict[str | None, int | None] = {None: None, **{node.step.name: i for i, node in enumerate(graph.nodes)}}
     return [

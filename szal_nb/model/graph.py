@@ -34,7 +34,7 @@ class EdgeKind(StrEnum):
     PARENT = "parent"
 
 
-class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """`target` waits for `source`. `rule` is a short stable id, `reason` a sentence, `remedy` the flag that frees.
 
     `also` are the rules of further reasons for the same edge.
@@ -60,7 +60,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.rule, *self.also)
 
 
-class Binding(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Binding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Where the value of the name `name` in a step's namespace comes from.
 
     From the name `source` of the step `step`; from the notebook, as an input of the run, if `step` is None.
@@ -163,6 +163,11 @@ class FlowGraph:
             found[edge.target][edge.source] = None
         object.__setattr__(self, "dependencies", {name: tuple(sources) for name, sources in found.items()})
 
+    @property
+    def all_inputs(self) -> tuple[str, ...]:
+        """`inputs`, and the names that steps take from outside where they are given, but can do without."""
+        return self.derived(_all_inputs)
+
     def node(self, step: str) -> StepNode:
         """The node of this step; `KeyError` if there is none."""
         return self._by_name[step]
@@ -177,6 +182,11 @@ class FlowGraph:
             self._derived[make] = make(self)
         found: _T = self._derived[make]
         return found
+
+
+def _all_inputs(graph: FlowGraph) -> tuple[str, ...]:
+    outside = (one.source or one.name for node in graph.nodes for one in node.bindings if one.step is None)
+    return tuple(dict.fromkeys((*graph.inputs, *outside)))
 
 
 def _by_target(graph: FlowGraph) -> dict[str, tuple[Edge, ...]]:

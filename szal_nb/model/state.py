@@ -5,7 +5,8 @@ It is the only definition of a run's state: the store's tables, the picture and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -55,6 +56,10 @@ _MAY_START, _MAY_COMPLETE = _STEP_NEXT[StepStarted], _STEP_NEXT[StepCompleted]
 _RUNNING, _COMPLETED = StepState.RUNNING, StepState.COMPLETED
 
 
+# Of all steps that are not mapped.
+NO_ELEMENTS: Mapping[int, ElementEnd] = MappingProxyType({})
+
+
 class AttemptSnapshot(msgspec.Struct, kw_only=True, gc=False):
     """One try of a step. `state`: running, completed, failed, cancelled, or lost (its process died)."""
 
@@ -70,7 +75,7 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
 
     name: str
     state: StepState = StepState.PENDING
-    attempts: list[AttemptSnapshot] = []
+    attempts: tuple[AttemptSnapshot, ...] = ()
     origin: str | None = None
     reason: str = ""
     error: ErrorInfo | None = None
@@ -85,7 +90,7 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     done: float | None = None
     total: float | None = None
     note: str = ""
-    elements: dict[int, ElementEnd] = {}
+    elements: Mapping[int, ElementEnd] = NO_ELEMENTS
     element_values: tuple[ValueRef, ...] = ()
     elements_key: str = ""
     elements_whole: str = ""
@@ -93,9 +98,9 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     rollback_error: ErrorInfo | None = None
 
     @property
-    def kept_elements(self) -> dict[int, ElementEnd]:
+    def kept_elements(self) -> Mapping[int, ElementEnd]:
         """The elements of a mapped step that need not run again when the step does, by position."""
-        return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else {}
+        return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else NO_ELEMENTS
 
     @property
     def failed_elements(self) -> list[ElementEnd]:
@@ -261,7 +266,11 @@ def _step_started(run: RunSnapshot, event: StepStarted) -> None:
     if step is None or step.state not in _MAY_START or run.state in FINAL_RUN:
         step = _move_step(run, event)
     step.state = _RUNNING
-    step.attempts.append(AttemptSnapshot(number=event.attempt, started_at=event.at))
+    attempt = AttemptSnapshot(number=event.attempt, started_at=event.at)
+    if not step.attempts:
+        step.attempts = (attempt,)
+        return
+    step.attempts += (attempt,)
     step.retry_at = step.done = step.total = None
     if step.elements:
         step.elements = step.kept_elements
@@ -280,8 +289,10 @@ def _step_progress(run: RunSnapshot, event: StepProgress) -> None:
         step.element_values, step.elements_whole = (), event.whole
     if event.values:
         step.element_values += event.values
-    for element in event.elements:
-        step.elements[element.position] = element
+    if event.elements:
+        elements = step.elements if isinstance(step.elements, dict) else {}
+        elements.update((element.position, element) for element in event.elements)
+        step.elements = elements
 
 
 def _step_rolled_back(run: RunSnapshot, event: StepRolledBack) -> None:

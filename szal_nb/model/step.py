@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from szal_nb.errors import InvalidStep
@@ -110,6 +110,9 @@ class RetryPolicy:
         return not self.retry_on or any(name in exception_names for name in self.retry_on)
 
 
+# One for all steps that are tried once.
+NO_RETRY = RetryPolicy()
+
 # No wait is longer: a year, longer than any process lives.
 _LONGEST_WAIT_S = 365 * 86400.0
 
@@ -122,7 +125,7 @@ class Compensation:
     source: str = ""
     raw: str = ""
     cell_id: str | None = None
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = NO_RETRY
     timeout_s: float | None = None
 
 
@@ -140,7 +143,7 @@ class Step:
     source: str = ""
     raw: str = ""
     cell_id: str | None = None
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = NO_RETRY
     timeout_s: float | None = None
     timeout_total_s: float | None = None
     when: str | None = None
@@ -174,6 +177,9 @@ class Step:
                 self.name, "this is not a name for a step.", "Use letters, digits, '_' and '-', not a digit first."
             )
         retry = self.retry
+        if retry == NO_RETRY:
+            # One object for all of them: there are many steps.
+            object.__setattr__(self, "retry", NO_RETRY)
         for flag, value, least in (
             ("--retries", retry.retries, 0),
             ("--delay", retry.delay_s, 0),

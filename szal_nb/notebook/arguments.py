@@ -72,7 +72,9 @@ STEP_ARGUMENTS = (
     _argument("name", help="the step's name"),
     *_TRIES,
     _argument("--timeout-total", type=_duration, metavar="TIME", help="longest time of all attempts and waits"),
-    _argument("--when", metavar="EXPR", help="run the step only if this condition holds, else skip it"),
+    _argument(
+        "--when", metavar="EXPR", help="run the step only if this condition holds, else skip it: docs/conditions.md"
+    ),
     _argument(
         "--on-condition-error", choices=_choices(OnConditionError), help="what an error in --when does to the step"
     ),

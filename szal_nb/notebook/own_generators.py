@@ -10,8 +10,9 @@ import random
 from collections.abc import Collection
 from typing import Any
 
-from szal_nb.engine.hidden import GENERATORS, generator_states, set_generator, state_name
+from szal_nb.engine.hidden import GENERATORS, generator_states, set_generator
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import state_name
 
 # The Mersenne twister, of which `random` and numpy's global generator are made, makes 624 numbers of 32 bits at a time.
 _BLOCK_BITS = 624 * 32

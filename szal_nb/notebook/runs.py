@@ -30,6 +30,7 @@ from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.offer import CrashedRun, crashed_run
 from szal_nb.notebook.output import StepOutputs, kernel_publisher
 from szal_nb.notebook.own_generators import OwnGenerators, drawn_again, used_generators
+from szal_nb.notebook.own_keeping import OwnKeeping
 from szal_nb.notebook.picture import Picture
 from szal_nb.notebook.presenter import NotebookPresenter
 from szal_nb.notebook.remote import Beginning
@@ -62,6 +63,7 @@ class Runs:
         self._runs: list[NotebookRun] = []
         self._stores: dict[Path, RunStore] = {}
         self._generators = OwnGenerators()
+        self._keeping = OwnKeeping(session.own.namespace)
         self._numbers = itertools.count(1)
         self._ticker: asyncio.Task[None] | None = None
         # For the first run of a flow as a whole: what a cell executes at once on the way is not that.
@@ -120,6 +122,7 @@ class Runs:
         inputs, notes = self._session.own.as_they_were(inputs)
         for note in notes:
             print(note)  # noqa: T201 - for the reader of the cell
+        self._keeping.begin(graph)
         moved = self._generators.begin(graph.flow.name) & used_generators(graph)
         if moved and not self._session.history.seeds:
             print(drawn_again(moved))  # noqa: T201 - for the reader of the cell
@@ -177,6 +180,7 @@ class Runs:
         own = self._session.own.of(graph.flow.name)
         live = {name: own[name] for name in graph.inputs if name in own}
         self._generators.resume(graph.flow.name)
+        self._keeping.begin(graph)
         run = resume_run(
             run_id,
             graph,
@@ -325,6 +329,7 @@ class Runs:
             changed = {name: inputs[name] for name in run.changed_inputs() if inputs and name in inputs}
             own.changed(run.flow, changed, run.id, record)
             self._generators.end(run.flow, used_generators(run.graph))
+            self._keeping.end(run.graph)
 
         run.attach(binder, self._session.request, outputs, self._keep, settle)
         return run  # type: ignore[no-any-return]
@@ -425,4 +430,9 @@ def _say_plan(plan: Any) -> None:
         text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
     for step, count in plan.begun:
         text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
+    for state, steps in plan.out_of_order.items():
+        text += (
+            f" Steps that come after {', '.join(steps)} have used {state} before, and would have found it otherwise in "
+            f"a run from the top: --reuse, in a new run, runs them again."
+        )
     print(text)  # noqa: T201 - for the reader of the cell

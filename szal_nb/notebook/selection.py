@@ -26,9 +26,9 @@ def given_inputs(graph: FlowGraph, texts: Sequence[tuple[str, str]], namespace: 
     """The notebook's data that the flow reads; values on the line, typed as the notebook's, win over it."""
     params: dict[str, Any] = {}
     for name, text in texts:
-        if name not in graph.inputs:
-            near = difflib.get_close_matches(name, graph.inputs, n=1)
-            known = ", ".join(graph.inputs) or "none"
+        if name not in graph.all_inputs:
+            near = difflib.get_close_matches(name, graph.all_inputs, n=1)
+            known = ", ".join(graph.all_inputs) or "none"
             advice = f"Did you mean {near[0]}?" if near else f"Its inputs are: {known}."
             raise InvalidParameter(f"Flow {graph.flow.name!r} has no input {name!r}. {advice}")
         try:

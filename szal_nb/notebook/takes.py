@@ -28,7 +28,7 @@ def taken(
     inputs = given.inputs
     if wish.inputs_of is not None:
         changed = {**{name: space[name] for name in wish.changed if name in space}, **given.params}
-        wanted = {name: value for name, value in changed.items() if name in graph.inputs}
+        wanted = {name: value for name, value in changed.items() if name in graph.all_inputs}
         inputs = inputs_of(store, wish.inputs_of, graph, changed=wanted, live=space)
         if wish.forks:
             return fork_of(store, wish.inputs_of, wish.fork_at), inputs

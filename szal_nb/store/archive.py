@@ -92,7 +92,7 @@ def export_run(store: RunStore, run_id: str, target: Path) -> Manifest:
 def _write(archive: zipfile.ZipFile, manifest: Manifest, bundle: Bundle, blobs: dict[str, Blob]) -> None:
     texts = {
         "run.json": msgspec.json.format(msgspec.json.encode(manifest)).decode(),
-        "flow.json": flow_row(bundle.graph).graph,
+        "flow.json": bundle.graph.derived(flow_row).graph,
         "events.jsonl": "".join(projection.encode_event(event)[1] + "\n" for event in bundle.events),
     }
     if bundle.notebook is not None:

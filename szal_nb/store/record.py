@@ -68,8 +68,9 @@ class RunRecord:
         self._path = path
         self._now = now
         self._new = new
-        # Made here, so that the store is locked no longer than it must be.
-        self._flow = None if new is None else flow_row(new.graph)
+        if new is not None:
+            # Made here, so that the store is locked no longer than it must be.
+            new.graph.derived(flow_row)
         # None: to be read from the store, because this process has not read it yet or a write came to nothing.
         self._snapshot: RunSnapshot | None = None
         self._rows = StepRows(run_id, path)
@@ -128,7 +129,7 @@ class RunRecord:
         if not isinstance(first, RunCreated):
             raise StoreError(f"The first event of run {self.run_id} must be its creation, not {first!r:.80}.")
         self._snapshot = RunSnapshot()
-        flow = self._flow or flow_row(new.graph)
+        flow = new.graph.derived(flow_row)
         insert_flow(connection, flow, first.at)
         notebook_id = None if new.notebook is None else insert_notebook(connection, new.notebook)
         connection.execute(
@@ -155,7 +156,7 @@ class RunRecord:
 
     def committed(self, events: Sequence[Event]) -> None:
         """These events are durable."""
-        self._new = self._flow = None
+        self._new = None
         for event in events if self._keeper.has_parked else ():
             if isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled):
                 self._keeper.forget(event.step, event.attempt)

@@ -11,6 +11,7 @@ import xxhash
 
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, FlowGraph, StepNode
+from szal_nb.store.brief import brief
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.times import iso
 
@@ -25,8 +26,11 @@ class FlowRow(msgspec.Struct, frozen=True):
     graph: str
 
 
-class _GraphForm(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`order` are the places in `nodes` of the flow's steps, which are not written twice; None: `flow` has them."""
+class _GraphForm(msgspec.Struct, frozen=True):
+    """What a text of `flow_row` is read as. Those of earlier versions write out what is default, too.
+
+    `order` are the places in `nodes` of the flow's steps, which are not written twice; None: `flow` has them.
+    """
 
     flow: FlowDefinition
     nodes: tuple[StepNode, ...]
@@ -37,13 +41,13 @@ class _GraphForm(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def flow_row(graph: FlowGraph) -> FlowRow:
     """The graph as it is stored."""
-    flow = graph.flow
-    form = _GraphForm(flow, graph.nodes, graph.edges, graph.inputs)
+    flow, order = graph.flow, None
     places = {id(node.step): i for i, node in enumerate(graph.nodes)}
     if all(id(step) in places for step in flow.steps):
         order = tuple(places[id(step)] for step in flow.steps)
-        form = _GraphForm(dataclasses.replace(flow, steps=()), graph.nodes, graph.edges, graph.inputs, order)
-    text = msgspec.json.encode(form).decode()
+        flow = dataclasses.replace(flow, steps=())
+    form = {"flow": flow, "nodes": brief(graph.nodes), "edges": graph.edges, "inputs": graph.inputs}
+    text = msgspec.json.encode(form if order is None else {**form, "order": order}).decode()
     return FlowRow(content_id(text), flow.name, flow.version, flow.mode.value, text)
 
 

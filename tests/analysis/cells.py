@@ -104,3 +104,49 @@ def closure(pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
                     todo.append(target)
         found |= {(start, target) for target in seen}
     return found
+
+
+# What generated notebooks call; `a` and `b` are names of theirs.
+HELPERS = """
+import copy
+
+class Box:
+    total = 0
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def put(self, item):
+        self.value.append(item)
+
+    def add(self, item):
+        self.put(item)
+        return self
+
+    def read(self):
+        return self.value
+
+def last(x):
+    return x[-1] if x and isinstance(x[-1], list) else x
+
+def grow(x):
+    x.append(9)
+
+def grown(x, n=1):
+    for _ in range(n):
+        grow(x)
+    return x
+
+def inner(x):
+    for part in x:
+        if isinstance(part, list):
+            part.append(3)
+
+def each(function, *items):
+    return [function(item) for item in items]
+
+def total():
+    return len(str(a)) + len(str(b))
+
+double = lambda x: x + x
+"""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -312,3 +314,26 @@ def test_a_reference_to_nothing_is_an_error_but_null_itself_is_not():
     for text in ("steps.build.output.nope", "inputs.nope", "steps.nope.output", "xs[9]", "steps.test.output.x"):
         with pytest.raises(ConditionError, match="there is n"):
             pickle.loads(pickle.dumps(compile_reference(text))).value(VALUES)
+
+
+def test_the_page_on_conditions_says_what_is_so():
+    page = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
+    values = {
+        "a": {"b": {"c": 3}},
+        "xs": [1, 2, 3],
+        "name": "EU-west",
+        "inputs": {"level": 7},
+        "steps": {"load": {"status": "completed", "output": 40, "error": None, "attempts": 2, "duration": 0.5}},
+    }
+    said = re.findall(r"^\| `([^|]+)` \| (yes|no) \|$", page, re.MULTILINE)
+
+    assert len(said) == 11
+    assert [(text, compile_condition(text).evaluate(values)) for text, _ in said] == [
+        (text, answer == "yes") for text, answer in said
+    ]
+    functions = re.search(r"\| functions \| (.*) \|", page)[1]
+    with pytest.raises(ConditionError) as refused:
+        compile_condition("none(1)")
+    assert str(refused.value).partition("There are only ")[2].partition(".")[0].split(", ") == re.findall(
+        r"`(\w+)`", functions
+    )

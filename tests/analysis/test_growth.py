@@ -198,11 +198,13 @@ CELLS = [
     "import warnings\nwarnings.simplefilter('ignore')", "print(a)", "open('f', 'w')", "open('f')", "open(f'{a}')",
     "import random\nrandom.seed(1)", "import random\nc = random.random()", "_h = [1]\nb = _h", "c = _h", "i = i",
     "counter = 0\ndef up():\n    global counter\n    counter += 1\nup()", "a.sort()\nb = a[0]", "a = (b, c)",
+    "seen(a)", "b = seen(c)", "Keeper().note(a)", "helper.count = 1", "print(helper.count)", "def seen(x, all=[]):\n    all.append(x)",
 ]  # fmt: skip
 FLAGS = [{}, {}, {}, {}, {}, {"after": ("s0",)}, {"needs": (("b", "s1.b"),)}, {"when": "steps.s0.status == 'completed'"},
          {"pure": ("a",)}, {"changes": ("b",)}, {"reads": ("c",)}, {"parent": "s1"}, {"when": "a > 1"},
          {"rollback": Compensation(source="print(a)")}]  # fmt: skip
 NOTEBOOK = ["", "a = [1]", "b = 5", "def helper(x):\n    return x", "class Kept:\n    def go(self, x):\n        x.append(b)",
+            "def seen(x, all=[]):\n    all.append(x)\n    return all", "class Keeper:\n    all = []\n    def note(self, x):\n        self.all.append(x)",
             "import math as m", "class Box:\n    def put(self, x):\n        return x", "a = b = c = [0]", "lib = 1"]  # fmt: skip
 
 

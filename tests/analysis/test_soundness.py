@@ -12,54 +12,18 @@ from hypothesis import strategies as st
 from szal_nb.analysis.graph import build_graph
 from szal_nb.errors import DefinitionError
 from szal_nb.model.flow import FlowDefinition
+from tests.analysis.cells import HELPERS as ON_LISTS
 from tests.analysis.cells import step, surroundings
 
-HELPERS = """
-import copy
-
-class Box:
-    def __init__(self, value=None):
-        self.value = value
-
-    def put(self, item):
-        self.value.append(item)
-
-    def add(self, item):
-        self.put(item)
-        return self
-
-    def read(self):
-        return self.value
-
+HELPERS = (
+    ON_LISTS
+    + """
 def boxed(x):
     box = Box()
     box.value = x
     return box.value
-
-def last(x):
-    return x[-1] if x and isinstance(x[-1], list) else x
-
-def grow(x):
-    x.append(9)
-
-def grown(x, n=1):
-    for _ in range(n):
-        grow(x)
-    return x
-
-def inner(x):
-    for part in x:
-        if isinstance(part, list):
-            part.append(3)
-
-def each(function, *items):
-    return [function(item) for item in items]
-
-def total():
-    return len(str(a)) + len(str(b))
-
-double = lambda x: x + x
 """
+)
 
 NAMES = ["a", "b", "c", "d"]
 STATEMENTS = [

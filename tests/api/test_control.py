@@ -335,3 +335,75 @@ def test_a_flow_says_where_bodies_run_and_a_step_may_say_otherwise():
     run = szal.run(flow, store=None)
 
     assert (run.values.apart != os.getpid(), run.values.inside == os.getpid()) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        ({"from_step": "c", "until": "a"}, "Nothing is left to run from c until a: no step fits all of it."),
+        ({"only": "b", "from_step": "c"}, "Nothing is left to run only b from c"),
+    ],
+)
+def test_a_choice_of_steps_that_leaves_none_is_refused(wish, text):
+    flow = szal.Flow("f")
+    flow.step(name="a")(lambda: 1)
+    flow.step(name="b", after="a")(lambda: 1)
+    flow.step(name="c", after="b")(lambda: 1)
+
+    with pytest.raises(InvalidFlow, match=text):
+        szal.run(flow, store=None, **wish)
+    assert szal.run(szal.Flow("empty"), store=None).state == "completed"
+
+
+def failing():
+    raise ValueError
+
+
+DEFAULTS = {
+    # How `a` ends, the trigger of `c(a=None, b=None)`, and what becomes of it.
+    ("fails", "any"): (None, 2),
+    ("fails", "all_done"): (None, 2),
+    ("fails", "all"): "b",
+    ("is skipped", "any"): (None, 2),
+    ("is skipped", "all_done"): (None, 2),
+    ("is skipped", "all"): (None, 2),
+    ("is skipped", "none_failed"): (None, 2),
+}
+
+
+@pytest.mark.parametrize(("end", "trigger"), DEFAULTS)
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_a_parameter_with_a_default_does_without_what_its_step_did_not_give(tmp_path, end, trigger, executor):
+    flow = szal.Flow("defaults")
+    flow.step(name="a", when="false" if end == "is skipped" else None)(failing)
+    flow.step(name="b")(lambda: 2)
+
+    @flow.step(trigger=trigger, executor=executor)
+    def c(a=None, b=None):
+        return a, b
+
+    run = szal.run(flow, store=tmp_path / "runs.db")
+
+    if DEFAULTS[end, trigger] == "b":
+        assert (run["c"].state, run["c"].reason) == ("skipped", "a failed")
+    else:
+        assert (run["c"].state, run["c"].value) == ("completed", DEFAULTS[end, trigger])
+
+
+def test_what_was_made_with_a_default_does_not_stand_for_what_is_made_with_a_value(tmp_path):
+    def flow(is_on):
+        flow = szal.Flow("defaults")
+        flow.step(name="a", when="on")(lambda: 1)
+
+        @flow.step(trigger="all_done", cache=True)
+        def c(a=None):
+            return a
+
+        return szal.run(flow, {"on": is_on}, store=tmp_path / "runs.db", reuse=True)["c"]
+
+    assert [(c.value, c.origin) for c in map(flow, (False, True, False, True))] == [
+        (None, "ran"),
+        (1, "ran"),
+        (None, "cached"),
+        (1, "cached"),
+    ]

@@ -103,7 +103,11 @@ def test_an_answer_that_is_no_plain_data_is_refused_and_the_step_waits_on(store,
             run.approve("one", answer)
         assert run["one"].state == "waiting"
         run.approve("one", {"by": "me"})
-        return await run
+        await run
+        for answer_late in (run.approve, run.reject):
+            with pytest.raises(RunError, match="Step 'one' of run .* waits for nobody: it is completed"):
+                answer_late("one")
+        return run
 
     assert asyncio.run(main()).state == "completed"
 
@@ -141,3 +145,25 @@ def test_an_exception_that_throws_when_it_is_looked_at_fails_its_step_only(store
 
     assert (run["one"].state, run["two"].state, run.state) == ("failed", "completed", "completed")
     assert run["one"].error is not None
+
+
+@pytest.mark.parametrize("options", [{}, {"executor": "process"}, {"map": "xs"}], ids=str)
+def test_the_body_finds_what_the_person_said_who_approved_it(store, options):
+    def ask(xs):
+        return xs, szal.context().answer
+
+    flow = one_step(ask, approve="how many?", **options)
+
+    async def main():
+        run, waits = flow.start({"xs": [1]}, store=store), asyncio.Event()
+        run.subscribe(lambda events: waits.set() if any(isinstance(e, StepWaiting) for e in events) else None)
+        await waits.wait()
+        run.approve("one", {"rows": 5, "by": "żółw"})
+        return await run.wait()
+
+    asyncio.run(main())
+    run = store.run(store.runs()[0].id)
+    said = {"rows": 5, "by": "żółw"}
+    expected = [(1, said)] if "map" in options else ([1], said)
+    assert store.value(run.id, "one", "one") == expected
+    assert szal.replay(run.id, store=store)["one"].answer == said

@@ -9,6 +9,7 @@ import pytest
 
 from szal_nb.engine import ties
 from szal_nb.engine.digest import deep_digest
+from szal_nb.engine.replay import plan_resume
 from szal_nb.errors import ReplayError, StoreError
 from szal_nb.model.value import rebuilt_on_resume
 from szal_nb.store.runs import RunStore
@@ -118,7 +119,7 @@ def test_what_shares_parts_with_a_live_value_is_made_again_with_it(store):
     assert deeds == [["make", "grow", "hold", "end"]]
     assert run.values.t == ([1, 2, 3], [[1, 2, 3]], True, 2)
     rebuilds = {name: bool(rebuilt_on_resume(step.values)) for name, step in run.snapshot.steps.items()}
-    assert rebuilds == {"make": True, "grow": True, "hold": True, "read": False, "end": False}
+    assert rebuilds == {"make": True, "grow": True, "hold": True, "read": False, "end": True}
 
 
 def test_what_shares_parts_with_a_live_value_is_not_made_again_for_nothing(store):
@@ -266,3 +267,52 @@ def test_a_run_whose_record_could_not_be_written_is_resumed_by_the_same_process(
 
     assert (ended.state, ended.values.t) == ("completed", 1)
     assert ended.snapshot.steps["load"].attempt == 1
+
+
+OVERTAKEN = {
+    "a view": ({"make": "import numpy as np\narr = np.arange(4.0)\nview = arr[:2]", "seen": "seen = view.tolist()",
+                "grow": "arr[0] += 1"}, [0.0, 1.0]),
+    "another name": ({"make": "xs = [1]\nys = xs", "seen": "seen = list(ys)", "grow": "xs.append(2)"}, [1]),
+    "the same name": ({"make": "xs = [1]", "seen": "seen = list(xs)", "grow": "xs.append(2)"}, [1]),
+    "an input": ({"seen": "seen = list(given)", "grow": "given.append(2)"}, [1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cells", "seen"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_a_step_that_failed_reads_what_it_should_have_read_though_others_have_changed_it_since(cells, seen, store):
+    run, deeds = cut_and_resumed(store, cells, "seen", notebook="given = [1]")
+
+    assert deeds == [["seen"]]
+    assert run.values.seen == seen
+
+
+def test_a_step_that_failed_cannot_give_a_part_of_what_others_have_changed_since(store):
+    cells = {"make": "xs = [1]\nys = xs", "seen": "seen = [ys]", "grow": "xs.append(2)"}
+    run, _ = cut_and_resumed(store, cells, "seen")
+
+    assert run.state == "failed"
+    assert "gave 'seen', which shares parts with 'ys'" in run["seen"].error.message
+    assert "Start a new run with --reuse" in run["seen"].error.message
+
+
+def test_random_numbers_that_were_drawn_too_early_are_told_of_in_the_plan(store):
+    cells = {"make": "a = random.random()", "seen": "b = random.random()", "more": "c = random.random()"}
+    flow = CellFlow(cells, notebook="import random")
+    flow.fails = {"seen"}
+    run = flow.run(store)
+
+    assert plan_resume(flow.graph(), run.snapshot).out_of_order == {"random": ("seen",)}
+    flow.fails = {"more"}
+    run = flow.run(store)
+    assert plan_resume(flow.graph(), run.snapshot).out_of_order == {}
+
+
+@pytest.mark.parametrize("take", ["fork", "reuse", "cache"])
+@pytest.mark.parametrize("cells", [BESIDE, TIED], ids=["beside", "tied"])
+def test_a_new_run_that_takes_from_another_makes_live_values_with_all_that_shares_parts_with_them(cells, take, store):
+    lines = {f"{name} --cache": cell for name, cell in cells.items()} if take == "cache" else cells
+    first = CellFlow(lines, notebook=NOTEBOOK).run(store)
+    options = {"fork": {"fork": (first.id, "end")}, "reuse": {"reuse": first.id}, "cache": {}}[take]
+    run = CellFlow(lines, notebook=NOTEBOOK).run(store, **options)
+
+    assert (run.state, run.values.t) == ("completed", first.values.t)

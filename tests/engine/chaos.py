@@ -238,7 +238,7 @@ class World:
             elif chance.random() < 0.2:
                 runner.post(Pause(runner.now()))
 
-    def judge(self, text, names, snapshot, output_of):
+    def judge(self, text, names, inputs, snapshot, output_of):
         if self.chance.random() < 0.2:
             raise ValueError("condition")
         return self.chance.random() < 0.6

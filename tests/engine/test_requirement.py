@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 
 import pytest
 
@@ -11,7 +12,7 @@ from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.context import current_context
 from szal_nb.engine.device import device_slots
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.requirement import Surroundings, check_requirements, parse_requirement
+from szal_nb.engine.requirement import Surroundings, _can_reach, check_requirements, gpus, parse_requirement
 from szal_nb.engine.runner import Runner
 from szal_nb.errors import InvalidStep, MissingRequirement
 from szal_nb.model.step import Executor
@@ -192,3 +193,36 @@ def finished_really(graph, functions, **more):
         return runner
 
     return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [("", ()), ("-1", ()), ("0", ("0",)), (" 2 , GPU-abc ", ("2", "GPU-abc")), ("1,-1,0", ("1",)), ("1,,0", ("1",))],
+)
+def test_the_devices_are_those_that_the_process_may_see(monkeypatch, visible, found):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert gpus.__wrapped__() == found
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [("echo 0; echo 1", ("0", "1")), ("echo no driver; exit 9", ()), (None, ())],
+)
+def test_without_such_a_list_the_driver_is_asked(monkeypatch, tmp_path, program, found):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if program is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert gpus.__wrapped__() == found
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_the_network_is_there_if_something_answers(is_open):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if is_open:
+            server.listen()
+        assert _can_reach(*server.getsockname()) is is_open

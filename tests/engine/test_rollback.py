@@ -11,6 +11,7 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
 from szal_nb.engine.signal import AttemptCompleted, Cancel, Given, TimedOut
 from szal_nb.engine.values import ValueTable
+from szal_nb.errors import RetryAfter
 from szal_nb.model.event import kind_of
 from szal_nb.model.flow import RollbackOn
 from szal_nb.model.step import Compensation, OnError, RetryPolicy
@@ -251,6 +252,23 @@ def test_a_compensation_has_a_timeout_of_its_own():
 
     assert runner.snapshot.state == "failed"
     assert runner.snapshot.steps["pay"].rollback_error.type == "StepTimeout"
+
+
+def test_a_compensation_says_itself_when_to_try_again():
+    graph = flow_of("pay", "bad <- pay", steps={"pay": {"rollback": Compensation(retry=RetryPolicy(retries=1))}})
+    times = []
+
+    async def undo_pay():
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            raise RetryAfter(7200)
+
+    def bad(pay):
+        raise ValueError
+
+    runner = finished(graph, {"pay": int, "bad": bad}, rollbacks={0: FunctionBody(graph.node("pay"), undo_pay)})
+
+    assert (runner.snapshot.state, round(times[1] - times[0])) == ("rolled_back", 7200)
 
 
 def test_a_rollback_that_this_process_does_not_have_says_so():

@@ -430,7 +430,8 @@ def test_a_condition_knows_what_has_become_of_the_steps_that_it_waited_for(has_r
 
     seen = []
 
-    def evaluate(text, names, snapshot, output_of):
+    def evaluate(text, names, inputs, snapshot, output_of):
+        assert inputs == {}
         seen.append((text, names["load"], snapshot.steps["load"].state, output_of("load")))
         return True
 

@@ -30,11 +30,15 @@ from szal_nb.store.runs import RunStore
 
 @dataclass
 class Answer:
-    """What a notebook leaves behind. `error` is the first that was raised, with the number of its cell."""
+    """What a notebook leaves behind. `error` is the first that was raised, with the number of its cell.
+
+    `code` are names of functions, classes and modules, which are not compared.
+    """
 
     namespace: dict[str, Any] = field(default_factory=dict)
     printed: dict[str, str] = field(default_factory=dict)
     error: tuple[str, str, str] | None = None
+    code: set[str] = field(default_factory=set)
 
     def shape(self) -> object:
         """All values with who is whom: equal for two answers that no code can tell apart."""
@@ -59,6 +63,7 @@ def from_the_top(cells: Sequence[str], helpers: str, names: Sequence[str], given
         if answer.error:
             break
     answer.namespace = {name: value for name, value in namespace.items() if name in given and _is_data(name, value)}
+    answer.code = {name for name, value in namespace.items() if not _is_data(name, value)}
     return answer
 
 

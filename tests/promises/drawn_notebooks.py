@@ -6,8 +6,11 @@ import re
 
 from hypothesis import strategies as st
 
-HELPERS = """
-import copy
+from tests.analysis.cells import HELPERS as ON_LISTS
+
+HELPERS = (
+    ON_LISTS
+    + """
 import functools
 import io
 import itertools
@@ -18,40 +21,6 @@ import threading
 import numpy as np
 import pandas as pd
 
-class Box:
-    total = 0
-
-    def __init__(self, value=None):
-        self.value = value
-
-    def put(self, item):
-        self.value.append(item)
-
-    def read(self):
-        return self.value
-
-def last(x):
-    return x[-1] if x and isinstance(x[-1], list) else x
-
-def grow(x):
-    x.append(9)
-
-def grown(x, n=1):
-    for _ in range(n):
-        grow(x)
-    return x
-
-def inner(x):
-    for part in x:
-        if isinstance(part, list):
-            part.append(3)
-
-def each(function, *items):
-    return [function(item) for item in items]
-
-def total():
-    return len(str(a)) + len(str(b))
-
 def counter(start):
     count = [start]
 
@@ -60,8 +29,6 @@ def counter(start):
         return count[0]
 
     return step
-
-double = lambda x: x + x
 
 class Scope:
     def __init__(self, held):
@@ -73,6 +40,7 @@ class Scope:
     def __exit__(self, *_):
         self.held.append(0)
 """
+)
 NAMES = "abcd"
 # `{x}`, `{y}` and `{z}` become names of lists; `|` begins a line.
 STATEMENTS = """
@@ -216,7 +184,7 @@ def going(x):|    for part in x:|        yield part|        x.append(0) if len(x
 waiting = queue.Queue()
 waiting = queue.Queue()|waiting.put({x})
 waiting.put({x})
-{x} = waiting.get() if waiting.qsize() else [0]
+{x} = waiting.get_nowait() if waiting.qsize() else [0]
 {x} = [waiting.qsize()]
 kit = {{'lock': threading.Lock(), 'xs': {x}}}
 kit['xs'].append(2)

@@ -106,6 +106,20 @@ PROGRAMS = {
         "a = next(store[0])",
         "print(a, next(items), type(store[0]).__name__)",
     ],
+    "a class that is made again": [
+        ("import threading\nclass K:\n    def __init__(self, xs):\n        self.lock = threading.Lock()\n        self.xs = xs\n"
+        "xs = [1]\nk = K(xs)"),
+        "xs.append(2)",
+        "class Kept(K):\n    def __init__(self):\n        self.xs = [5]\nm = Kept()",
+        "k.xs.append(3)",
+        "print(xs, k.xs is xs, isinstance(k, K), isinstance(m, K), type(m) is Kept)",
+    ],
+    "what tells nobody what it holds": [
+        "arr = np.arange(4)\nitems = arr.flat",
+        "arr[1] = 50",
+        "a = int(next(items))",
+        "print(a, [int(n) for n in items], arr)",
+    ],
     "an iterator that a step has only read": [
         "d = {'a': [1], 'b': [2]}\nitems = iter(d.values())",
         "d['a'].append(3)",

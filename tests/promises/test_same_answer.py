@@ -103,7 +103,7 @@ def check(cells, seed, store, *, cuts=True, change=lambda graph: graph):
     given = {name for node in graph.nodes for name in node.values}
     expected = from_the_top(cells, "\n".join(plain), names, given)
     # What is not kept (an iterator, a file) is compared by what steps draw from it: a resume runs its giver again.
-    given -= {name for name, value in expected.namespace.items() if not is_kept(value)}
+    given -= expected.code | {name for name, value in expected.namespace.items() if not is_kept(value)}
     orders = [allowed_order(graph, lambda ready: ready[-1]), allowed_order(graph, pick.choice)]
     plans = [{}, *({"order": order} for order in orders), {"order": orders[0], "store": None}]
     if cuts:

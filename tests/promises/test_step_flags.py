@@ -202,3 +202,14 @@ def test_a_step_cell_refused_by_the_graph_is_said_before_anything_runs():
         with pytest.raises(DefinitionError, match="the closure f, which step 'd' uses, reads 'k'") as refused:
             graph_of("%%szal_step a\nk = [1]", made, f"%%szal_step c\n{other}", "%%szal_step d\ny = f(1)")
         assert "Pass 'k' to it as an argument" in str(refused.value)
+
+
+def test_inputs_of_conditions_and_of_parameters_with_a_default_are_those_of_the_run(notebook):
+    """Names: `inputs.<name>`: those of the run, also where no step reads them."""
+    notebook.ok("level = 7")
+    notebook.step('high --when "inputs.level > 5"', "is_high = True")
+    notebook.ok("import szal_nb as szal\n@szal.step\ndef scaled(scale=2):\n    return scale * 10")
+    notebook.ok("first = %szal_run\nawait first\nsecond = %szal_run -p level 3 -p scale 5\nawait second")
+
+    assert notebook.value("[r['high'].state for r in (first, second)]") == ["completed", "skipped"]
+    assert notebook.value("[r['scaled'].value for r in (first, second)]") == [20, 50]

@@ -1,0 +1,124 @@
+"""What functions and classes of the notebook keep from call to call, read off them and put back: see `model.kept`."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Protocol
+
+from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import attributes_owner, default_owner, is_kept, state_name
+
+# What a class has of its own besides what it keeps.
+_OF_CODE = (staticmethod, classmethod, property)
+
+
+class Definitions(Protocol):
+    """Where the functions and classes are that the body of a step finds."""
+
+    def definition(self, name: str) -> Any:
+        """The function or class of this name; None if there is none."""
+        ...
+
+
+class _Cache:
+    """What a cache of `functools` holds: nobody can read it."""
+
+    def __init__(self, owner: Any) -> None:
+        self.owner = owner
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("what a cache holds cannot be stored")
+
+    def __deepcopy__(self, _: object) -> _Cache:
+        return self
+
+
+def kept_states(graph: FlowGraph) -> list[tuple[str, ...]]:
+    """For each step the states that it uses which functions and classes keep."""
+    states = dict.fromkeys(state for node in graph.nodes for state in node.states if is_kept(state))
+    return (
+        [
+            tuple(state for state in states if state in node.states or attributes_owner(state) in node.definitions)
+            for node in graph.nodes
+        ]
+        if states
+        else [()] * len(graph.nodes)
+    )
+
+
+def owner_of(state: str) -> str:
+    """The function or class that keeps the state."""
+    default = default_owner(state)
+    return default[0] if default is not None else attributes_owner(state)
+
+
+def kept_by(definition: Any, state: str) -> dict[str, Any]:
+    """What a function or class keeps as this state, in the very objects."""
+    default = default_owner(state)
+    if default is not None:
+        found = _defaults(inspect.unwrap(definition))
+        return {default[1]: found[default[1]]} if default[1] in found else {}
+    if isinstance(definition, type):
+        return {name: value for name, value in vars(definition).items() if _is_kept(name, value)}
+    kept = {name: value for name, value in vars(definition).items() if name != "__wrapped__"}
+    return {**kept, "cache_info": _Cache(definition)} if hasattr(definition, "cache_info") else kept
+
+
+def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:
+    """Gives a function or class what it kept at another time, in objects that are its own from now on."""
+    default = default_owner(state)
+    if default is not None:
+        _set_default(inspect.unwrap(definition), default[1], kept)
+    elif isinstance(definition, type):
+        for name in kept_by(definition, state).keys() - kept.keys():
+            delattr(definition, name)
+        for name, value in kept.items():
+            setattr(definition, name, value)
+    else:
+        wrapped = {name: value for name, value in vars(definition).items() if name == "__wrapped__"}
+        vars(definition).clear()
+        vars(definition).update({**wrapped, **kept})
+
+
+def states_of(definitions: Definitions, states: Iterable[str]) -> dict[str, object]:
+    """What is kept as these states now, by the names under which it is recorded."""
+    found: dict[str, object] = {}
+    for state in states:
+        definition = definitions.definition(owner_of(state))
+        if definition is not None:
+            found[state_name(state)] = kept_by(definition, state)
+    return found
+
+
+def copied(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that shares nothing with what it was made of. Raises whatever a value raises that cannot be copied."""
+    return copy.deepcopy(dict(kept))
+
+
+def _is_kept(name: str, value: Any) -> bool:
+    if name.startswith(("__", "_abc_")) or isinstance(value, _OF_CODE):
+        return False
+    return not (inspect.isfunction(value) or inspect.isdatadescriptor(value) or hasattr(value, "__set_name__"))
+
+
+def _defaults(function: Any) -> dict[str, Any]:
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = function.__defaults__ or ()
+    found = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    return {**found, **(function.__kwdefaults__ or {})}
+
+
+def _set_default(function: Any, name: str, kept: Mapping[str, Any]) -> None:
+    if name not in kept:
+        return
+    if name in (function.__kwdefaults__ or {}):
+        function.__kwdefaults__ = {**function.__kwdefaults__, name: kept[name]}
+        return
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    defaults = list(function.__defaults__ or ())
+    defaults[names.index(name) - len(names)] = kept[name]
+    function.__defaults__ = tuple(defaults)

@@ -1,0 +1,212 @@
+"""Settings of the process that steps change: recorded, and put back on a resume as the completed steps left them.
+
+Those of numpy are each step's own: they belong to the context that its body runs in.
+"""
+
+from __future__ import annotations
+
+import locale
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from szal_nb.errors import RunError
+from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.kept import state_name
+from szal_nb.model.value import ValueRef
+
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|dsn|private|signature", re.IGNORECASE)
+# The user, with or without a password, before the host of an address; and what begins a key in PEM.
+_SECRET_TEXT = re.compile(r"://[^/\s]*@|-----BEGIN ")
+# What the record has instead of a value that may be a secret.
+_NOT_RECORDED = {"secret": True}
+
+
+class Settings:
+    """The settings of one process. Each is read as plain data that says all of it, or None if it is not there."""
+
+    def __init__(self) -> None:
+        # Of the environment only what steps have changed is anybody's business.
+        self._environment: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """From now on steps change them."""
+        self._environment = dict(os.environ)
+
+    def read(self, state: str) -> Any:
+        """The setting as it is now."""
+        return self._changes() if state == "environment" else _READ[state]()
+
+    def put_back(self, state: str, value: Any) -> None:
+        """Makes the setting what it was when it was read."""
+        if state == "environment":
+            self._put_back_environment(value)
+        elif value is not None and value != _READ[state]():
+            _WRITE[state](value)
+
+    def _changes(self) -> dict[str, Any]:
+        now = dict(os.environ)
+        found: dict[str, Any] = {name: None for name in self._environment if name not in now}
+        for name, value in now.items():
+            if self._environment.get(name) != value:
+                is_secret = _SECRET_NAME.search(name) or _SECRET_TEXT.search(value)
+                found[name] = _NOT_RECORDED if is_secret else value
+        return found
+
+    @staticmethod
+    def _put_back_environment(changes: Mapping[str, Any]) -> None:
+        for name, value in changes.items():
+            if value is None:
+                os.environ.pop(name, None)
+            elif isinstance(value, str):
+                os.environ[name] = value
+            elif name not in os.environ:
+                raise RunError(
+                    f"A completed step has set the environment variable {name}, which is not recorded because it "
+                    f"may be a secret. Set it before the run goes on."
+                )
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109  a path object is not needed
+    except OSError:
+        return None
+
+
+def _pandas_options() -> dict[str, Any] | None:
+    pandas = sys.modules.get("pandas")
+    config: Any = sys.modules.get("pandas._config.config")
+    if pandas is None or config is None:
+        return None
+    names = config._registered_options.keys() - config._deprecated_options.keys()  # noqa: SLF001  no public way lists them
+    return {name: config.get_option(name) for name in sorted(names)}
+
+
+def _set_pandas_options(options: Mapping[str, Any]) -> None:
+    import pandas as pd  # late: heavy
+
+    now = _pandas_options() or {}
+    for name, value in options.items():
+        if name in now and now[name] != value:
+            pd.set_option(name, value)
+
+
+def _drawing() -> dict[str, Any] | None:
+    matplotlib: Any = sys.modules.get("matplotlib")
+    if matplotlib is None:
+        return None
+    return {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+
+
+def _set_drawing(settings: Mapping[str, Any]) -> None:
+    import matplotlib as mpl  # late: heavy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parameters: Any = mpl.rcParams
+        parameters.update(settings)
+
+
+def _set_filters(filters: list[Any]) -> None:
+    warnings.resetwarnings()
+    warnings.filters[:] = [tuple(one) for one in filters]  # type: ignore[index]
+
+
+def _set_locale(name: str) -> None:
+    locale.setlocale(locale.LC_ALL, name)
+
+
+def _set_path(path: list[str]) -> None:
+    sys.path[:] = path
+
+
+_READ: dict[str, Callable[[], Any]] = {
+    "working directory": _directory,
+    "pandas options": _pandas_options,
+    "pyplot": _drawing,
+    "warnings filters": lambda: list(warnings.filters),
+    "locale": lambda: locale.setlocale(locale.LC_ALL),
+    "import path": lambda: list(sys.path),
+}
+_WRITE: dict[str, Callable[[Any], None]] = {
+    "working directory": os.chdir,
+    "pandas options": _set_pandas_options,
+    "pyplot": _set_drawing,
+    "warnings filters": _set_filters,
+    "locale": _set_locale,
+    "import path": _set_path,
+}
+SETTINGS = frozenset({*_READ, "environment"})
+
+
+def _writers(graph: FlowGraph) -> dict[str, list[int]]:
+    """The settings that steps change, with these steps."""
+    found: dict[str, list[int]] = {}
+    for i, node in enumerate(graph.nodes):
+        for state in node.states:
+            if state in SETTINGS:
+                found.setdefault(state, []).append(i)
+    return found
+
+
+def changes_settings(node: StepNode) -> bool:
+    """Whether the step is known to change a setting of the process."""
+    return not SETTINGS.isdisjoint(node.states)
+
+
+class RecordedSettings:
+    """Which settings the steps of one run change, and what is on record of them."""
+
+    def __init__(self, graph: FlowGraph) -> None:
+        self._writers = graph.derived(_writers)
+        self._settings = Settings()
+        self._known: dict[str, Any] = {}
+
+    @property
+    def are_any(self) -> bool:
+        """Whether a step of the run changes a setting."""
+        return bool(self._writers)
+
+    def begin(self) -> None:
+        """The run goes on in this process."""
+        if self._writers:
+            self._settings.begin()
+
+    def first(self) -> dict[str, object]:
+        """What to record with the run's inputs."""
+        self.begin()
+        return self._read(self._writers)
+
+    def changed(self, i: int) -> dict[str, object]:
+        """What step `i`, which has ended, has changed, by the names under which it is recorded."""
+        return self._read(state for state, writers in self._writers.items() if i in writers)
+
+    def _read(self, states: Iterable[str]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for state in states:
+            value = self._settings.read(state)
+            if state not in self._known or self._known[state] != value:
+                found[state_name(state)] = self._known[state] = value
+        return found
+
+    def put_back(
+        self,
+        i: int,
+        begun: Collection[int | None],
+        refs: Mapping[tuple[int | None, str], ValueRef],
+        load: Callable[[ValueRef], Any],
+    ) -> None:
+        """Makes the settings what step `i` found when all was in one process; `begun` have run in this one."""
+        for state, writers in self._writers.items() if i not in begun else ():
+            for j in (*(j for j in reversed(writers) if j < i), None):
+                if j in begun:
+                    break
+                ref = refs.get((j, state_name(state)))
+                if ref is not None and ref.live is None:
+                    self._known[state] = value = load(ref)
+                    self._settings.put_back(state, value)
+                    break

@@ -1,0 +1,55 @@
+"""The names of hidden states: how they are recorded, and those that functions and classes keep from call to call."""
+
+from __future__ import annotations
+
+import re
+
+# Global random generators.
+RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
+GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
+_ATTRIBUTES = "attributes of "
+_DEFAULT = re.compile(r"default of ([^\W\d]\w*)\(([^\W\d]\w*)=…\)")
+
+
+def state_name(state: str) -> str:
+    """The name under which a state is recorded among a step's values; no name of Python."""
+    return f"<{state}>"
+
+
+def state_of(name: str) -> str:
+    """The state that is recorded under this name."""
+    return name.strip("<>")
+
+
+def default_state(function: str, parameter: str) -> str:
+    """The state that a parameter's default is, which calls change.
+
+    >>> default_state("add", "seen")
+    'default of add(seen=…)'
+    """
+    return f"default of {function}({parameter}=…)"
+
+
+def attributes_state(name: str) -> str:
+    """The state that the attributes of a function or class are."""
+    return f"{_ATTRIBUTES}{name}"
+
+
+def attributes_owner(state: str) -> str:
+    """Whose attributes the state is; "" if it is another one."""
+    return state.removeprefix(_ATTRIBUTES) if state.startswith(_ATTRIBUTES) else ""
+
+
+def default_owner(state: str) -> tuple[str, str] | None:
+    """Of which function and which parameter the state is the default; None if it is another one.
+
+    >>> default_owner("default of add(seen=…)"), default_owner("random")
+    (('add', 'seen'), None)
+    """
+    found = _DEFAULT.fullmatch(state)
+    return (found[1], found[2]) if found else None
+
+
+def is_kept(state: str) -> bool:
+    """Whether a function or class of the notebook keeps the state."""
+    return state.startswith(_ATTRIBUTES) or default_owner(state) is not None

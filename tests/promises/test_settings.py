@@ -1,0 +1,118 @@
+"""Settings of the process, such as the working directory, are after a resume what the completed steps had made of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow
+
+NOTEBOOK = "import os, sys, warnings\nimport pandas as pd\nimport matplotlib as mpl\nimport matplotlib.pyplot as plt"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.open(tmp_path / "runs.db", durability="fast") as store:
+        yield store
+
+
+@pytest.fixture
+def leaves_no_trace(tmp_path, monkeypatch):
+    """The process is afterwards what it was before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "data").mkdir()
+    with warnings.catch_warnings(), pd.option_context("display.max_rows", 60), mpl.rc_context():
+        yield
+    for name in ("SZAL_MODE", "SZAL_TOKEN"):
+        os.environ.pop(name, None)
+
+
+def another_process(tmp_path):
+    """What a new process begins with."""
+    os.chdir(tmp_path)
+    pd.set_option("display.max_rows", 60)
+    sys.path[:] = [entry for entry in sys.path if "szal-extra" not in entry]
+    os.environ.pop("SZAL_MODE", None)
+    mpl.rcParams["lines.linewidth"] = 1.5
+    warnings.simplefilter("error")
+
+
+SETTINGS = {
+    "working directory": ("os.chdir('data')", "os.path.basename(os.getcwd())", "data"),
+    "environment": ("os.environ['SZAL_MODE'] = 'fast'", "os.environ.get('SZAL_MODE')", "fast"),
+    "pandas options": ("pd.set_option('display.max_rows', 7)", "pd.get_option('display.max_rows')", 7),
+    "looks of figures": ("plt.rcParams['lines.linewidth'] = 9", "plt.rcParams['lines.linewidth']", 9.0),
+    "import path": ("sys.path.append('/szal-extra')", "sys.path[-1]", "/szal-extra"),
+    "warnings filters": (
+        "warnings.filterwarnings('ignore', category=DeprecationWarning)",
+        "[one[0] for one in warnings.filters if one[2] is DeprecationWarning][0]",
+        "ignore",
+    ),
+}
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+@pytest.mark.parametrize(("change", "look", "expected"), SETTINGS.values(), ids=SETTINGS)
+def test_a_setting_is_after_a_resume_what_a_completed_step_had_made_of_it(change, look, expected, store, tmp_path):
+    """A resumed run equals an uncut one."""
+    flow = CellFlow({"set": f"{change}\na = 1", "look": f"seen = {look}", "more": f"b = {look}, a"}, notebook=NOTEBOOK)
+    flow.fails = {"look"}
+    cut = flow.run(store)
+    another_process(tmp_path)
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert run.state == "completed", run.snapshot
+    assert (run["look"].value, run["more"].value) == (expected, (expected, 1))
+    assert "set" not in flow.deeds
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+def test_a_rebuilt_step_finds_the_settings_that_it_found_the_first_time(store, tmp_path):
+    cells = {
+        "make": "here = os.path.basename(os.getcwd())\nitems = iter([here, 2])",
+        "set": "os.chdir('data')",
+        "look": "seen = next(items), os.path.basename(os.getcwd())",
+    }
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    flow.fails = {"look"}
+    cut = flow.run(store)
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert flow.deeds == ["make", "look"]
+    assert run["look"].value == (tmp_path.name, "data")
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SZAL_TOKEN", "very-secret-text"),
+        ("SZAL_MODE", "postgresql://me:very-secret-text@host/db"),
+        ("SZAL_MODE", "-----BEGIN PRIVATE KEY-----\nvery-secret-text"),
+    ],
+)
+def test_a_variable_that_may_be_a_secret_is_not_recorded_and_asked_for(name, text, store, tmp_path):
+    (tmp_path / "text").write_text(text)
+    set_it = f"with open('text') as file:\n    os.environ[{name!r}] = file.read()"
+    cells = {"set": set_it, "look": f"seen = len(os.environ[{name!r}])"}
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    flow.fails = {"look"}
+    cut = flow.run(store)
+    del os.environ[name]
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert run.state == "failed"
+    assert f"{name}, which is not recorded because it may be a secret" in run["look"].error.message
+    os.environ[name] = text
+    assert flow.resume(store, cut.id)["look"].value == len(text)
+    assert all(b"very-secret-text" not in path.read_bytes() for path in tmp_path.glob("runs.db*"))
