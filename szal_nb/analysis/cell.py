@@ -14,9 +14,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from szal_nb.analysis import hidden, scope
-from szal_nb.analysis.frame import Frame, Surface
+from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Captured, CellNames, Change, Context, Given, ImportedName, Read, StateUse
 from szal_nb.analysis.statements import Walker
+from szal_nb.analysis.surface import Surface
 from szal_nb.analysis.survey import survey
 from szal_nb.analysis.values import State, Value
 

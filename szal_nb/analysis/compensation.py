@@ -9,11 +9,11 @@ import difflib
 from dataclasses import dataclass, field
 
 from szal_nb.analysis.cell import analyze_cell
-from szal_nb.analysis.frame import ALWAYS_THERE
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.names import Read
 from szal_nb.analysis.resolved import Known, Resolved
+from szal_nb.analysis.surface import ALWAYS_THERE
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Undo
@@ -80,7 +80,7 @@ class _Search:
     def around(self, read: Read) -> list[Read]:
         """Takes in a name that is not the step's own; what it needs in turn is returned."""
         name = read.name
-        is_given = bool(self.known.givers.get(name)) or name in self.known.versions
+        is_given = bool(self.known.givers_of(name)) or name in self.known.versions
         around = self.known.around.get(name)
         if not is_given and around is not None and name not in self.glance.parameters:
             if around.kind == NameKind.DATA:

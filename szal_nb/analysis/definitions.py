@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from szal_nb.analysis import scope
 from szal_nb.analysis.expressions import Expressions
-from szal_nb.analysis.frame import Frame, Surface
+from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Captured, ImportedName
+from szal_nb.analysis.surface import Surface
 from szal_nb.analysis.values import FRESH, Callable, Summary, Value, either
 
 Names = frozenset[str] | None

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+import msgspec
+
 from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import StepKind
@@ -64,7 +66,9 @@ def parts(node: StepNode, surroundings: Surroundings) -> dict[str, str]:
 
 def with_parts(graph: FlowGraph, surroundings: Surroundings) -> FlowGraph:
     """The graph, each of its nodes with the parts of its fingerprint."""
-    nodes = tuple(replace(node, parts=tuple(sorted(parts(node, surroundings).items()))) for node in graph.nodes)
+    nodes = tuple(
+        msgspec.structs.replace(node, parts=tuple(sorted(parts(node, surroundings).items()))) for node in graph.nodes
+    )
     return replace(graph, nodes=nodes)
 
 

@@ -17,17 +17,22 @@ step is such a function of a step.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
+from szal_nb.analysis.captured import check_captured
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.cycles import cycle_in, in_order
-from szal_nb.analysis.glance import glance_at
+from szal_nb.analysis.edges import Edges
+from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.live import live_note
 from szal_nb.analysis.names import Context
-from szal_nb.analysis.order import Edges, ordering
-from szal_nb.analysis.resolve import Resolver
-from szal_nb.analysis.resolved import Resolved
-from szal_nb.analysis.surroundings import NotebookName, Surroundings
+from szal_nb.analysis.order import ordering
+from szal_nb.analysis.resolve import Resolver, pass_through
+from szal_nb.analysis.resolved import Known, Resolved
+from szal_nb.analysis.sight import Sight
+from szal_nb.analysis.surroundings import NameKind, NotebookName, Surroundings
 from szal_nb.analysis.tables import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
@@ -37,15 +42,16 @@ from szal_nb.model.step import Step, Trigger
 __all__ = ["NotebookName", "Surroundings", "build_graph"]
 
 _NOTHING = Surroundings()
+_NO_CONTEXT = Context()
+_T = TypeVar("_T")
 
 
 def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> FlowGraph:
     """The graph of a flow; `DefinitionError` if it cannot be run with the answer of running it from the top."""
-    steps = {step.name: step for step in flow.steps}
-    resolver = Resolver(flow, surroundings)
-    order = flow.steps if flow.ordered else _unordered(flow)
-    found = resolver.resolve(order)
-    edges = ordering(found, resolver.holds, resolver.learns)
+    sight = Sight.of(flow)
+    found = resolved(sight, surroundings)
+    edges = ordering(found)
+    steps = sight.steps
     if flow.mode is FlowMode.PARALLEL:
         refuse_dependencies(found, edges)
     by_name = {one.step.name: one for one in found}
@@ -63,49 +69,85 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
     main = main_thread(found)
     return FlowGraph(
         flow=flow,
-        nodes=tuple(node_of(by_name[name], needed[name], main) for name in steps),
+        nodes=tuple(node_of(by_name[name], needed.get(name, ()), main) for name in steps),
         edges=edges.all(),
-        inputs=tuple(resolver.inputs),
+        inputs=_inputs(found, surroundings),
     )
 
 
-def _unordered(flow: FlowDefinition) -> Sequence[Step]:
+def resolved(sight: Sight, surroundings: Surroundings) -> list[Resolved]:
+    """All that is found of the steps of a flow, in the order in which names pass from one to another."""
+    flow = sight.flow
+    known = Known(surroundings.names, sight.steps, sight.glances, sight.givers, imported=dict(sight.imports))
+    helpers = Helpers(known)
+    for name, source in (*classes_around(surroundings).items(), *sight.classes):
+        helpers.add_class(name, source)
+    resolver, found = Resolver(known, helpers), {}
+    for step in flow.steps if flow.ordered else _unordered(sight):
+        one = found[step.name] = resolver.resolve(step)
+        for version in one.followed.values():
+            pass_through(version, found, known)
+    result = [*found.values()]
+    check_captured(result, known)
+    return result
+
+
+def classes_around(surroundings: Surroundings) -> dict[str, str]:
+    """The names of the notebook that have a source, with it."""
+    names = surroundings.names if surroundings.with_code is None else surroundings.with_code
+    found = ((name, surroundings.names.get(name)) for name in names)
+    return {name: one.source for name, one in found if one is not None and one.source}
+
+
+def _inputs(found: Sequence[Resolved], surroundings: Surroundings) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(
+            binding.source
+            for one in found
+            for binding in one.bindings.values()
+            if binding.step is None and (not binding.is_optional or _is_data(binding.source, surroundings))
+        )
+    )
+
+
+def _is_data(name: str, surroundings: Surroundings) -> bool:
+    # What a step can do without is no module or function of the notebook.
+    known = surroundings.names.get(name)
+    return known is not None and known.kind == NameKind.DATA
+
+
+def _unordered(sight: Sight) -> Sequence[Step]:
     """The steps of a flow without document order, each after those whose names it reads, else as they were defined."""
-    givers: dict[str, list[str]] = {}
-    glances = {step.name: glance_at(step) for step in flow.steps}
-    for step in flow.steps:
-        for name in glances[step.name].bound:
-            givers.setdefault(name, []).append(step.name)
-    edges: list[Edge] = []
-    for step in flow.steps:
-        glance = glances[step.name]
-        reads = {read.name for read in analyze_cell(glance.source, Context()).reads} | set(step.reads)
-        reads |= {name.replace("_", "-") for name in glance.parameters}
-        needed = {local: text.partition(".")[0] for local, text in step.needs}
-        # An override decides which of several givers is meant.
-        for name in sorted(reads - set(needed)):
-            sources = [giver for giver in givers.get(name, ()) if giver != step.name]
-            if len(sources) > 1:
-                raise InvalidStep(
-                    step.name,
-                    f"it reads {name!r}, which {len(sources)} steps give: {', '.join(sources)}.",
-                    f"Say which one is meant: --needs {name}={sources[0]}.{name}, or rename one of them.",
-                )
-            edges += [Edge(source=source, target=step.name, kind=EdgeKind.DATA, names=(name,)) for source in sources]
-        edges += [
-            Edge(source=source, target=step.name, kind=EdgeKind.DATA)
-            for source in needed.values() if source in glances and source != step.name
-        ]  # fmt: skip
-    names = [step.name for step in flow.steps]
-    order = in_order(names, edges)
+    reading = (name for name, step in sight.steps.items() if sight.glances[name].source or step.reads or step.needs)
+    edges = [edge for name in reading for edge in _read_from(name, sight)]
+    names = [*sight.steps]
+    order = in_order(names, edges) if edges else names
     if order is None:
         raise FlowCycle(cycle_in(names, edges))
-    return [flow.step(name) for name in order] if len(order) < 50 else _picked(flow, order)
+    return [sight.steps[name] for name in order]
 
 
-def _picked(flow: FlowDefinition, order: Sequence[str]) -> Sequence[Step]:
-    by_name = {step.name: step for step in flow.steps}
-    return [by_name[name] for name in order]
+def _read_from(target: str, sight: Sight) -> Iterator[Edge]:
+    """Edges from the steps whose names a step reads, wherever they stand; InvalidStep if two give one of them."""
+    step, glance = sight.steps[target], sight.glances[target]
+    reads = {read.name for read in analyze_cell(glance.source, _NO_CONTEXT).reads}
+    if step.reads or glance.parameters:
+        reads |= {*step.reads, *(name.replace("_", "-") for name in glance.parameters)}
+    needed = {local: text.partition(".")[0] for local, text in step.needs} if step.needs else {}
+    # An override decides which of several givers is meant.
+    for name in sorted(reads.difference(needed)) if reads else ():
+        sources = [giver for giver in sight.givers.get(name, ()) if giver != target]
+        if len(sources) > 1:
+            raise InvalidStep(
+                target,
+                f"it reads {name!r}, which {len(sources)} steps give: {', '.join(sources)}.",
+                f"Say which one is meant: --needs {name}={sources[0]}.{name}, or rename one of them.",
+            )
+        for source in sources:
+            yield Edge(source=source, target=target, kind=EdgeKind.DATA, names=(name,))
+    for source in needed.values():
+        if source in sight.glances and source != target:
+            yield Edge(source=source, target=target, kind=EdgeKind.DATA)
 
 
 def refuse_dependencies(found: Iterable[Resolved], edges: Edges) -> None:
@@ -165,11 +207,13 @@ def named_edges(one: Resolved, steps: Mapping[str, Step], edges: Edges) -> None:
     """The edges that a step's flags name."""
     step = one.step
     for name in step.after:
-        _check_known(step, "--after", name, steps)
+        if name not in steps or name == step.name:
+            raise _unknown(step, "--after", name, steps)
         edges.add(Edge(source=name, target=step.name, kind=EdgeKind.ORDER, rule="after",
                        reason=f"--after {name}.", remedy=f"remove --after {name}"))  # fmt: skip
     if step.parent is not None:
-        _check_known(step, "--parent", step.parent, steps)
+        if step.parent not in steps or step.parent == step.name:
+            raise _unknown(step, "--parent", step.parent, steps)
         edges.add(Edge(source=step.parent, target=step.name, kind=EdgeKind.PARENT, rule="parent",
                        reason=f"{step.name} is a sub-step of {step.parent}."))  # fmt: skip
     for name in one.condition_steps:
@@ -177,17 +221,20 @@ def named_edges(one: Resolved, steps: Mapping[str, Step], edges: Edges) -> None:
                        reason=f"--when asks for the state of {name}."))  # fmt: skip
 
 
-def _check_known(step: Step, flag: str, name: str, steps: Mapping[str, Step]) -> None:
+def _unknown(step: Step, flag: str, name: str, steps: Mapping[str, Step]) -> FlowCycle | InvalidStep:
     if name == step.name:
-        raise FlowCycle((name, name))
-    if name not in steps:
-        near = difflib.get_close_matches(name, list(steps), n=1, cutoff=0.5)
-        advice = f"Did you mean {near[0]}?" if near else f"The steps are: {', '.join(list(steps)[:20])}."
-        raise InvalidStep(step.name, f"{flag} names the step {name!r}, which does not exist.", advice)
+        return FlowCycle((name, name))
+    near = difflib.get_close_matches(name, list(steps), n=1, cutoff=0.5)
+    advice = f"Did you mean {near[0]}?" if near else f"The steps are: {', '.join(list(steps)[:20])}."
+    return InvalidStep(step.name, f"{flag} names the step {name!r}, which does not exist.", advice)
 
 
-def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
-    needed: dict[str, dict[str, None]] = {one.step.name: dict.fromkeys(one.step.out) for one in found}
+def _needed(found: Sequence[Resolved]) -> Mapping[str, dict[str, None]]:
+    """The names whose values are needed, by the step that gives them."""
+    needed: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for one in found:
+        if one.step.out:
+            needed[one.step.name].update(dict.fromkeys(one.step.out))
     for one in found:
         if one.step.rollback is not None:
             # What undoes a step in another process needs what the step gave.
@@ -198,10 +245,10 @@ def _needed(found: Sequence[Resolved]) -> dict[str, dict[str, None]]:
         for binding in one.bindings.values():
             if binding.step is not None:
                 needed[binding.step].setdefault(binding.source)
-    by_name = {one.step.name: one for one in found}
-    for one in found:
-        for step in one.condition_outputs:
-            needed[step].update(dict.fromkeys(by_name[step].gives))
+    asked = [step for one in found for step in one.condition_outputs]
+    gives = {one.step.name: one.gives for one in found} if asked else {}
+    for step in asked:
+        needed[step].update(dict.fromkeys(gives[step]))
     return needed
 
 
@@ -218,37 +265,42 @@ def main_thread(found: Iterable[Resolved]) -> set[str]:
 def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
     """The node of a step, which is one of those on the `main` thread or not."""
     names, step = one.names, one.step
-    notes = list(one.notes)
-    dynamic = dict.fromkeys(read.name for read in names.dynamic)
-    if dynamic:
-        notes.append(f"Uses {', '.join(dynamic)}: ordered with all steps, never cached.")
-    living = live_note(
-        (given for given in names.gives if given.name in one.gives),
-        [
-            (change.name, one.from_version[change.name].kind)
-            for change, _ in one.changes
-            if change.name in one.from_version
-        ],
-    )
-    if living:
-        notes.append(living)
-    if step.name in main:
-        notes.append("Works with a value that belongs to one thread: runs on the main thread.")
     # A class or function that came with a step's value is not the notebook's.
     return StepNode(
         step=step,
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
-        changes=tuple(dict.fromkeys(change.name for change, _ in one.changes)),
-        deletes=tuple(read.name for read in names.deletes if read.name not in one.gives),
+        changes=_distinct(change.name for change, _ in one.changes) if one.changes else (),
+        deletes=tuple(read.name for read in names.deletes if read.name not in one.gives) if names.deletes else (),
         needed=tuple(needed),
-        imports=tuple(dict.fromkeys(one.imports.values())),
-        definitions=tuple(dict.fromkeys(one.definitions)),
-        states=tuple(dict.fromkeys(use.state for use in names.states if use.is_write)),
+        imports=_distinct(statement for _, statement in one.imports) if one.imports else (),
+        definitions=_distinct(one.definitions) if one.definitions else (),
+        states=_distinct(use.state for use in names.states if use.is_write) if names.states else (),
         is_async=names.is_async,
         is_main_thread=step.name in main,
-        is_cacheable=not dynamic,
-        notes=tuple(notes),
-        captures=tuple(dict.fromkeys((captured.owner, captured.name) for captured in names.captured)),
+        is_cacheable=not names.dynamic,
+        notes=_notes_of(one, main),
+        captures=_distinct((captured.owner, captured.name) for captured in names.captured) if names.captured else (),
         undo=one.undo,
     )
+
+
+def _notes_of(one: Resolved, main: set[str]) -> tuple[str, ...]:
+    notes = []
+    if one.names.dynamic:
+        dynamic = dict.fromkeys(read.name for read in one.names.dynamic)
+        notes.append(f"Uses {', '.join(dynamic)}: ordered with all steps, never cached.")
+    if one.names.gives or one.changes:
+        changed = ((change.name, one.from_version.get(change.name)) for change, _ in one.changes)
+        living = live_note(
+            (given for given in one.names.gives if given.name in one.gives),
+            ((name, version.kind) for name, version in changed if version is not None),
+        )
+        notes += [living] if living else []
+    if one.step.name in main:
+        notes.append("Works with a value that belongs to one thread: runs on the main thread.")
+    return tuple(notes)
+
+
+def _distinct(found: Iterable[_T]) -> tuple[_T, ...]:
+    return tuple(dict.fromkeys(found))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.keeping import attributes_changed
@@ -14,6 +15,10 @@ from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
 from szal_nb.analysis.survey import survey
 from szal_nb.errors import InvalidStep
+
+_NO_CONTEXT = Context()
+# A class by its name and its source.
+Source = tuple[str, str]
 
 
 @lru_cache(maxsize=20_000)
@@ -79,14 +84,8 @@ class _Found:
 
     def context(self) -> Context:
         """The context, equal for equal names whatever their order."""
-        return Context(
-            tuple(sorted(self.modules)),
-            tuple(sorted(self.functions)),
-            tuple(sorted(self.classes)),
-            tuple(sorted(self.kinds)),
-            tuple(sorted(self.bodies)),
-            tuple(sorted(self.paths)),
-        )
+        found = (self.modules, self.functions, self.classes, self.kinds, self.bodies, self.paths)
+        return Context(*(tuple(sorted(one)) for one in found)) if any(found) else _NO_CONTEXT
 
 
 def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
@@ -107,64 +106,85 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
-    def __init__(self, known: Known, with_code: Collection[str] | None = None) -> None:
-        """`with_code` are the names of the notebook that have a source, where they are known."""
+    def __init__(self, known: Known) -> None:
         self._known_names = known
-        # All names that were asked for so far: what others are bound to does not matter to what was found.
-        self.asked: set[str] = set()
-        # Those that code of the notebook reads by itself, which no step may give.
-        self.free: set[str] = set()
-        names = known.around if with_code is None else with_code
-        sources = ((name, known.around.get(name)) for name in names)
-        around = [(name, one.source) for name, one in sources if one is not None and one.source]
-        self._classes = {
-            (name, source): methods for name, source in (*around, *known.classes) if (methods := methods_of(source))
-        }
+        # The classes with methods, by their names and by those of their methods; how often each is defined.
+        self._classes: Counter[Source] = Counter()
+        self._by_name: dict[str, set[Source]] = {}
+        self._by_method: dict[str, set[Source]] = {}
+        self._keeping: dict[Source, frozenset[str]] = {}
+        # The names behind dots that steps may use which were looked at: they decide which classes matter to them.
+        self.behind_dots: set[str] = set()
 
-    @cached_property
+    def add_class(self, name: str, source: str) -> frozenset[str]:
+        """Takes in a class, of the notebook or of a step; its methods are returned."""
+        methods = methods_of(source)
+        if methods:
+            self._classes[name, source] += 1
+            if name in attributes_changed(source):
+                self._keeping[name, source] = methods
+            self._by_name.setdefault(name, set()).add((name, source))
+            for method in methods:
+                self._by_method.setdefault(method, set()).add((name, source))
+        return methods
+
+    def drop_class(self, name: str, source: str) -> frozenset[str]:
+        """Takes away a class that was taken in."""
+        methods, one = methods_of(source), (name, source)
+        if methods:
+            self._classes[one] -= 1
+        if methods and not self._classes[one]:
+            del self._classes[one]
+            self._keeping.pop(one, None)
+            self._by_name[name].discard(one)
+            for method in methods:
+                self._by_method[method].discard(one)
+        return methods
+
     def keeping_classes(self) -> dict[str, frozenset[str]]:
         """The classes of the notebook whose methods change what their instances have in common, with their methods."""
-        return {
-            name: methods
-            for (name, source), methods in self._classes.items()
-            if name in self._known_names.around and name in attributes_changed(source)
-        }
+        around = self._known_names.around
+        return {name: methods for (name, _), methods in self._keeping.items() if name in around}
 
-    def context(self, mentioned: Iterable[str], attributes: Iterable[str] = ()) -> Context:
+    def context(self, mentioned: Collection[str], attributes: Collection[str] = ()) -> Context:
         """What is known, at this point of the flow, of all these names and of those that functions among them use.
 
         `attributes` are names behind dots: the classes that have such methods are part of the context.
         """
+        if not mentioned and not attributes:
+            return _NO_CONTEXT
         found = _Found()
         seen = set(mentioned)
         todo = list(seen)
         behind_dots = set(attributes)
         while todo:
             source = self._add(todo.pop(), found)
-            if source and self._classes:
+            if source:
                 behind_dots |= attributes_of(source)
             for inner in mentioned_by(source) if source else ():
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
-        self.asked |= seen
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
+        self.behind_dots |= behind_dots
         return found.context()
 
-    def _bodies(self, mentioned: set[str], attributes: set[str]) -> list[tuple[str, str]]:
+    def _bodies(self, mentioned: set[str], behind_dots: set[str]) -> list[Source]:
         """The classes that are mentioned or have one of these methods, and those that their own code needs in turn."""
-        left = dict(self._classes)
-        found: list[tuple[str, str]] = []
-        is_growing = True
-        while is_growing:
-            new = [key for key, methods in left.items() if key[0] in mentioned or methods & attributes]
-            for key in new:
-                del left[key]
-                attributes = attributes | attributes_of(key[1])
-            found += new
-            is_growing = bool(new)
-        return found
+        found: set[Source] = set()
+        for name in mentioned & self._by_name.keys():
+            found |= self._by_name[name]
+        new, todo = set(found), [*behind_dots]
+        while new or todo:
+            for one in new:
+                more = attributes_of(one[1]) - behind_dots
+                behind_dots |= more
+                todo += more
+            having = [self._by_method[method] for method in todo if method in self._by_method]
+            new, todo = set().union(*having) - found, []
+            found |= new
+        return list(found)
 
     def _add(self, name: str, found: _Found) -> str:
         """Adds what is known of a name; its source, if it is one of code."""
@@ -198,13 +218,12 @@ class Helpers:
         for read in names:
             if read == name:
                 continue
-            givers = self._givers(read)
-            self.free.add(read)
+            givers = self._known_names.givers_of(read)
             if givers:
                 raise InvalidStep(
                     found.step.name,
                     f"it uses {name}, a {_noun(known.kind)} of the notebook whose code reads {read!r}, "
-                    f"which {_steps(givers)} {'give' if len(givers) > 1 else 'gives'}.",
+                    f"which {steps_named(givers)} {'give' if len(givers) > 1 else 'gives'}.",
                     f"Only plain functions are made anew over a step's values: pass {read!r} to {name} as an "
                     f"argument, or define {name} in the step that uses it.",
                 )
@@ -217,56 +236,13 @@ class Helpers:
         except (SyntaxError, ValueError):
             return CellNames()
 
-    def _givers(self, name: str) -> list[str]:
-        return [] if name.startswith("_") else list(self._known_names.givers.get(name, ()))
-
-    def _is_data(self, name: str) -> bool:
-        known = self._known_names.around.get(name)
-        return known is not None and known.kind == NameKind.DATA
-
-    def check_captured(self, found: list[Resolved]) -> None:
-        """Refuses callables of a step, used by others, that read a global with more than one value over the run."""
-        capturing = [one for one in found if one.names.captured]
-        if not capturing:
-            return
-        used: dict[tuple[str, str], str] = {}
-        changed: dict[str, list[str]] = {}
-        places = {one.step.name: number for number, one in enumerate(found)}
-        for one in found:
-            for binding in one.bindings.values():
-                if binding.step is not None:
-                    used.setdefault((binding.step, binding.source), one.step.name)
-            for change, _ in one.changes:
-                changed.setdefault(change.name, []).append(one.step.name)
-        for one in capturing:
-            for captured in one.names.captured:
-                user = used.get((one.step.name, captured.owner))
-                if user is None:
-                    continue
-                problem = self._ambiguity(captured.name, places[one.step.name], places, changed)
-                if problem:
-                    raise InvalidStep(
-                        one.step.name,
-                        f"line {captured.line}: the {captured.what} {captured.owner}, which step {user!r} uses, reads "
-                        f"{captured.name!r}, which {problem}.",
-                        f"Pass {captured.name!r} to it as an argument, or give it one name for each value.",
-                    )
-
-    def _ambiguity(self, name: str, place: int, places: Mapping[str, int], changed: Mapping[str, Sequence[str]]) -> str:
-        """What gives a global more than one value for code that was made at `place`; "" if it has one."""
-        givers, is_data = self._givers(name), self._is_data(name)
-        is_of_both = is_data and any(places[step] > place for step in givers)
-        if len(givers) > 1 or is_of_both:
-            return f"is given by {'the notebook and ' if is_of_both else ''}{_steps(givers)}"
-        changers = [step for step in changed.get(name, ()) if places[step] > place]
-        return f"{_steps(changers)} changes in place" if changers and (givers or is_data) else ""
-
 
 def _noun(kind: str) -> str:
     return {NameKind.CLASS: "class", NameKind.DATA: "value"}.get(NameKind(kind), "callable")
 
 
-def _steps(names: list[str]) -> str:
+def steps_named(names: Sequence[str]) -> str:
+    """Steps, as a sentence names them."""
     quoted = [repr(name) for name in dict.fromkeys(names)]
     if len(quoted) == 1:
         return f"step {quoted[0]}"

@@ -8,24 +8,36 @@ from dataclasses import dataclass
 from szal_nb.analysis.glance import Glance, glance_at
 from szal_nb.analysis.names import ImportedName
 from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """`glances` by step; `imports` the first import of each name; `classes` names and sources of all classes."""
+    """All steps of a flow at a glance.
+
+    `steps` and `glances` are by name; `imports` has the first import of each name; `classes` names and sources of all
+    classes; `givers` the steps that may bind a name.
+    """
 
     flow: FlowDefinition
+    steps: Mapping[str, Step]
     glances: Mapping[str, Glance]
     imports: Mapping[str, ImportedName]
     classes: tuple[tuple[str, str], ...]
+    givers: Mapping[str, list[str]]
 
     @classmethod
     def of(cls, flow: FlowDefinition) -> Sight:
         """A first look; `InvalidStep` if the source of a step is not Python."""
-        glances = {step.name: glance_at(step) for step in flow.steps}
+        steps = {step.name: step for step in flow.steps}
+        glances = {name: glance_at(step) for name, step in steps.items()}
         imports: dict[str, ImportedName] = {}
-        for glance in glances.values():
+        givers: dict[str, list[str]] = {}
+        classes: list[tuple[str, str]] = []
+        for name, glance in glances.items():
             for one in glance.imports:
                 imports.setdefault(one.name, one)
-        classes = tuple(one for glance in glances.values() for one in glance.classes)
-        return cls(flow, glances, imports, classes)
+            for bound in glance.bound:
+                givers.setdefault(bound, []).append(name)
+            classes += glance.classes
+        return cls(flow, steps, glances, imports, tuple(classes), givers)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from szal_nb.analysis.scope import imported_names
 from szal_nb.analysis.tables import CONVENTIONS
@@ -42,12 +43,32 @@ class NotebookName:
     made: str = ""
 
 
+class Watch(Protocol):
+    """Looks at names of a notebook, and knows at little cost which of them have changed."""
+
+    def look(self, name: str) -> NotebookName | None:
+        """What the notebook binds under the name now."""
+        ...
+
+    def changed(self, seen: Mapping[str, NotebookName | None]) -> list[str]:
+        """Those of the names that are something else by now than when they were last looked at, which is in `seen`."""
+        ...
+
+    def names(self) -> Iterable[str]:
+        """All names of the notebook."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that the notebook binds outside of steps. `with_code` may say which of the names have a source."""
+    """All that the notebook binds outside of steps. `with_code` may say which of the names have a source.
+
+    `watch` looks at the same names, and stays the same while cells are executed.
+    """
 
     names: Mapping[str, NotebookName] = field(default_factory=dict)
     with_code: Collection[str] | None = None
+    watch: Watch | None = None
 
 
 def module_of(name: str, known: NotebookName) -> str:

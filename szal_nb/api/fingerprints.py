@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -10,11 +11,12 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+import msgspec
 
 from szal_nb.analysis.fingerprint import code_digest, parts
 from szal_nb.analysis.surroundings import Surroundings
@@ -44,10 +46,10 @@ def fingerprinted(
     if before is not None and found == [(node.parts, node.is_cacheable) for node in before.nodes]:
         return before
     nodes = (
-        replace(node, parts=made_of, is_cacheable=is_cacheable)
+        msgspec.structs.replace(node, parts=made_of, is_cacheable=is_cacheable)
         for node, (made_of, is_cacheable) in zip(graph.nodes, found, strict=True)
     )
-    return replace(graph, nodes=tuple(nodes))
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _fingerprint(

@@ -265,6 +265,22 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
             )
 
 
+async def _take_inputs(
+    runner: Runner, inputs: Mapping[str, Any], snapshot: RunSnapshot | None, *, is_recorded: bool
+) -> None:
+    """Writes the inputs of a new run down, and looks at those of any before a step takes them."""
+    if snapshot is not None:
+        runner.watch.take_inputs(snapshot.inputs)
+        await asyncio.to_thread(runner.watch.resume)
+        return
+    if is_recorded:
+        # If a plan was made over them, they are kept already.
+        runner.input_refs = await asyncio.to_thread(runner.keep_inputs, inputs, runner.input_refs)
+    elif runner.watch.must_look_at_inputs:
+        await asyncio.to_thread(runner.watch.look_at_inputs)
+    runner.watch.take_inputs(runner.input_refs)
+
+
 def _launch(
     machine: RunMachine,
     bodies: Mapping[str, Body],
@@ -316,14 +332,7 @@ def _launch(
                     runner.read_late(reading_late(machine.graph, runner.snapshot, runner.watch.refs, kept_by))
                 await runner.run_again(again, kept_by, kept_by.epoch if kept_by is not None else runner.epoch + 1)
                 return
-            if kept_by is not None and snapshot is None:
-                # A plan was made over them: then they are kept already.
-                runner.input_refs = await asyncio.to_thread(runner.keep_inputs, inputs, runner.input_refs)
-            elif kept_by is None and runner.watch.must_look_at_inputs:
-                await asyncio.to_thread(runner.watch.look_at_inputs)
-            runner.watch.take_inputs(snapshot.inputs if snapshot is not None else runner.input_refs)
-            if snapshot is not None:
-                await asyncio.to_thread(runner.watch.resume)
+            await _take_inputs(runner, inputs, snapshot, is_recorded=kept_by is not None)
             with holders_named(asyncio.get_running_loop(), THREADS) if awaits else nullcontext():
                 await runner.run()
         finally:

@@ -249,7 +249,7 @@ class Run:
 
     def giver(self, name: str) -> str | None:
         """The last completed step in document order that gave `name`; None if one below it has deleted the name."""
-        for node in reversed(self.graph.nodes):
+        for node in reversed(self.graph.derived(_nodes_by_name).get(name, ())):
             if self._has_deleted(node, name):
                 return None
             if name in node.values and self.has(node.step.name, name):
@@ -368,4 +368,13 @@ def values_of(run: Run) -> Mapping[str, Any]:
                 found[name] = run.value(*place)
             except ValueUnavailable:
                 continue
+    return found
+
+
+def _nodes_by_name(graph: FlowGraph) -> dict[str, list[StepNode]]:
+    """The steps that may give or delete a name, by the name, in document order."""
+    found: dict[str, list[StepNode]] = {}
+    for node in graph.nodes:
+        for name in dict.fromkeys((*node.values, *node.deletes)):
+            found.setdefault(name, []).append(node)
     return found

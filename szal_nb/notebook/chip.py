@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from szal_nb.model.graph import EdgeKind, FlowGraph, StepNode
-from szal_nb.model.step import Step
+from szal_nb.model.graph import Edge, EdgeKind, StepNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +77,11 @@ def _framed(head: str, notes: Sequence[str], color: str) -> str:
     return f"<div style='{frame}'><span>{head}</span>{below}</div>"
 
 
-def chip_of(step: Step, graph: FlowGraph) -> StepChip:
-    """The chip of a step of this graph."""
-    node = graph.node(step.name)
-    reasons = [edge.reason for edge in graph.edges if edge.target == step.name and edge.kind is not EdgeKind.DATA]
+def chip_of(node: StepNode, edges: Iterable[Edge]) -> StepChip:
+    """The chip of a step, from the edges that lead to it."""
+    reasons = [edge.reason for edge in edges if edge.kind is not EdgeKind.DATA]
     return StepChip(
-        name=step.name,
+        name=node.step.name,
         reads=[(binding.name, binding.step or "") for binding in node.bindings],
         gives=node.gives,
         flags=["awaits"] if node.is_async else [],

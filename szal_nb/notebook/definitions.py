@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from szal_nb.engine.body import Body
 from szal_nb.errors import InvalidFlow, InvalidStep
-from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import StepNode
 from szal_nb.model.step import Compensation, Step
+from szal_nb.notebook.arrangement import Arranged, Arrangement
+from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.flags import ParsedFlow
+from szal_nb.notebook.history import document_order
 from szal_nb.notebook.reader import DEFAULT_FLOW, has_rollback, no_such_step
 
 MakeBody = Callable[[StepNode, Mapping[str, Any]], Body]
@@ -66,6 +69,10 @@ class Definitions:
         self._flow_cells: dict[str, str] = {}
         self._steps: dict[str, Defined] = {}
         self._rollbacks: dict[str, DefinedRollback] = {}
+        # What cells have defined, by their keys.
+        self._steps_of: dict[str, set[str]] = {}
+        self._rollbacks_of: dict[str, set[str]] = {}
+        self._arrangements: dict[str, Arrangement] = {}
         self._places: dict[str, int] = {}
         self._cell: Cell | None = None
         self._former_flow: str | None = None
@@ -80,21 +87,24 @@ class Definitions:
     def end_cell(self, *, is_completed: bool) -> None:
         """The cell has been executed: steps that it once defined and now does not are gone."""
         if is_completed and self._cell is not None:
-            gone = self._steps_of(self._cell.key) - self._defined_now
-            self._steps = {name: defined for name, defined in self._steps.items() if name not in gone}
-            self._rollbacks = {
-                step: found
-                for step, found in self._rollbacks.items()
-                if found.cell.key != self._cell.key or step in self._undone_now
-            }
+            self._drop(self._cell.key, self._defined_now, self._undone_now)
         self._cell, self._defined_now, self._former_flow = None, set(), None
 
-    def delete_cells(self, keys: Collection[str]) -> None:
+    def delete_cells(self, keys: Iterable[str]) -> None:
         """The cells are no longer in the notebook, nor are their steps."""
         for key in keys:
             self._flow_cells.pop(key, None)
-        self._steps = {name: defined for name, defined in self._steps.items() if defined.cell.key not in keys}
-        self._rollbacks = {step: found for step, found in self._rollbacks.items() if found.cell.key not in keys}
+            self._drop(key)
+
+    def _drop(self, key: str, steps: Collection[str] = (), rollbacks: Collection[str] = ()) -> None:
+        """Takes away what a cell has defined, except for these steps and rollbacks."""
+        for name in self._steps_of.get(key, set()).difference(steps):
+            self._steps_of[key].discard(name)
+            self._arrangement(self._steps.pop(name).flow).drop(name)
+        for step in self._rollbacks_of.get(key, set()).difference(rollbacks):
+            self._rollbacks_of[key].discard(step)
+            del self._rollbacks[step]
+            self._rearrange(step)
 
     def use_flow(self, flow: ParsedFlow) -> None:
         """The steps below belong to `flow`."""
@@ -111,22 +121,20 @@ class Definitions:
                 step: replace(found, flow=flow.name) if found.flow == former else found
                 for step, found in self._rollbacks.items()
             }
+            self._arrangements.clear()
         if self._cell is not None:
             self._flow_cells[self._cell.key] = flow.name
         self._flows[flow.name] = flow
         self.current = flow.name
 
-    def flow_above(self, cell: Cell, order: Sequence[str]) -> str:
+    def flow_above(self, cell: Cell, numbers: Mapping[str, int]) -> str:
         """The flow that a step of this cell belongs to: that of the nearest `%szal_flow` above it in the document.
 
-        `order` are the keys of the saved notebook's cells; where they do not say it, the flow named last.
+        `numbers` are those of the saved notebook's cells; where they do not say it, the flow named last.
         """
-        if cell.key not in order:
-            return self.current
-        for key in reversed(order[: order.index(cell.key)]):
-            if key in self._flow_cells:
-                return self._flow_cells[key]
-        return self.current
+        here = numbers.get(cell.key, 0)
+        above = [key for key in self._flow_cells if 0 < numbers.get(key, 0) < here]
+        return self._flow_cells[max(above, key=numbers.__getitem__)] if above else self.current
 
     def define(self, defined: Defined) -> None:
         """The cell defines this step; it takes the place of the one that the cell defined before."""
@@ -138,9 +146,14 @@ class Definitions:
             raise InvalidStep(name, f"a step of this name is defined {place}.", "Rename one of the two.")
         if known is not None:
             self._places.setdefault(cell.key, self._places[known.cell.key])
+            self._steps_of[known.cell.key].discard(name)
         self._places.setdefault(cell.key, len(self._places))
         self._defined_now.add(name)
         self._steps[name] = defined
+        self._steps_of.setdefault(cell.key, set()).add(name)
+        if known is not None and known.flow != defined.flow:
+            self._arrangement(known.flow).drop(name)
+        self._rearrange(name)
 
     def define_rollback(self, defined: DefinedRollback) -> None:
         """The cell says what undoes a step; it takes the place of what the cell said before."""
@@ -150,7 +163,11 @@ class Definitions:
         if known is not None and (is_twice or (known.cell.key != cell.key and (cell.has_id or cell.is_only))):
             raise has_rollback(step, f"by {known.where}", defined.where)
         self._undone_now.add(step)
+        if known is not None:
+            self._rollbacks_of[known.cell.key].discard(step)
         self._rollbacks[step] = defined
+        self._rollbacks_of.setdefault(cell.key, set()).add(step)
+        self._rearrange(step)
 
     def rollback_of(self, step: str) -> MakeBody | None:
         """What gives the body that undoes the step, if anything does."""
@@ -160,10 +177,16 @@ class Definitions:
     def check_rollbacks(self, flow: str) -> None:
         """Refuses what undoes a step that is not there, or one that says itself how it is undone."""
         for step, found in self._rollbacks.items():
-            if found.flow == flow and step not in self._steps:
-                raise no_such_step(step, found.where, self._steps)
-            if step in self._steps and self._steps[step].make_undo is not None:
-                raise has_rollback(step, "by its rollback=", found.where)
+            if found.flow == flow or step in self._steps:
+                self.check_rollback(step)
+
+    def check_rollback(self, step: str) -> None:
+        """The same of what a cell says that undoes this step."""
+        found = self._rollbacks[step]
+        if step not in self._steps:
+            raise no_such_step(step, found.where, self._steps)
+        if self._steps[step].make_undo is not None:
+            raise has_rollback(step, "by its rollback=", found.where)
 
     def flow_names(self) -> list[str]:
         """All flows that have steps or a line of their own."""
@@ -189,6 +212,40 @@ class Definitions:
         found = [defined for defined in self._steps.values() if defined.flow == name]
         return sorted(found, key=lambda defined: self._places[defined.cell.key])
 
+    def arranged(self, name: str, saved: Notebook | None) -> list[Defined]:
+        """The steps of a flow in the order of the saved file, as far as it knows their cells."""
+        steps = self.of_flow(name)
+        keys = list(dict.fromkeys(defined.cell.key for defined in steps))
+        places = {key: place for place, key in enumerate(document_order(keys, saved))}
+        return sorted(steps, key=lambda defined: places[defined.cell.key])
+
+    def steps_of_flow(self, name: str, saved: Notebook | None) -> tuple[Step, ...]:
+        """The same as plain steps, at little cost after each execution of a cell."""
+        arrangement = self._arrangement(name)
+        found = arrangement.steps(saved)
+        if found is None:
+            arranged = self.arranged(name, saved)
+            arrangement.begin(map(self._arranged, arranged), saved)
+            found = arrangement.steps(saved) or ()
+        return found
+
+    def mode(self, name: str) -> FlowMode:
+        """The mode of a flow."""
+        return self.definition(name, ()).mode
+
+    def _arrangement(self, flow: str) -> Arrangement:
+        return self._arrangements.setdefault(flow, Arrangement())
+
+    def _rearrange(self, name: str) -> None:
+        """A step, or what undoes it, is another one."""
+        defined = self._steps.get(name)
+        if defined is not None:
+            self._arrangement(defined.flow).put(self._arranged(defined))
+
+    def _arranged(self, defined: Defined) -> Arranged:
+        key = defined.cell.key
+        return Arranged(self._undoable(defined.step), key, self._places[key])
+
     def definition(self, name: str, steps: Collection[Defined]) -> FlowDefinition:
         """The flow with these steps, in this order."""
         parsed = self._flows.get(name)
@@ -198,6 +255,3 @@ class Definitions:
     def _undoable(self, step: Step) -> Step:
         found = self._rollbacks.get(step.name)
         return step if found is None else replace(step, rollback=found.compensation)
-
-    def _steps_of(self, key: str) -> set[str]:
-        return {name for name, defined in self._steps.items() if defined.cell.key == key}

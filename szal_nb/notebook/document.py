@@ -48,12 +48,20 @@ class NotebookCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notebook:
-    """A notebook as read. `text` is the file's own text, `path` None for a notebook that is not a file."""
+    """A notebook as read. `text` is the file's own text, `path` None for a notebook that is not a file.
+
+    `numbers` are those of the cells that have ids.
+    """
 
     path: Path | None = None
     text: str = ""
     cells: tuple[NotebookCell, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        numbers = {cell.id: cell.number for cell in self.cells if cell.id is not None}
+        object.__setattr__(self, "numbers", numbers)
 
     @property
     def label(self) -> str:

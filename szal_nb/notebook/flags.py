@@ -12,6 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from szal_nb.errors import DefinitionError, InvalidFlow
@@ -100,6 +101,7 @@ class _LineParser(argparse.ArgumentParser):
         raise InvalidLine(self.prog, problem, f"`{self.prog} -h` shows what it takes.")
 
 
+@lru_cache
 def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser of one of `COMMANDS`."""
     parser = _LineParser(prog=command, add_help=False, allow_abbrev=False)

@@ -33,6 +33,16 @@ class History:
     cells: dict[str, Executed] = field(default_factory=dict)
     names: dict[str, NotebookName] = field(default_factory=dict)
     seeds: bool = False
+    _with_code: tuple[dict[str, NotebookName] | None, tuple[str, ...]] = (None, ())
+
+    @property
+    def with_code(self) -> tuple[str, ...]:
+        """The names that have a source."""
+        names, found = self._with_code
+        if names is not self.names:
+            found = tuple(name for name, one in self.names.items() if one.source)
+            self._with_code = self.names, found
+        return found
 
     def add(self, key: str, source: str) -> None:
         """Takes in a cell that is about to be executed."""
@@ -98,7 +108,7 @@ class SavedNotebook:
 
 def document_order(keys: list[str], saved: Notebook | None) -> list[str]:
     """`keys` of cells, in the order of the saved file; those that it does not know keep their places."""
-    known = {cell.id: cell.number for cell in saved.cells if cell.id is not None} if saved is not None else {}
+    known = saved.numbers if saved is not None else {}
     placed = iter(sorted((key for key in keys if key in known), key=known.__getitem__))
     return [next(placed) if key in known else key for key in keys]
 

@@ -60,6 +60,11 @@ class OwnNames:
         self._bound: dict[str, _Bound] = {}
         self._changed: dict[str, _Changed] = {}
 
+    @property
+    def given(self) -> Mapping[str, object]:
+        """What runs have bound, by name: something else for each time."""
+        return self._bound
+
     def bind(self, flow: str, name: str, value: Any) -> None:
         """A run of the flow gives this value to the notebook; ABSENT takes what is there away."""
         before = self._own(flow, name)

@@ -11,8 +11,9 @@ from IPython.display import display
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.run import Run
 from szal_nb.errors import RunFailed, RunWaits
-from szal_nb.model.event import Event
+from szal_nb.model.event import Event, StepWaiting
 from szal_nb.model.flow import RollbackOn
+from szal_nb.model.state import StepState
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.output import StepOutputs
 from szal_nb.notebook.picture import Picture
@@ -90,8 +91,13 @@ class NotebookRun(RunHandle):
         """Nobody is there to answer: a run that waits for a person only is left for later, by RunWaits."""
         held: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
-        def look(_: Sequence[Event]) -> None:
-            steps = self.waiting_for_a_person()
+        may_wait = any(step.state is StepState.WAITING for step in self.snapshot.steps.values())
+
+        def look(events: Sequence[Event]) -> None:
+            nonlocal may_wait
+            # To go through all steps at each event would cost more than they do.
+            may_wait = may_wait or any(isinstance(event, StepWaiting) for event in events)
+            steps = self.waiting_for_a_person() if may_wait else []
             if steps and not held.done():
                 held.set_result(steps)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from szal_nb.api.options import compensation, function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.flow import FlowDefinition
-from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.graph import Edge, FlowGraph, StepNode
 from szal_nb.model.step import Step
 from szal_nb.notebook.cells import compile_step, read_step_cell
 from szal_nb.notebook.chip import RollbackChip, StepChip, chip_of, rollback_chip_of
@@ -28,12 +29,13 @@ from szal_nb.notebook.definitions import Cell, Defined, DefinedRollback, Definit
 from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.flags import ParsedFlow, parse_rollback_line, parse_step_line
 from szal_nb.notebook.headless import read_headless
-from szal_nb.notebook.history import History, SavedNotebook, document_order, notebook_path
+from szal_nb.notebook.history import History, SavedNotebook, notebook_path
 from szal_nb.notebook.live_names import LiveNames
 from szal_nb.notebook.output import Home
 from szal_nb.notebook.own_names import OwnNames
 from szal_nb.notebook.refusal import not_python
 from szal_nb.notebook.step_shell import ambient_names
+from szal_nb.notebook.watched import Watched
 
 
 class Session:
@@ -54,6 +56,7 @@ class Session:
         self.shown: set[str] = set()
         self.functions: dict[str, Callable[..., Any]] = {}
         self._growths: dict[str, Growth] = {}
+        self._watches: dict[str, Watched] = {}
         self._accepted_orders: set[tuple[str, ...]] = set()
         self._execution = 0
         self._request_id: str | None = None
@@ -148,17 +151,20 @@ class Session:
             return CellBody(node, code, functions, self._ambient, is_quiet=spelled.is_quiet)
 
         cell, saved = self._cell(), self.saved()
-        cells = {found.id or "": found for found in saved.cells} if saved is not None else {}
-        flow = self.definitions.flow_above(cell, list(cells))
+        numbers = saved.numbers if saved is not None else {}
+        flow = self.definitions.flow_above(cell, numbers)
         key = cell.key if cell.has_id else None
-        where = cells[cell.key].where() if cell.key in cells else f"cell {key}" if key is not None else "a cell"
+        where = f"cell {key}" if key is not None else "a cell"
+        if saved is not None and cell.key in numbers:
+            where = saved.cells[numbers[cell.key] - 1].where()
         made = parsed.compensation(source=spelled.source, raw=spelled.raw, cell_id=key)
         self.definitions.define_rollback(
             DefinedRollback(step=parsed.step, flow=flow, cell=cell, where=where, compensation=made, make_body=make_body)
         )
         try:
-            self.definitions.check_rollbacks(flow)
-            return rollback_chip_of(self.graph(self.definitions.flow_of(parsed.step)).node(parsed.step))
+            self.definitions.check_rollback(parsed.step)
+            node, _ = self._place(self.definitions.flow_of(parsed.step), parsed.step)
+            return rollback_chip_of(node)
         except DefinitionError as error:
             # As with a step: the cells that it needs may still come.
             return RollbackChip(step=parsed.step, notes=(f"not ready: {error}",))
@@ -181,18 +187,22 @@ class Session:
         self, step: Step, cell: Cell, make_body: Callable[..., Any], make_undo: Callable[..., Any] | None = None
     ) -> StepChip:
         saved = self.saved()
-        flow = self.definitions.flow_above(cell, [found.id or "" for found in saved.cells] if saved is not None else ())
+        flow = self.definitions.flow_above(cell, saved.numbers if saved is not None else {})
         defined = Defined(
             step=step, flow=flow, cell=cell, make_body=make_body, make_undo=make_undo, parent=dict(self.request())
         )
         self.definitions.define(defined)
         self.shown.discard(step.name)
         try:
-            growth = self._growths.setdefault(flow, Growth())
-            return chip_of(step, growth.place(self._flow(flow), self._around(flow), step.name))
+            return chip_of(*self._place(flow, step.name))
         except DefinitionError as error:
             # The cells that it needs may still come; what is wrong for good is said again by `%szal_run`.
             return StepChip(name=step.name, notes=(f"not ready: {error}",))
+
+    def _place(self, flow: str, step: str) -> tuple[StepNode, tuple[Edge, ...]]:
+        """A step as the flow is so far."""
+        steps, mode = self.definitions.steps_of_flow(flow, self.saved()), self.definitions.mode(flow)
+        return self._growths.setdefault(flow, Growth()).place(steps, step, self._around(flow), mode)
 
     def use_flow(self, flow: ParsedFlow) -> None:
         """The steps below belong to this flow."""
@@ -206,21 +216,28 @@ class Session:
         return fingerprinted(graph, around) if is_checked else graph
 
     def _flow(self, flow: str, *, is_checked: bool = False) -> FlowDefinition:
-        steps = self.definitions.of_flow(flow)
+        steps = self.definitions.arranged(flow, self.saved())
         if is_checked:
             self.definitions.check_rollbacks(flow)
-        keys = list(dict.fromkeys(defined.cell.key for defined in steps))
-        ordered = document_order(keys, self.saved())
-        if is_checked and ordered != keys:
-            self._settle_order(flow, steps, ordered)
-        places = {key: place for place, key in enumerate(ordered)}
-        steps.sort(key=lambda defined: places[defined.cell.key])
+            executed = self.definitions.of_flow(flow)
+            if [one.cell.key for one in executed] != [one.cell.key for one in steps]:
+                self._settle_order(flow, executed, steps)
         return self.definitions.definition(flow, steps)
 
     def _around(self, flow: str) -> Surroundings:
-        hidden = {**self.shell.user_ns_hidden, **self.functions}
-        names = LiveNames(self.own.of(flow), hidden, self.history.names)
-        return Surroundings(names, [name for name, one in self.history.names.items() if one.source])
+        watch = self._watches.get(flow)
+        if watch is None:
+            watch = self._watches[flow] = Watched(lambda: self._names(flow), self._sources)
+        return Surroundings(self._names(flow), self.history.with_code, watch)
+
+    def _names(self, flow: str) -> LiveNames:
+        hidden = ChainMap(self.functions, self.shell.user_ns_hidden)
+        return LiveNames(self.own.of(flow), hidden, self.history.names)
+
+    def _sources(self) -> tuple[Mapping[str, Any], ...]:
+        """What decides what a name is: see `Watched`."""
+        own = self.own
+        return own.namespace, own.given, self.history.names, self.functions, self.shell.user_ns_hidden
 
     @property
     def path(self) -> Path | None:
@@ -252,10 +269,11 @@ class Session:
     def homes(self, graph: FlowGraph) -> dict[str, Home]:
         """The cells of the steps of a graph."""
         defined = self.definitions.of_flow(graph.flow.name)
-        return {d.step.name: Home.of(d.step, d.parent, chip_of(d.step, graph).bundle()) for d in defined}
+        chips = {node.step.name: chip_of(node, graph.edges_to(node.step.name)) for node in graph.nodes}
+        return {one.step.name: Home.of(one.step, one.parent, chips[one.step.name].bundle()) for one in defined}
 
-    def _settle_order(self, flow: str, steps: list[Defined], ordered: list[str]) -> None:
-        order = tuple(d.step.name for d in sorted(steps, key=lambda d: ordered.index(d.cell.key)))
+    def _settle_order(self, flow: str, steps: list[Defined], arranged: list[Defined]) -> None:
+        order = tuple(defined.step.name for defined in arranged)
         if order in self._accepted_orders:
             return
         executed = ", ".join(defined.step.name for defined in steps)

@@ -20,11 +20,12 @@ _Read = Callable[[Any], tuple[Any, ...]]
 
 
 def _mirror(kind: type[Any]) -> tuple[Callable[..., Any], _Read]:
-    """A struct with the fields of a dataclass that leaves out what is default, and what reads these fields."""
-    fields = dataclasses.fields(kind)
+    """A struct with the fields of a class that leaves out what is default, and what reads these fields."""
+    is_struct = issubclass(kind, msgspec.Struct)
+    fields = msgspec.structs.fields(kind) if is_struct else dataclasses.fields(kind)
+    has_none = (dataclasses.MISSING, msgspec.NODEFAULT)
     described = [
-        (field.name, Any) if field.default is dataclasses.MISSING else (field.name, Any, field.default)
-        for field in fields
+        (field.name, Any) if field.default in has_none else (field.name, Any, field.default) for field in fields
     ]
     struct = msgspec.defstruct(kind.__name__, described, omit_defaults=True, gc=False)
     return struct, attrgetter(*(field.name for field in fields))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from szal_nb.analysis.cell import analyze_cell
-from szal_nb.analysis.frame import ALWAYS_THERE
+from szal_nb.analysis.surface import ALWAYS_THERE
 
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 # Files with every construct of the language, and some ordinary ones.

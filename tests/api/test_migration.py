@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 import szal_nb as szal
@@ -146,7 +147,7 @@ def test_a_plan_that_does_not_look_at_code_is_found_out(store, monkeypatch):
 
     def blind(graph, past, declared):
         then = {node.step.name: node.parts for node in past.graph.nodes}
-        nodes = tuple(replace(node, parts=then.get(node.step.name, node.parts)) for node in graph.nodes)
+        nodes = tuple(msgspec.structs.replace(node, parts=then.get(node.step.name, node.parts)) for node in graph.nodes)
         return seeing(replace(graph, nodes=nodes), past, declared)
 
     monkeypatch.setattr(migration, "plan_migration", blind)

@@ -151,9 +151,9 @@ def test_a_step_belongs_to_the_nearest_flow_line_above_it_in_the_document(book):
         book.definitions.begin_cell(Cell(key))
         book.definitions.use_flow(parse_flow_line(line))
         book.definitions.end_cell(is_completed=True)
-    order = ["f1", "a", "f2", "b"]
+    numbers = {"f1": 1, "a": 2, "f2": 3, "b": 4}
 
-    flows = [book.definitions.flow_above(Cell(key), order) for key in ("a", "b", "unsaved", "f1")]
+    flows = [book.definitions.flow_above(Cell(key), numbers) for key in ("a", "b", "unsaved", "f1")]
 
     assert flows == ["sales", "costs", "costs", "costs"]
 

@@ -58,7 +58,7 @@ def test_what_cannot_be_proved_runs_in_document_order_and_what_is_contradictory_
         "import lib", "%%szal_step a\nx = lib.load()", "%%szal_step b\nx.refresh()", "%%szal_step c\nprint(x)"
     )
 
-    chip = str(chip_of(graph.node("c").step, graph))
+    chip = str(chip_of(graph.node("c"), graph.edges_to("c")))
     assert "x" in chip
     assert "b" in graph.dependencies["c"]
     doubt = next(edge for edge in graph.edges if (edge.source, edge.target) == ("b", "c"))

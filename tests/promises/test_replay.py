@@ -5,7 +5,6 @@ Flows are drawn at random, each from its number: 500 of them, and 100 changes of
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 from collections.abc import Callable
@@ -182,7 +181,7 @@ def another_input(bundle: Bundle, chance: random.Random) -> _Changed:
 def another_code(bundle: Bundle, chance: random.Random) -> _Changed:
     node = chance.choice(bundle.graph.nodes)
     parts = tuple((name, "changed" if name == "code" else part) for name, part in dict(node.parts).items())
-    nodes = tuple(dataclasses.replace(n, parts=parts) if n is node else n for n in bundle.graph.nodes)
+    nodes = tuple(msgspec.structs.replace(n, parts=parts) if n is node else n for n in bundle.graph.nodes)
     graph = FlowGraph(flow=bundle.graph.flow, nodes=nodes, edges=bundle.graph.edges, inputs=bundle.graph.inputs)
     return msgspec.structs.replace(bundle, graph=graph), node.step.name, "code"
 

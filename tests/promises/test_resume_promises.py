@@ -113,7 +113,7 @@ def test_a_live_value_is_made_again_and_said_before(store):
     assert step_facts(made)["rebuilds"] is True
     node = flow.graph().node("make")
     assert node.notes == ("Gives waiting, which cannot be stored: rebuilds on resume if a later step needs it.",)
-    assert chip_of(node.step, flow.graph()).notes == list(node.notes)
+    assert chip_of(node, flow.graph().edges_to(node.step.name)).notes == list(node.notes)
     shown = view_state(flow.graph(), run.snapshot, run_id=run.id, now=run.snapshot.ended_at)
     assert ". Rebuilds on resume" in render_svg(shown)
     assert "rebuilds on resume" in next(line for line in render_text(shown).splitlines() if "make" in line)

@@ -68,7 +68,7 @@ def test_a_live_value_is_never_called_the_same():
 def test_a_step_of_one_run_only_and_a_step_with_other_code_are_told():
     graph = sales()
     changed = replace(graph.nodes[0].step, source="other = 1")
-    nodes = (replace(graph.nodes[0], step=changed), *graph.nodes[1:5])
+    nodes = (msgspec.structs.replace(graph.nodes[0], step=changed), *graph.nodes[1:5])
     smaller = replace(graph, nodes=nodes, edges=(), flow=replace(graph.flow, steps=tuple(n.step for n in nodes)))
 
     view = comparison_view(run(), run(graph=smaller))

@@ -1,0 +1,107 @@
+"""What the scope of a cell knows of the names around it: modules, functions, classes, the kinds of values, builtins."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+
+from szal_nb.analysis import hidden
+from szal_nb.analysis.names import Context
+from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
+from szal_nb.analysis.values import Callable, Value
+
+BUILTINS = frozenset(dir(builtins)) | {"get_ipython", "display", "__file__", "exit", "quit"}
+# Names that every namespace has and no step gives.
+ALWAYS_THERE = frozenset(
+    {"__name__", "__doc__", "__builtins__", "__annotations__", "__debug__", "__spec__", "__class__"}
+)
+# The largest class whose methods are looked through, in nodes of its syntax tree: some hundred lines.
+_MOST_NODES = 1500
+
+
+class Surface:
+    """What the module scope knows of the names around it: the context, made ready for look-ups."""
+
+    def __init__(self, context: Context | None) -> None:
+        self.is_alone = context is None
+        context = context or Context()
+        self.modules = dict(context.modules)
+        self.functions = dict(context.functions)
+        self.classes = dict(context.classes)
+        self.kinds = dict(context.kinds)
+        self.paths = dict(context.paths)
+        self._callables: dict[str, Callable | None] = {}
+        self._methods: dict[str, list[tuple[str, Callable]]] | None = None
+        self._bodies = context.bodies
+
+    def add_class(self, node: ast.ClassDef) -> None:
+        """A class that the code itself defines: its methods are known from here on, if it is of a notebook's size."""
+        if sum(1 for _ in ast.walk(node)) > _MOST_NODES:
+            # Methods that call each other without end cost more to follow than a library's class in a cell is worth.
+            return
+        known = self._known_methods()
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = Callable(inner, f"{node.name}.{inner.name}", is_external=True)
+                known.setdefault(inner.name, []).append((node.name, found))
+
+    def methods(self, name: str, kind: str) -> tuple[list[Callable], bool]:
+        """The functions that a method of this name may be on an object of this kind; whether it is the only one."""
+        if kind and not kind.startswith("class "):
+            return [], False
+        found = self._known_methods().get(name, ())
+        owners = kind.removeprefix("class ")
+        own = [function for owner, function in found if owner == owners]
+        return (own, True) if own else ([function for _, function in found], False)
+
+    def _known_methods(self) -> dict[str, list[tuple[str, Callable]]]:
+        if self._methods is None:
+            self._methods = {}
+            for _, source in self._bodies:
+                for node in ast.parse(source).body:
+                    if isinstance(node, ast.ClassDef):
+                        self.add_class(node)
+        return self._methods
+
+    def knows(self, name: str) -> bool:
+        """Whether the context says something of this name."""
+        return name in self.kinds or name in self.modules or name in self.functions or name in self.classes
+
+    def value(self, name: str) -> Value:
+        """The value of a name from outside."""
+        if name in self.modules:
+            return Value(ref=self.modules[name])
+        if name in self.functions:
+            return Value(callable=self._callable(name))
+        if name in self.classes:
+            return Value(kind="class")
+        if name in self.kinds:
+            kind = self.kinds[name]
+            if hidden.aliased(kind):
+                return Value(ref=hidden.aliased(kind))
+            path = self.paths.get(name, f"{{{name}}}")
+            return Value(frozenset() if kind in IMMUTABLE else frozenset({name}), kind=kind, path=path)
+        if name in BUILTINS:
+            return Value(ref=f"builtins.{name}")
+        if self.is_alone and name in CONVENTIONS:
+            return Value(ref=CONVENTIONS[name])
+        return Value(frozenset({name}), path=f"{{{name}}}")
+
+    def _callable(self, name: str) -> Callable | None:
+        if name not in self._callables:
+            self._callables[name] = function_in(self.functions[name], name)
+        return self._callables[name]
+
+
+def function_in(source: str, name: str) -> Callable | None:
+    """The function that `source` defines, or the lambda it binds; None if it is neither."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError):
+        return None
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return Callable(node, name, is_plain=not node.decorator_list, is_external=True)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Lambda):
+            return Callable(node.value, name, is_external=True)
+    return None
