@@ -103,7 +103,8 @@ class Turns:
                 # A condition that is evaluated next asks what has become of other steps.
                 self.snapshot.apply_all(events)
                 self._act(turn)
-                self._show(events)
+                if self.sinks or self._machine.has_shown:
+                    self._show(events)
         finally:
             self._is_taking = False
 
