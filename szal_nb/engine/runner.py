@@ -100,7 +100,7 @@ class Runner(StepOwner):
         super().__init__(
             machine, inputs, kept or {}, journal=journal, earlier=earlier, clock=clock, rebuilding=rebuilding
         )
-        self.watch.definitions = bodies
+        self.watch.states.definitions = bodies
         self._conditions = Conditions(machine, self._table, evaluate, clock)
         self._presenter: Presenter = presenter or PlainPresenter()
         self._loop = asyncio.get_running_loop()

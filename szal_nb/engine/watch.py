@@ -8,8 +8,7 @@ that found it fails. All of it may be called on any thread; the long parts are k
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,21 +18,19 @@ from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
 from szal_nb.engine.digest import digest
-from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator
+from szal_nb.engine.hidden import GENERATORS, HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
-from szal_nb.engine.keeping import Definitions, copied, kept_states, owner_of, put_back, states_of
 from szal_nb.engine.rebuilding import Rebuilding
-from szal_nb.engine.settings import RecordedSettings, changes_settings
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
+from szal_nb.engine.states import RecordedStates, recorded_states
 from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import AnswerError, HiddenStateUsed, NoCleanStart, RunError
+from szal_nb.errors import AnswerError, HiddenStateUsed
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
-from szal_nb.model.kept import is_kept, state_name, state_of
 from szal_nb.model.value import ValueRef
 
 # That there is nothing to record besides, and nothing of it has been taken down here.
@@ -62,17 +59,12 @@ def _is_hidden_watched(graph: FlowGraph) -> bool:
     return graph.flow.ordered and graph.flow.guard is not Guard.OFF
 
 
-def _generators(graph: FlowGraph) -> list[tuple[str, ...]]:
-    """For each step the random generators that it uses."""
-    return [tuple(s for s in node.states if s in GENERATORS) if node.states else () for node in graph.nodes]
-
-
 def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool], list[bool]]:
     """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers.
 
     Last, those of them that nothing but the values could tell anything of: there is no order of hidden states.
     """
-    usage, states, hidden = graph.derived(Usage), graph.derived(_generators), _is_hidden_watched(graph)
+    usage, states, hidden = graph.derived(Usage), graph.derived(recorded_states), _is_hidden_watched(graph)
 
     def has_nothing(i: int) -> bool:
         node = graph.nodes[i]
@@ -81,8 +73,7 @@ def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool], list[bool]]:
         return not any(usage.users((i, name)) for name in node.values)
 
     count = range(len(graph.nodes))
-    kept = graph.derived(kept_states)
-    only_reads = [not (usage.changed[i] or states[i] or kept[i] or changes_settings(graph.nodes[i])) for i in count]
+    only_reads = [not (usage.changed[i] or states[i]) for i in count]
     return [has_nothing(i) for i in count], only_reads, [False] * len(count) if hidden else only_reads
 
 
@@ -118,18 +109,11 @@ class Watch:
         # What the record holds of versions, also of those that an earlier process gave.
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
-        self._states = graph.derived(_generators)
-        self._kept_states = graph.derived(kept_states)
-        # Where the functions and classes are that the bodies find, if they keep something.
-        self.definitions: Sequence[Definitions] = ()
-        self._settings = RecordedSettings(graph)
-        self._is_resumed = False
-        # The content of the record that each such state was last put back from, for those that only read it.
-        self._put_back: dict[str, str | None] = {}
         # Sharing matters where something is changed, and where values are read again from a record.
         has_sharing = bool(self.usage.changers) or load is not None
         self._lock = threading.RLock()
         self._spans = Spans()
+        self.states = RecordedStates(graph, self._spans, self.refs)
         self._contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
@@ -162,13 +146,12 @@ class Watch:
 
     def _can_repeat(self, i: int) -> bool:
         node = self._graph.nodes[i]
-        can_change = bool(node.changes or self._kept_states[i])
+        can_change = bool(node.changes) or self.states.are_kept_for(i)
         return can_change and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
 
     def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         """The inputs of an attempt of step `i`, which begins now."""
-        if self._is_resumed and self._settings.are_any:
-            self._put_back_settings(i)
+        self.states.put_back_settings(i, self._load)
         if self._has_nothing[i] and not self._is_dirty:
             return gather(i)
         if self._only_reads[i] and not self._is_dirty:
@@ -190,10 +173,9 @@ class Watch:
             for key in self._contents.reach(i):
                 self._contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
-                self._pristine[i] = (self._clean_start(i), {**generator_states(self._states[i]), **self._clean_kept(i)})
+                self._pristine[i] = (self._clean_start(i), self.states.clean(i))
             self._supersede(i)
-            self._set_generators(i)
-            self._set_kept(i)
+            self.states.put_back(i, self._load)
         self._enter(i, attempt)
         return inputs
 
@@ -236,10 +218,7 @@ class Watch:
             with self._held:
                 self.look_at_inputs()
                 shared = self._together.group_of_inputs()
-        states = generator_states({state for states in self._states for state in states})
-        states |= self._settings.first()
-        for i, kept in enumerate(self._kept_states):
-            states |= {name: value for name, value in self._kept(i).items() if name not in states} if kept else {}
+        states = self.states.of_inputs()
         return states if shared is None else {**states, SHARED: shared}
 
     def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> Mapping[str, object]:
@@ -270,7 +249,7 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self._contents.forget((i, name))
                     self._contents.track((i, name), value)
-                besides = self._hidden_states(i)
+                besides = self.states.of(i)
                 reached = self._reached.pop(i, ())
                 shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
@@ -398,17 +377,11 @@ class Watch:
             self._versions.put(key, value)
             self.superseded.discard(key)
             self._contents.look_again(key)
-        for name, state in found[1].items():
-            self._set_state(i, state_of(name), state)
+        self.states.restore(i, found[1])
 
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
-        self._is_resumed = True
-        self._settings.begin()
-        # Settings as the last of the completed steps left them: steps that begin side by side need not touch them.
-        # What cannot be put back is said by the step that begins.
-        with suppress(RunError):
-            self._put_back_settings(len(self._graph.nodes))
+        self.states.resume(self._load)
         if self._load is not None:
             with self._held:
                 again = self._rebuilding
@@ -448,69 +421,6 @@ class Watch:
             self._versions.supersede((key[0], key[1]))
 
     # Hidden state
-
-    def _set_generators(self, i: int) -> None:
-        """A step that draws goes on where the step before it stopped, also if that was in another process."""
-        for state in self._states[i]:
-            before = [j for j in range(i) if state in self._states[j]]
-            last = before[-1] if before else None
-            ref = self.refs.get((last, state_name(state)))
-            if ref is not None and self._load is not None and self._spans.begun().isdisjoint((last, i)):
-                set_generator(state, self._load(ref))
-
-    def _set_state(self, i: int, state: str, value: Any) -> None:
-        if is_kept(state):
-            put_back(self.definitions[i].definition(owner_of(state)), state, copied(value))
-        else:
-            set_generator(state, value)
-
-    def _hidden_states(self, i: int) -> dict[str, object]:
-        """What to record of hidden states that step `i` uses."""
-        besides = generator_states(self._states[i])
-        if self._kept_states[i]:
-            besides |= self._kept(i)
-        if self._settings.are_any:
-            besides |= self._settings.changed(i)
-        return besides
-
-    def _kept(self, i: int) -> dict[str, object]:
-        """What functions and classes keep that step `i` uses."""
-        states = self._kept_states[i]
-        return states_of(self.definitions[i], states) if states and self.definitions else {}
-
-    def _clean_kept(self, i: int) -> dict[str, object]:
-        try:
-            return copied(self._kept(i))
-        except Exception as error:
-            names = ", ".join(self._kept_states[i])
-            raise NoCleanStart(self.usage.names[i], names, f"{type(error).__name__}: {error}") from error
-
-    def _set_kept(self, i: int) -> None:
-        """What functions and classes keep is what the step before left, also if that was in another process."""
-        if not self._is_resumed or self._load is None or not self.definitions:
-            return
-        for state in self._kept_states[i]:
-            found = self._last_kept(i, state)
-            is_changed = state in self._graph.nodes[i].states
-            # Those that only look at it may be at it already.
-            if found is not None and (is_changed or self._put_back.get(state) != found.hash):
-                definition = self.definitions[i].definition(owner_of(state))
-                put_back(definition, state, self._load(found))
-            self._put_back[state] = None if is_changed or found is None else found.hash
-
-    def _put_back_settings(self, i: int) -> None:
-        if self._load is not None:
-            self._settings.put_back(i, self._spans.begun(), self.refs, self._load)
-
-    def _last_kept(self, i: int, state: str) -> ValueRef | None:
-        """What is on record of the state as step `i` finds it; None if that is what it is in this process."""
-        for j in (i, *(j for j in reversed(range(i)) if state in self._kept_states[j]), None):
-            if j in self._spans.begun():
-                return None
-            ref = self.refs.get((j, state_name(state)))
-            if ref is not None and j != i:
-                return ref if ref.live is None else None
-        return None
 
     def _used(self, state: str, window: tuple[int, ...]) -> None:
         if any(state in self._graph.nodes[i].states for i in window):
