@@ -181,6 +181,44 @@ def test_what_the_notebook_binds_by_now_is_seen(before, after, steps):
     assert found == said_of_prefix(flow, Surroundings(after), 2)
 
 
+EXCHANGED = {
+    "a step whose value another needs gives nothing any more": (
+        [step("a", "x = [1]"), step("b", "y = z", "--needs z=a.x")],
+        [step("a", "print()"), step("b", "y = z", "--needs z=a.x")],
+    ),
+    "a step whose value another needs gives another kind of value": (
+        [step("s", "w = [1]"), step("a", "x = w"), step("b", "y = z", "--needs z=a.x")],
+        [step("s", "import sqlite3\nw = sqlite3.connect('f')"), step("a", "x = w"), step("b", "y = z", "--needs z=a.x")],
+    ),
+    "a class whose method changes what it is given is gone": (
+        [step("a", "class Box:\n    def put(self, what):\n        what.append(1)"), step("b", "x = [1]\nbox = [2]"), step("c", "box[0].put(x)")],
+        [step("b", "x = [1]\nbox = [2]"), step("c", "box[0].put(x)")],
+    ),
+    "a class whose method changes what it is given has come": (
+        [step("b", "x = [1]\nbox = [2]"), step("c", "box[0].put(x)")],
+        [step("b", "x = [1]\nbox = [2]"), step("c", "box[0].put(x)"), step("a", "class Box:\n    def put(self, what):\n        what.append(1)")],
+    ),
+    "a name that code of a value reads has two givers now": (
+        [step("a", "n = [1]"), step("b", "f = [lambda: n]"), step("c", "f[0]()"), step("d", "m = 1")],
+        [step("a", "n = [1]"), step("b", "f = [lambda: n]"), step("c", "f[0]()"), step("d", "n = 1")],
+    ),
+    "the first import of a name is another one": (
+        [step("a", "m.dumps(1)"), step("b", "import json as m\ny = 1")],
+        [step("a", "m.dumps(1)"), step("b", "import pickle as m\ny = 1")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), EXCHANGED.values(), ids=EXCHANGED)
+def test_what_has_become_of_other_steps_is_seen(before, after):
+    growth, around = Growth(), Surroundings({})
+    first = [told(lambda: growth.place(tuple(before), one.name, around)) for one in before]  # noqa: B023 called at once
+    found = [told(lambda: growth.place(tuple(after), one.name, around)) for one in after]  # noqa: B023 as above
+
+    assert found == [told(lambda: Growth().place(tuple(after), one.name, around)) for one in after]  # noqa: B023 as above
+    assert found != first
+
+
 def test_an_import_further_down_is_known_to_the_steps_above_when_they_are_defined_again():
     steps = [step("a", "x = json.dumps(1)"), step("b", "import json\ny = 1")]
     around, growth = Surroundings({"json": NotebookName("data")}), Growth()
