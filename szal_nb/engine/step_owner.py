@@ -171,7 +171,11 @@ class StepOwner:
         refs = self._table.keep(i, attempt, {**given, **besides})
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
-            for smaller in self.watch.smaller_groups(i, refs, shared):
+
+            def can_store(name: str, value: Any) -> bool:
+                return self._table.keep_aside(i, attempt, {name: value}, is_needed=True)[0].live is None
+
+            for smaller in self.watch.smaller_groups(i, refs, shared, can_store):
                 besides = {**besides, SHARED: smaller}
                 again = self._table.keep_aside(i, attempt, {SHARED: smaller}, is_needed=True)
                 refs = (*(ref for ref in refs if ref.name != SHARED), *again)

@@ -260,14 +260,21 @@ class Watch:
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
 
-    def smaller_groups(self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues) -> Iterator[SharedValues]:
+    def smaller_groups(
+        self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues, can_store: Callable[[str, Any], bool]
+    ) -> Iterator[SharedValues]:
         """What to record instead of what is shared, if that could not be recorded: without live values, the best first.
 
-        Of what is not recorded yet nobody knows whether it is live.
+        Of what another step is about to record nobody knows whether it is live: `can_store` tries. To leave it out
+        would be to record anew, without it, what it was just recorded together with.
         """
         known = {**self.refs, **{(i, ref.name): ref for ref in refs}}
         live = {key for key, ref in known.items() if ref.live is not None}
-        for is_taken in (lambda key: key not in live, lambda key: key in known and key not in live):
+        for is_taken in (
+            lambda key: key not in live,
+            lambda key: key not in live and (key in known or can_store(key[1], self._versions.value(key))),
+            lambda key: key in known and key not in live,
+        ):
             with self._held:
                 smaller = self._together.only(shared, is_taken)
             if smaller is not None:

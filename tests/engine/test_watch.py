@@ -17,12 +17,14 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.engine import contents
 from szal_nb.engine import digest as digest_module
 from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.engine.shared_values import SharedValues
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.watch import Watch
 from szal_nb.errors import ValueChanged
 from szal_nb.model.flow import FlowDefinition, Guard
 from szal_nb.model.graph import Binding, Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.step import RetryPolicy, Step
+from szal_nb.model.value import ValueRef
 from szal_nb.store.runs import RunStore
 
 
@@ -337,6 +339,20 @@ tries.append(1)
 if len(tries) < 3:
     raise OSError("again")
 """
+
+
+def test_what_another_step_is_about_to_record_is_not_left_out_of_what_is_recorded_together():
+    graph = graph_of(step("hold", "", gives=("b", "shows")), step("other", "", gives=("c",)), inputs=("a",))
+    a, shows = [1], [threading.Lock()]
+    table = ValueTable(graph, {"a": a}, {}, None)
+    table.put(0, {"b": a, "shows": shows}, ())
+    watch = Watch(graph, table, refs={})
+    watch.take_inputs([ValueRef(name="a", hash="1")])
+    shared = SharedValues({("", "a"): a, ("hold", "b"): a, ("hold", "shows"): shows}, 1)
+
+    groups = watch.smaller_groups(1, (), shared, lambda name, _: name != "shows")
+
+    assert [sorted(name for _, name in group.values) for group in groups] == [["a", "b", "shows"], ["a", "b"], ["a"]]
 
 
 @pytest.mark.parametrize("has_store", [True, False])
