@@ -346,8 +346,11 @@ def test_what_another_step_is_about_to_record_is_not_left_out_of_what_is_recorde
     a, shows = [1], [threading.Lock()]
     table = ValueTable(graph, {"a": a}, {}, None)
     table.put(0, {"b": a, "shows": shows}, ())
-    watch = Watch(graph, table, refs={})
+    watch = Watch(graph, table, refs={}, load=lambda _: None)
     watch.take_inputs([ValueRef(name="a", hash="1")])
+    watch.look_at_inputs()
+    for name, value in (("b", a), ("shows", shows)):
+        watch.contents.track((0, name), value)
     shared = SharedValues({("", "a"): a, ("hold", "b"): a, ("hold", "shows"): shows}, 1)
 
     groups = watch.smaller_groups(1, (), shared, lambda name, _: name != "shows")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from szal_nb.engine.watch import Watch
+from szal_nb.engine.states import RecordedStates
 from szal_nb.errors import InvalidStep
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
@@ -93,7 +93,7 @@ def test_so_have_those_of_a_function_that_a_step_gives(name, store):  # noqa: F8
 
 
 def test_what_is_not_put_back_is_found(store, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(Watch, "_set_kept", lambda *_: None)
+    monkeypatch.setattr(RecordedStates, "_put_back_kept", lambda *_: None)
 
     with pytest.raises(AssertionError, match="cut_after"):
         check(KEEPING["a default"], 1, store)
