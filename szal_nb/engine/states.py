@@ -104,16 +104,18 @@ class RecordedStates:
 
     def put_back(self, i: int, load: Load | None) -> None:
         """What step `i`, which begins, uses is what the step before left, also if that was in another process."""
-        if load is None:
-            return
+        if load is not None:
+            self._put_back_generators(i, load)
+            if self._is_resumed and self.definitions:
+                self._put_back_kept(i, load)
+
+    def _put_back_generators(self, i: int, load: Load) -> None:
         for state in self._generators[i]:
             before = [j for j in range(i) if state in self._generators[j]]
             last = before[-1] if before else None
             ref = self._refs.get((last, state_name(state)))
             if ref is not None and self._spans.begun().isdisjoint((last, i)):
                 set_generator(state, load(ref))
-        if self._is_resumed and self.definitions:
-            self._put_back_kept(i, load)
 
     def _put_back_kept(self, i: int, load: Load) -> None:
         for state in self._kept[i]:

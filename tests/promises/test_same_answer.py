@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from szal_nb.analysis.graph import build_graph
 from szal_nb.engine.contents import Contents
+from szal_nb.engine.states import RecordedStates
 from szal_nb.engine.together import Together
-from szal_nb.engine.watch import Watch
 from szal_nb.errors import DefinitionError
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.store.pickling import dump
@@ -245,7 +245,7 @@ def test_inputs_recorded_each_for_itself_are_found(store, monkeypatch):
 
 
 def test_generators_that_start_anew_after_a_resume_are_found(store, monkeypatch):
-    monkeypatch.setattr(Watch, "_set_generators", lambda *_: None)
+    monkeypatch.setattr(RecordedStates, "_put_back_generators", lambda *_: None)
 
     assert find(store, cuts=True)
 
