@@ -273,6 +273,24 @@ class AnswerInDoubt(RunError):
         )
 
 
+class RecordTorn(RunError):
+    """A run was cut while two steps were changing parts of one value: what it is can be told by nobody."""
+
+    def __init__(self, run_id: str, step: str, name: str) -> None:
+        super().__init__(run_id, step, name)
+        self.run_id = run_id
+        self.step = step
+        self.name = name
+
+    def __str__(self) -> str:
+        giver = f"step {self.step!r}" if self.step else "the notebook"
+        return (
+            f"Run {self.run_id} cannot go on: a step had changed a part of {self.name!r} of {giver} while another one, "
+            f"which has not completed, was changing another part of it, so the record has neither before nor after. "
+            f"Begin anew with what is beyond doubt: --reuse {self.run_id}."
+        )
+
+
 class ValueChanged(AnswerError):
     """A value is not what its step gave, and no step said that it changes it."""
 

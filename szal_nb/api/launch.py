@@ -36,6 +36,7 @@ from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner
+from szal_nb.engine.shared_values import torn_value
 from szal_nb.engine.signal import Given
 from szal_nb.engine.step_owner import Earlier
 from szal_nb.engine.turns import Sink
@@ -45,6 +46,7 @@ from szal_nb.errors import (
     InvalidParameter,
     InvalidStep,
     MissingRequirement,
+    RecordTorn,
     ReplayError,
     RunError,
 )
@@ -182,6 +184,8 @@ def resume_run(
         raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
     if (found := doubted(snapshot)) is not None:
         raise AnswerInDoubt(run_id, found.name, str(found.error))
+    if (torn := torn_value(snapshot)) is not None:
+        raise RecordTorn(run_id, *torn)
     lost = lost_values(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)

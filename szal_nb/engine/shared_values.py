@@ -9,6 +9,7 @@ import msgspec
 
 from szal_nb.engine.sharing import last_array
 from szal_nb.engine.usage import Key
+from szal_nb.model.state import RunSnapshot, StepState
 from szal_nb.model.value import ValueRef
 
 # The name under which they are recorded among what a step gave; no name of Python.
@@ -20,12 +21,20 @@ class SharedValues:
     """`values` by step ("" for the notebook's) and name. Whoever pickles it must pickle all of it in one go.
 
     `shared_memory` are the ids of arrays whose memory several arrays use, for the pickler. `number` counts such
-    groups over the whole run, also where it was resumed: what a later one says of a value is what holds.
+    groups over the whole run, also where it was resumed: what a later one says of a value is what holds. `left` are
+    values that share something with these and were in the hands of another step, which was to record them.
     """
 
-    def __init__(self, values: Mapping[tuple[str, str], Any], number: int, arrays: Iterable[Any] = ()) -> None:
+    def __init__(
+        self,
+        values: Mapping[tuple[str, str], Any],
+        number: int,
+        arrays: Iterable[Any] = (),
+        left: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self.values = dict(values)
         self.number = number
+        self.left = tuple(left)
         owners: dict[int, int] = {}
         for array in arrays:
             owner = id(last_array(array))
@@ -41,11 +50,12 @@ class _Title(msgspec.Struct):
 
     number: int
     keys: list[tuple[str, str]]
+    left: tuple[tuple[str, str], ...] = ()
 
 
 def titled(ref: ValueRef, shared: SharedValues) -> ValueRef:
     """The reference as it is recorded: it says whose values it holds."""
-    title = _Title(shared.number, list(shared.values))
+    title = _Title(shared.number, list(shared.values), shared.left)
     return msgspec.structs.replace(ref, summary=msgspec.json.encode(title).decode())
 
 
@@ -62,6 +72,23 @@ def name_again(attempt: int) -> str:
 def keys_in(ref: ValueRef) -> list[tuple[str, str]]:
     """Whose values the reference to shared values holds: step ("" for the notebook's) and name."""
     return msgspec.json.decode(ref.summary, type=_Title).keys
+
+
+def torn_value(snapshot: RunSnapshot) -> tuple[str, str] | None:
+    """A value, by step ("" for the notebook's) and name, of which the record has a part as it is and a part as it was.
+
+    A step changed a part of it while another one had begun to change another, and that one has not ended well.
+    """
+    if not any(step.attempts and step.state is not StepState.COMPLETED for step in snapshot.steps.values()):
+        return None
+    refs = [ref for step in snapshot.steps.values() for ref in step.values if is_shared_name(ref.name)]
+    titles = [msgspec.json.decode(ref.summary, type=_Title) for ref in refs if ref.live is None]
+    torn: dict[tuple[str, str], None] = {}
+    for title in sorted(titles, key=lambda title: title.number):
+        torn.update(dict.fromkeys(title.left))
+        for key in title.keys:
+            torn.pop(key, None)
+    return next(iter(torn), None)
 
 
 class Newest(NamedTuple):

@@ -7,7 +7,7 @@ value is what holds when the run is resumed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from szal_nb.engine.digest import is_iterator
@@ -64,11 +64,14 @@ class Together:
         """
         parts, versions = self._parts, self._versions
         found: dict[Key, Any] = {}
+        left: set[Key] = set()
         changed = {*self._usage.changed[i], *reached}
         being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
         unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
             closure = parts.closure([start], leaving_out=unsteady - {start})
+            if start in changed and unsteady:
+                left |= {key for key in parts.closure([start]) if key not in versions.superseded and self._is_kept(key)}
             group: list[Key] = [key for key in closure if key not in versions.superseded and self._is_kept(key)]
             if unsteady:
                 # What shares something with these is recorded with them already.
@@ -79,7 +82,8 @@ class Together:
             # What shares something with a changed value is not any more what its own record says.
             if start in changed or (len(group) > 1 and (size <= LARGE_BYTES or self._matters(group))):
                 found.update((key, versions.value(key)) for key in group)
-        return self._group(found) if found else None
+        left -= found.keys()
+        return self._group(found, left) if found or left else None
 
     def _is_kept(self, key: Key) -> bool:
         """Whether the value is at hand, and no iterator: that is live, and would be another one when it is read."""
@@ -93,15 +97,20 @@ class Together:
     def only(self, group: SharedValues, is_taken: Callable[[Key], bool]) -> SharedValues | None:
         """The group of these of its values only; None if none is left."""
         taken = {key: self._versions.value(key) for key in self.keys_of(group) if is_taken(key)}
-        return self._group(taken) if taken else None
+        if not taken and not group.left:
+            return None
+        smaller = self._group(taken)
+        smaller.left = group.left
+        return smaller
 
-    def _group(self, found: Mapping[Key, Any]) -> SharedValues:
+    def _group(self, found: Mapping[Key, Any], left: Iterable[Key] = ()) -> SharedValues:
         names = self._usage.names
         self._groups += 1
         return SharedValues(
             {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
             self._groups,
             [array for key in found for array, _ in self._parts.digest(key).arrays],
+            sorted(("" if key[0] is None else names[key[0]], key[1]) for key in left),
         )
 
     def _is_torn(self, i: int, key: Key, unsteady: set[Key]) -> bool:

@@ -22,7 +22,7 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.sharing import memory_owner
-from szal_nb.errors import AnswerInDoubt, ValueUnavailable
+from szal_nb.errors import AnswerInDoubt, RecordTorn, ValueUnavailable
 from szal_nb.model.event import Event, StepFailed, StepSkipped
 from szal_nb.model.graph import FlowGraph
 from szal_nb.store.runs import RunStore
@@ -133,7 +133,7 @@ def as_flow(
     def inputs_from(notebook: dict[str, Any]) -> dict[str, Any]:
         return {name: notebook[name] for name in graph.inputs}
 
-    in_doubt: list[AnswerInDoubt] = []
+    in_doubt: list[AnswerInDoubt | RecordTorn] = []
 
     async def main() -> RunHandle:
         cut = set(order[cut_after:]) if order is not None and cut_after is not None else set()
@@ -151,7 +151,7 @@ def as_flow(
         surround = Surround(store=store, sinks=[gate.take], definitions=notebook)
         try:
             resumed = resume_run(run.id, graph, bodies_of(graph, notebook, gate), inputs_from(notebook), surround)
-        except AnswerInDoubt as error:
+        except (AnswerInDoubt, RecordTorn) as error:
             in_doubt.append(error)
             return run
         await resumed.wait()
@@ -166,7 +166,8 @@ def as_flow(
         if step.state == "failed" and answer.error is None and step.error is not None:
             answer.error = (name, step.error.type, step.error.message)
     for refused in in_doubt:
-        answer.error = (refused.step, run[refused.step].error.type, "")
+        is_torn = isinstance(refused, RecordTorn)
+        answer.error = (refused.step, "RecordTorn" if is_torn else run[refused.step].error.type, "")
     found = values_of(run)
     for name in set(run.names()) - set(found):
         step, value = run.place(name) or ("", name)
