@@ -133,9 +133,13 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], url: str, log: Path
         time.sleep(0.1)
 
 
+# JupyterLab itself asks for a subshell for each comm, and does not expect that a kernel is restarted before it answers.
+_JUPYTERLABS = "Canceled future for create_subshell_request"
+
+
 @contextlib.contextmanager
 def browser_page(*, dark: bool = False) -> Iterator[Page]:
-    """A page of headless Chromium. `page.problems` are the uncaught errors that it met."""
+    """A page of headless Chromium. `page.problems` are the uncaught errors that it met, but for one of JupyterLab's."""
     with chromium() as browser:
         context = browser.new_context(
             viewport={"width": 1400, "height": 1000},
@@ -146,7 +150,7 @@ def browser_page(*, dark: bool = False) -> Iterator[Page]:
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.problems = []  # type: ignore[attr-defined]
-        page.on("pageerror", lambda error: page.problems.append(str(error)))  # type: ignore[attr-defined]
+        page.on("pageerror", lambda error: _JUPYTERLABS in str(error) or page.problems.append(str(error)))  # type: ignore[attr-defined]
         try:
             yield page
         finally:
