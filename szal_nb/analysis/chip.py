@@ -24,7 +24,7 @@ def chip_text(node: StepNode, edges: Iterable[Edge]) -> str:
     For example `clean  reads orders ← load · gives orders · after plot (changes orders in place)`.
     """
     incoming = [edge for edge in edges if edge.target == node.step.name]
-    reads = [f"{binding.name} ← {binding.step or 'notebook'}" for binding in node.bindings]
+    reads = [f"{binding.name} ← {binding.step or 'notebook'}" for binding in node.reads]
     said = [
         f"reads {', '.join(reads)}" if reads else "reads nothing",
         f"gives {', '.join(node.gives)}" if node.gives else "gives nothing",

@@ -98,7 +98,7 @@ def describe_place(
         cause=cause,
         changed=changed,
         compared_with=compared_with,
-        reads=tuple((binding.name, binding.step) for binding in node.bindings),
+        reads=tuple((binding.name, binding.step) for binding in node.reads),
         before=tuple(edge for edge in graph.edges if edge.target == step),
         after=tuple(edge for edge in graph.edges if edge.source == step),
         notes=(*node.notes, *notes),

@@ -92,7 +92,7 @@ def run_bundle(run: Run) -> Bundle:
 def step_bundle(step: StepView) -> Bundle:
     """A step's source, with what it reads and gives."""
     node = step.node
-    reads = ", ".join(f"{binding.name} ← {binding.step or 'input'}" for binding in node.bindings) or "nothing"
+    reads = ", ".join(f"{binding.name} ← {binding.step or 'input'}" for binding in node.reads) or "nothing"
     gives = ", ".join(node.gives) or "nothing"
     head = f"step {step.name}: {step.state}"
     source = node.step.raw or node.step.source

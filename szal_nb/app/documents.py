@@ -78,7 +78,7 @@ def graph_json(graph: FlowGraph) -> dict[str, Any]:
             {
                 "name": node.step.name,
                 "cell": node.step.cell_id,
-                "reads": [binding.name for binding in node.bindings],
+                "reads": [binding.name for binding in node.reads],
                 "gives": list(node.gives),
                 "changes": list(node.changes),
                 "after": list(graph.dependencies[node.step.name]),

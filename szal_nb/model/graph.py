@@ -129,6 +129,13 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     @property
+    def reads(self) -> tuple[Binding, ...]:
+        """What the step reads, for people: last the inputs that only its condition asks for, as `inputs.NAME`."""
+        own = [binding for binding in self.bindings if "." not in binding.name]
+        taken = {binding.source for binding in own if binding.step is None}
+        return (*own, *(one for one in self.bindings if "." in one.name and one.source not in taken))
+
+    @property
     def values(self) -> tuple[str, ...]:
         """The names whose values the step leaves to others: those it gives, then those it changed in place."""
         return tuple(dict.fromkeys((*self.gives, *self.changes)))

@@ -82,7 +82,7 @@ def chip_of(node: StepNode, edges: Iterable[Edge]) -> StepChip:
     reasons = [edge.reason for edge in edges if edge.kind is not EdgeKind.DATA]
     return StepChip(
         name=node.step.name,
-        reads=[(binding.name, binding.step or "") for binding in node.bindings],
+        reads=[(binding.name, binding.step or "") for binding in node.reads],
         gives=node.gives,
         flags=["awaits"] if node.is_async else [],
         notes=[*node.notes, *dict.fromkeys(filter(None, reasons))],

@@ -54,7 +54,7 @@ def elements_view(elements: Collection[ElementEnd]) -> JsonObject:
 def _inputs_view(node: StepNode, snapshot: RunSnapshot | None) -> list[JsonObject]:
     """Each name that the step reads, with what is known of its value now."""
     inputs = []
-    for binding in node.bindings:
+    for binding in node.reads:
         view: JsonObject = {"name": binding.name, "step": binding.step, "source": binding.source or binding.name}
         if snapshot is not None:
             giver = snapshot.steps.get(binding.step) if binding.step is not None else None

@@ -206,7 +206,7 @@ def _node_view(node: StepNode, flow: FlowDefinition, source: str | None) -> Json
         "source": source,
         "reads": [
             {"name": binding.name, "step": binding.step, "source": binding.source or binding.name}
-            for binding in node.bindings
+            for binding in node.reads
         ],
         "gives": list(node.gives),
     }

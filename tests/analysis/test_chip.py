@@ -29,3 +29,8 @@ def test_a_doubt_names_the_flag_that_frees():
 
 def test_inputs_come_from_the_notebook():
     assert _chip("# %%\nn = 1\n# %% a\nx = n\n", "a") == "a  reads n ← notebook · gives x"
+
+
+def test_an_input_that_the_condition_asks_for_is_named_once():
+    cells = '# %%\nn = 1\nm = 2\n# %% a --when "inputs.n > 0 and inputs.m > 0"\nx = n\n'
+    assert _chip(cells, "a") == "a  reads n ← notebook, inputs.m ← notebook · gives x"
