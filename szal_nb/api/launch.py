@@ -45,10 +45,9 @@ from szal_nb.errors import (
     AnswerInDoubt,
     InvalidParameter,
     InvalidStep,
-    MissingRequirement,
     RecordTorn,
-    ReplayError,
     RunError,
+    SzalError,
 )
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -178,25 +177,19 @@ def resume_run(
         raise RunError("A run can be resumed only from a store.")
     events = store.events(run_id)
     snapshot = fold(events)
-    if snapshot.state is RunState.COMPLETED:
-        raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
-    if snapshot.state is RunState.ROLLED_BACK:
-        raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
-    if (found := doubted(snapshot)) is not None:
-        raise AnswerInDoubt(run_id, found.name, str(found.error))
-    if (torn := torn_value(snapshot)) is not None:
-        raise RecordTorn(run_id, *torn)
+    _check_can_go_on(run_id, snapshot)
     lost = lost_values(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
     # What the former owner wrote until it was gone counts too.
     events = store.events(run_id)
     snapshot = fold(events)
-    plan = plan_resume(graph, snapshot, lost)
     try:
+        _check_can_go_on(run_id, snapshot)
+        plan = plan_resume(graph, snapshot, lost)
         check_requirements(graph, skipped=plan.kept)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
-    except (MissingRequirement, ReplayError):
+    except SzalError:
         journal.close()
         raise
     if on_plan is not None:
@@ -239,6 +232,17 @@ def resume_run(
         earlier=finder if finder.is_needed else None,
         rebuilding=rebuilding,
     )
+
+
+def _check_can_go_on(run_id: str, snapshot: RunSnapshot) -> None:
+    if snapshot.state is RunState.COMPLETED:
+        raise RunError(f"Run {run_id} has completed; there is nothing to resume.")
+    if snapshot.state is RunState.ROLLED_BACK:
+        raise RunError(f"Run {run_id} was rolled back: what it completed is undone. Start a new run.")
+    if (found := doubted(snapshot)) is not None:
+        raise AnswerInDoubt(run_id, found.name, str(found.error))
+    if (torn := torn_value(snapshot)) is not None:
+        raise RecordTorn(run_id, *torn)
 
 
 def _kept(graph: FlowGraph, given: Mapping[str, Sequence[ValueRef]]) -> dict[tuple[int, str], ValueRef]:

@@ -114,7 +114,7 @@ class Watch:
         self._lock = threading.RLock()
         self._spans = Spans()
         self.states = RecordedStates(graph, self._spans, self.refs)
-        self._contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
+        self.contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
         self._is_hidden_watched = _is_hidden_watched(graph)
@@ -123,26 +123,25 @@ class Watch:
         self._are_fixed = not refs and are_immutable(table.inputs.values())
         self._hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
-        self._together = Together(self.usage, self._versions, self._contents.parts, lambda i: i in self._entered)
+        self._together = Together(self.usage, self._versions, self.contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
         # What steps that have ended may have changed, until that is recorded.
         self._reached: dict[int, set[Key]] = {}
-        self.held = self._held = _Held(self._lock)
-        self.contents = self._contents
+        self.held = _Held(self._lock)
         self._entered: dict[int, int] = {}
 
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
-        if self._held.count:
+        if self.held.count:
             return False
         if self._are_fixed and self._only_reads[i]:
             return True
-        return not self.usage.changed[i] and all(map(self._contents.is_light, self.usage.taken[i]))
+        return not self.usage.changed[i] and all(map(self.contents.is_light, self.usage.taken[i]))
 
     def ends_lightly(self, i: int) -> bool:
         """Whether there is nothing to look into when step `i` has given what cannot change."""
-        return self._only_reads[i] and not self._contents.is_compared(i)
+        return self._only_reads[i] and not self.contents.is_compared(i)
 
     def _can_repeat(self, i: int) -> bool:
         node = self._graph.nodes[i]
@@ -164,14 +163,14 @@ class Watch:
             if are_immutable(inputs.values()):
                 self._enter(i, attempt)
                 return inputs
-        with self._held:
+        with self.held:
             for step in (*self._is_dirty, *((i,) if i in self._pristine else ())):
                 self._restore(step)
             inputs = gather(i)
             for key in self.usage.taken[i]:
-                self._contents.track(key, self._versions.value(key))
-            for key in self._contents.reach(i):
-                self._contents.compare(key, starting=i)
+                self.contents.track(key, self._versions.value(key))
+            for key in self.contents.reach(i):
+                self.contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), self.states.clean(i))
             self._supersede(i)
@@ -207,15 +206,15 @@ class Watch:
 
     def look_at_inputs(self) -> None:
         """Looks at the run's inputs before any step runs. With a record `besides_inputs` does so."""
-        with self._held:
+        with self.held:
             for name in self._versions.inputs():
-                self._contents.track_early((None, name))
+                self.contents.track_early((None, name))
 
     def besides_inputs(self) -> dict[str, object]:
         """What to record with the run's inputs: what they share, and the states of its global generators."""
         shared = None
         if self._load is not None:
-            with self._held:
+            with self.held:
                 self.look_at_inputs()
                 shared = self._together.group_of_inputs()
         states = self.states.of_inputs()
@@ -244,17 +243,17 @@ class Watch:
             (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
         ):
             return {}
-        with self._held:
+        with self.held:
             try:
                 for name, value in self._versions.give(i, given).items():
-                    self._contents.forget((i, name))
-                    self._contents.track((i, name), value)
+                    self.contents.forget((i, name))
+                    self.contents.track((i, name), value)
                 besides = self.states.of(i)
                 reached = self._reached.pop(i, ())
                 shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
                     # A change that nobody declared must not be recorded as if it had been there.
-                    self._contents.compare(key)
+                    self.contents.compare(key)
             except AnswerError:
                 self._versions.take_back(i)
                 raise
@@ -275,17 +274,17 @@ class Watch:
             lambda key: key not in live and (key in known or can_store(key[1], self._versions.value(key))),
             lambda key: key in known and key not in live,
         ):
-            with self._held:
+            with self.held:
                 smaller = self._together.only(shared, is_taken)
             if smaller is not None:
                 yield smaller
 
     def reads_unchanged(self, i: int) -> bool:
         """Whether all that step `i` reads still is what its givers gave, as far as that is compared."""
-        if not self._contents.is_compared(i):
+        if not self.contents.is_compared(i):
             return True
-        with self._held:
-            return self._contents.is_unchanged(self.usage.taken[i])
+        with self.held:
+            return self.contents.is_unchanged(self.usage.taken[i])
 
     def titled(self, i: int | None, refs: tuple[ValueRef, ...], besides: Mapping[str, object]) -> tuple[ValueRef, ...]:
         """The references to record of what step `i` gave, or of the inputs.
@@ -295,7 +294,7 @@ class Watch:
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues):
             refs = tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
-        unchecked = self._contents.unchecked
+        unchecked = self.contents.unchecked
         if not unchecked:
             return refs
         return tuple(
@@ -340,9 +339,9 @@ class Watch:
         del self._entered[i]
         changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
         self._spans.note(~i)
-        if self._only_reads[i] and not changed and not self._contents.is_compared(i):
+        if self._only_reads[i] and not changed and not self.contents.is_compared(i):
             return
-        with self._held:
+        with self.held:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
             self._look_at_reach(i, has_failed=has_failed)
@@ -353,19 +352,19 @@ class Watch:
             for key in self.usage.taken[i]:
                 if key in changes:
                     continue
-                if not self._contents.has_baseline(key):
+                if not self.contents.has_baseline(key):
                     continue
                 others = [reader for reader in self.usage.readers.get(key, ()) if reader != i]
                 # That a step has ended is known when it is recorded: of several that end meanwhile each looks.
                 if can_retry or all(self._has_left(reader) or self._is_ended(reader) for reader in others):
-                    self._contents.compare(key)
+                    self.contents.compare(key)
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
-                    self._contents.let_go(key)
+                    self.contents.let_go(key)
 
     def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
-        reached = self._contents.reach(i)
+        reached = self.contents.reach(i)
         for key in reached:
-            self._contents.look_again(key)
+            self.contents.look_again(key)
         if reached and not has_failed:
             self._reached[i] = reached
 
@@ -383,31 +382,31 @@ class Watch:
         for key, value in found[0].fresh().items():
             self._versions.put(key, value)
             self.superseded.discard(key)
-            self._contents.look_again(key)
+            self.contents.look_again(key)
         self.states.restore(i, found[1])
 
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
         self.states.resume(self._load)
         if self._load is not None:
-            with self._held:
+            with self.held:
                 again = self._rebuilding
                 told = {} if again is None else {"is_witness": again.is_witness}
                 together = self._together.resume(self.refs, self._load, **told)
                 put_back_globals(self._graph, self._table)
                 for key in together:
                     if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
-                        self._contents.track_early(key)
+                        self.contents.track_early(key)
 
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
-        with self._held:
-            return {name for i in self._spans.begun() for place, name in self._contents.reach(i) if place is None}
+        with self.held:
+            return {name for i in self._spans.begun() for place, name in self.contents.reach(i) if place is None}
 
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._contents.reach(i)}
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in self.contents.reach(i)}
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:

@@ -13,6 +13,7 @@ from szal_nb.engine import ties
 from szal_nb.engine.digest import deep_digest
 from szal_nb.engine.replay import plan_resume
 from szal_nb.errors import ReplayError, RunError, StoreError
+from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
 from szal_nb.model.value import rebuilt_on_resume
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
@@ -348,3 +349,22 @@ def test_a_new_run_that_takes_from_another_makes_live_values_with_all_that_share
     run = CellFlow(lines, notebook=NOTEBOOK).run(store, **options)
 
     assert (run.state, run.values.t) == ("completed", first.values.t)
+
+
+def test_what_the_former_owner_wrote_until_it_was_gone_is_looked_at_before_the_run_goes_on(store, monkeypatch):
+    flow = CellFlow({"a": "x = 1", "b": "y = x"})
+    flow.fails = {"b"}
+    cut = flow.run(store)
+    flow.fails, take_over = set(), store.take_over
+
+    def taken_late(run_id, **options):
+        journal = take_over(run_id, **options)
+        journal.append_sync([RunResumed(at=9.0, epoch=journal.epoch, reset=("b",))])
+        journal.append_sync([StepStarted(at=9.0, step="b", attempt=2), StepCompleted(at=9.0, step="b", attempt=2)])
+        journal.append_sync([RunCompleted(at=9.0)])
+        return journal
+
+    monkeypatch.setattr(store, "take_over", taken_late)
+    with pytest.raises(RunError, match="has completed; there is nothing to resume"):
+        flow.resume(store, cut.id)
+    assert (flow.deeds, store.run(cut.id).shown_state) == ([], "completed")
