@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 
 import msgspec
 
@@ -78,19 +79,30 @@ def fingerprint_of(node: StepNode, read: Mapping[str, ValueRef]) -> str:
     `read` has what the record says of each value, by the name that the step reads it under. A step whose code uses
     names that cannot be known, and one that reads a live value, have none.
     """
-    if not node.is_cacheable or not node.parts:
-        return ""
-    texts = [_SCHEME]
-    for name, digest in node.parts:
-        texts += (name, digest)
-    for binding in sorted(node.bindings, key=lambda binding: binding.name):
-        ref = read.get(binding.name)
-        if ref is None and not binding.is_optional:
+    return FingerprintBase(node)(read)
+
+
+class FingerprintBase:
+    """`fingerprint_of` one step, with all of it that is the same in every run."""
+
+    __slots__ = ("_names", "_text")
+
+    def __init__(self, node: StepNode) -> None:
+        is_known = node.is_cacheable and node.parts
+        self._text = "\0".join([_SCHEME, *chain.from_iterable(node.parts)]) if is_known else ""
+        self._names = tuple(sorted((binding.name, binding.is_optional) for binding in node.bindings))
+
+    def __call__(self, read: Mapping[str, ValueRef]) -> str:
+        """The fingerprint, for what was read this time."""
+        text = self._text
+        if not text:
             return ""
-        if ref is not None and ref.hash is None:
-            return ""
-        texts += ("reads", binding.name, "" if ref is None or ref.hash is None else ref.hash)
-    return _digest("\0".join(texts))
+        for name, is_optional in self._names:
+            ref = read.get(name)
+            if (not is_optional) if ref is None else ref.hash is None:
+                return ""
+            text += f"\0reads\0{name}\0{ref.hash if ref is not None else ''}"
+        return _digest(text)
 
 
 def key_of_elements(node: StepNode, read: Mapping[str, ValueRef]) -> str:

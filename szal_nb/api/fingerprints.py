@@ -25,26 +25,42 @@ from szal_nb.model.graph import FlowGraph, StepNode
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
-def fingerprinted(
-    graph: FlowGraph,
-    surroundings: Surroundings,
-    functions: Mapping[str, FunctionType] | None = None,
-    *,
-    before: FlowGraph | None = None,
-) -> FlowGraph:
-    """The graph, ready to be recorded: each node with the parts of its fingerprint.
+_Parts = tuple[tuple[str, str], ...]
 
-    Modules that are no installed packages count with their text. `functions` are those that steps were made of outside
-    of a notebook: what they use of their own module counts too, and a step that uses what cannot be written down
-    (an object made when its module was imported) is never reused.
+
+def fingerprinted(graph: FlowGraph, surroundings: Surroundings) -> FlowGraph:
+    """The graph of a notebook, ready to be recorded: each node with the parts of its fingerprint.
+
+    Modules that are no installed packages count with their text.
+    """
+    modules = _Modules()
+    found = [_Fixed(node, surroundings) for node in graph.nodes]
+    return _with_parts(graph, [fixed.with_more(modules.behind(fixed.imported)) for fixed in found])
+
+
+def functions_fingerprinted(
+    graph: FlowGraph, functions: Mapping[str, FunctionType], *, before: FlowGraph | None = None
+) -> FlowGraph:
+    """The same for a graph whose steps were made of functions outside of a notebook.
+
+    What they use of their own module counts too, and a step that uses what cannot be written down (an object made when
+    its module was imported) is never reused.
 
     `before` is what this gave for the same graph earlier. It is given again if nothing has changed since: all that is
     derived from a graph once then serves every run of it.
     """
     modules = _Modules()
-    found = [_fingerprint(node, surroundings, functions or {}, modules) for node in graph.nodes]
+    found = []
+    for node, fixed in zip(graph.nodes, graph.derived(_fixed_of), strict=True):
+        around = _Around(functions[node.step.name], fixed.bound)
+        more = around.parts | modules.behind(fixed.imported) if fixed.imported else around.parts
+        found.append(fixed.with_more(more, is_known=around.is_known))
     if before is not None and found == [(node.parts, node.is_cacheable) for node in before.nodes]:
         return before
+    return _with_parts(graph, found)
+
+
+def _with_parts(graph: FlowGraph, found: Iterable[tuple[_Parts, bool]]) -> FlowGraph:
     nodes = (
         msgspec.structs.replace(node, parts=made_of, is_cacheable=is_cacheable)
         for node, (made_of, is_cacheable) in zip(graph.nodes, found, strict=True)
@@ -52,18 +68,24 @@ def fingerprinted(
     return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
-def _fingerprint(
-    node: StepNode, surroundings: Surroundings, functions: Mapping[str, FunctionType], modules: _Modules
-) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """What the step's fingerprint is made of, and whether that is all it depends on."""
-    found, is_known = parts(node, surroundings), True
-    function = functions.get(node.step.name)
-    if function is not None:
-        around = _Around(function, frozenset(binding.name for binding in node.bindings))
-        found |= around.parts
-        is_known = around.is_known
-    found |= modules.behind(_import_texts(node, surroundings))
-    return tuple(sorted(found.items())), node.is_cacheable and is_known
+class _Fixed:
+    """What of the fingerprint of a step its own text and that of its notebook say."""
+
+    def __init__(self, node: StepNode, surroundings: Surroundings) -> None:
+        self._parts = parts(node, surroundings)
+        self._sorted = tuple(sorted(self._parts.items()))
+        self._is_cacheable = node.is_cacheable
+        self.bound = frozenset(binding.name for binding in node.bindings)
+        self.imported = tuple(name for text in _import_texts(node, surroundings) for name in _imported(text))
+
+    def with_more(self, more: Mapping[str, str], *, is_known: bool = True) -> tuple[_Parts, bool]:
+        """All that the fingerprint is made of, and whether that is all it depends on."""
+        found = tuple(sorted({**self._parts, **more}.items())) if more else self._sorted
+        return found, self._is_cacheable and is_known
+
+
+def _fixed_of(graph: FlowGraph) -> list[_Fixed]:
+    return [_Fixed(node, Surroundings()) for node in graph.nodes]
 
 
 def _import_texts(node: StepNode, surroundings: Surroundings) -> Iterator[str]:
@@ -87,13 +109,14 @@ class _Around:
         self._uses(function)
 
     def _uses(self, function: FunctionType) -> None:
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        code = function.__code__
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True)) if code.co_freevars else {}
         for name, cell in cells.items():
             try:
                 self._take(name, cell.cell_contents)
             except ValueError:
                 continue
-        for name in _names_of(function.__code__):
+        for name in _names_of(code):
             if name not in cells and name not in self._bound and name in function.__globals__:
                 self._take(name, function.__globals__[name])
         for number, value in enumerate((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())):
@@ -165,10 +188,10 @@ class _Modules:
     def __init__(self) -> None:
         self._texts: dict[str, tuple[str, ...]] = {}
 
-    def behind(self, texts: Iterable[str]) -> dict[str, str]:
-        """The user's modules that these texts import, also through one another, each with a hash of its text."""
+    def behind(self, imported: Iterable[str]) -> dict[str, str]:
+        """The user's modules of these that are imported, also through one another, each with a hash of its text."""
         found: dict[str, str] = {}
-        todo = [name for text in texts for name in _imported(text)]
+        todo = list(imported)
         seen = set()
         while todo:
             name = todo.pop()

@@ -13,7 +13,7 @@ from szal_nb.analysis.comparison import RunDiff
 from szal_nb.analysis.explaining import Explanation
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.analysis.migration import MigrationPlan
-from szal_nb.api.fingerprints import fingerprinted
+from szal_nb.api.fingerprints import functions_fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
@@ -164,7 +164,7 @@ class Flow:
         graph = self.graph()
         functions = {name: function for name, (_, function) in self._steps.items()}
         before = self._ready[1] if self._ready is not None and self._ready[0] is graph else None
-        ready = fingerprinted(graph, Surroundings(), functions, before=before)
+        ready = functions_fingerprinted(graph, functions, before=before)
         self._ready = graph, ready
         return ready
 

@@ -155,6 +155,12 @@ def given_by(
     }
 
 
+def _cacheable(graph: FlowGraph) -> frozenset[str]:
+    """The steps with `--cache` that find and leave nothing in the process."""
+    hidden = {name for edge in graph.edges if is_shared(edge) for name in (edge.source, edge.target)}
+    return frozenset(node.step.name for node in graph.nodes if node.step.cache) - hidden
+
+
 class Finder:
     """Finds during a run what an earlier one has given: for steps that the plan left open, and for `--cache`."""
 
@@ -169,8 +175,7 @@ class Finder:
         self._graph = graph
         self._store = store
         self._pasts = pasts if pasts is not None else PastRuns(store)
-        hidden = {name for edge in graph.edges if is_shared(edge) for name in (edge.source, edge.target)}
-        self._cached = {node.step.name for node in graph.nodes if node.step.cache} - hidden - set(must_run)
+        self._cached = graph.derived(_cacheable) - set(must_run)
         self._open = set(plan.of_fate(Fate.OPEN)) if plan is not None else set()
 
     @property

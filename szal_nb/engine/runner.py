@@ -135,7 +135,7 @@ class Runner(StepOwner):
 
     @input_refs.setter
     def input_refs(self, refs: tuple[ValueRef, ...]) -> None:
-        self._table.input_refs = refs
+        self._table.take_inputs(refs)
 
     @property
     def values(self) -> dict[Key, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from szal_nb.analysis.fingerprint import fingerprint_of, key_of_elements
+from szal_nb.analysis.fingerprint import FingerprintBase, key_of_elements
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.usage import Key
@@ -59,8 +59,10 @@ class ValueTable:
         # What a later step has begun to change in place: only the record knows what it was.
         self.superseded: set[Key] = set()
         self._kept = dict(kept)
+        # Whether some of them were given by another process or run.
+        self._is_from_before = bool(kept)
         self.use(journal)
-        self.input_refs: tuple[ValueRef, ...] = ()
+        self.take_inputs(())
         # What the record says of the values that steps have given.
         self._refs: dict[int, dict[str, ValueRef]] = {}
         for (i, name), ref in self._kept.items():
@@ -68,6 +70,12 @@ class ValueTable:
         self._nodes = graph.nodes
         self._bindings = graph.derived(_bindings_of)
         self._reads = graph.derived(_reads_of)
+        self._fingerprints = graph.derived(_fingerprints_of)
+
+    def take_inputs(self, refs: tuple[ValueRef, ...]) -> None:
+        """What the record says of the run's inputs."""
+        self.input_refs = refs
+        self._inputs_by_name = {ref.name: ref for ref in refs}
 
     def read_late(self, rebuilding: Rebuilding | None) -> None:
         """From now on these steps read some values as they were."""
@@ -87,7 +95,8 @@ class ValueTable:
         """Whether an input of step `i` must be read from the record first."""
         if self._rebuilding is not None and self._rebuilding.reads_first(i):
             return True
-        return bool(self._kept) and any(
+        # Usually all that is on record was given by this very process.
+        return bool(self._is_from_before or self.superseded) and any(
             key not in self.objects and key in self._kept for _, key, _ in self._bindings[i]
         )
 
@@ -135,7 +144,7 @@ class ValueTable:
         value is gone with its process; who does not ask for it need not care.
         """
         read: dict[tuple[str, str | None], Any] = {}
-        inputs = {ref.name: ref for ref in self.input_refs}
+        inputs = self._inputs_by_name
         sources = {local: key for local, key, _ in self._bindings[i]}
         # Code spells the name of a step that holds a hyphen with an underscore.
         sources |= {name.replace("-", "_"): (i, name) for name in self.given_names(i)}
@@ -194,12 +203,13 @@ class ValueTable:
 
     def take(self, i: int, refs: Sequence[ValueRef]) -> None:
         """Step `i` has given what another run has on record."""
+        self._is_from_before = True
         self._refs[i] = {ref.name: ref for ref in refs}
         self._kept.update({(i, ref.name): ref for ref in refs if ref.live is None})
 
     def read(self, i: int) -> dict[str, ValueRef]:
         """What the record says of all that step `i` reads, by its local names."""
-        inputs = {ref.name: ref for ref in self.input_refs}
+        inputs = self._inputs_by_name
         found = {}
         for local, (source, name), _ in self._reads[i]:
             ref = inputs.get(name) if source is None else self._refs.get(source, {}).get(name)
@@ -209,10 +219,7 @@ class ValueTable:
 
     def fingerprint(self, i: int) -> str:
         """The fingerprint of step `i` with all that it reads; "" where there is no record, or it cannot be told."""
-        node = self._nodes[i]
-        if self._journal is None or not node.parts:
-            return ""
-        return fingerprint_of(node, self.read(i))
+        return "" if self._journal is None else self._fingerprints[i](self.read(i))
 
     def key_of_elements(self, i: int) -> str:
         """What must be equal for the elements of mapped step `i` to be the same; "" where it cannot be told."""
@@ -235,6 +242,10 @@ def _bindings_of(graph: FlowGraph) -> list[tuple[Read, ...]]:
         tuple(read for read in reads if "." not in read[0]) if any("." in read[0] for read in reads) else reads
         for reads in graph.derived(_reads_of)
     ]
+
+
+def _fingerprints_of(graph: FlowGraph) -> list[FingerprintBase]:
+    return list(map(FingerprintBase, graph.nodes))
 
 
 def _reads_of(graph: FlowGraph) -> list[tuple[Read, ...]]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+import msgspec
 
 from szal_nb.store import pickling, plain
 
 Buffer = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True):
     """A value as bytes, in parts that need not be joined. `text` is what a search for secrets should see besides."""
 
     format: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 _LONGEST = 60
+_LONGEST_INT = 10**_LONGEST
 _TIMES = " \N{MULTIPLICATION SIGN} "
 _SHOWN_AS_IS = (bool, int, float, complex, type(None))
 _COUNTED = (list, tuple, dict, set, frozenset)
@@ -41,7 +42,7 @@ def summary_of(value: object) -> str:
         return _encodable(text if len(value) <= _LONGEST else f"{text[:-1]}…{text[0]}")
     if type(value) is bytes:
         return f"{len(value):,} bytes"
-    if type(value) is int and abs(value) >= 10**_LONGEST:
+    if type(value) is int and abs(value) >= _LONGEST_INT:
         return f"{value.bit_length():,} bits"
     if isinstance(value, _SHOWN_AS_IS) and type(value) in _SHOWN_AS_IS:
         return repr(value)

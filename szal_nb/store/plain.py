@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 _MOST_NODES = 100_000
 _DEEPEST = 150
 _INT64 = 2**63
+_WORDS = {None: "null", False: "false", True: "true"}
 
 
 class NotPlainError(Exception):
@@ -34,6 +35,14 @@ def to_text(value: object) -> str:
     >>> to_text({"a": (1, float("nan")), 2: {"b", "a"}})
     '{"$dict":[["a",{"$tuple":[1,{"$float":"nan"}]}],[2,{"$set":["a","b"]}]]}'
     """
+    kind = type(value)
+    # Most of what steps hand on is one number or text: a packer and an encoder of its own cost many times its text.
+    if kind is str and value.isascii():  # type: ignore[attr-defined]
+        return _dump(value)
+    if (kind is int and -_INT64 <= value < _INT64) or (kind is float and math.isfinite(value)):  # type: ignore[operator, arg-type]
+        return repr(value)
+    if value is None or kind is bool:
+        return _WORDS[value]  # type: ignore[index]
     return _dump(_Packer().pack(value, 0))
 
 

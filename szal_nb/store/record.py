@@ -46,6 +46,8 @@ INSERT INTO runs (id, flow, version, state, reason, created_at, notebook_path, o
                   is_imported, flow_id, notebook_id, from_run)
 VALUES (?, ?, ?, 'created', '', ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, 0, 0, ?, ?, ?)
 """
+# With what was kept for these, the keeper is done.
+_ENDS = frozenset({RunCreated, StepCompleted, StepFailed, StepRetrying, StepCancelled})
 _READ_TURNS = "SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first"
 
 
@@ -157,13 +159,15 @@ class RunRecord:
     def committed(self, events: Sequence[Event]) -> None:
         """These events are durable."""
         self._new = None
-        for event in events if self._keeper.has_parked else ():
-            if isinstance(event, StepCompleted | StepFailed | StepRetrying | StepCancelled):
-                self._keeper.forget(event.step, event.attempt)
-            elif isinstance(event, RunCreated):
-                self._keeper.forget("", 0)
-            elif isinstance(event, StepProgress) and event.values:
-                self._keeper.settle(event.step, event.attempt, event.values)
+        if self._keeper.has_parked:
+            self._keeper.forget(
+                ("", 0) if type(event) is RunCreated else (event.step, event.attempt)  # type: ignore[union-attr]
+                for event in events
+                if type(event) in _ENDS
+            )
+            for event in events:
+                if type(event) is StepProgress and event.values:
+                    self._keeper.settle(event.step, event.attempt, event.values)
         self.is_final = self._snapshot is not None and self._snapshot.state.is_final
 
     def rolled_back(self) -> None:

@@ -130,9 +130,10 @@ class StepRows:
             insert_rows(connection, _KEEP_ATTEMPT, _KEPT, found.kept)
         begun: list[_Row] = []
         for (number, at), ids in found.begun.items():
+            began = iso(at)
             if len(ids) < _MANY:
-                begun += [(number, iso(at), row_id) for row_id in ids]
-            elif connection.execute(_BEGIN_STEPS, (number, iso(at), str(ids))).rowcount != len(ids):
+                begun += [(number, began, row_id) for row_id in ids]
+            elif connection.execute(_BEGIN_STEPS, (number, began, str(ids))).rowcount != len(ids):
                 self._is_damaged()
         for sql, rows in (
             *((_BEGIN_STEP, begun), (_END_STEP, found.ended)),

@@ -6,6 +6,7 @@ import io
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import ModuleType
 
 import msgspec
@@ -68,16 +69,18 @@ class Keeper:
         """A reference for each value, in their order, then those to pictures of them; see `RunJournal.keep`."""
         seen: dict[int, ValueRef] = {}
         refs = []
+        has_opaque = False
         for name, value in values.items():
             is_needed = name in needed
-            known = seen.get(id(value))
+            known = seen.get(id(value)) if seen else None
             if known is not None and (known.hash is not None or not is_needed):
                 ref = msgspec.structs.replace(known, name=name, needed=is_needed)
             else:
                 ref = self._keep((step, attempt), name, value, is_needed=is_needed)
             seen[id(value)] = ref
             refs.append(ref)
-        return self._with_renditions((step, attempt), refs, values)
+            has_opaque = has_opaque or ref.format not in self._readable
+        return self._with_renditions((step, attempt), refs, values) if has_opaque else tuple(refs)
 
     def parked(self, digest: str) -> Parked | None:
         """The bytes that were kept but are not in the store yet."""
@@ -103,7 +106,7 @@ class Keeper:
                 )
         if rows:
             connection.executemany(
-                INSERT_BLOB, [(digest, form, size, data is None, data) for digest, form, size, data in rows]
+                INSERT_BLOB, [(digest, form, size, int(data is None), data) for digest, form, size, data in rows]
             )
 
     @property
@@ -111,10 +114,11 @@ class Keeper:
         """Whether anything waits for its event."""
         return bool(self._parked)
 
-    def forget(self, step: str, attempt: int) -> None:
-        """The attempt has ended: what was parked for it is stored, or of no use."""
+    def forget(self, ended: Iterable[tuple[str, int]]) -> None:
+        """These attempts of steps have ended: what was parked for them is stored, or of no use."""
         with self._lock:
-            self._parked.pop((step, attempt), None)
+            for place in ended:
+                self._parked.pop(place, None)
 
     def settle(self, step: str, attempt: int, refs: Sequence[ValueRef]) -> None:
         """The bytes of these are stored, while the attempt goes on."""
@@ -130,25 +134,29 @@ class Keeper:
         self._identities.clear()
 
     def _keep(self, place: _Place, name: str, value: object, *, is_needed: bool) -> ValueRef:
-        identity = self._identities.token_of(value)
-        base = ValueRef(name=name, type=type_name(value), identity=identity, needed=is_needed)
+        identity, kind, shape = self._identities.token_of(value), type_name(value), None
         try:
             encoded = self._encode(value, limit=None if is_needed else CHEAP_BYTES)
-            if self._holds_secret(encoded):
-                return _live(base, "it contains a secret")
-            digest, size = self._store(place, encoded)
+            if not self._holds_secret(encoded):
+                digest, size = self._store(place, encoded)
+                return ValueRef(
+                    name=name,
+                    type=kind,
+                    hash=digest,
+                    format=encoded.format,
+                    size=size,
+                    shape=shape_of(value),
+                    summary=summary_of(value),
+                    identity=identity,
+                    needed=is_needed,
+                )
+            reason = "it contains a secret"
         except TooLargeError:
-            return _live(base, f"no later step reads it, and it has over {CHEAP_BYTES // 2**20} MB", value)
+            shape = shape_of(value)
+            reason = f"no later step reads it, and it has over {CHEAP_BYTES // 2**20} MB"
         except Exception as error:  # noqa: BLE001 whatever a value's own code raises: the step must not fail by it
-            return _live(base, _reason(error), value)
-        return msgspec.structs.replace(
-            base,
-            hash=digest,
-            format=encoded.format,
-            size=size,
-            shape=shape_of(value),
-            summary=summary_of(value),
-        )
+            reason, shape = _reason(error), shape_of(value)
+        return ValueRef(name=name, type=kind, shape=shape, live=reason, identity=identity, needed=is_needed)
 
     def _with_renditions(
         self, place: _Place, refs: list[ValueRef], values: Mapping[str, object]
@@ -175,12 +183,10 @@ class Keeper:
         return None if ref.hash is None or ref.format != "json" else msgspec.structs.replace(ref, identity=None)
 
     def _encode(self, value: object, *, limit: int | None) -> Encoded:
-        if isinstance(value, ModuleType):
-            raise TypeError("modules are not values")
-        if isinstance(value, io.IOBase) and not isinstance(value, io.BytesIO | io.StringIO):
-            raise TypeError("an open file cannot be stored")
-        if type(value).__module__ in _ITERATOR_MODULES and isinstance(value, Iterator):
-            raise TypeError("an iterator is used up by reading it")
+        kind: type = type(value)
+        refusal = _refusal_of(kind)
+        if refusal:
+            raise TypeError(refusal)
         for codec in self._codecs:
             encoded = codec.encode(value, limit)
             if encoded is not None:
@@ -208,15 +214,23 @@ class Keeper:
         return digest, size
 
 
+@lru_cache(maxsize=1024)
+def _refusal_of(kind: type) -> str:
+    """Why values of this type are not stored, whatever a codec says; "" if nothing is against it."""
+    if issubclass(kind, ModuleType):
+        return "modules are not values"
+    if issubclass(kind, io.IOBase) and not issubclass(kind, io.BytesIO | io.StringIO):
+        return "an open file cannot be stored"
+    if kind.__module__ in _ITERATOR_MODULES and issubclass(kind, Iterator):
+        return "an iterator is used up by reading it"
+    return ""
+
+
 def _pieces(part: Buffer) -> Iterator[bytes]:
     view = memoryview(part).cast("B")
     for start in range(0, max(1, len(view)), _SEARCHED_AT_ONCE):
         # Pieces overlap, so that a secret is whole in one of them.
         yield bytes(view[start : start + _SEARCHED_AT_ONCE + _LONGEST_SECRET])
-
-
-def _live(base: ValueRef, reason: str, value: object = None) -> ValueRef:
-    return msgspec.structs.replace(base, live=reason, shape=None if value is None else shape_of(value))
 
 
 def _reason(error: Exception) -> str:
