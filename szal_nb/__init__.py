@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from szal_nb.api.trace import OpenTelemetryObserver
     from szal_nb.engine.context import current_context as context
     from szal_nb.engine.context import progress, stop
-    from szal_nb.engine.digest import register_comparer
+    from szal_nb.engine.kinds import register_comparer
     from szal_nb.errors import RetryAfter, RunFailed, SzalError
     from szal_nb.model.secret import Secret, secret
     from szal_nb.notebook.extension import load_ipython_extension, step, unload_ipython_extension
@@ -45,7 +45,7 @@ _HOMES = {
     "migration": "szal_nb.api.migration",
     "open_store": "szal_nb.store.runs",
     "progress": "szal_nb.engine.context",
-    "register_comparer": "szal_nb.engine.digest",
+    "register_comparer": "szal_nb.engine.kinds",
     "replay": "szal_nb.api.flow",
     "resume": "szal_nb.api.flow",
     "run": "szal_nb.api.flow",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from szal_nb.engine.immutable import is_immutable
 
 if TYPE_CHECKING:
-    from szal_nb.engine.digest import Taker, Walk
+    from szal_nb.engine.digest import Walk
+    from szal_nb.engine.kinds import Taker
 
 
 def array_taker(kind: type) -> Taker | None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from szal_nb.engine.digest import is_iterator
+from szal_nb.engine.kinds import is_iterator
 from szal_nb.engine.shared_values import SharedValues, newest
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key, Usage

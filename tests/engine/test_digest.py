@@ -15,7 +15,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from szal_nb.engine.digest import TooLargeError, digest, register_comparer
+from szal_nb.engine.digest import TooLargeError, digest
+from szal_nb.engine.kinds import register_comparer
 
 
 class Plain:

@@ -14,8 +14,7 @@ import pytest
 
 import szal_nb
 from szal_nb.api.launch import Surround, resume_run, start_run
-from szal_nb.engine import contents
-from szal_nb.engine import digest as digest_module
+from szal_nb.engine import contents, kinds
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.shared_values import SharedValues
 from szal_nb.engine.values import ValueTable
@@ -194,8 +193,8 @@ def test_what_the_guard_cannot_compare_is_recorded_so_and_a_library_can_teach_it
     try:
         assert found() == ("failed", (), ())
     finally:
-        digest_module._registered.pop(Engine)
-        digest_module._taker_of.cache_clear()
+        kinds._registered.pop(Engine)
+        kinds.taker_of.cache_clear()
 
 
 def test_an_input_of_the_run_is_guarded_too():

@@ -1,0 +1,328 @@
+"""How the guard looks into values of each kind: what tells one from another, and what is inside.
+
+Libraries are looked up, never imported: a value of pandas is only there if pandas is. What a kind is not known for is
+compared by identity only, and its type is listed as unchecked.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from szal_nb.engine.immutable import is_immutable
+from szal_nb.engine.tabular import array_taker
+
+if TYPE_CHECKING:
+    from szal_nb.engine.digest import Walk
+
+NOTEBOOK = "__main__"
+_C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
+# Classes of these libraries hold all their state in their attributes, and reading it does not change it.
+_PLAIN_LIBRARIES = ("sklearn.", "scipy.sparse.", "torch.nn.", "statsmodels.")
+_ITERATOR_MODULES = frozenset({"builtins", "itertools"})
+_NOTHING = object()
+
+State = Callable[[Any], object]
+Taker = Callable[["Walk", Any], "Iterable[Any] | None"]
+_registered: dict[type, State] = {}
+
+
+def register_comparer(kind: type, state: State) -> None:
+    """Lets the guard compare values of `kind`, for this process, also those of its subclasses.
+
+    `state(value)` gives plain data or arrays that say all of the value that may change. What the guard cannot look into
+    it compares by identity only, and the record names as `unchecked`.
+    """
+    _registered[kind] = state
+    taker_of.cache_clear()
+
+
+def _list(walk: Walk, value: Any) -> Iterable[Any] | None:
+    walk.tag(type(value).__name__)
+    return walk.items(list(value))
+
+
+def _tuple(walk: Walk, value: tuple[Any, ...]) -> Iterable[Any] | None:
+    # A tuple cannot change, but what it holds can; it is no object whose sharing would matter.
+    del walk.seen[id(value)]
+    walk.seen[~id(value)] = len(walk.seen)
+    walk.tag("tuple")
+    return walk.items(value)
+
+
+def _dict(walk: Walk, value: dict[Any, Any]) -> Iterable[Any] | None:
+    walk.tag(type(value).__name__)
+    kind: Any = OrderedDict if isinstance(value, OrderedDict) else dict
+    keys = walk.items(list(kind.keys(value)))
+    values = walk.items(list(kind.values(value)))
+    return [*(keys or ()), *(values or ())]
+
+
+def _set(walk: Walk, value: set[Any] | frozenset[Any]) -> Iterable[Any] | None:
+    walk.tag(type(value).__name__)
+    # In the order of their ids: the order of a set may change without a change of the set.
+    return walk.items(sorted(value, key=id))
+
+
+def _bytes(walk: Walk, value: Any) -> None:
+    walk.tag(type(value).__name__)
+    walk.bytes(value, memoryview(value).nbytes)
+
+
+def _with_attributes(take: Taker) -> Taker:
+    """For subclasses: what the built-in part holds, then the instance's own attributes."""
+
+    def taker(walk: Walk, value: Any) -> Iterable[Any]:
+        return [*(take(walk, value) or ()), *_attributes(value)]
+
+    return taker
+
+
+def _instance(walk: Walk, value: Any) -> Iterable[Any]:
+    walk.tag(type(value).__name__)
+    return _attributes(value)
+
+
+def _attributes(value: Any) -> list[Any]:
+    found: list[Any] = []
+    kind = type(value)
+    for name, item in getattr(value, "__dict__", {}).items():
+        # What a cached property keeps is no change that anybody could see.
+        if not isinstance(getattr(kind, name, None), functools.cached_property):
+            found += (name, item)
+    for base in kind.__mro__:
+        for name, slot in vars(base).items():
+            if isinstance(slot, MemberDescriptorType) and not _is_c_class(base):
+                found += (name, getattr(value, name, _NOTHING))
+    return found
+
+
+def _class(walk: Walk, value: type) -> Iterable[Any] | None:
+    if value.__module__ != NOTEBOOK:
+        walk.still(value)
+        return None
+    walk.tag("class", value.__name__)
+    found: list[Any] = []
+    for name, item in list(vars(value).items()):
+        if not name.startswith("__") and not name.startswith("_abc"):
+            found += (name, item)
+    return found
+
+
+def _function(walk: Walk, value: FunctionType) -> Iterable[Any]:
+    walk.tag("function")
+    walk.still(value.__code__)
+    inside = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values(), *vars(value).values()]
+    # A plain function that is a value by itself finds the globals of whoever reads it, see `namespace.rebuilt`.
+    if value.__closure__ or len(walk.seen) > 1:
+        inside += _globals_of(value)
+    return [*inside, *(value.__closure__ or ())]
+
+
+def _globals_of(function: FunctionType) -> list[Any]:
+    """The values that code of a step reads from the namespace of its own that it was made in."""
+    names = function.__globals__
+    if names.get("__name__") != NOTEBOOK or names is vars(sys.modules[NOTEBOOK]):
+        return []
+    return [names[name] for name in _names_in(function.__code__) if name in names]
+
+
+@functools.lru_cache(maxsize=4096)
+def _names_in(code: CodeType) -> tuple[str, ...]:
+    """The names that code, and the code inside of it, may look up; those of attributes are among them."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names_in(part)]
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
+
+
+def _cell(walk: Walk, value: CellType) -> Iterable[Any]:
+    walk.tag("cell")
+    try:
+        return [value.cell_contents]
+    except ValueError:
+        return ["empty"]
+
+
+def _method(walk: Walk, value: MethodType) -> Iterable[Any]:
+    # A new one is made each time it is asked for.
+    del walk.seen[id(value)]
+    return [value.__self__, value.__func__]
+
+
+def _state(state: State) -> Taker:
+    def taker(walk: Walk, value: Any) -> Iterable[Any]:
+        walk.tag(type(value).__name__)
+        inside = walk.another()
+        inside.take(state(value))
+        walk.arrays += inside.arrays
+        walk.unchecked |= inside.unchecked
+        walk.grow(inside.size)
+        # Made for this look: its own ids mean nothing, its content does.
+        if walk.is_hashing:
+            walk.tag(_content(walk, state(value)))
+        return ()
+
+    return taker
+
+
+def _content(walk: Walk, value: Any) -> object:
+    """Plain data made for one look, told by what it holds instead of by identity."""
+    numpy = sys.modules.get("numpy")
+    if isinstance(value, dict):
+        return [(repr(key), _content(walk, item)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [_content(walk, item) for item in value]
+    if numpy is not None and isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
+        return (value.dtype.str, value.shape, xxhash.xxh3_128_hexdigest(numpy.ascontiguousarray(value).tobytes()))
+    if is_immutable(value):
+        return repr(value)
+    inside = walk.another()
+    inside.take(value)
+    return inside.hash.digest()
+
+
+def opaque(walk: Walk, value: Any) -> None:
+    """Adds what nobody can look into, by its identity."""
+    walk.unchecked.add(f"{type(value).__module__}.{type(value).__qualname__}")
+    walk.still(value)
+
+
+def referents(value: Any) -> list[Any]:
+    """What the garbage collector finds in it."""
+    return [part for part in gc.get_referents(value) if not isinstance(part, type | FrameType)]
+
+
+def iterator(walk: Walk, value: Any) -> None:
+    """What is gone over belongs to it, though only how far it has come is its own."""
+    opaque(walk, value)
+    inside = walk.deep()
+    inside.take(value)
+    walk.beside |= inside.seen
+    walk.keeps += inside.keeps
+    walk.arrays += inside.arrays
+
+
+def is_iterator(kind: type) -> bool:
+    """Whether instances are iterators of Python itself, which are used up by reading them."""
+    return kind.__module__ in _ITERATOR_MODULES and issubclass(kind, Iterator)
+
+
+def _artist(walk: Walk, value: Any) -> Iterable[Any]:
+    """What is drawn on a figure of matplotlib: not looked into, but whoever has a part of a figure has the figure."""
+    opaque(walk, value)
+    return [part for part in (getattr(value, "figure", None),) if part is not None]
+
+
+def _still(walk: Walk, value: Any) -> None:
+    del walk.seen[id(value)]
+    walk.still(value)
+
+
+def _is_c_class(kind: type) -> bool:
+    """Whether instances hold state that no attribute shows."""
+    return any(isinstance(item, _C_METHODS) for item in vars(kind).values()) or isinstance(
+        vars(kind).get("__new__"), BuiltinFunctionType
+    )
+
+
+def _is_plain_class(kind: type) -> bool:
+    is_known = kind.__module__ == NOTEBOOK or (kind.__module__ + ".").startswith(_PLAIN_LIBRARIES)
+    if not is_known and not hasattr(kind, "__dataclass_params__"):
+        return False
+    return not any(_is_c_class(base) for base in kind.__mro__ if base is not object)
+
+
+_BUILT_IN: tuple[tuple[type, Taker], ...] = (
+    (list, _list),
+    (dict, _dict),
+    (tuple, _tuple),
+    (set, _set),
+    (frozenset, _set),
+    (bytearray, _bytes),
+)
+_EXACT: dict[type, Taker] = {
+    **dict(_BUILT_IN),
+    type: _class,
+    FunctionType: _function,
+    CellType: _cell,
+    MethodType: _method,
+    ModuleType: _still,
+    BuiltinFunctionType: _still,
+    memoryview: _bytes,
+    SimpleNamespace: _instance,
+    functools.partial: lambda _, value: [value.func, value.args, value.keywords],
+    property: lambda _, value: [value.fget, value.fset],
+    staticmethod: lambda _, value: [value.__func__],
+    classmethod: lambda _, value: [value.__func__],
+    GetSetDescriptorType: _still,
+    MemberDescriptorType: _still,
+}
+# By dotted name, for what is not imported here: the state that says all.
+_STATES: dict[str, State] = {
+    "random.Random": methodcaller("getstate"),
+    "_io.StringIO": lambda value: (value.getvalue(), value.tell()),
+    "_io.BytesIO": lambda value: (value.getvalue(), value.tell()),
+    "array.array": lambda value: (value.typecode, value.tobytes()),
+    "numpy.random._generator.Generator": lambda value: value.bit_generator.state,
+    "numpy.random.mtrand.RandomState": lambda value: value.get_state(legacy=False),
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def taker_of(kind: type) -> Taker:
+    """How values of `kind` are looked into."""
+    for base in kind.__mro__:
+        if base in _registered:
+            return _state(_registered[base])
+    exact = _EXACT.get(kind)
+    if exact is not None:
+        return exact
+    if issubclass(kind, type):
+        return _class
+    taker = array_taker(kind)
+    if taker is not None:
+        return taker
+    named = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+    if "matplotlib.artist.Artist" in named:
+        return _artist
+    for name in named:
+        if name in _STATES:
+            return _state(_STATES[name])
+    return _other(kind)
+
+
+def _other(kind: type) -> Taker:
+    if kind.__module__ == "collections":
+        if kind.__name__ == "deque":
+            return _list
+        if kind.__name__ == "defaultdict":
+            return lambda walk, value: [value.default_factory, *(_dict(walk, value) or ())]
+    for base, take in _BUILT_IN:
+        if issubclass(kind, base):
+            return _with_attributes(take)
+    if issubclass(kind, BaseException):
+        return lambda _, value: [value.args, *_attributes(value)]
+    if is_iterator(kind):
+        return iterator
+    return _instance if _is_plain_class(kind) else opaque
