@@ -111,7 +111,7 @@ class FunctionBody:
         self._name = self._names[0]
         self._positional, self._parameters = _parameters(function)
         # Most functions: parameters that go by name, nothing changed in place, one result.
-        self._is_simple = not self._positional and not node.changes and not self.is_async and len(self._names) == 1
+        self._is_simple = not self._positional and not node.changes and len(self._names) == 1
 
     def definition(self, name: str) -> Any:
         """The function or class of this name that the function finds."""
@@ -121,7 +121,8 @@ class FunctionBody:
         """Calls the function with those inputs that it has parameters for; the others are its globals."""
         __tracebackhide__ = True
         if self._is_simple and self._parameters.issuperset(inputs):
-            return {self._name: self._function(**inputs)}
+            result = self._function(**inputs)
+            return self._await_one(result) if self.is_async else {self._name: result}
         args = [inputs[name] for name in self._positional if name in inputs]
         kwargs = {name: value for name, value in inputs.items() if name in self._parameters}
         function = self._function
@@ -134,6 +135,10 @@ class FunctionBody:
         if self.is_async:
             return self._await(result, changed)
         return {**changed, **self._given(result)}
+
+    async def _await_one(self, coroutine: Awaitable[Any]) -> dict[str, Any]:
+        __tracebackhide__ = True
+        return {self._name: await coroutine}
 
     async def _await(self, coroutine: Awaitable[Any], changed: dict[str, Any]) -> dict[str, Any]:
         __tracebackhide__ = True
