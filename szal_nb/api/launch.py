@@ -6,8 +6,8 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,6 @@ from szal_nb.errors import (
     InvalidStep,
     RecordTorn,
     RunError,
-    SzalError,
 )
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
@@ -181,57 +180,65 @@ def resume_run(
     lost = lost_values(store, store.run(run_id), snapshot)
     plan_resume(graph, snapshot, lost)
     journal = store.take_over(run_id, force=force, launcher=surround.launcher)
-    # What the former owner wrote until it was gone counts too.
-    events = store.events(run_id)
-    snapshot = fold(events)
-    try:
+    with _given_up_if_it_fails(journal):
+        # What the former owner wrote until it was gone counts too.
+        events = store.events(run_id)
+        snapshot = fold(events)
         _check_can_go_on(run_id, snapshot)
         plan = plan_resume(graph, snapshot, lost)
         check_requirements(graph, skipped=plan.kept)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
-    except SzalError:
+        if on_plan is not None:
+            on_plan(plan)
+        recorded = {ref.name: ref for ref in snapshot.inputs}
+        changed = changed_classes(lambda: store.graph(run_id), graph)
+        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, snapshot, changed)
+        taken = {
+            name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
+            for name in graph.all_inputs
+            # A live input that no missing step needs may be gone.
+            if name in inputs or (name in recorded and recorded[name].live is None)
+        }
+        taken |= beside_live
+        devices = device_slots(graph, gpus())
+        machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
+        put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
+        # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
+        kept = {
+            (machine.index[name], ref.name): ref
+            for name in plan.kept
+            for ref in snapshot.steps[name].values
+            if ref.live is None
+        }
+        rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt or plan.late else None
+        if rebuilding is not None:
+            kept |= rebuilding.staying()
+        finder = Finder(graph, store)
+        return _launch(
+            machine,
+            bodies,
+            taken,
+            surround,
+            journal,
+            run_id=run_id,
+            devices=devices,
+            snapshot=snapshot,
+            input_refs=snapshot.inputs,
+            kept=kept,
+            shown=events,
+            earlier=finder if finder.is_needed else None,
+            rebuilding=rebuilding,
+        )
+
+
+@contextmanager
+def _given_up_if_it_fails(journal: RunJournal) -> Iterator[None]:
+    """What keeps a run from going on must not leave it looking as if this process had it."""
+    try:
+        yield
+    except BaseException:
         journal.close()
         raise
-    if on_plan is not None:
-        on_plan(plan)
-    recorded = {ref.name: ref for ref in snapshot.inputs}
-    changed = changed_classes(lambda: store.graph(run_id), graph)
-    journal.loader.resolve_class = Classes(graph, journal, surround.definitions, snapshot, changed)
-    taken = {
-        name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
-        for name in graph.all_inputs
-        if name in recorded or name in inputs
-    }
-    taken |= beside_live
-    devices = device_slots(graph, gpus())
-    machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
-    put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
-    # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
-    kept = {
-        (machine.index[name], ref.name): ref
-        for name in plan.kept
-        for ref in snapshot.steps[name].values
-        if ref.live is None
-    }
-    rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt or plan.late else None
-    if rebuilding is not None:
-        kept |= rebuilding.staying()
-    finder = Finder(graph, store)
-    return _launch(
-        machine,
-        bodies,
-        taken,
-        surround,
-        journal,
-        run_id=run_id,
-        devices=devices,
-        snapshot=snapshot,
-        input_refs=snapshot.inputs,
-        kept=kept,
-        shown=events,
-        earlier=finder if finder.is_needed else None,
-        rebuilding=rebuilding,
-    )
 
 
 def _check_can_go_on(run_id: str, snapshot: RunSnapshot) -> None:

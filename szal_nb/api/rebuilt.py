@@ -59,8 +59,17 @@ def _by_index(
 def given_beside_live(
     plan: ResumePlan, inputs: Mapping[str, Any], refs: Iterable[ValueRef], journal: RunJournal
 ) -> dict[str, Any]:
-    """Inputs that share parts with live ones: both come from the notebook. ReplayError if that has another one."""
+    """Inputs that share parts with live ones: both come from the notebook.
+
+    ReplayError if a live one is not there, or the other is not what it was.
+    """
     recorded = {ref.name: ref for ref in refs}
+    for name in sorted(plan.inputs):
+        if recorded[name].live is not None and name not in inputs:
+            raise ReplayError(
+                f"Input {name!r} is needed again and was not stored, because {recorded[name].live}. Give it anew: a "
+                f"resume with inputs goes on as a new run."
+            )
     names = [name for name in plan.inputs if name in recorded and recorded[name].live is None]
     found = {name: inputs[name] for name in names if name in inputs}
     for ref in journal.keep("", 0, found, ()):

@@ -368,3 +368,46 @@ def test_what_the_former_owner_wrote_until_it_was_gone_is_looked_at_before_the_r
     with pytest.raises(RunError, match="has completed; there is nothing to resume"):
         flow.resume(store, cut.id)
     assert (flow.deeds, store.run(cut.id).shown_state) == ([], "completed")
+
+
+def test_a_resume_that_comes_to_nothing_leaves_the_run_to_whoever_tries_next(tmp_path):
+    """An input that cannot be read is noticed only once the run was taken over."""
+    path = tmp_path / "runs.db"
+    with RunStore.open(path) as store:
+        flow = CellFlow({"a": "x = len(given)", "b": "y = x + given[0]"}, notebook="given = [1, 2]")
+        flow.fails = {"b"}
+        cut = flow.run(store)
+        flow.fails = set()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE blobs SET data = '[9,9]' WHERE hash = (SELECT hash FROM inputs)")
+        with pytest.raises(StoreError, match="'given' is damaged"):
+            flow.resume(store, cut.id)
+
+        assert not store.run(cut.id).is_owned
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE blobs SET data = CAST('[1,2]' AS BLOB) WHERE hash = (SELECT hash FROM inputs)")
+        assert flow.resume(store, cut.id).values.y == 3
+
+
+LIVE_INPUT = "import queue\ngiven = queue.Queue()\ngiven.put(1)"
+
+
+def test_an_input_that_could_not_be_stored_is_asked_for_by_name(store):
+    flow = CellFlow({"a": "x = given.qsize()", "b": "y = x + given.qsize()"}, notebook=LIVE_INPUT)
+    flow.fails = {"b"}
+    cut = flow.run(store)
+    del flow.space["given"]
+
+    with pytest.raises(ReplayError, match="Input 'given' is needed again and was not stored, because cannot pickle"):
+        flow.resume(store, cut.id)
+    assert not store.run(cut.id).is_owned
+
+
+def test_an_input_that_could_not_be_stored_and_is_of_no_use_any_more_may_be_gone(store):
+    flow = CellFlow({"a": "x = given.qsize()", "b": "y = x + 1"}, notebook=LIVE_INPUT)
+    flow.fails = {"b"}
+    cut = flow.run(store)
+    flow.fails = set()
+    del flow.space["given"]
+
+    assert flow.resume(store, cut.id).values.y == 2
