@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from szal_nb.analysis.reuse import Past, changes_of, read_in
+from szal_nb.analysis.reuse import Past, changes_of, read_in, why_not_takeable
 from szal_nb.model.graph import Edge, FlowGraph
 from szal_nb.model.state import StepState
 
@@ -68,14 +68,25 @@ def explain(past: Past, step: str, earlier: Past | None) -> Explanation:
         if changed:
             cause = f"ran: since run {earlier.run_id} this changed: {', '.join(changed)}."
         else:
-            cause = (
-                f"ran: nothing of it has changed since run {earlier.run_id}; nobody asked to reuse that "
-                f"(--reuse, or --cache on the step)."
-            )
+            cause = f"ran: nothing of it has changed since run {earlier.run_id}; {_why_not_taken(past, step, earlier)}."
         if found.origin == "resumed":
             cause = f"was kept by a resume, and not run again. Before, it {cause}"
     return describe_place(past.graph, step, cause, state=found.state.value, origin=found.origin, changed=changed,
                           compared_with=earlier.run_id if earlier else None, notes=unchecked)  # fmt: skip
+
+
+def _why_not_taken(past: Past, step: str, earlier: Past) -> str:
+    node = past.graph.node(step)
+    if not node.is_cacheable:
+        return "it always runs, for its code uses names that cannot be known beforehand"
+    obstacle = why_not_takeable(node, earlier, step)
+    if obstacle:
+        return f"what it gave there cannot be taken: {obstacle}"
+    steps = past.snapshot.steps
+    ran = [edge for edge in past.opaque.get(step, ()) if steps[edge.source].origin == "ran"]
+    if ran and any(other.origin == "cached" for other in steps.values()):
+        return f"it comes after {ran[0].source}, which ran: {edge_reason(ran[0])}".rstrip(".")
+    return "nobody asked to reuse that (--reuse, or --cache on the step)"
 
 
 def describe_place(

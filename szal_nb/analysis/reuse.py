@@ -119,8 +119,9 @@ def plan_reuse(
             chosen[step] = Choice(step=step, fate=Fate.RUNS, reason="there is no earlier run")
             for number, past in enumerate(pasts):
                 choice = _choose(node, graph, inputs, past, chosen, refs, opaque.get(step, ()))
-                # The reason is that of the first: it is the newest.
-                if not number or choice.fate is Fate.TAKEN:
+                # The reason is that of the first: it is the newest. But one that may still have it is better than none.
+                is_better = choice.fate is Fate.OPEN and chosen[step].fate is Fate.RUNS
+                if not number or is_better or choice.fate is Fate.TAKEN:
                     chosen[step] = choice
                 if choice.fate is Fate.TAKEN:
                     refs[step] = refs_by_name(past.snapshot.steps[choice.before])

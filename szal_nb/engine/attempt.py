@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from szal_nb.engine.body import Body
-from szal_nb.engine.context import StepContext, body_traceback
+from szal_nb.engine.context import StepContext, line_in_body
 from szal_nb.engine.signal import Signal
 from szal_nb.engine.terminal import printable
 from szal_nb.model.value import ErrorInfo
@@ -85,7 +85,6 @@ def describe(error: BaseException, context: StepContext) -> ErrorInfo:
     """What the record keeps of an exception that a body raised."""
     if isinstance(error, RemoteFailure):
         return error.info
-    frames = body_traceback(error)
     try:
         text = context.presenter.traceback(context, error)
     except BaseException as broken:  # noqa: BLE001  an exception's own methods are user code
@@ -95,7 +94,7 @@ def describe(error: BaseException, context: StepContext) -> ErrorInfo:
         message=message_of(error),
         traceback=printable(text),
         names=names_of(error),
-        line=frames.tb_lineno if frames is not None else None,
+        line=line_in_body(error),
     )
 
 

@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -60,11 +61,21 @@ class PlainPresenter:
 
 
 def body_traceback(error: BaseException) -> Any:
-    """The traceback of `error` from the first frame that is not the engine's."""
+    """The traceback of `error` from the first frame that is not the engine's; all of it if all of them are."""
+    return _frames_of_body(error) or error.__traceback__
+
+
+def line_in_body(error: BaseException) -> int | None:
+    """Where in its cell a body raised `error`; None if it did not."""
+    frames = _frames_of_body(error)
+    return None if frames is None else frames.tb_lineno
+
+
+def _frames_of_body(error: BaseException) -> TracebackType | None:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("szal_nb."):
         frames = frames.tb_next
-    return frames if frames is not None else error.__traceback__
+    return frames
 
 
 class StepContext(msgspec.Struct, eq=False, weakref=True):

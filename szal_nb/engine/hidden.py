@@ -1,7 +1,8 @@
 """Hidden state of the process, compared around bodies: global generators, working directory, options.
 
 What a step may touch is known from the analysis (`StepNode.states`); what it touches besides is found here. While
-several bodies run side by side, what changed is known when the last of them ends, and all of them are named.
+several bodies run side by side, what changed is known when the last of them ends, and all of them are named; but what
+importing a module has drawn, no body has.
 """
 
 from __future__ import annotations
@@ -31,14 +32,32 @@ __all__ = [
 
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.
-_INSIDE = id(random._inst) + object.__basicsize__  # noqa: SLF001 the instance behind the module functions
 _INSIDE_BYTES = random.Random.__base__.__basicsize__ - object.__basicsize__ if random.Random.__base__ else 0
+_OURS = random._inst  # type: ignore[attr-defined]  # noqa: SLF001 the instance behind the module functions
+# Modules that draw from `random` as they are imported, and how many words of 32 bits.
+_DRAWN_BY_IMPORT = {"rich.style": 1}
 
 
-def _random() -> object:
+def _random(generator: random.Random = _OURS) -> Any:
     if sys.implementation.name != "cpython":
-        return random.getstate()
-    return ctypes.string_at(_INSIDE, _INSIDE_BYTES), random._inst.gauss_next  # type: ignore[attr-defined]  # noqa: SLF001
+        return generator.getstate()
+    return ctypes.string_at(_inside(generator), _INSIDE_BYTES), generator.gauss_next  # type: ignore[attr-defined]
+
+
+def _inside(generator: random.Random) -> int:
+    return id(generator) + object.__basicsize__
+
+
+def _random_after(state: Any, words: int) -> Any:
+    """What `_random` says of a generator that has drawn so many words since it said `state`."""
+    generator = random.Random()  # noqa: S311  a copy of one that is there
+    if sys.implementation.name != "cpython":
+        generator.setstate(state)
+    else:
+        ctypes.memmove(_inside(generator), state[0], len(state[0]))
+        generator.gauss_next = state[1]
+    generator.getrandbits(32 * words)
+    return _random(generator)
 
 
 def _numpy() -> object:
@@ -97,6 +116,7 @@ class HiddenStates:
         self._window: set[int] = set()
         self._before: dict[str, object] = {}
         self._modules = 0
+        self._absent: list[str] = []
         self._was_alone = True
 
     def enter(self, step: int) -> None:
@@ -106,21 +126,22 @@ class HiddenStates:
                 self._window = set()
                 self._was_alone = True
                 self._modules = len(sys.modules)
+                self._absent = [name for name in _DRAWN_BY_IMPORT if name not in sys.modules]
                 self._before = _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES)
             else:
                 self._was_alone = False
             self._running.add(step)
             self._window.add(step)
 
-    def leave(self, step: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        """A body has ended: the states that changed, and the steps any of which may have changed them.
+    def leave(self, step: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+        """A body has ended: the states that changed, those that imports alone changed, and the steps that may have.
 
         Nothing is known while others still run; then the last of them gets the answer.
         """
         with self._lock:
             self._running.discard(step)
             if self._running:
-                return (), ()
+                return (), (), ()
             now = _look(_GENERATOR_PROBES)
             if self._was_alone and len(sys.modules) == self._modules:
                 now |= _look(_SETTING_PROBES)
@@ -130,7 +151,12 @@ class HiddenStates:
                 # A generator that was not there before has not been drawn from by the notebook.
                 if self._before.get(name) is not None and state != self._before[name]
             )
-            return changed, tuple(sorted(self._window))
+            by_import = (RANDOM,) if RANDOM in changed and self._is_drawn_by_import(now[RANDOM]) else ()
+            return tuple(name for name in changed if name not in by_import), by_import, tuple(sorted(self._window))
+
+    def _is_drawn_by_import(self, now: object) -> bool:
+        words = sum(_DRAWN_BY_IMPORT[name] for name in self._absent if name in sys.modules)
+        return bool(words) and _random_after(self._before[RANDOM], words) == now
 
     def forget(self, step: int) -> None:
         """The body was abandoned: what it does from now on nobody can tell from what others do."""

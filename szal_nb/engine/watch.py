@@ -337,16 +337,18 @@ class Watch:
 
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
-        changed, window = self._hidden.leave(i) if self._is_hidden_watched else ((), ())
+        changed, by_import, window = self._hidden.leave(i) if self._is_hidden_watched else ((), (), ())
         self._spans.note(~i)
-        if self._only_reads[i] and not changed and not self.contents.is_compared(i):
+        if self._only_reads[i] and not (changed or by_import) and not self.contents.is_compared(i):
             return
         with self.held:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
             self._look_at_reach(i, has_failed=has_failed)
             for state in changed:
-                self._used(state, window)
+                self._used(state, window, drawn_by=window)
+            for state in by_import:
+                self._used(state, window, drawn_by=())
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
             changes = set(self.usage.changed[i])
             for key in self.usage.taken[i]:
@@ -428,15 +430,16 @@ class Watch:
 
     # Hidden state
 
-    def _used(self, state: str, window: tuple[int, ...]) -> None:
+    def _used(self, state: str, window: tuple[int, ...], *, drawn_by: tuple[int, ...]) -> None:
         if any(state in self._graph.nodes[i].states for i in window):
             return
         names = self.usage.names
-        self._drew.setdefault(state, set()).update(window)
+        drew = self._drew.setdefault(state, set())
         if state in GENERATORS:
-            users = {i for i, node in enumerate(self._graph.nodes) if state in node.states} | self._drew[state]
+            users = {i for i, node in enumerate(self._graph.nodes) if state in node.states}.union(drew, drawn_by)
         else:
             users = set(range(len(names)))
+        drew.update(window)
         others = sorted({user for user in users for i in window if user != i and not self.usage.are_ordered(user, i)})
         if others:
             raise HiddenStateUsed(state, tuple(names[i] for i in window), tuple(names[i] for i in others))

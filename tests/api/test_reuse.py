@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import szal_nb as szal
 from szal_nb.analysis.doubt import steps_in_doubt
+from szal_nb.api.past import why as szal_why
 from szal_nb.errors import AnswerInDoubt, HiddenStateUsed
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ErrorInfo
@@ -194,6 +195,36 @@ def test_the_newest_runs_are_looked_through_one_step_at_a_time(store):
     again = flow.run(store, reuse="")
 
     assert (flow.deeds, again.state) == ([], "completed")
+
+
+def test_a_step_with_a_condition_is_looked_for_in_older_runs_too(store):
+    """The newest run has not come to it: it failed, or was of another part of the flow."""
+    cells = {"a": "x = 1", "b --when 'x > 0'": "y = x"}
+    flow = CellFlow(cells)
+    first = flow.run(store)
+    flow.run(store, skipped={"b": "not now"})
+
+    again = flow.run(store, reuse="")
+
+    assert (flow.deeds, again.snapshot.steps["b"].taken_from) == ([], first.id)
+
+
+def test_why_says_what_kept_a_step_from_being_taken(store):
+    cells = {"a": "xs = [1]", "b": "f = (n for n in xs)", "c": "import random\nrandom.seed(n)", "d": "random.random()"}
+    flow = CellFlow(cells, notebook="n = 1\nimport random")
+    first = flow.run(store)
+    again = flow.run(store, reuse="")
+
+    def cause(step):
+        return szal_why(store, again.id, step).cause
+
+    since = f"nothing of it has changed since run {first.id}"
+    assert flow.deeds == ["b"]
+    assert cause("b").startswith(f"ran: {since}; what it gave there cannot be taken: its value f was live")
+    changed = flow.run(store, {"n": 2}, reuse="")
+    found = szal_why(store, changed.id, "d").cause
+    assert found.startswith(f"ran: nothing of it has changed since run {again.id}; it comes after c, which ran")
+    assert "nobody asked to reuse that" in szal_why(store, flow.run(store).id, "a").cause
 
 
 def test_flows_in_python_count_what_their_functions_use(tmp_path):

@@ -460,13 +460,59 @@ def test_a_hidden_draw_beside_a_step_that_draws_fails_the_run():
     failed = run(graph, random=random, draw_hidden=random.random)
 
     assert failed["sneak"].error.type == "HiddenStateUsed"
+    assert "changed the random generator of the process" in failed["sneak"].error.message
     assert "`--changes random`" in failed["sneak"].error.message
+    # The engine's own lines are none of the cell.
+    assert failed["sneak"].error.line is None
 
 
 def test_a_hidden_draw_that_cannot_meet_another_is_none_of_our_business():
     graph = graph_of(step("sneak", "y = draw_hidden()", gives=("y",)))
 
     assert run(graph, draw_hidden=np.random.rand).state == "completed"
+
+
+# As `rich.style`, which draws 24 bits when it is imported, and which much imports: sklearn, httpx, keras.
+def _import_that_draws(monkeypatch, generator):
+    monkeypatch.setitem(sys.modules, "rich.style", object())
+    generator.getrandbits(24)
+
+
+def _side_by_side(*names):
+    """Steps whose bodies call what has their name, at the same time, with what they wait for each other by."""
+    meet = threading.Barrier(len(names))
+    return [step(name, f"meet.wait(); {name}(); meet.wait()") for name in names], meet
+
+
+@pytest.mark.parametrize("index", [None, 624], ids=["within a block", "at its end"])
+def test_what_an_import_draws_no_step_has_drawn(monkeypatch, index):
+    monkeypatch.delitem(sys.modules, "rich.style", raising=False)
+    if index is not None:
+        version, (*key, _), gauss = random.getstate()
+        random.setstate((version, (*key, index), gauss))
+    steps, meet = _side_by_side("fit", "plot")
+    done = run(graph_of(*steps), meet=meet, fit=lambda: _import_that_draws(monkeypatch, random), plot=lambda: None)
+
+    assert done.state == "completed"
+
+
+def test_a_draw_beside_an_import_that_draws_is_found(monkeypatch):
+    monkeypatch.delitem(sys.modules, "rich.style", raising=False)
+    steps, meet = _side_by_side("fit", "plot")
+    failed = run(graph_of(*steps), meet=meet, fit=lambda: _import_that_draws(monkeypatch, random), plot=random.random)
+
+    assert "HiddenStateUsed" in {failed[name].error.type for name in ("fit", "plot") if failed[name].error}
+
+
+def test_what_an_import_draws_from_the_numbers_of_another_step_is_found(monkeypatch):
+    monkeypatch.delitem(sys.modules, "rich.style", raising=False)
+    draw = step("draw", "x = random.random()", gives=("x",), states=("random",))
+    failed = run(
+        graph_of(draw, step("fit", "fit()"), max_parallel=1),
+        random=random, fit=lambda: _import_that_draws(monkeypatch, random),
+    )  # fmt: skip
+
+    assert failed["fit"].error.type == "HiddenStateUsed"
 
 
 def test_a_step_that_leaves_the_process_elsewhere_is_named(tmp_path, monkeypatch):
