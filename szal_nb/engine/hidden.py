@@ -33,7 +33,7 @@ __all__ = [
 
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.
 _INSIDE_BYTES = random.Random.__base__.__basicsize__ - object.__basicsize__ if random.Random.__base__ else 0
-_OURS = random._inst  # type: ignore[attr-defined]  # noqa: SLF001 the instance behind the module functions
+_OURS = random._inst  # noqa: SLF001 the instance behind the module functions
 # Modules that draw from `random` as they are imported, and how many words of 32 bits.
 _DRAWN_BY_IMPORT = {"rich.style": 1}
 
@@ -50,7 +50,7 @@ def _inside(generator: random.Random) -> int:
 
 def _random_after(state: Any, words: int) -> Any:
     """What `_random` says of a generator that has drawn so many words since it said `state`."""
-    generator = random.Random()  # noqa: S311  a copy of one that is there
+    generator: Any = random.Random()  # noqa: S311  a copy of one that is there
     if sys.implementation.name != "cpython":
         generator.setstate(state)
     else:
