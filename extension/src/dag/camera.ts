@@ -1,4 +1,5 @@
 // Where the drawing stands in its window: zoom, pan, fit, and the wheel and pointer that move it.
+import { listener } from "./dom";
 import { type Point, NODE_HEIGHT, NODE_WIDTH } from "./geometry";
 
 /** Below this zoom texts are too small to be read. */
@@ -116,14 +117,7 @@ export class Camera {
   }
 
   private listen(): void {
-    const on = <K extends keyof HTMLElementEventMap>(
-      type: K,
-      listener: (event: HTMLElementEventMap[K]) => void,
-      options?: AddEventListenerOptions,
-    ): void => {
-      this.window.addEventListener(type, listener, options);
-      this.stops.push(() => this.window.removeEventListener(type, listener, options));
-    };
+    const on = listener(this.stops);
     const zoomByWheel = (event: WheelEvent): void => {
       // Without a modifier the wheel is the notebook's.
       if (!event.ctrlKey && !event.metaKey && !event.altKey) return;
@@ -131,16 +125,16 @@ export class Camera {
       const box = this.window.getBoundingClientRect();
       this.zoomBy(Math.exp(-event.deltaY * 0.0025), { x: event.clientX - box.left, y: event.clientY - box.top });
     };
-    on("wheel", zoomByWheel, { passive: false });
+    on(this.window, "wheel", zoomByWheel, { passive: false });
     let from: Point | null = null;
-    on("pointerdown", (event) => {
+    on(this.window, "pointerdown", (event) => {
       this.window.classList.remove("is-gliding");
       if (event.button !== 0 || (event.target instanceof Element && event.target.closest(".szal-node"))) return;
       from = { x: event.clientX - this.x, y: event.clientY - this.y };
       this.window.setPointerCapture(event.pointerId);
       this.window.classList.add("is-panning");
     });
-    on("pointermove", (event) => {
+    on(this.window, "pointermove", (event) => {
       if (!from) return;
       this.x = event.clientX - from.x;
       this.y = event.clientY - from.y;
@@ -151,7 +145,7 @@ export class Camera {
       from = null;
       this.window.classList.remove("is-panning");
     };
-    on("pointerup", end);
-    on("pointercancel", end);
+    on(this.window, "pointerup", end);
+    on(this.window, "pointercancel", end);
   }
 }

@@ -38,3 +38,18 @@ export function setAttribute(element: Element, name: string, value: string): voi
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
+
+type Listen = <K extends keyof HTMLElementEventMap>(
+  element: HTMLElement,
+  type: K,
+  listener: (event: HTMLElementEventMap[K]) => void,
+  options?: AddEventListenerOptions,
+) => void;
+
+/** Listens to elements; what undoes it is added to `stops`. */
+export function listener(stops: (() => void)[]): Listen {
+  return (element, type, hear, options) => {
+    element.addEventListener(type, hear, options);
+    stops.push(() => element.removeEventListener(type, hear, options));
+  };
+}

@@ -47,6 +47,20 @@ export function fittingDirection(graph: Graph, placement: Placement, width: numb
   return down! > across! * BETTER_TOP_DOWN ? "TB" : "LR";
 }
 
+/** How far back the nodes must go, on average, to be where those of their names were; null where none of them was. */
+export function meanMove(was: ReadonlyMap<string, Point | undefined>, graph: Graph, now: Geometry): Point | null {
+  let count = 0;
+  const sum = { x: 0, y: 0 };
+  graph.nodes.forEach(({ name }, number) => {
+    const before = was.get(name);
+    if (!before) return;
+    count += 1;
+    sum.x += before.x - now.nodes[number]!.x;
+    sum.y += before.y - now.nodes[number]!.y;
+  });
+  return count ? { x: sum.x / count, y: sum.y / count } : null;
+}
+
 const drawnEdges = (graph: Graph): GraphEdge[] => graph.edges.filter((edge) => !edge.implied);
 
 const labelOf = (edge: GraphEdge): string => {

@@ -1,9 +1,9 @@
 // The drawing area: nodes and edges, selection and the way between nodes by keyboard.
 import { Camera, FAR, NEAR } from "./camera";
 import { Card } from "./card";
-import { html, setAttribute } from "./dom";
+import { html, listener, setAttribute } from "./dom";
 import { stateWord } from "./format";
-import { type Direction, type Geometry, type Point, fittingDirection, measure, placeGraph } from "./geometry";
+import { type Direction, type Geometry, type Point, fittingDirection, meanMove, measure, placeGraph } from "./geometry";
 import type { Placement } from "./layout";
 import { Marks } from "./marks";
 import { type Action, type Facts, type Graph, type Picture, stateOf } from "./state";
@@ -87,7 +87,9 @@ export class Scene {
     this.placement = placeGraph(graph);
     if (isOther && !this.isTurned) this.chosen = null;
     this.layOut();
-    this.keepInPlace(places);
+    // A graph that grew is drawn where its old nodes were: the view moves by what they moved.
+    const by = this.camera.isFitted ? null : meanMove(places, graph, this.geometry!);
+    if (by) this.camera.follow(by.x, by.y);
     this.ticking.clear();
     this.hovered = -1;
     this.roving = 0;
@@ -206,24 +208,6 @@ export class Scene {
     // Decided once, so that a graph that grows does not turn under the reader.
     this.chosen ??= fittingDirection(this.graph!, placement, this.node.clientWidth || 960, 520);
     this.geometry = measure(this.graph!, placement, this.chosen);
-  }
-
-  /** A graph that grew is drawn where its old nodes were: the view moves by what they moved. */
-  private keepInPlace(places: ReadonlyMap<string, Point | undefined>): void {
-    if (this.camera.isFitted) return;
-    let count = 0;
-    let dx = 0;
-    let dy = 0;
-    this.graph!.nodes.forEach((node, number) => {
-      const was = places.get(node.name);
-      const is = this.geometry!.nodes[number]!;
-      if (!was) return;
-      count += 1;
-      dx += was.x - is.x;
-      dy += was.y - is.y;
-    });
-    if (!count) return;
-    this.camera.follow(dx / count, dy / count);
   }
 
   private addCards(nodes: Iterable<number>): void {
@@ -350,15 +334,7 @@ export class Scene {
   }
 
   private listen(): void {
-    const on = <K extends keyof HTMLElementEventMap>(
-      element: HTMLElement,
-      type: K,
-      listener: (event: HTMLElementEventMap[K]) => void,
-      options?: AddEventListenerOptions,
-    ): void => {
-      element.addEventListener(type, listener, options);
-      this.stops.push(() => element.removeEventListener(type, listener, options));
-    };
+    const on = listener(this.stops);
     const nodeOf = (event: Event): number => {
       const found = event.target instanceof Element ? event.target.closest<HTMLElement>(".szal-node") : null;
       return found ? Number(found.dataset["node"]) : -1;
