@@ -10,8 +10,9 @@ from typing import Any
 from szal_nb.api.past import diff, replay, verification, verified, why
 from szal_nb.api.run import Run
 from szal_nb.app.describing import run_json, run_text
-from szal_nb.app.execution import again, carry_out, exit_of, is_launched_here
+from szal_nb.app.execution import again, carry_out, is_launched_here
 from szal_nb.app.exit import ExitCode
+from szal_nb.app.outcome import exit_of
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.progress import Follower
 from szal_nb.app.record import open_store

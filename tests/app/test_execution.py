@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from szal_nb.app.cli import main
-from szal_nb.app.execution import exit_of
 from szal_nb.app.exit import ExitCode
+from szal_nb.app.outcome import exit_of
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.value import ErrorInfo
 from szal_nb.notebook.batch import BatchResult, Ended
