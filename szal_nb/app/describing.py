@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.app.printing import as_table
 from szal_nb.model.duration import format_duration
-from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
+from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
 from szal_nb.model.value import ErrorInfo, ValueRef, for_people, rebuilt_on_resume, tied_text
 from szal_nb.store.runs import StoredRun
 from szal_nb.widget.wording import elements_failed_said
@@ -120,17 +123,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
         "inputs": ", ".join(_value_text(ref) for ref in for_people(snapshot.inputs)),
     }
     lines += [f"  {name:<9} {fact}" for name, fact in facts.items() if fact]
-    rows = [
-        (
-            step.name,
-            step.state.value + (f" ({step.origin})" if step.origin not in (None, "ran") else ""),
-            _duration_text(step.duration_s),
-            str(len(step.attempts)),
-            ", ".join(_value_text(ref) for ref in for_people(step.values)) or step.reason,
-        )
-        for step in snapshot.steps.values()
-    ]
-    lines += ["", as_table(("STEP", "STATE", "TOOK", "ATTEMPTS", "VALUES"), rows)]
+    lines += ["", steps_table(snapshot)]
     for step in snapshot.steps.values():
         if step.error is not None and step.state is not StepState.COMPLETED:
             place = f" (line {step.error.line} of its cell)" if step.error.line is not None else ""
@@ -140,9 +133,40 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
             lines += ["", f"{step.name}: {said}, the first was number {first.position}: {first.error}"]
         if step.rollback_error is not None:
             lines += ["", f"{step.name}: its rollback failed: {step.rollback_error}"]
-    if run.shown_state == "crashed":
-        lines += ["", f"Its process is gone. To go on from here: szal resume {run.id}"]
+    ways = ways_on(run, snapshot)
+    if ways:
+        lines += ["", *(["Its process is gone."] if run.is_crashed else ()), *ways]
     return "\n".join(lines)
+
+
+def steps_table(snapshot: RunSnapshot) -> str:
+    """The steps of a run with their values, or why they have none."""
+    rows = [
+        (
+            step.name,
+            step.state.value + (f" ({step.origin})" if step.origin not in (None, "ran") else ""),
+            _duration_text(step.duration_s),
+            str(len(step.attempts)),
+            ", ".join(_value_text(ref) for ref in for_people(step.values)) or step.reason or _elements_text(step),
+        )
+        for step in snapshot.steps.values()
+    ]
+    return as_table(("STEP", "STATE", "TOOK", "ATTEMPTS", "VALUES"), rows)
+
+
+def ways_on(run: StoredRun, snapshot: RunSnapshot) -> list[str]:
+    """What a person can do about a run that did not complete and that nobody runs, as commands."""
+    if run.is_owned or run.state in {RunState.COMPLETED, RunState.ROLLED_BACK}:
+        return []
+    if doubted(snapshot) is not None:
+        notebook = shlex.quote(Path(run.notebook_path).name) if run.notebook_path else "NB"
+        return [f"To begin anew: szal run {notebook} --reuse {run.id}"]
+    waiting = [step.name for step in snapshot.steps.values() if step.state is StepState.WAITING]
+    lines = [f"To answer: szal approve {run.id} {step} [--reject]" for step in waiting]
+    then = "Then" if waiting else "To"
+    if run.notebook_path is None:
+        return [*lines, f"{then} go on, in the script that started it: flow.resume({run.id!r})"]
+    return [*lines, f"{then} go on: szal resume {run.id}"]
 
 
 def duration_of(run: StoredRun) -> float | None:
@@ -155,6 +179,12 @@ def _value_text(ref: ValueRef) -> str:
         return f"{ref.name} (live{', rebuilds on resume' if ref.needed else ''}: {ref.live})"
     text = f"{ref.name}={ref.summary}" if ref.summary and len(ref.summary) <= 40 else f"{ref.name}: {ref.type}"
     return f"{text} (rebuilds on resume: it shares parts with {tied_text(ref)})" if ref.ties else text
+
+
+def _elements_text(step: StepSnapshot) -> str:
+    """How much of a mapped step that has not completed is on record."""
+    count = 0 if step.state is StepState.COMPLETED else len(step.kept_elements)
+    return f"{count:,} element{'s' * (count != 1)} on record" if count else ""
 
 
 def _duration_text(seconds: float | None) -> str:

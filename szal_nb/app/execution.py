@@ -25,6 +25,7 @@ from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given, give, read_parameters, read_values, read_values_file, retype
 from szal_nb.notebook.reader import needs_run_cell, step_names
 from szal_nb.store.locate import find_store
+from szal_nb.store.moved import notebook_of, output_of, usual_output
 from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore, StoredRun, new_run_id
 
@@ -130,7 +131,7 @@ def run_command(arguments: argparse.Namespace) -> ExitCode:
         notebook=notebook,
         given=given,
         headless=Headless(store=store, run_id=run_id, notebook=path, wish=_wish_of(arguments, only)),
-        output=arguments.output or store.parent / "runs" / f"{run_id}.ipynb",
+        output=arguments.output or usual_output(store, run_id),
         cwd=path.parent,
         kernel=arguments.kernel,
     )
@@ -172,7 +173,7 @@ def again(
         raise RunError(f"Run {run.id} was not started from a notebook; do it from the script that started it.")
     if fork_at is not None and fork_at not in steps:
         raise RunError(f"Run {run.id} has no step {fork_at!r}; it has {', '.join(steps)}.")
-    origin = Path(run.notebook_path) if run.notebook_path else None
+    origin = notebook_of(run, path)
     notebook = parse_notebook(text, path=origin)
     declared = {parameter.name for parameter in read_parameters(notebook)}
     params = {name: value for name, value in run.params.items() if not declared or name in declared}
@@ -185,8 +186,8 @@ def again(
         notebook=notebook,
         given=given,
         headless=Headless(store=path, run_id=new_id, notebook=origin, wish=wish),
-        output=output or path.parent / "runs" / f"{new_id}.ipynb",
-        cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
+        output=output or usual_output(path, new_id),
+        cwd=_folder_of(origin),
     )
 
 
@@ -241,26 +242,44 @@ def resume_command(arguments: argparse.Namespace) -> ExitCode:
         if text is None:
             raise RunError(f"Run {run.id} was not started from a notebook; resume it from the script that started it.")
         events = store.events(run.id)
-    origin = Path(run.notebook_path) if run.notebook_path else None
+    origin = notebook_of(run, path)
     notebook = parse_notebook(text, path=origin)
-    if origin is not None and _has_changed(notebook, origin):
-        say(
-            f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then. "
-            f"Instead, `szal migrate plan {run.id} {origin.name}` carries it to a new version of the flow, and "
-            f"`szal run {origin.name} --reuse {run.id}` begins a new run with what is unchanged."
-        )
+    if origin is not None:
+        _say_of_file(run, notebook, origin)
     declared = {parameter.name for parameter in read_parameters(notebook)}
     params = {name: value for name, value in run.params.items() if not declared or name in declared}
     work = Work(
         notebook=notebook,
         given=retype(notebook, params, environment=os.environ),
         headless=Headless(store=path, resume=run.id, notebook=origin),
-        output=arguments.output or Path(run.output_path or path.parent / "runs" / f"{run.id}.ipynb"),
-        cwd=origin.parent if origin is not None and origin.parent.is_dir() else Path.cwd(),
+        output=arguments.output or output_of(run, path),
+        cwd=_folder_of(origin),
     )
     follower = Follower(path, is_launched_here)
     follower.expect(run.id, events)
     return execute(arguments, work, follower)
+
+
+def _folder_of(notebook: Path | None) -> Path:
+    """Where the cells of a notebook run: beside it, as long as that folder is there."""
+    return notebook.parent if notebook is not None and notebook.parent.is_dir() else Path.cwd()
+
+
+def _say_of_file(run: StoredRun, notebook: Notebook, origin: Path) -> None:
+    """Tells what has become of the file whose snapshot `notebook` is, if anything has."""
+    if str(origin) != run.notebook_path:
+        say(f"The notebook of run {run.id} was {run.notebook_path}, and is {origin} now.")
+    if not origin.exists():
+        say(
+            f"{origin} is not there any more; run {run.id} goes on with the notebook as it was when it began, "
+            f"in {_folder_of(origin)}."
+        )
+    elif _has_changed(notebook, origin):
+        say(
+            f"{origin} has changed since run {run.id} began; the run goes on with the notebook as it was then. "
+            f"Instead, `szal migrate plan {run.id} {origin.name}` carries it to a new version of the flow, and "
+            f"`szal run {origin.name} --reuse {run.id}` begins a new run with what is unchanged."
+        )
 
 
 def is_launched_here(run: StoredRun) -> bool:
@@ -288,7 +307,8 @@ def execute(arguments: argparse.Namespace, work: Work, follower: Follower) -> Ex
     path = work.headless.store
     if path is None or not path.exists():
         return answer(arguments, None, [], result)
-    with RunStore.open(path, read_only=True) as store:
+    with RunStore.open(path) as store:
+        store.settle()
         return answer(arguments, store, [store.run(run_id) for run_id in follower.shown], result)
 
 

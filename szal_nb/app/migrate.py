@@ -14,6 +14,7 @@ from szal_nb.app.printing import print_json, say
 from szal_nb.app.record import open_store
 from szal_nb.errors import MigrationError
 from szal_nb.notebook.migrations import version_in, version_run
+from szal_nb.store.moved import notebook_of
 from szal_nb.store.runs import RunStore, StoredRun
 
 
@@ -98,7 +99,7 @@ def _runs(arguments: argparse.Namespace, store: RunStore) -> list[StoredRun]:
 
 
 def _version(arguments: argparse.Namespace, store: RunStore, run: StoredRun) -> NewVersion:
-    path = arguments.notebook or run.notebook_path
+    path = arguments.notebook or notebook_of(run, store.path)
     if path is not None and Path(path).exists():
         found = version_in(path, run.flow)
         if arguments.to in (None, found.graph.flow.version):

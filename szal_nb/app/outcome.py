@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from szal_nb.analysis.doubt import doubted
-from szal_nb.app.describing import run_json
+from szal_nb.app.describing import run_json, ways_on
 from szal_nb.app.exit import ExitCode, exit_of_run
 from szal_nb.app.printing import print_json, say
-from szal_nb.errors import DefinitionError, RunFailed, StoreError
+from szal_nb.errors import DefinitionError, RunFailed, RunWaits, StoreError
 from szal_nb.model.duration import format_duration
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.store.runs import RunStore, StoredRun
@@ -45,17 +44,19 @@ def answer(
     if not runs:
         print("The notebook has no steps that were run; nothing was recorded.")
     if result is not None:
-        if result.error and result.error_name != RunFailed.__name__:
+        if result.error and result.error_name not in _TOLD:
             say(f"{result.error_name}: {result.error}")
         print(f"  notebook  {result.output}")
     if store is not None:
         print(f"  store     {store.path}")
     for run in runs:
-        if run.state not in (RunState.COMPLETED, RunState.ROLLED_BACK):
-            is_doubted = doubted(snapshots[run.id]) is not None
-            way = f"begin anew: szal run NB --reuse {run.id}" if is_doubted else f"go on: szal resume {run.id}"
-            print(f"  To {way}")
+        for way in ways_on(run, snapshots[run.id]):
+            print(f"  {way}")
     return code
+
+
+# What the run itself tells, its steps and the ways on, tells these errors of its cell too.
+_TOLD = {RunFailed.__name__, RunWaits.__name__}
 
 
 def _summary(run: StoredRun, snapshot: RunSnapshot) -> str:

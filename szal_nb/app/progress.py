@@ -29,6 +29,7 @@ from szal_nb.model.event import (
 )
 from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
+from szal_nb.model.value import NOT_STORED
 from szal_nb.store.runs import RunStore, StoredRun
 from szal_nb.widget.wording import elements_failed_said, one_line, progress_said
 
@@ -126,7 +127,9 @@ def line_of(event: Event, snapshot: RunSnapshot, run_id: str) -> str | None:
             origin = "" if event.origin == "ran" else event.origin
             step = snapshot.steps[event.step]
             failed = elements_failed_said(len(step.failed_elements)) if step.failed_elements else ""
-            return _step_line("completed", event.step, _duration(snapshot, event.step), origin, failed, step.reason)
+            lost = [f"{ref.name}: {ref.live}" for ref in event.values if (ref.live or "").startswith(NOT_STORED)]
+            facts = (origin, failed, step.reason, *lost)
+            return _step_line("completed", event.step, _duration(snapshot, event.step), *facts)
         case StepFailed():
             return _step_line("failed", event.step, _duration(snapshot, event.step), str(event.error))
         case StepRetrying():

@@ -20,6 +20,7 @@ from szal_nb.model.state import RunSnapshot
 from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.reader import read_flows
 from szal_nb.store.failure import StoreDamaged
+from szal_nb.store.moved import notebook_of
 from szal_nb.store.runs import RunStore, StoredRun
 from szal_nb.widget.details import details_view
 from szal_nb.widget.history import history_view, log_view, outputs_of, timeline_view
@@ -58,7 +59,7 @@ def runs_document(store: RunStore | None, notebook: Path, *, limit: int = MOST_R
     here = notebook.resolve()
     return {
         "runs": [
-            {**_listed(run), "counts": counts.get(run.id, {}), "here": _is_same(run.notebook_path, here)}
+            {**_listed(run), "counts": counts.get(run.id, {}), "here": _is_same(notebook_of(run, store.path), here)}
             for run in runs
         ]
     }
@@ -86,11 +87,11 @@ def _counts(store: RunStore, run_ids: list[str]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _is_same(path: str | None, notebook: Path) -> bool:
+def _is_same(path: Path | None, notebook: Path) -> bool:
     """Whether a run ran this notebook. One whose file is gone from this folder was most likely this one, renamed."""
     if path is None:
         return False
-    ran = Path(path).resolve()
+    ran = path.resolve()
     return ran == notebook or (ran.parent == notebook.parent and not ran.exists())
 
 

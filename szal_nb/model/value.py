@@ -33,6 +33,8 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ties: tuple[tuple[str, str], ...] = ()
 
 
+# Begins the reason of a live value that could have been stored, had there been room.
+NOT_STORED = "it could not be stored: "
 _SHOWN = "<shown "
 
 

@@ -5,16 +5,18 @@ Both execute the same way, so that the record and the saved notebook are the sam
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from szal_nb.errors import RunError
+from szal_nb.errors import RunError, StoreError
 from szal_nb.notebook.document import InvalidNotebook, Notebook
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.parameters import Given
+from szal_nb.store.files import make_home
 from szal_nb.store.owner import Owner
 
 
@@ -81,6 +83,10 @@ def run_notebook(
     if given.values or given.secrets:
         inject(nb, notebook, given)
     nb = remove_error_markers(prepare_notebook_metadata(nb, notebook.label, str(output)))
+    if headless.store is not None and output.is_relative_to(headless.store.parent):
+        # What steps show is as private as the store.
+        with contextlib.suppress(StoreError):
+            make_home(headless.store)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

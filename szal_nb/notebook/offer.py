@@ -11,6 +11,7 @@ from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunState, StepState, fold
 from szal_nb.notebook.report import Report
+from szal_nb.store.moved import notebook_of
 from szal_nb.store.runs import RunStore
 
 # Among so many of the newest runs a notebook's own is looked for.
@@ -50,7 +51,7 @@ def crashed_run(store: Path, *, flow: str | None = None, notebook: Path | None =
     try:
         with RunStore.open(store, read_only=True) as record:
             runs = record.runs(flow=flow, limit=1 if notebook is None else _LOOKED_AT)
-            run = next((run for run in runs if notebook is None or run.notebook_path == str(notebook)), None)
+            run = next((run for run in runs if notebook is None or notebook_of(run, store) == notebook), None)
             if run is None or not run.is_left:
                 return None
             return CrashedRun(run.id, record.graph(run.id), record.events(run.id), store)

@@ -7,6 +7,7 @@ and `papermill` must have been imported before (`batch` sees to that).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -97,7 +98,8 @@ class RecordedNotebook(NotebookExecutionManager):
             # The run itself is kept by the store; it need not end because a disk is full.
             logger.warning("The notebook could not be saved as %s: %s", target, error)
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
         self.last_save_time = self.now()
 
     def notebook_complete(self, **kwargs: Any) -> None:

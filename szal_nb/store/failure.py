@@ -85,6 +85,8 @@ class StoreUnusable(_AtPath):
         return f"The store {self.path} cannot be used: {self.detail}"
 
 
+# A folder that is read-only, or somebody else's.
+_NOT_OURS = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What a store can fail with: SQLite reports some damage as text that is no text.
 FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
 
@@ -102,7 +104,9 @@ def _translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | 
     if isinstance(error, OSError):
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return StoreFull(path, error.strerror or str(error))
-        return StoreUnusable(path, f"{error.strerror or error} ({error.filename or path})")
+        where = "" if error.filename in (None, str(path)) else f" ({error.filename})"
+        advice = " Name a place that can be written: --store PATH, or SZAL_STORE." if error.errno in _NOT_OURS else ""
+        return StoreUnusable(path, f"{error.strerror or error}{where}.{advice}")
     code = getattr(error, "sqlite_errorcode", None)
     detail = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     match None if code is None else code & _FAMILY:

@@ -171,6 +171,14 @@ class RunStore(StoredRuns):
         if self._writer is not None:
             self._writer.close()
 
+    def settle(self) -> None:
+        """Has the file alone hold all of the record once it is closed, unless another program has it open then.
+
+        A program that only read it while the last writer left cannot bring in what stands in the WAL.
+        """
+        with contextlib.suppress(StoreError):
+            self.write(Job(lambda _: None, lambda _: True))
+
     @property
     def is_in_place(self) -> bool:
         """Whether this store is open, and its file is still the one at `path`."""

@@ -13,11 +13,11 @@ import msgspec
 
 from szal_nb.errors import StoreError
 from szal_nb.model.graph import DISPLAY
-from szal_nb.model.value import ValueRef, shown_name
+from szal_nb.model.value import NOT_STORED, ValueRef, shown_name
 from szal_nb.store.codecs import Buffer, Codec, Encoded
 from szal_nb.store.contents import Parked
 from szal_nb.store.describing import shape_of, summary_of, type_name
-from szal_nb.store.failure import StoreUnusable
+from szal_nb.store.failure import StoreFull, StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.pickling import TooLargeError
@@ -238,6 +238,8 @@ def _reason(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, MemoryError):
         return "it is too large for the memory that is left"
+    if isinstance(error, StoreFull):
+        return f"{NOT_STORED}{error.detail}"
     if isinstance(error, StoreError):
         return str(error)
     text = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -30,6 +31,62 @@ def shell(tmp_path):
 
 def saved(path):
     return json.loads(Path(path).read_text())["cells"]
+
+
+def _waiting_project(folder):
+    """A project whose run waits for a person, and the id of that run."""
+    folder.mkdir()
+    write_notebook(
+        folder / "nb.ipynb",
+        HEAD,
+        "%%szal_step load\nx = 1",
+        "%%szal_step deploy --approve 'Ship it?'\nopen('shipped.txt', 'w').write(str(x))",
+        "run = %szal_run",
+    )
+    shell = Shell(folder)
+    code, document = shell.json("run", "nb.ipynb")
+    assert code == 4
+    # What it holds is for its owner only, and the file is whole without what SQLite keeps beside it.
+    assert (folder / ".szal").stat().st_mode & 0o777 == 0o700
+    assert not (folder / ".szal" / "runs.db-wal").exists()
+    return document["runs"][0]["id"]
+
+
+@pytest.mark.serial
+def test_a_project_that_was_moved_while_a_run_waited_goes_on_where_it_is(tmp_path):
+    then, now = tmp_path / "then", tmp_path / "now ü"
+    run = _waiting_project(then)
+    then.rename(now)
+    shell = Shell(now)
+
+    assert shell.call("approve", run, "deploy")[0] == 0
+    code, out, err = shell.call("resume", run)
+
+    assert code == 0, err
+    assert f"The notebook of run {run} was {then}/nb.ipynb, and is {now}/nb.ipynb now." in err
+    assert "has changed" not in err
+    assert f"{now}/.szal/runs/{run}.ipynb" in out
+    assert (now / "shipped.txt").exists()
+    assert not then.exists()
+
+
+@pytest.mark.serial
+def test_a_copy_of_a_project_goes_on_without_touching_the_first(tmp_path):
+    then, now = tmp_path / "then", tmp_path / "now"
+    run = _waiting_project(then)
+    shutil.copytree(then, now)
+    (now / "nb.ipynb").unlink()
+    saved_then = (then / ".szal" / "runs" / f"{run}.ipynb").read_bytes()
+    (then / "nb.ipynb").rename(then / "renamed.ipynb")
+    shell = Shell(now)
+
+    assert shell.call("approve", run, "deploy")[0] == 0
+    code, out, err = shell.call("resume", run)
+
+    assert code == 0, err
+    assert f"{then}/nb.ipynb is not there any more; run {run} goes on with the notebook as it was" in err
+    assert f"{now}/.szal/runs/{run}.ipynb" in out
+    assert (then / ".szal" / "runs" / f"{run}.ipynb").read_bytes() == saved_then
 
 
 @pytest.mark.serial

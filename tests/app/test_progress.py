@@ -8,7 +8,7 @@ import pytest
 
 import szal_nb as szal
 from szal_nb.app.describing import run_json, run_text
-from szal_nb.app.progress import Follower, Progress
+from szal_nb.app.progress import Follower, Progress, line_of
 from szal_nb.model.event import (
     RunCompleted,
     RunCreated,
@@ -23,7 +23,8 @@ from szal_nb.model.event import (
     StepStarted,
     StepWaiting,
 )
-from szal_nb.model.value import ErrorInfo
+from szal_nb.model.state import fold
+from szal_nb.model.value import NOT_STORED, ErrorInfo, ValueRef
 from szal_nb.store.runs import RunStore
 
 STEPS = ("load", "clean", "plot", "ask", "left", "late")
@@ -56,6 +57,17 @@ def test_each_event_that_a_person_cares_about_is_one_line():
     progress.take([event for event, _ in EVENTS])
 
     assert shown.getvalue().splitlines() == [line for _, line in EVENTS if line is not None]
+
+
+def test_a_value_for_which_there_was_no_room_is_told():
+    full = ValueRef(name="orders", live=f"{NOT_STORED}No space left on device", needed=True)
+    snapshot = fold([event for event, _ in EVENTS[:3]])
+    event = StepCompleted(at=1, step="load", attempt=1, values=(full, ValueRef(name="file", live="an open file")))
+    snapshot.apply(event)
+
+    line = line_of(event, snapshot, "r1")
+
+    assert line == "  completed  load  1.0 s  orders: it could not be stored: No space left on device"
 
 
 def test_what_was_there_before_is_not_shown_again():

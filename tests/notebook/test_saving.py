@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import nbformat
 import papermill.execute  # noqa: F401 - before our engine, which it loads while it is imported
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from szal_nb.errors import RunError
 from szal_nb.notebook import papermill_engine
 from szal_nb.notebook.batch import _raise_for_errors
 from szal_nb.notebook.papermill_engine import RecordedNotebook
@@ -105,3 +107,14 @@ def test_a_failure_is_told_also_where_there_is_no_room_to_save_it(tmp_path, monk
     with pytest.raises(PapermillExecutionError) as caught:
         _raise_for_errors(notebook, tmp_path / "out.ipynb")
     assert (caught.value.ename, caught.value.evalue) == ("ZeroDivisionError", "division by zero")
+
+
+def test_a_folder_that_became_read_only_is_told_in_a_sentence(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+
+    with pytest.raises(RunError, match="cannot be saved as .*out.ipynb: Read-only file system"):
+        manager_of(tmp_path / "out.ipynb").notebook_start()

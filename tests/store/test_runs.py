@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import sqlite3
 import subprocess
@@ -27,7 +28,7 @@ from szal_nb.model.event import (
 from szal_nb.model.state import RunState, StepState, fold
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.database import Durability, lock_path, prepare
-from szal_nb.store.failure import StoreMissing, StoreUnusable
+from szal_nb.store.failure import StoreMissing, StoreUnusable, explain
 from szal_nb.store.files import make_home
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import Owner
@@ -337,6 +338,31 @@ class TestOpening:
             assert reader.run(RUN).id == RUN
             with pytest.raises(StoreUnusable, match="opened for reading only"):
                 reader.take_over(RUN, force=True)
+
+    def test_a_store_that_is_settled_can_be_carried_as_one_file(self, path):
+        """The last to close had it open for reading only, as who watches a headless run has."""
+        with RunStore.open(path, durability="fast") as writer:
+            writer.begin(new_run()).append_sync(begun())
+            watcher = RunStore.open(path, read_only=True)
+            assert watcher.run(RUN).id == RUN
+        watcher.close()
+        assert path.with_name("runs.db-wal").stat().st_size > 0
+
+        with RunStore.open(path) as store:
+            store.settle()
+        assert not path.with_name("runs.db-wal").exists()
+        carried = path.with_name("carried.db")
+        carried.write_bytes(path.read_bytes())
+        with RunStore.open(carried, read_only=True) as store:
+            assert store.run(RUN).id == RUN
+
+    def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(self, tmp_path):
+        (tmp_path / "no").touch()
+        with pytest.raises(StoreUnusable):
+            RunStore.open(tmp_path / "no" / "runs.db")
+        error = explain(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)), tmp_path / "runs.db")
+        advice = "Name a place that can be written: --store PATH, or SZAL_STORE."
+        assert str(error).endswith(f"Permission denied ({tmp_path}). {advice}")
 
     def test_a_store_that_was_closed_says_so(self, path):
         store = RunStore.open(path)

@@ -348,7 +348,7 @@ class TestLive:
         monkeypatch.setattr("szal_nb.store.files.os.write", full)
         ref = kept(journal, np.zeros(100_000))
 
-        assert "No space left" in ref.live
+        assert ref.live == "it could not be stored: No space left on device"
         assert [file for file in store.files.folder.rglob("*") if file.is_file()] == []
 
 
