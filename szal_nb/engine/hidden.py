@@ -55,7 +55,7 @@ def _random_after(state: Any, words: int) -> Any:
         generator.setstate(state)
     else:
         ctypes.memmove(_inside(generator), state[0], len(state[0]))
-        generator.gauss_next = state[1]  # type: ignore[attr-defined]
+        generator.gauss_next = state[1]
     generator.getrandbits(32 * words)
     return _random(generator)
 
