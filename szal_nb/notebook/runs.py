@@ -20,11 +20,12 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
 from szal_nb.api.past import verification, verified
 from szal_nb.api.selection import Selection, unselected
-from szal_nb.errors import InvalidFlow, InvalidStep, RunError, StoreError
+from szal_nb.errors import InvalidFlow, RunError, StoreError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
+from szal_nb.notebook.going_on import check_unchanged, newest_open, say_going_on
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.offer import CrashedRun, crashed_run
@@ -95,7 +96,7 @@ class Runs:
         record = self.store(store)
         stored = record.run(run_id)
         graph = self._ready_graph(stored.flow)
-        _check_unchanged(stored.id, record.graph(stored.id), graph)
+        check_unchanged(stored.id, record.graph(stored.id), graph)
         run = self._begin(ParsedRun(store=store), stored.flow, Selection(inputs_of=stored.id))
         run.closing_word = lambda: verification(stored.id, run.id, verified(record, stored.id, run.id))
         return run
@@ -156,13 +157,11 @@ class Runs:
         """
         record = self.store(store)
         stored = (
-            record.run(run_id)
-            if run_id is not None
-            else _newest_open(record, flow or self._session.definitions.current)
+            record.run(run_id) if run_id is not None else newest_open(record, flow or self._session.definitions.current)
         )
         if parameters:
             graph = self._ready_graph(stored.flow)
-            _check_unchanged(stored.id, record.graph(stored.id), graph)
+            check_unchanged(stored.id, record.graph(stored.id), graph)
             if not force:
                 record.end_orphan_of(stored.id)
             wish = Selection(inputs_of=stored.id, goes_on=True)
@@ -175,7 +174,7 @@ class Runs:
 
     def _resumed(self, record: RunStore, run_id: str, flow: str, *, force: bool = False) -> NotebookRun:
         graph = self._ready_graph(flow)
-        _check_unchanged(run_id, record.graph(run_id), graph)
+        check_unchanged(run_id, record.graph(run_id), graph)
         outputs = self._outputs(graph)
         own = self._session.own.of(graph.flow.name)
         live = {name: own[name] for name in graph.inputs if name in own}
@@ -188,7 +187,7 @@ class Runs:
             live,
             self._surround(str(record.path), graph, outputs),
             force=force,
-            on_plan=_say_plan,
+            on_plan=say_going_on,
         )
         return self._adopt(run, outputs)
 
@@ -393,46 +392,3 @@ class Runs:
         """As `interrupt`, for a process that ends without having been asked over the protocol."""
         if not self._loop.is_running() and not self._loop.is_closed():
             self._loop.run_until_complete(self.interrupt())
-
-
-def _newest_open(store: RunStore, flow: str) -> Any:
-    for run in store.runs(flow=flow):
-        if run.shown_state in ("crashed", "failed", "cancelled", "paused"):
-            return run
-    raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
-
-
-def _check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:
-    before, now = _sources(recorded), _sources(graph)
-    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    if changed:
-        raise InvalidStep(
-            changed[0],
-            f"it is not what run {run_id} ran.",
-            "Undo the change: a run goes on only with the steps that it began with. Or give the flow a new --version "
-            f"and carry the run there (%szal_migrate plan {run_id}), or begin anew with what is unchanged "
-            f"(%szal_run --reuse {run_id}).",
-        )
-
-
-def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
-    """The code of each step, and of what undoes it."""
-    return {
-        node.step.name: (node.step.source, node.step.rollback.source if node.step.rollback is not None else "")
-        for node in graph.nodes
-    }
-
-
-def _say_plan(plan: Any) -> None:
-    text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
-    if plan.rebuilt:
-        why = "their values lived in the process that died, or are not in the store any more"
-        text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
-    for step, count in plan.begun:
-        text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
-    for state, steps in plan.out_of_order.items():
-        text += (
-            f" Steps that come after {', '.join(steps)} have used {state} before, and would have found it otherwise in "
-            f"a run from the top: --reuse, in a new run, runs them again."
-        )
-    print(text)  # noqa: T201 - for the reader of the cell

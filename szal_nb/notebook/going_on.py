@@ -1,0 +1,54 @@
+"""A run of this or another kernel goes on: which one, whether its steps are still the same, and what is said of it."""
+
+from __future__ import annotations
+
+from szal_nb.engine.replay import ResumePlan
+from szal_nb.errors import InvalidStep, StoreError
+from szal_nb.model.graph import FlowGraph
+from szal_nb.store.runs import RunStore, StoredRun
+
+
+def newest_open(store: RunStore, flow: str) -> StoredRun:
+    """The newest run of the flow that can go on. Raises StoreError if there is none."""
+    for run in store.runs(flow=flow):
+        if run.shown_state in ("crashed", "failed", "cancelled", "paused"):
+            return run
+    raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
+
+
+def check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:
+    """Raises InvalidStep if a step is not what the run ran."""
+    before, now = _sources(recorded), _sources(graph)
+    changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if changed:
+        raise InvalidStep(
+            changed[0],
+            f"it is not what run {run_id} ran.",
+            "Undo the change: a run goes on only with the steps that it began with. Or give the flow a new --version "
+            f"and carry the run there (%szal_migrate plan {run_id}), or begin anew with what is unchanged "
+            f"(%szal_run --reuse {run_id}).",
+        )
+
+
+def _sources(graph: FlowGraph) -> dict[str, tuple[str, str]]:
+    """The code of each step, and of what undoes it."""
+    return {
+        node.step.name: (node.step.source, node.step.rollback.source if node.step.rollback is not None else "")
+        for node in graph.nodes
+    }
+
+
+def say_going_on(plan: ResumePlan) -> None:
+    """Tells the reader of the cell what is kept and what runs."""
+    text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
+    if plan.rebuilt:
+        why = "their values lived in the process that died, or are not in the store any more"
+        text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
+    for step, count in plan.begun:
+        text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."
+    for state, steps in plan.out_of_order.items():
+        text += (
+            f" Steps that come after {', '.join(steps)} have used {state} before, and would have found it otherwise in "
+            f"a run from the top: --reuse, in a new run, runs them again."
+        )
+    print(text)  # noqa: T201 - for the reader of the cell
