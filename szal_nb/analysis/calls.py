@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from szal_nb.analysis import files, hidden, magic, strings
+from szal_nb.analysis import files, hidden, magic, memory, strings
 from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.tables import (
     CHANGING,
@@ -81,6 +81,8 @@ class Calls(Applying):
             return self.call_function(call, target.callable)
         if target.ref:
             return self._call_library(call, target.ref)
+        if memory.is_remembering(target.kind):
+            return self.call_remembering(call, target)
         if owner is not None and isinstance(func, ast.Attribute):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)

@@ -189,6 +189,8 @@ class Resolver:
                 found.definitions += (name,)
             return []
         found.definitions += (name,)
+        if remembered := self.helpers.memory_of(name, known):
+            found.remember(name, remembered)
         return self.helpers.reads_of(found, name)
 
     def _import(self, found: Resolved, one: ImportedName) -> None:

@@ -17,13 +17,13 @@ from msgspec.structs import replace
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
-from szal_nb.engine.digest import digest
+from szal_nb.engine.digest import deep_digest, digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
-from szal_nb.engine.states import RecordedStates, recorded_states
+from szal_nb.engine.states import RecordedStates, changes_memories, recorded_states
 from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
@@ -110,7 +110,7 @@ class Watch:
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
         # Sharing matters where something is changed, and where values are read again from a record.
-        has_sharing = bool(self.usage.changers) or load is not None
+        has_sharing = bool(self.usage.changers) or load is not None or graph.derived(changes_memories)
         self._lock = threading.RLock()
         self._spans = Spans()
         self.states = RecordedStates(graph, self._spans, self.refs)
@@ -169,7 +169,7 @@ class Watch:
             inputs = gather(i)
             for key in self.usage.taken[i]:
                 self.contents.track(key, self._versions.value(key))
-            for key in self.contents.reach(i):
+            for key in self._reach(i):
                 self.contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), self.states.clean(i))
@@ -363,8 +363,16 @@ class Watch:
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self.contents.let_go(key)
 
+    def _reach(self, i: int) -> set[Key]:
+        """What a change by step `i` may change, of values and of what functions remember."""
+        found = self.contents.reach(i)
+        for memory in self.states.changed_memories(i):
+            held, _ = deep_digest(memory)
+            found |= self.contents.parts.closure(self.contents.parts.sharing(held))
+        return found
+
     def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
-        reached = self.contents.reach(i)
+        reached = self._reach(i)
         for key in reached:
             self.contents.look_again(key)
         if reached and not has_failed:
@@ -403,12 +411,12 @@ class Watch:
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
         with self.held:
-            return {name for i in self._spans.begun() for place, name in self.contents.reach(i) if place is None}
+            return {name for i in self._spans.begun() for place, name in self._reach(i) if place is None}
 
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._versions.value(key) for key in self.contents.reach(i)}
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._reach(i)}
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:
