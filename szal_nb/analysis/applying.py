@@ -102,7 +102,15 @@ class Applying(Frame):
                 passed[found.parameters[0]] = FRESH if "classmethod" in decorators else owner
         # Only what it changes is taken from outside: the class came with all that it reads.
         touched = {token for token, _ in found.changes}
-        return self._apply_narrowed(call, method, found, passed, touched, is_certain=is_certain)
+        made = self._apply_narrowed(call, method, found, passed, touched, is_certain=is_certain)
+        return self.remembered_by_class(method, made, owner) if memory.is_remembering_method(method.node) else made
+
+    def remembered_by_class(self, method: Callable, made: Value, owner: Value) -> Value:
+        """What a method gave that remembers: something inside of what its class keeps, and of its object."""
+        if made.kind in IMMUTABLE:
+            return made
+        kept = self.surface.remembering_classes & {method.name.partition(".")[0]}
+        return replace(made, tokens=made.tokens | owner.tokens | kept, is_part=True)
 
     def _apply_narrowed(
         self,

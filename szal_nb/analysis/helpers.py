@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.keeping import attributes_changed
-from szal_nb.analysis.memory import name_in, remembers
+from szal_nb.analysis.memory import name_in, remembering_methods, remembers
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
@@ -172,6 +172,10 @@ class Helpers:
                     todo.append(inner)
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
+            around = self._known_names.around
+            found.remembering += [
+                (name, name) for name, source in found.bodies if remembering_methods(source) and name in around
+            ]
         self.behind_dots |= behind_dots
         return found.context()
 

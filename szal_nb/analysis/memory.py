@@ -23,6 +23,8 @@ _REMEMBERING = re.compile(r"cache|memo|singleton|once", re.IGNORECASE)
 _CACHES = frozenset({"cache", "lru_cache", "cached", "memoize"})
 # What looks up, puts down and throws away under a key: another call under the key gives the same again.
 _LOOKING_UP = frozenset({"setdefault", "pop", "popitem", "clear", "update", "move_to_end", "cache_clear"})
+# What it keeps is the object's own.
+_PER_OBJECT = "cached_property"
 # Begins the kind of the value that such a function is.
 _KIND = "remembering "
 
@@ -46,6 +48,27 @@ def names_of(kind: str) -> tuple[str, str]:
 def remembers(source: str, look: Look) -> bool:
     """Whether a decorator of the function of this text makes it remember; `look` knows the names of the notebook."""
     return any(_makes_remember(decorator, look) for decorator in _decorators(source))
+
+
+@lru_cache(maxsize=20_000)
+def remembering_methods(source: str) -> frozenset[str]:
+    """The methods of the class of this text that remember what they gave."""
+    body = _parsed(source).body
+    return frozenset(
+        inner.name
+        for node in body
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, _FUNCTIONS) and is_remembering_method(inner)
+    )
+
+
+def is_remembering_method(node: ast.AST) -> bool:
+    """Whether a method remembers what it gave, for all objects of its class."""
+    return any(
+        is_remembering_name(decorator) and not ast.unparse(decorator).endswith(_PER_OBJECT)
+        for decorator in getattr(node, "decorator_list", ())
+    )
 
 
 def counts(source: str, look: Look) -> bool:

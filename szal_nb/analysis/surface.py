@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Iterable
 
 from szal_nb.analysis import hidden, memory
 from szal_nb.analysis.names import Context
@@ -31,7 +32,9 @@ class Surface:
         self.classes = dict(context.classes)
         self.kinds = dict(context.kinds)
         self.paths = dict(context.paths)
-        self._remembering = dict(context.remembering)
+        classes = {name for name, _ in context.bodies}
+        self._remembering = {name: memory for name, memory in context.remembering if name not in classes}
+        self.remembering_classes = frozenset(name for name, _ in context.remembering if name in classes)
         self._callables: dict[str, Callable | None] = {}
         self._methods: dict[str, list[tuple[str, Callable]]] | None = None
         self._bodies = context.bodies
@@ -90,6 +93,10 @@ class Surface:
         if self.is_alone and name in CONVENTIONS:
             return Value(ref=CONVENTIONS[name])
         return Value(frozenset({name}), path=f"{{{name}}}")
+
+    def are_remembered(self, tokens: Iterable[str]) -> bool:
+        """Whether functions of the notebook remember one of these objects."""
+        return bool(self._remembering) and any(token.removeprefix("$") in self._remembering for token in tokens)
 
     def remembering(self, kind: str) -> tuple[Callable | None, bool]:
         """The function of a value of this kind, which remembers, if its text is known; whether it counts its calls."""

@@ -23,6 +23,8 @@ class Memory:
 
     def __init__(self, owner: Any, *, is_counted: bool = False) -> None:
         self.owner = owner
+        # The garbage collector is not asked what a class holds, since a class leads everywhere.
+        self.parts = [*_made_by(owner)]
         self._is_counted = is_counted
 
     def __reduce__(self) -> NoReturn:
@@ -69,6 +71,8 @@ def clear(owner: Any) -> None:
 
 def holds_nothing_that_changes(owner: Any) -> bool:
     """Whether this is a cache of numbers, texts and the like: to make them anew is as good."""
+    if isinstance(owner, type):
+        return all(map(holds_nothing_that_changes, _made_by(owner)))
     if not isinstance(owner, _Cache):
         return False
     held = [part for part in gc.get_referents(owner) if part is not vars(owner)]
@@ -90,7 +94,7 @@ def _is_unused(cache: Any) -> bool:
 
 def _parts_of(owner: Any) -> Iterator[Any]:
     """Functions and caches that calls go through, and the cells of the former that hold what is neither."""
-    todo, seen = [owner], set()
+    todo, seen = [owner, *_made_by(owner)], set()
     while todo:
         part = todo.pop()
         if id(part) in seen:
@@ -107,6 +111,13 @@ def _parts_of(owner: Any) -> Iterator[Any]:
         yield part
         todo += getattr(part, "__closure__", None) or ()
         todo.append(getattr(part, "__wrapped__", None))
+
+
+def _made_by(owner: Any) -> Iterator[Any]:
+    """The caches that the methods of a class are."""
+    if isinstance(owner, type):
+        parts = (getattr(part, "__func__", part) for part in vars(owner).values())
+        yield from (part for part in parts if isinstance(part, _Cache))
 
 
 def _is_filled(part: Any) -> bool:

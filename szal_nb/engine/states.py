@@ -60,13 +60,13 @@ class RecordedStates:
         """Whether step `i` uses what functions and classes keep."""
         return bool(self._kept[i])
 
-    def changed_memories(self, i: int) -> Iterator[Memory]:
-        """What functions remember that step `i` changes."""
+    def memories(self, i: int) -> Iterator[tuple[str, Memory, bool]]:
+        """What functions remember that step `i` has to do with: whose it is, itself, whether the step changes it."""
         for state in self._kept[i] if self.definitions else ():
-            if memory_owner(state) and state in self._graph.nodes[i].states:
-                definition = self.definitions[i].definition(kept_owner(state))
-                if definition is not None:
-                    yield Memory(definition)
+            owner = memory_owner(state)
+            definition = self.definitions[i].definition(owner) if owner else None
+            if definition is not None:
+                yield owner, Memory(definition), state in self._graph.nodes[i].states
 
     def resume(self, load: Load | None) -> None:
         """The run goes on from its record."""

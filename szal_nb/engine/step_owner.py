@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
+from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
@@ -71,6 +72,7 @@ class StepOwner:
             is_ended=lambda i: machine.state[i].is_final,
             rebuilding=rebuilding,
         )
+        self._live_classes = LiveClasses()
         self._ties = Ties(self.watch.usage, self.watch.contents) if journal is not None else None
         # The short way for steps that are only ordered: they read nothing, and nothing of them is looked into.
         self._is_bare = machine.graph.derived(bare_steps)
@@ -169,7 +171,7 @@ class StepOwner:
         self, i: int | None, attempt: int, given: Mapping[str, Any], besides: Mapping[str, object]
     ) -> tuple[ValueRef, ...]:
         """Writes down what step `i` gave (None: the inputs), with what is to be recorded besides."""
-        refs = self._table.keep(i, attempt, {**given, **besides})
+        refs = self._live_classes.titled({**given, **besides}, self._table.keep(i, attempt, {**given, **besides}))
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
 

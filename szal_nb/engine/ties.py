@@ -70,7 +70,7 @@ class Ties:
                         tied.setdefault(one[1], set()).add(two)
         return tuple(
             msgspec.structs.replace(ref, ties=self._places(tied[ref.name]))
-            if ref.name in tied and not is_about_the_process(ref.name)
+            if ref.name in tied and (is_live_state(ref) or not is_about_the_process(ref.name))
             else ref
             for ref in refs
         )

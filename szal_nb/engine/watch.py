@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
-from szal_nb.engine.digest import deep_digest, digest
+from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
 from szal_nb.engine.rebuilding import Rebuilding
+from szal_nb.engine.shared_states import reached, refuse_shared, told_apart
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.states import RecordedStates, changes_memories, recorded_states
@@ -173,6 +174,7 @@ class Watch:
                 self.contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), self.states.clean(i))
+            refuse_shared(i, self.states, self.contents, self.usage)
             self._supersede(i)
             self.states.put_back(i, self._load)
         self._enter(i, attempt)
@@ -217,7 +219,7 @@ class Watch:
             with self.held:
                 self.look_at_inputs()
                 shared = self._together.group_of_inputs()
-        states = self.states.of_inputs()
+        states = told_apart(self.states.of_inputs(), self.contents)
         return states if shared is None else {**states, SHARED: shared}
 
     def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> Mapping[str, object]:
@@ -248,7 +250,8 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self.contents.forget((i, name))
                     self.contents.track((i, name), value)
-                besides = self.states.of(i)
+                self.contents.look_beside(self.usage.taken[i])
+                besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
                 reached = self._reached.pop(i, ())
                 shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
@@ -365,11 +368,7 @@ class Watch:
 
     def _reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change, of values and of what functions remember."""
-        found = self.contents.reach(i)
-        for memory in self.states.changed_memories(i):
-            held, _ = deep_digest(memory)
-            found |= self.contents.parts.closure(self.contents.parts.sharing(held))
-        return found
+        return self.contents.reach(i) | reached(i, self.states, self.contents)
 
     def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
         reached = self._reach(i)

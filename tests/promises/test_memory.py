@@ -58,6 +58,8 @@ class Memo:
 @Memo
 def load():
     return [1]"""
+METHOD = "import functools\nclass P:\n    @functools.cache\n    def data(self):\n        return [1]"
+PROPERTY = METHOD.replace("cache", "cached_property")
 CHANGES = ["x = load()\nx.append(2)", "print(load())", "y = load()\ny.append(3)", "print(load(), x is y)"]
 REMEMBERING = {
     "a cache": [LOAD, *CHANGES],
@@ -89,8 +91,51 @@ REMEMBERING = {
     "random numbers that only the first call draws": [
         LOAD.replace("[1]", "[random.random()]"), "random.seed(1)\na = load()", "b = load()", "print(a, b, a is b)", "print(load(), random.random())",
     ],
+    "code that keeps something": [
+        LOAD.replace("[1]", "counter(1)"), "a = load()(2)", "b = load()(3)", "print(a, b)", "print(load()())",
+    ],
+    "a class attribute that a value is": [
+        "class S:\n    kept = {}\n    @classmethod\n    def get(cls, n):\n        return cls.kept.setdefault(n, [n])",
+        "S.get(1).append(1)", "print(S.get(1))", "x = S.get(1)", "x.append(2)", "print(S.get(1) is x)",
+    ],
     "a decorator that counts": [COUNTED, "a = f(1)", "b = f(2)", "print(a, b)", "print(f(3))"],
 }  # fmt: skip
+
+
+OF_METHODS = {
+    "a cached method": [f"{METHOD}\np = P()", "p.data().append(2)", "print(p.data())", "x = p.data()", "x.append(3)", "print(p.data())"],
+    "of an object of a step": [METHOD, "p = P()", "p.data().append(2)", "print(p.data())", "x = p.data()", "x.append(3)", "print(p.data())"],
+    "a cached method of the class": [
+        METHOD.replace("    @functools", "    @classmethod\n    @functools"),
+        "P.data().append(2)", "print(P.data())", "x = P.data()", "x.append(3)", "print(P.data())",
+    ],
+    "a cached function in a class": [
+        METHOD.replace("    @functools", "    @staticmethod\n    @functools").replace("self", ""),
+        "P.data().append(2)", "print(P.data())", "x = P.data()", "x.append(3)", "print(P.data())",
+    ],
+    "a cached property": [f"{PROPERTY}\np = P()", "p.data.append(2)", "print(p.data)", "x = p.data", "x.append(3)", "print(p.data)"],
+    "a cached property that a step fills": [PROPERTY, "p = P()", "n = len(p.data)", "m = p.data", "m.append(n)", "print(m, p.data is m)"],
+    "numbers": [METHOD.replace("[1]", "1"), "p = P()", "n = p.data()", "m = p.data() + 1", "print(n, m, p.data())"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", OF_METHODS.values(), ids=OF_METHODS)
+def test_so_has_what_methods_remember(cells, store):  # noqa: F811
+    for seed in range(6):
+        assert check(cells, seed, store) == "same"
+
+
+def test_a_value_of_the_notebook_that_holds_the_function_is_refused(store):  # noqa: F811
+    """What shows only at run time fails the run and names the steps."""
+    cells = [
+        f"{LOAD}\nfs = {{'load': load}}",
+        "fs['load']().append(2)",
+        "print(load())",
+        "load().append(3)",
+        "print(fs['load']())",
+    ]
+
+    assert check(cells, 1, store) == "refused"
 
 
 @pytest.mark.parametrize("cells", REMEMBERING.values(), ids=REMEMBERING)
@@ -150,6 +195,13 @@ FREE = {
 
 @pytest.mark.parametrize(("notebook", "cells"), FREE.values(), ids=FREE)
 def test_nobody_waits_where_nothing_is_changed(notebook, cells):
+    assert edges(cells, notebook) == {}
+
+
+def test_methods_that_are_only_read_are_nobodys_to_order():
+    cells = {"a": "a = len(p.data())", "b": "b = p.data()[0]", "c": "c = P().data()", "d": "d = q.data"}
+    notebook = f"{METHOD}\np = P()\nclass Q:\n    data = [1]\nq = Q()"
+
     assert edges(cells, notebook) == {}
 
 
