@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from szal_nb.analysis import files, scope
+from szal_nb.analysis import files, memory, scope
 from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
+from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
-from szal_nb.model.kept import default_state
+from szal_nb.model.kept import default_state, memory_state
 
 _LONGEST_TOKEN = 200
 _CALLED = "()"
@@ -101,12 +102,52 @@ class Applying(Frame):
                 passed[found.parameters[0]] = FRESH if "classmethod" in decorators else owner
         # Only what it changes is taken from outside: the class came with all that it reads.
         touched = {token for token, _ in found.changes}
+        made = self._apply_narrowed(call, method, found, passed, touched, is_certain=is_certain)
+        return self.remembered_by_class(method, made, owner) if memory.is_remembering_method(method.node) else made
+
+    def remembered_by_class(self, method: Callable, made: Value, owner: Value) -> Value:
+        """What a method gave that remembers: something inside of what its class keeps, and of its object."""
+        if made.kind in IMMUTABLE:
+            return made
+        kept = self.surface.remembering_classes & {method.name.partition(".")[0]}
+        return replace(made, tokens=made.tokens | owner.tokens | kept, is_part=True)
+
+    def _apply_narrowed(
+        self,
+        call: Call,
+        function: Callable,
+        found: Summary,
+        passed: Mapping[str, Value],
+        touched: Collection[str],
+        *,
+        is_certain: bool,
+    ) -> Value:
+        """The value of a call of which only these objects are taken from outside."""
         reads = {name: replace(read, is_optional=True) for name, read in found.reads.items() if f"${name}" in touched}
         narrowed = replace(found, reads=reads, builtins={})
         self.guards_names += 1
-        value = self._apply_summary(call.node, method, narrowed, passed, is_called=True, is_certain=is_certain)
+        value = self._apply_summary(call.node, function, narrowed, passed, is_called=True, is_certain=is_certain)
         self.guards_names -= 1
         return value
+
+    def call_remembering(self, call: Call, target: Value) -> Value:
+        """The value of a call of a function that remembers: something inside its memory."""
+        function, is_counting = self.surface.remembering(target.kind)
+        found = self.summary(function) if function is not None else None
+        _, name = memory.names_of(target.kind)
+        held = self.reach(token for value in call.values for token in value.tokens)
+        if function is None or found is None:
+            return Value(held | target.tokens, is_part=True)
+        touched = {token for token, _ in found.changes}
+        made = self._apply_narrowed(
+            call, function, found, _passed(call, found), touched | found.returns.tokens, is_certain=False
+        )
+        if is_counting or touched or any(use.is_write for use in found.states):
+            # What it does besides, the first call does, and the others do not.
+            self.use_state(memory_state(name), call.node, call.text)
+        if made.kind in IMMUTABLE:
+            return Value(kind=made.kind)
+        return Value(held | made.tokens | target.tokens, made.kind, is_part=True)
 
     def one_of(self, values: list[Value]) -> Value:
         """A value that is one of these."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from szal_nb.analysis import files, hidden, magic, strings
+from szal_nb.analysis import files, hidden, magic, memory, strings
 from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.tables import (
     CHANGING,
@@ -31,7 +31,7 @@ from szal_nb.analysis.tables import (
     USED_UP,
     changes_drawing,
 )
-from szal_nb.analysis.values import FRESH, Tokens, Value, either
+from szal_nb.analysis.values import FRESH, Callable, Tokens, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -81,6 +81,8 @@ class Calls(Applying):
             return self.call_function(call, target.callable)
         if target.ref:
             return self._call_library(call, target.ref)
+        if memory.is_remembering(target.kind):
+            return self.call_remembering(call, target)
         if owner is not None and isinstance(func, ast.Attribute):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)
@@ -115,6 +117,8 @@ class Calls(Applying):
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
             self.use_file(path, node, f".{name}(…)", is_write=is_write)
+        if owner.kind == "class" and (method := self._remembering_method(node, name)) is not None:
+            return self.remembered_by_class(method, FRESH, owner)
         methods, is_only = self.surface.methods(name, owner.kind)
         found = files.listed(name, owner.path, paths)
         if found and not methods:
@@ -125,6 +129,13 @@ class Calls(Applying):
         if results:
             return either(self.one_of(results), self._known_method(call, name, owner))
         return self._known_method(call, name, owner)
+
+    def _remembering_method(self, node: ast.Call, name: str) -> Callable | None:
+        """The method that remembers what it gave, where it is called through its class."""
+        if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+            return None
+        methods, _ = self.surface.methods(name, f"class {node.func.value.id}")
+        return next((method for method in methods if memory.is_remembering_method(method.node)), None)
 
     def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:
         """What a method that Python calls by itself gives; None where the object is of no class of the notebook."""
@@ -276,6 +287,9 @@ class Calls(Applying):
     def _call_unknown(self, call: Call, target: Value) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
+        if not call.is_discarded and self.surface.are_remembered(target.tokens):
+            # Code that came out of a memory may keep something that its calls change.
+            self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
         if target.kind == "class":
             made = self.fresh(call.node, held | target.tokens, f"class {call.callee}")
             makers, is_only = self.surface.methods("__init__", made.kind)

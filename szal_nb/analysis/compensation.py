@@ -74,7 +74,7 @@ class _Search:
 
     def values(self) -> list[str]:
         """The names that the step leaves behind, as code spells them."""
-        changed = (change.name for change, _ in self.one.changes)
+        changed = (change.name for change in self.one.changed_values)
         return [name.replace("-", "_") for name in (*self.one.gives, *changed)]
 
     def around(self, read: Read) -> list[Read]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from szal_nb.analysis.hidden import spelled
 from szal_nb.analysis.keeping import KEEPS
 from szal_nb.analysis.missing import near
-from szal_nb.analysis.names import Change
-from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object
+from szal_nb.analysis.names import Change, StateUse
+from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object, remembered_by
 from szal_nb.analysis.surroundings import NameKind
 from szal_nb.errors import InvalidStep
+from szal_nb.model.kept import memory_owner, memory_state
 from szal_nb.model.step import StepKind
 
 
@@ -28,6 +30,32 @@ def find_changes(found: Resolved) -> None:
         ]  # fmt: skip
     pairs = ((change, found.read_objects.get(change.name)) for change in changes)
     found.changes = tuple((change, objects) for change, objects in pairs if objects is not None)
+    _take_changes_of_memory(found)
+
+
+def _take_changes_of_memory(found: Resolved) -> None:
+    """What the step changes of what functions remember is hidden state: it has no name by which it is recorded."""
+    uses: dict[str, StateUse] = {}
+    for change, objects in found.changes:
+        inside = _remembered_in(found.from_version.get(change.name)) if change.is_deep else NO_OBJECTS
+        for name in filter(None, map(remembered_by, sorted(objects | inside))):
+            state = memory_state(name)
+            if spelled(state) not in found.step.pure:
+                uses.setdefault(state, StateUse(state, change.line, is_write=True, what=change.what))
+    if not uses:
+        return
+    found.names = replace(found.names, states=(*found.names.states, *uses.values()))
+    owners = (memory_owner(state) for state in uses)
+    found.definitions += tuple(name for name in owners if name not in found.definitions and name not in found.bindings)
+
+
+def _remembered_in(version: Version | None) -> frozenset[str]:
+    """What functions remember of what is inside the objects of a version."""
+    inside = NO_OBJECTS
+    while version is not None:
+        inside |= version.inside
+        version = version.fallback
+    return inside
 
 
 def give(found: Resolved, known: Known) -> None:
@@ -40,7 +68,7 @@ def give(found: Resolved, known: Known) -> None:
         _hold_captured(found, gives)
     given: dict[str, Version] = {}
     changed = _changed_versions(found, gives, known) if found.changes else []
-    for version in (*changed, *gives.values()):
+    for version in _with_inside(found, (*changed, *gives.values())):
         before = known.versions.get(version.name) if version.is_optional else None
         given[version.name] = known.versions[version.name] = _or_as_before(version, before, known)
         known.deleted.pop(version.name, None)
@@ -112,6 +140,28 @@ def _given_versions(found: Resolved) -> dict[str, Version]:
     return gives
 
 
+def _with_inside(found: Resolved, versions: Sequence[Version]) -> Sequence[Version]:
+    """The same versions, which say what functions remember of what they hold."""
+    if not (found.remembering or any(version.inside for version in found.from_version.values())):
+        return versions
+    held: dict[str, set[str]] = {}
+    for token, inside in (*found.holds, *found.learns):
+        held.setdefault(token, set()).update(inside)
+    for name, version in found.from_version.items():
+        for token in found.read_objects[name] if (inside := _remembered_in(version)) else ():
+            held.setdefault(token, set()).update(inside)
+
+    def told(version: Version) -> Version:
+        seen, todo = set(version.objects), [*version.objects]
+        while todo:
+            new = held.get(todo.pop(), set()) - seen
+            seen |= new
+            todo += new
+        return replace(version, inside=frozenset(token for token in seen if remembered_by(token)))
+
+    return [told(version) for version in versions]
+
+
 def _kind_before(name: str, before: Version | None, known: Known) -> str:
     if before is not None:
         return before.kind
@@ -122,7 +172,7 @@ def _kind_before(name: str, before: Version | None, known: Known) -> str:
 def _changed_versions(found: Resolved, gives: Mapping[str, Version], known: Known) -> list[Version]:
     versions = []
     for change, objects in found.changes:
-        if change.name not in gives:
+        if change.name not in gives and change.name in found.bindings:
             before = found.from_version.get(change.name)
             versions.append(
                 Version(

@@ -238,7 +238,7 @@ def _needed(found: Sequence[Resolved]) -> Mapping[str, dict[str, None]]:
     for one in found:
         if one.step.rollback is not None:
             # What undoes a step in another process needs what the step gave.
-            own = dict.fromkeys((*one.gives, *(change.name for change, _ in one.changes)))
+            own = dict.fromkeys((*one.gives, *(change.name for change in one.changed_values)))
             needed[one.step.name].update(
                 (name, None) for name in own if one.undo is None or name.replace("-", "_") in one.undo.reads
             )
@@ -270,7 +270,7 @@ def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
         step=step,
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
-        changes=_distinct(change.name for change, _ in one.changes) if one.changes else (),
+        changes=_distinct(change.name for change in one.changed_values) if one.changes else (),
         deletes=tuple(read.name for read in names.deletes if read.name not in one.gives) if names.deletes else (),
         needed=tuple(needed),
         imports=_distinct(statement for _, statement in one.imports) if one.imports else (),

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.keeping import attributes_changed
+from szal_nb.analysis.memory import name_in, remembering_methods, remembers
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
@@ -81,11 +82,15 @@ class _Found:
     kinds: list[tuple[str, str]] = field(default_factory=list)
     bodies: list[tuple[str, str]] = field(default_factory=list)
     paths: list[tuple[str, str]] = field(default_factory=list)
+    remembering: list[tuple[str, str]] = field(default_factory=list)
 
     def context(self) -> Context:
         """The context, equal for equal names whatever their order."""
         found = (self.modules, self.functions, self.classes, self.kinds, self.bodies, self.paths)
-        return Context(*(tuple(sorted(one)) for one in found)) if any(found) else _NO_CONTEXT
+        if not any(found):
+            return _NO_CONTEXT
+        modules, functions, classes, kinds, bodies, paths = (tuple(sorted(one)) for one in found)
+        return Context(modules, functions, classes, kinds, bodies, paths, tuple(sorted(self.remembering)))
 
 
 def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
@@ -167,6 +172,10 @@ class Helpers:
                     todo.append(inner)
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
+            around = self._known_names.around
+            found.remembering += [
+                (name, name) for name, source in found.bodies if remembering_methods(source) and name in around
+            ]
         self.behind_dots |= behind_dots
         return found.context()
 
@@ -202,7 +211,24 @@ class Helpers:
             if name in self._known_names.imported:
                 found.modules.append((name, self._known_names.imported[name].module))
             return ""
+        remembered = self.memory_of(name, known)
+        if remembered:
+            found.remembering.append((name, remembered))
         return _add_of_notebook(name, known, found)
+
+    def memory_of(self, name: str, known: NotebookName) -> str:
+        """The name of what this function of the notebook remembers; "" if it remembers nothing.
+
+        It is the name with which the function was defined, as far as that still is this function.
+        """
+        if known.kind != NameKind.CALLABLE or not known.source or not remembers(known.source, self._look):
+            return ""
+        defined = name_in(known.source)
+        around = self._look(defined)
+        return defined if around is not None and around.source == known.source else name
+
+    def _look(self, name: str) -> NotebookName | None:
+        return self._known_names.around.get(name)
 
     def reads_of(self, found: Resolved, name: str) -> list[Read]:
         """The reads behind a class or another callable that is used as it is; refused if a step gives one of them."""

@@ -138,7 +138,7 @@ def _is_class_of(owner: ast.expr, first: str) -> bool:
 def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
     """What has an attribute that is bound, deleted or changed in place, and which."""
     for node in ast.walk(tree):
-        place = _changed_place(node)
+        place = changed_place(node)
         while isinstance(place, ast.Subscript):
             place = place.value
         if isinstance(place, ast.Attribute):
@@ -149,7 +149,7 @@ def _changed_names(tree: ast.AST) -> set[str]:
     """Names whose objects are changed in place."""
     found = set()
     for node in ast.walk(tree):
-        place = _changed_place(node)
+        place = changed_place(node)
         while isinstance(place, ast.Subscript):
             place = place.value
         if isinstance(place, ast.Name):
@@ -157,7 +157,8 @@ def _changed_names(tree: ast.AST) -> set[str]:
     return found
 
 
-def _changed_place(node: ast.AST) -> ast.expr | None:
+def changed_place(node: ast.AST) -> ast.expr | None:
+    """What this very node changes in place; None if it changes nothing."""
     match node:
         case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
             return node

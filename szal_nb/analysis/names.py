@@ -137,7 +137,8 @@ class Context:
     `modules`: (name, dotted thing) of imports made elsewhere. `functions`: (name, source) of plain functions that can
     be looked through; `classes` the same of classes and decorated functions. `kinds`: (name, kind) of values: `Given`.
     `paths`: (name, text) of values that may be the path of a file. `bodies`: (name, source) of the notebook's classes
-    with a method that the cell may call.
+    with a method that the cell may call. `remembering`: (name, name of the memory) of functions that remember what they
+    gave: see `memory`.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
@@ -146,3 +147,4 @@ class Context:
     kinds: tuple[tuple[str, str], ...] = ()
     bodies: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
+    remembering: tuple[tuple[str, str], ...] = ()

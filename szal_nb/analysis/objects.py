@@ -183,7 +183,8 @@ class Objects:
         for token in sorted(self._changed_inside(place, objects, giver)):
             changed = self._last_change(token, place)
             if changed is not None and changed.step != giver:
-                edges.add(_to_change(one.step.name, name, one.bindings[name].line, changed))
+                binding = one.bindings.get(name)
+                edges.add(_to_change(one.step.name, name, binding.line if binding is not None else None, changed))
 
     def _changed_inside(self, place: int, objects: Iterable[str], giver: str | None) -> set[str]:
         """Those of these objects, and of all inside them, that may have been changed above."""

@@ -17,6 +17,7 @@ def ordering(found: Sequence[Resolved]) -> Edges:
     for place, one in enumerate(found):
         orderer.put(place, one)
         orderer.wait(place, edges)
+    orderer.wait_for_memories(edges)
     return edges
 
 
@@ -47,6 +48,10 @@ class Orderer:
         _wait_for_givers(one, edges)
         self._objects.wait(place, one, edges)
         self._states.wait(place, one, edges)
+
+    def wait_for_memories(self, edges: Edges) -> None:
+        """See `States`."""
+        self._states.wait_for_memories(edges)
 
 
 def _wait_for_givers(one: Resolved, edges: Edges) -> None:

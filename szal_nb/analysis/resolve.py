@@ -15,7 +15,7 @@ from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.keeping import take_kept
 from szal_nb.analysis.missing import missing, near
-from szal_nb.analysis.names import CellNames, ImportedName, Read, StateUse
+from szal_nb.analysis.names import CellNames, Context, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, objects_of
 from szal_nb.analysis.surface import ALWAYS_THERE
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, module_of
@@ -66,10 +66,19 @@ class Resolver:
                     reads += self._resolve_read(found, glance, read)
         if names.dynamic:
             self._bind_everything(found)
+        self._remember_by_classes(found, context)
         if names.states or found.definitions or found.from_version or glance.attributes:
             take_kept(found, glance, self.known.around, self.helpers.keeping_classes())
         find_changes(found)
         return found
+
+    def _remember_by_classes(self, found: Resolved, context: Context) -> None:
+        """Methods may remember what they gave: whoever calls one has to do with what their class keeps."""
+        classes = {name for name, _ in context.bodies} if context.remembering else set()
+        for name, remembered in context.remembering:
+            if name in classes and name not in found.bindings:
+                found.remember(name, remembered)
+                found.definitions += (name,) if name not in found.definitions else ()
 
     def _reads_of_flags(self, found: Resolved) -> list[Read]:
         """The names that the step's flags name; the hidden states that they name are taken in."""
@@ -189,6 +198,8 @@ class Resolver:
                 found.definitions += (name,)
             return []
         found.definitions += (name,)
+        if remembered := self.helpers.memory_of(name, known):
+            found.remember(name, remembered)
         return self.helpers.reads_of(found, name)
 
     def _import(self, found: Resolved, one: ImportedName) -> None:

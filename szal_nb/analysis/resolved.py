@@ -17,6 +17,8 @@ from szal_nb.model.step import Step
 
 NO_OBJECTS: frozenset[str] = frozenset()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Begins the object that stands for all that a function of the notebook remembers: see `memory`.
+_MEMORY = "memory:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Version:
     """What a name is bound to, for the steps that come after: `giver` gave it, or changed it last.
 
     `fallback` is what it stays when the giver leaves it alone; `or_input`: then it stays what the notebook has.
-    `objects` are those that the giver binds it to.
+    `objects` are those that the giver binds it to, `inside` what functions remember of what these hold.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Version:
     path: str = ""
     fallback: Version | None = None
     or_input: bool = False
+    inside: frozenset[str] = NO_OBJECTS
 
 
 class Resolved(msgspec.Struct):
@@ -69,6 +72,8 @@ class Resolved(msgspec.Struct):
     condition_outputs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     undo: Undo | None = None
+    # What functions of the notebook that it uses remember: see `memory`.
+    remembering: tuple[str, ...] = ()
     _bindings: dict[str, Binding] | None = None
     _followed: dict[str, Version] | None = None
     _from_version: dict[str, Version] | None = None
@@ -76,15 +81,28 @@ class Resolved(msgspec.Struct):
 
     def bind(self, binding: Binding, version: Version | None = None, objects: frozenset[str] | None = None) -> None:
         """The step takes a name: of a version, where a step gives it, with the objects that it then reads."""
-        if self._bindings is None or self._from_version is None or self._read_objects is None:
+        if self._bindings is None or self._from_version is None:
             self.bindings = self._bindings = {}
             self.from_version = self._from_version = {}
+        if self._read_objects is None:
             self.read_objects = self._read_objects = {}
         self._bindings[binding.name] = binding
         if version is not None:
             self._from_version[binding.name] = version
         if objects is not None:
             self._read_objects[binding.name] = objects
+
+    def remember(self, name: str, memory: str) -> None:
+        """The step uses a function of the notebook that remembers: it has to do with all that this has given."""
+        if self._read_objects is None:
+            self.read_objects = self._read_objects = {}
+        self._read_objects[name] = frozenset({memory_object(memory)})
+        self.remembering += (memory,)
+
+    @property
+    def changed_values(self) -> tuple[Change, ...]:
+        """The changes of what it has under a name, without those of what functions remember."""
+        return tuple(change for change, _ in self.changes if change.name in self.bindings)
 
     def follow(self, version: Version) -> None:
         """It reads the version under its own name."""
@@ -148,3 +166,13 @@ def objects_of(version: Version) -> frozenset[str]:
 def input_object(name: str) -> str:
     """The object that the notebook has under a name."""
     return f"input:{name}"
+
+
+def memory_object(name: str) -> str:
+    """The object that stands for all that a function of the notebook remembers."""
+    return f"{_MEMORY}{name}"
+
+
+def remembered_by(token: str) -> str:
+    """The function that remembers what the object stands for; "" if it is another object."""
+    return token.removeprefix(_MEMORY) if token.startswith(_MEMORY) else ""

@@ -5,15 +5,19 @@ Whoever uses a state waits for the last step that changed it, whoever changes on
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.edges import Edges
 from szal_nb.analysis.names import StateUse
 from szal_nb.analysis.places import TOP, Index, between, last_before, put, take
 from szal_nb.analysis.resolved import Resolved
+from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Edge, EdgeKind
-from szal_nb.model.kept import attributes_owner, attributes_state
+from szal_nb.model.kept import attributes_owner, attributes_state, memory_owner, memory_state
+from szal_nb.model.step import Executor
 
 _MODULE = "module "
 
@@ -25,6 +29,15 @@ def _uses(one: Resolved) -> dict[str, StateUse]:
     return found
 
 
+def _memories(one: Resolved) -> dict[str, None]:
+    """What functions remember that the step has to do with."""
+    if not one.remembering and not one.names.states:
+        return {}
+    states = [memory_state(name) for name in one.remembering]
+    states += [use.state for use in one.names.states if memory_owner(use.state)]
+    return {state: None for state in states if hidden.spelled(state) not in one.step.pure}
+
+
 class States:
     """Which step uses and changes which hidden states; `wait` adds the edges. `steps` are the steps by their places."""
 
@@ -34,6 +47,8 @@ class States:
         # Those that settings of the process may matter to, because they call anything; and users of modules.
         self._calling: list[int] = []
         self._importing = Index()
+        # Those that have to do with what functions of the notebook remember.
+        self._remembering = Index()
         # Users of functions and classes of the notebook, which may keep something from call to call.
         self._using = Index()
         self._dynamic: list[int] = []
@@ -52,6 +67,8 @@ class States:
             self._importing.put(module, place)
         for name in one.definitions:
             self._using.put(name, place)
+        for state in _memories(one):
+            self._remembering.put(state, place)
         for use in _uses(one).values() if one.names.states else ():
             (self._writers if use.is_write else self._readers).put(use.state, place)
             for index in self._kept_as_files(use.state):
@@ -65,6 +82,8 @@ class States:
             self._importing.take(module, place)
         for name in one.definitions:
             self._using.take(name, place)
+        for state in _memories(one):
+            self._remembering.take(state, place)
         for state in _uses(one):
             for index in (self._writers, self._readers, *self._kept_as_files(state)):
                 index.take(state, place)
@@ -83,7 +102,12 @@ class States:
         for use in uses.values():
             self._wait_for_like_files(place, target, use, edges)
         for use in uses.values():
-            self._wait_for_state(place, target, use, edges)
+            if not memory_owner(use.state):
+                self._wait_for_state(place, target, use, edges)
+        for state in _memories(one) if self._writers and self._remembering else ():
+            first = self._writers.of(state)
+            if first and first[0] <= place:
+                self._wait_for_memory(last_before(self._remembering.of(state), place), place, state, edges)
         if self._dynamic:
             self._wait_for_dynamic(place, one, edges)
 
@@ -131,6 +155,39 @@ class States:
                 reason=f"{target} waits for {source}: {both}{what}.",
                 remedy=f"--pure {hidden.spelled(use.state)}{'' if is_own else f' on {source}'}",
             ))  # fmt: skip
+
+    def wait_for_memories(self, edges: Edges) -> None:
+        """Adds the edges between steps that call what remembers, above the first step that changes what it gave.
+
+        Which of them is the first decides what object all others get.
+        """
+        for state, writers in self._writers.items() if self._remembering else ():
+            above = between(self._remembering.of(state), TOP, writers[0])
+            for before, place in pairwise(above):
+                self._wait_for_memory(before, place, state, edges)
+
+    def _wait_for_memory(self, before: int, place: int, state: str, edges: Edges) -> None:
+        if before == TOP:
+            return
+        name, writers = memory_owner(state), self._writers.of(state)
+        changer = self._steps[writers[max(bisect_right(writers, place) - 1, 0)]]
+        use = _uses(changer)[state]
+        for one in (self._steps[before].step, self._steps[place].step):
+            if one.executor is Executor.PROCESS:
+                raise InvalidStep(
+                    one.name,
+                    f"it uses what {name} remembers, which {changer.step.name!r} changes ({use.what}) and another "
+                    f"process does not share.",
+                    "Remove --executor process, or pass what is kept as an argument.",
+                )
+        source, target = self._steps[before].step.name, self._steps[place].step.name
+        edges.add(Edge(
+            source=source, target=target, kind=EdgeKind.ORDER, names=(state,), rule="hidden-state",
+            line=use.line if changer.step.name == target else None,
+            reason=f"{target} waits for {source}: both have to do with what {name} remembers, "
+                   f"which {changer.step.name} changes ({use.what}).",
+            remedy=f"--pure {hidden.spelled(state)}",
+        ))  # fmt: skip
 
     def _wait_for_like_files(self, place: int, target: str, use: StateUse, edges: Edges) -> None:
         """A file whose path is not fully known may be one that another step used under another text."""

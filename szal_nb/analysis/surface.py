@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Iterable
 
-from szal_nb.analysis import hidden
+from szal_nb.analysis import hidden, memory
 from szal_nb.analysis.names import Context
+from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
 from szal_nb.analysis.values import Callable, Value
 
@@ -30,6 +32,9 @@ class Surface:
         self.classes = dict(context.classes)
         self.kinds = dict(context.kinds)
         self.paths = dict(context.paths)
+        classes = {name for name, _ in context.bodies}
+        self._remembering = {name: memory for name, memory in context.remembering if name not in classes}
+        self.remembering_classes = frozenset(name for name, _ in context.remembering if name in classes)
         self._callables: dict[str, Callable | None] = {}
         self._methods: dict[str, list[tuple[str, Callable]]] | None = None
         self._bodies = context.bodies
@@ -73,6 +78,8 @@ class Surface:
             return Value(ref=self.modules[name])
         if name in self.functions:
             return Value(callable=self._callable(name))
+        if name in self._remembering:
+            return Value(frozenset({name}), kind=memory.kind_of(name, self._remembering[name]))
         if name in self.classes:
             return Value(kind="class")
         if name in self.kinds:
@@ -87,9 +94,27 @@ class Surface:
             return Value(ref=CONVENTIONS[name])
         return Value(frozenset({name}), path=f"{{{name}}}")
 
+    def are_remembered(self, tokens: Iterable[str]) -> bool:
+        """Whether functions of the notebook remember one of these objects."""
+        return bool(self._remembering) and any(token.removeprefix("$") in self._remembering for token in tokens)
+
+    def remembering(self, kind: str) -> tuple[Callable | None, bool]:
+        """The function of a value of this kind, which remembers, if its text is known; whether it counts its calls."""
+        name, _ = memory.names_of(kind)
+        if name not in self._remembering:
+            return None, False
+        return self._callable(name), memory.counts(self.classes[name], self._notebook_name)
+
+    def _notebook_name(self, name: str) -> NotebookName | None:
+        if name in self.modules:
+            return NotebookName(NameKind.MODULE)
+        source = self.functions.get(name, self.classes.get(name))
+        return NotebookName(NameKind.CALLABLE, source) if source is not None else None
+
     def _callable(self, name: str) -> Callable | None:
         if name not in self._callables:
-            self._callables[name] = function_in(self.functions[name], name)
+            source = self.functions[name] if name in self.functions else self.classes[name]
+            self._callables[name] = function_in(source, name)
         return self._callables[name]
 
 

@@ -68,7 +68,7 @@ def step_json(step: StepSnapshot) -> dict[str, Any]:
         "rollback": {"attempts": step.rollback_attempts, "error": _error_json(step.rollback_error)}
         if step.rollback_attempts
         else None,
-        "rebuilds_on_resume": bool(rebuilt_on_resume(for_people(step.values))),
+        "rebuilds_on_resume": bool(rebuilt_on_resume(step.values)),
         "values": [value_json(ref) for ref in for_people(step.values)],
     }
 

@@ -6,7 +6,7 @@ watch, which says when to look.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 from szal_nb.engine.digest import Digest, TooLargeError, digest
@@ -138,6 +138,12 @@ class Contents:
             self._baseline[key] = (found, self._spans.now)
         if self._has_sharing:
             self._share(key, found)
+
+    def look_beside(self, keys: Iterable[Key]) -> None:
+        """A step has read these: what cached properties of them keep since is a part of them."""
+        for key in keys:
+            if key in self._tracked and self._has_sharing and self._versions.has(key) and self.parts.is_lazy(key):
+                self._share(key, digest(self._versions.value(key), is_hashing=False))
 
     def compare(self, key: Key, *, starting: int | None = None) -> None:
         """The value must be what its giver gave; ValueChanged if it is not."""

@@ -32,11 +32,11 @@ class Digest:
     """What a value held. Two digests of one object are equal if it has not changed, as far as it could be checked.
 
     `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds and whether each is a
-    column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. `keeps` must live
-    as long as the digest does.
+    column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. With `is_lazy`
+    reading it may add to what it holds. `keeps` must live as long as the digest does.
     """
 
-    __slots__ = ("arrays", "content", "keeps", "objects", "size", "unchecked")
+    __slots__ = ("arrays", "content", "is_lazy", "keeps", "objects", "size", "unchecked")
 
     def __init__(self, walk: Walk) -> None:
         self.content = walk.hash.digest()
@@ -44,6 +44,7 @@ class Digest:
         self.objects = {**walk.seen, **walk.beside}.keys() if walk.beside else walk.seen.keys()
         self.arrays = walk.arrays
         self.size = walk.size
+        self.is_lazy = walk.is_lazy
         self.unchecked = tuple(sorted(walk.unchecked))
 
     def __eq__(self, other: object) -> bool:
@@ -80,6 +81,7 @@ class Walk:
         self.seen: dict[int, int] = {}
         # The objects that iterators go over: shared, but no part of what is compared.
         self.beside: dict[int, int] = {}
+        self.is_lazy = False
         self.keeps: list[object] = []
         self.arrays: list[tuple[Any, bool]] = []
         self.size = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
+from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.kept import attributes_owner, default_owner, is_kept, state_name
+from szal_nb.model.kept import default_owner, is_kept, kept_owner, memory_owner, state_name
 
 # What a class has of its own besides what it keeps.
 _OF_CODE = (staticmethod, classmethod, property)
@@ -22,25 +23,12 @@ class Definitions(Protocol):
         ...
 
 
-class _Cache:
-    """What a cache of `functools` holds: nobody can read it."""
-
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("what a cache holds cannot be stored")
-
-    def __deepcopy__(self, _: object) -> _Cache:
-        return self
-
-
 def kept_states(graph: FlowGraph) -> list[tuple[str, ...]]:
     """For each step the states that it uses which functions and classes keep."""
     states = dict.fromkeys(state for node in graph.nodes for state in node.states if is_kept(state))
     return (
         [
-            tuple(state for state in states if state in node.states or attributes_owner(state) in node.definitions)
+            tuple(state for state in states if state in node.states or _all_concern(state) in node.definitions)
             for node in graph.nodes
         ]
         if states
@@ -48,14 +36,15 @@ def kept_states(graph: FlowGraph) -> list[tuple[str, ...]]:
     )
 
 
-def owner_of(state: str) -> str:
-    """The function or class that keeps the state."""
-    default = default_owner(state)
-    return default[0] if default is not None else attributes_owner(state)
+def _all_concern(state: str) -> str:
+    """Whose users are concerned, whatever they do with it; of a default only those are that leave it out."""
+    return "" if default_owner(state) is not None else kept_owner(state)
 
 
 def kept_by(definition: Any, state: str) -> dict[str, Any]:
     """What a function or class keeps as this state, in the very objects."""
+    if memory_owner(state):
+        return {} if holds_nothing_that_changes(definition) else {"memory": Memory(definition)}
     default = default_owner(state)
     if default is not None:
         found = _defaults(inspect.unwrap(definition))
@@ -63,11 +52,18 @@ def kept_by(definition: Any, state: str) -> dict[str, Any]:
     if isinstance(definition, type):
         return {name: value for name, value in vars(definition).items() if _is_kept(name, value)}
     kept = {name: value for name, value in vars(definition).items() if name != "__wrapped__"}
-    return {**kept, "cache_info": _Cache(definition)} if hasattr(definition, "cache_info") else kept
+    return {**kept, "cache_info": Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
 
 
 def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:
     """Gives a function or class what it kept at another time, in objects that are its own from now on."""
+    remembered = [one for one in kept.values() if isinstance(one, Remembered)]
+    for one in remembered:
+        one.put_back()
+    if memory_owner(state):
+        if not remembered:
+            clear(definition)
+        return
     default = default_owner(state)
     if default is not None:
         _set_default(inspect.unwrap(definition), default[1], kept)
@@ -79,6 +75,7 @@ def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:
     else:
         wrapped = {name: value for name, value in vars(definition).items() if name == "__wrapped__"}
         vars(definition).clear()
+        kept = {name: value for name, value in kept.items() if not isinstance(value, Remembered)}
         vars(definition).update({**wrapped, **kept})
 
 
@@ -86,7 +83,7 @@ def states_of(definitions: Definitions, states: Iterable[str]) -> dict[str, obje
     """What is kept as these states now, by the names under which it is recorded."""
     found: dict[str, object] = {}
     for state in states:
-        definition = definitions.definition(owner_of(state))
+        definition = definitions.definition(kept_owner(state))
         if definition is not None:
             found[state_name(state)] = kept_by(definition, state)
     return found

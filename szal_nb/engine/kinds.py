@@ -105,12 +105,29 @@ def _instance(walk: Walk, value: Any) -> Iterable[Any]:
     return _attributes(value)
 
 
+def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
+    """What cached properties keep is a part of it, though no change that anybody could see when it appears."""
+    walk.is_lazy = True
+    kind = type(value)
+    kept = [item for name, item in vars(value).items() if _is_cached(kind, name)]
+    if kept:
+        _put_beside(walk, kept)
+    return _instance(walk, value)
+
+
+def _is_cached(kind: type, name: str) -> bool:
+    return isinstance(getattr(kind, name, None), functools.cached_property)
+
+
+def _has_cached(kind: type) -> bool:
+    return any(isinstance(item, functools.cached_property) for base in kind.__mro__ for item in vars(base).values())
+
+
 def _attributes(value: Any) -> list[Any]:
     found: list[Any] = []
     kind = type(value)
     for name, item in getattr(value, "__dict__", {}).items():
-        # What a cached property keeps is no change that anybody could see.
-        if not isinstance(getattr(kind, name, None), functools.cached_property):
+        if not _is_cached(kind, name):
             found += (name, item)
     for base in kind.__mro__:
         for name, slot in vars(base).items():
@@ -216,6 +233,10 @@ def referents(value: Any) -> list[Any]:
 def iterator(walk: Walk, value: Any) -> None:
     """What is gone over belongs to it, though only how far it has come is its own."""
     opaque(walk, value)
+    _put_beside(walk, value)
+
+
+def _put_beside(walk: Walk, value: Any) -> None:
     inside = walk.deep()
     inside.take(value)
     walk.beside |= inside.seen
@@ -325,4 +346,6 @@ def _other(kind: type) -> Taker:
         return lambda _, value: [value.args, *_attributes(value)]
     if is_iterator(kind):
         return iterator
-    return _instance if _is_plain_class(kind) else opaque
+    if not _is_plain_class(kind):
+        return opaque
+    return _lazy if _has_cached(kind) and hasattr(kind, "__dict__") else _instance

@@ -59,6 +59,10 @@ class SharedParts:
         """What is inside the value."""
         return self._digests[key]
 
+    def is_lazy(self, key: Key) -> bool:
+        """Whether reading the value may add to what it holds."""
+        return key in self._digests and self._digests[key].is_lazy
+
     def direct(self, key: Key) -> set[Key]:
         """The values that share something with this one, itself among them; none if it is not known."""
         return self._sharing(key) if key in self._digests else set()

@@ -6,18 +6,19 @@ settings (`settings`). Each is recorded beside what a step gave, under a name th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from szal_nb.engine.contents import Spans
 from szal_nb.engine.hidden import GENERATORS, generator_states, set_generator
-from szal_nb.engine.keeping import Definitions, copied, kept_states, owner_of, put_back, states_of
+from szal_nb.engine.keeping import Definitions, copied, kept_states, put_back, states_of
+from szal_nb.engine.memory import Memory
 from szal_nb.engine.settings import RecordedSettings, changes_settings
 from szal_nb.engine.usage import Key
 from szal_nb.errors import NoCleanStart, RunError
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.kept import is_kept, state_name, state_of
+from szal_nb.model.kept import is_kept, kept_owner, memory_owner, state_name, state_of
 from szal_nb.model.value import ValueRef
 
 Load = Callable[[ValueRef], Any]
@@ -32,6 +33,11 @@ def recorded_states(graph: FlowGraph) -> list[bool]:
     """Which steps use a state that is recorded with them."""
     generators, kept = graph.derived(_generators), graph.derived(kept_states)
     return [bool(generators[i] or kept[i] or changes_settings(node)) for i, node in enumerate(graph.nodes)]
+
+
+def changes_memories(graph: FlowGraph) -> bool:
+    """Whether a step changes what functions remember."""
+    return any(memory_owner(state) for node in graph.nodes for state in node.states)
 
 
 class RecordedStates:
@@ -53,6 +59,14 @@ class RecordedStates:
     def are_kept_for(self, i: int) -> bool:
         """Whether step `i` uses what functions and classes keep."""
         return bool(self._kept[i])
+
+    def memories(self, i: int) -> Iterator[tuple[str, Memory, bool]]:
+        """What functions remember that step `i` has to do with: whose it is, itself, whether the step changes it."""
+        for state in self._kept[i] if self.definitions else ():
+            owner = memory_owner(state)
+            definition = self.definitions[i].definition(owner) if owner else None
+            if definition is not None:
+                yield owner, Memory(definition), state in self._graph.nodes[i].states
 
     def resume(self, load: Load | None) -> None:
         """The run goes on from its record."""
@@ -83,7 +97,7 @@ class RecordedStates:
     def clean(self, i: int) -> dict[str, object]:
         """What the states are before the first attempt of step `i`; NoCleanStart if that cannot be told."""
         try:
-            return {**generator_states(self._generators[i]), **copied(self._kept_by(i))}
+            return {**generator_states(self._generators[i]), **copied(self._kept_by(i, is_changed=True))}
         except Exception as error:
             names = ", ".join(self._kept[i])
             raise NoCleanStart(self._graph.nodes[i].step.name, names, f"{type(error).__name__}: {error}") from error
@@ -93,7 +107,7 @@ class RecordedStates:
         for name, value in clean.items():
             state = state_of(name)
             if is_kept(state):
-                put_back(self.definitions[i].definition(owner_of(state)), state, copied(value))
+                put_back(self.definitions[i].definition(kept_owner(state)), state, copied(value))
             else:
                 set_generator(state, value)
 
@@ -123,12 +137,14 @@ class RecordedStates:
             is_changed = state in self._graph.nodes[i].states
             # Those that only look at it may be at it already.
             if found is not None and (is_changed or self._put_back.get(state) != found.hash):
-                put_back(self.definitions[i].definition(owner_of(state)), state, load(found))
+                put_back(self.definitions[i].definition(kept_owner(state)), state, load(found))
             self._put_back[state] = None if is_changed or found is None else found.hash
 
-    def _kept_by(self, i: int) -> dict[str, object]:
-        """What functions and classes keep that step `i` uses."""
+    def _kept_by(self, i: int, *, is_changed: bool = False) -> dict[str, object]:
+        """What functions and classes keep that step `i` uses; only what it changes of what nobody can copy."""
         states = self._kept[i]
+        if is_changed:
+            states = tuple(one for one in states if not memory_owner(one) or one in self._graph.nodes[i].states)
         return states_of(self.definitions[i], states) if states and self.definitions else {}
 
     def _last_kept(self, i: int, state: str) -> ValueRef | None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
+from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
@@ -24,7 +25,7 @@ from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
 from szal_nb.errors import AnswerError, ChangedSince, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class StepOwner:
             is_ended=lambda i: machine.state[i].is_final,
             rebuilding=rebuilding,
         )
+        self._live_classes = LiveClasses()
         self._ties = Ties(self.watch.usage, self.watch.contents) if journal is not None else None
         # The short way for steps that are only ordered: they read nothing, and nothing of them is looked into.
         self._is_bare = machine.graph.derived(bare_steps)
@@ -120,7 +122,7 @@ class StepOwner:
             return AttemptCompleted(at, i, attempt.number)
         if not given and not besides:
             return AttemptCompleted(at, i, attempt.number, fingerprint=self._table.fingerprint(i))
-        refs = self._tied(i, given, self._keep(i, attempt.number, given, besides))
+        refs = self._tied(i, given, besides, self._keep(i, attempt.number, given, besides))
         step = self.machine.steps[i]
         if step.once or step.strict:
             check_kept(step, refs)
@@ -149,7 +151,7 @@ class StepOwner:
             names = ", ".join(differing)
             text = f"[szal: {names}: not what is on record this time; the run goes on with what is on record]\n"
             attempt.context.write("stderr", text)
-        refs = self._tied(i, anew, refs)
+        refs = self._tied(i, anew, besides, refs)
         self._table.settle(i, refs)
         if not attempt.context.is_closed:
             self._table.put(i, anew, refs)
@@ -161,14 +163,15 @@ class StepOwner:
 
         Called in a worker thread.
         """
-        refs = self._keep(None, 0, {} if kept else inputs, self.watch.besides_inputs())
-        return self._tied(None, inputs, (*kept, *refs))
+        besides = self.watch.besides_inputs()
+        refs = self._keep(None, 0, {} if kept else inputs, besides)
+        return self._tied(None, inputs, besides, (*kept, *refs))
 
     def _keep(
         self, i: int | None, attempt: int, given: Mapping[str, Any], besides: Mapping[str, object]
     ) -> tuple[ValueRef, ...]:
         """Writes down what step `i` gave (None: the inputs), with what is to be recorded besides."""
-        refs = self._table.keep(i, attempt, {**given, **besides})
+        refs = self._live_classes.titled({**given, **besides}, self._table.keep(i, attempt, {**given, **besides}))
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
 
@@ -183,17 +186,19 @@ class StepOwner:
                     break
         return self.watch.titled(i, refs, besides)
 
-    def _tied(self, i: int | None, given: Mapping[str, Any], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
+    def _tied(
+        self, i: int | None, given: Mapping[str, Any], besides: Mapping[str, object], refs: tuple[ValueRef, ...]
+    ) -> tuple[ValueRef, ...]:
         ties = self._ties
         if ties is None:
             return refs
-        if not any(ref.live is not None and ref.needed for ref in refs) and (
+        if not any(ref.live is not None and (ref.needed or is_live_state(ref)) for ref in refs) and (
             not ties.are_any or (i is not None and not self.watch.usage.changed[i] and are_immutable(given.values()))
         ):
             # What cannot change shares nothing that matters, and all that a live value holds would be gone through.
             return refs
         with self.watch.held:
-            return ties.titled(i, given, refs)
+            return ties.titled(i, given, besides, refs)
 
     def fail(self, attempt: Attempt, error: BaseException) -> Signal:
         """As `Owner`."""

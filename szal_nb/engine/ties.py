@@ -11,7 +11,7 @@ from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import Digest, deep_digest
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.errors import ValuesShared
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
 
 
 class Ties:
@@ -38,11 +38,20 @@ class Ties:
             if self._usage.names[i] in (error.changer, error.reader):
                 raise error
 
-    def titled(self, i: int | None, given: Mapping[str, Any], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
-        """The references of step `i` (None: the inputs), which gave these, with the ties that they have now."""
+    def titled(
+        self, i: int | None, given: Mapping[str, Any], besides: Mapping[str, object], refs: tuple[ValueRef, ...]
+    ) -> tuple[ValueRef, ...]:
+        """The references of step `i` (None: the inputs), which gave these, with the ties that they have now.
+
+        `besides` is recorded with them: what functions keep may be live, too, and has parts in common with values.
+        """
         for ref in refs:
             if ref.live is not None and ref.needed and ref.name in given:
                 self._live[i, ref.name] = given[ref.name]
+            elif is_live_state(ref) and ref.name in besides:
+                # All steps that use what a function keeps have to do with the same: one of them speaks for all.
+                self._live = {key: value for key, value in self._live.items() if key[1] != ref.name}
+                self._live[i, ref.name] = besides[ref.name]
         tied: dict[str, set[Key]] = {}
         reaches = {key: self._reach(key) for key in self._live}
         if i is not None:
@@ -61,7 +70,7 @@ class Ties:
                         tied.setdefault(one[1], set()).add(two)
         return tuple(
             msgspec.structs.replace(ref, ties=self._places(tied[ref.name]))
-            if ref.name in tied and not is_about_the_process(ref.name)
+            if ref.name in tied and (is_live_state(ref) or not is_about_the_process(ref.name))
             else ref
             for ref in refs
         )

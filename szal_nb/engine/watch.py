@@ -21,9 +21,10 @@ from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import GENERATORS, HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
 from szal_nb.engine.rebuilding import Rebuilding
+from szal_nb.engine.shared_states import reached, refuse_shared, told_apart
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
-from szal_nb.engine.states import RecordedStates, recorded_states
+from szal_nb.engine.states import RecordedStates, changes_memories, recorded_states
 from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
@@ -110,7 +111,7 @@ class Watch:
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
         # Sharing matters where something is changed, and where values are read again from a record.
-        has_sharing = bool(self.usage.changers) or load is not None
+        has_sharing = bool(self.usage.changers) or load is not None or graph.derived(changes_memories)
         self._lock = threading.RLock()
         self._spans = Spans()
         self.states = RecordedStates(graph, self._spans, self.refs)
@@ -169,10 +170,11 @@ class Watch:
             inputs = gather(i)
             for key in self.usage.taken[i]:
                 self.contents.track(key, self._versions.value(key))
-            for key in self.contents.reach(i):
+            for key in self._reach(i):
                 self.contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
                 self._pristine[i] = (self._clean_start(i), self.states.clean(i))
+            refuse_shared(i, self.states, self.contents, self.usage)
             self._supersede(i)
             self.states.put_back(i, self._load)
         self._enter(i, attempt)
@@ -217,7 +219,7 @@ class Watch:
             with self.held:
                 self.look_at_inputs()
                 shared = self._together.group_of_inputs()
-        states = self.states.of_inputs()
+        states = told_apart(self.states.of_inputs(), self.contents)
         return states if shared is None else {**states, SHARED: shared}
 
     def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> Mapping[str, object]:
@@ -248,7 +250,8 @@ class Watch:
                 for name, value in self._versions.give(i, given).items():
                     self.contents.forget((i, name))
                     self.contents.track((i, name), value)
-                besides = self.states.of(i)
+                self.contents.look_beside(self.usage.taken[i])
+                besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
                 reached = self._reached.pop(i, ())
                 shared = self._together.group_of(i, given, reached) if self._load is not None else None
                 for key in self._together.keys_of(shared) if shared is not None else ():
@@ -363,8 +366,12 @@ class Watch:
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self.contents.let_go(key)
 
+    def _reach(self, i: int) -> set[Key]:
+        """What a change by step `i` may change, of values and of what functions remember."""
+        return self.contents.reach(i) | reached(i, self.states, self.contents)
+
     def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
-        reached = self.contents.reach(i)
+        reached = self._reach(i)
         for key in reached:
             self.contents.look_again(key)
         if reached and not has_failed:
@@ -403,12 +410,12 @@ class Watch:
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""
         with self.held:
-            return {name for i in self._spans.begun() for place, name in self.contents.reach(i) if place is None}
+            return {name for i in self._spans.begun() for place, name in self._reach(i) if place is None}
 
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._versions.value(key) for key in self.contents.reach(i)}
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._reach(i)}
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:

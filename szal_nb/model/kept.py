@@ -8,6 +8,7 @@ import re
 RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
 GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
 _ATTRIBUTES = "attributes of "
+_MEMORY = "memory of "
 _DEFAULT = re.compile(r"default of ([^\W\d]\w*)\(([^\W\d]\w*)=…\)")
 
 
@@ -40,6 +41,20 @@ def attributes_owner(state: str) -> str:
     return state.removeprefix(_ATTRIBUTES) if state.startswith(_ATTRIBUTES) else ""
 
 
+def memory_state(name: str) -> str:
+    """The state that a function or class keeps where nobody can read it: what it gave before, or how often it ran.
+
+    >>> memory_state("load")
+    'memory of load'
+    """
+    return f"{_MEMORY}{name}"
+
+
+def memory_owner(state: str) -> str:
+    """Whose memory the state is; "" if it is another one."""
+    return state.removeprefix(_MEMORY) if state.startswith(_MEMORY) else ""
+
+
 def default_owner(state: str) -> tuple[str, str] | None:
     """Of which function and which parameter the state is the default; None if it is another one.
 
@@ -52,4 +67,10 @@ def default_owner(state: str) -> tuple[str, str] | None:
 
 def is_kept(state: str) -> bool:
     """Whether a function or class of the notebook keeps the state."""
-    return state.startswith(_ATTRIBUTES) or default_owner(state) is not None
+    return state.startswith((_ATTRIBUTES, _MEMORY)) or default_owner(state) is not None
+
+
+def kept_owner(state: str) -> str:
+    """The function or class that keeps the state; "" if none does."""
+    default = default_owner(state)
+    return default[0] if default is not None else attributes_owner(state) or memory_owner(state)

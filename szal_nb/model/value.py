@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from szal_nb.model.kept import is_kept, state_of
+
 
 class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value that a step gave, or that a run took in, under a name.
@@ -57,12 +59,17 @@ def is_about_the_process(name: str) -> bool:
     return name.startswith("<")
 
 
+def is_live_state(ref: ValueRef) -> bool:
+    """Whether this is what a function or class keeps from call to call, and cannot be stored."""
+    return ref.live is not None and ref.name.startswith("<") and is_kept(state_of(ref.name))
+
+
 def rebuilt_on_resume(refs: Iterable[ValueRef]) -> list[ValueRef]:
     """Those that a later step needs and that are not stored, or share parts with such a value.
 
-    A resume makes them again if it needs them.
+    A resume makes them again if it needs them, also what functions keep that the step has used.
     """
-    return [ref for ref in refs if (ref.needed and ref.live is not None) or ref.ties]
+    return [ref for ref in refs if (ref.needed and ref.live is not None) or ref.ties or is_live_state(ref)]
 
 
 def tied_text(ref: ValueRef) -> str:
@@ -70,8 +77,13 @@ def tied_text(ref: ValueRef) -> str:
 
     >>> tied_text(ValueRef(name="rows", ties=(("load", "items"), ("", "conn"))))
     'items of load, conn of the notebook'
+    >>> tied_text(ValueRef(name="rows", ties=(("count", "<memory of load>"),)))
+    'memory of load'
     """
-    return ", ".join(f"{name} of {step or 'the notebook'}" for step, name in ref.ties)
+    return ", ".join(
+        state_of(name) if is_about_the_process(name) else f"{name} of {step or 'the notebook'}"
+        for step, name in ref.ties
+    )
 
 
 def for_people(refs: Iterable[ValueRef]) -> list[ValueRef]:

@@ -22,8 +22,9 @@ from szal_nb.model.event import (
     StepRolledBack,
     StepStarted,
 )
+from szal_nb.model.kept import state_of
 from szal_nb.model.step import OnError, Step, StepKind
-from szal_nb.model.value import ErrorInfo, Output, ValueRef, for_people, rebuilt_on_resume, tied_text
+from szal_nb.model.value import ErrorInfo, Output, ValueRef, rebuilt_on_resume, tied_text
 
 Parent = Mapping[str, Any]
 
@@ -103,7 +104,7 @@ class StepOutputs:
             self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
             return
         home = self._homes.get(event.step)
-        live = rebuilt_on_resume(for_people(event.values))
+        live = rebuilt_on_resume(event.values)
         if live and (home is None or REBUILDS not in str(home.chip)):
             why = "; ".join(map(_why_again, live))
             self._show(event.step, "stream", {"name": "stdout", "text": f"{REBUILDS}: {why}\n"})
@@ -171,5 +172,5 @@ def kernel_publisher(kernel: Any) -> Callable[[str, Mapping[str, Any], Parent], 
 def _why_again(ref: ValueRef) -> str:
     """Why a resume may have to make the value again."""
     if ref.live is not None:
-        return f"{ref.name} cannot be stored, because {ref.live}"
+        return f"{state_of(ref.name)} cannot be stored, because {ref.live}"
     return f"{ref.name} shares parts with {tied_text(ref)}, which cannot be stored"

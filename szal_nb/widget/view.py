@@ -172,7 +172,7 @@ def step_facts(step: StepSnapshot) -> JsonObject:
         "note": cut(step.note, _LINE_CHARS),
         "elements_failed": len(step.failed_elements),
         "rollback_error": error_line(step.rollback_error) if step.rollback_error is not None else None,
-        "rebuilds": bool(rebuilt_on_resume(values)),
+        "rebuilds": bool(rebuilt_on_resume(step.values)),
     }
     facts.update({key: value for key, value in optional.items() if value})
     return facts

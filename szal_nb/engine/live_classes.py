@@ -1,0 +1,39 @@
+"""Classes of steps that cannot be stored: nobody could load their instances, which are live with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from szal_nb.engine.digest import digest
+from szal_nb.engine.shared_values import SharedValues
+from szal_nb.model.value import ValueRef, is_about_the_process
+
+
+class LiveClasses:
+    """Those that the steps of one process have given."""
+
+    def __init__(self) -> None:
+        self._classes: set[type] = set()
+
+    def titled(self, given: Mapping[str, object], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
+        """The references of what a step gave: instances of such a class are live."""
+        values = [given.get(ref.name) for ref in refs]
+        self._classes.update(
+            value for ref, value in zip(refs, values, strict=True) if ref.live is not None and isinstance(value, type)
+        )
+        if not self._classes:
+            return refs
+        return tuple(self._titled(ref, value) for ref, value in zip(refs, values, strict=True))
+
+    def _titled(self, ref: ValueRef, value: object) -> ValueRef:
+        if ref.live is not None or (is_about_the_process(ref.name) and not isinstance(value, SharedValues)):
+            return ref
+        inside = digest(value.values if isinstance(value, SharedValues) else value, is_hashing=False).keeps
+        kinds = {kind for part in inside for kind in type(part).__mro__}
+        found = sorted(kind.__name__ for kind in self._classes & kinds)
+        if not found:
+            return ref
+        why = f"its class {found[0]} cannot be stored"
+        return replace(ref, hash=None, format=None, size=0, shape=None, summary="", live=why)

@@ -1,0 +1,55 @@
+"""What functions and classes keep that values share parts with: a change of the one is a change of the other."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from szal_nb.engine.contents import Contents
+from szal_nb.engine.digest import deep_digest, digest
+from szal_nb.engine.states import RecordedStates
+from szal_nb.engine.usage import Key, Usage
+from szal_nb.errors import ValuesShared
+from szal_nb.model.kept import is_kept, state_of
+
+
+class SharedWithValues:
+    """What functions keep, parts of which are values of steps, too."""
+
+    def __init__(self, kept: object) -> None:
+        self.kept = kept
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("values share parts with what functions keep")
+
+
+def reached(i: int, states: RecordedStates, contents: Contents) -> set[Key]:
+    """What step `i` may change besides its values: those that are a part of what it changes of what functions keep."""
+    found: set[Key] = set()
+    for _, memory, is_changed in states.memories(i):
+        if is_changed:
+            held, _ = deep_digest(memory)
+            found |= contents.parts.closure(contents.parts.sharing(held))
+    return found
+
+
+def refuse_shared(i: int, states: RecordedStates, contents: Contents, usage: Usage) -> None:
+    """Raises ValuesShared if an input holds what functions remember, and another step may change one of the two.
+
+    Of what steps give the code tells it.
+    """
+    for owner, memory, is_changed in states.memories(i):
+        held, _ = deep_digest(memory)
+        for key in (key for key in contents.parts.sharing(held) if key[0] is None):
+            for other in usage.users(key) if is_changed else usage.changers.get(key, ()):
+                if not usage.are_ordered(i, other):
+                    pair = (usage.names[i], usage.names[other])
+                    changer, reader = pair if is_changed else pair[::-1]
+                    raise ValuesShared(f"What {owner} remembers", changer, usage.title(key), reader)
+
+
+def told_apart(besides: dict[str, object], contents: Contents) -> dict[str, object]:
+    """The same; what functions keep is live where values are a part of it: each by itself would be another object."""
+    for name, kept in besides.items():
+        if is_kept(state_of(name)) and contents.parts.sharing(digest(kept, is_hashing=False)):
+            besides[name] = SharedWithValues(kept)
+    return besides
