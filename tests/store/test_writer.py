@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from szal_nb.errors import StoreError
-from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.model.event import RunFailed, StepCompleted, StepStarted
 from szal_nb.store import writer as writer_module
 from szal_nb.store.database import Durability, lock_path, open_for_writing, prepare
 from szal_nb.store.failure import StoreFull
@@ -200,6 +200,18 @@ def test_the_outcome_of_a_commit_that_failed_is_read_from_the_file(path, monkeyp
             journal.append_sync([event])
 
         assert store.events(RUN) == [*begun(), event]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_so_is_that_of_a_take_over(path, is_done):
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync([*begun(), RunFailed(at=2.0)])
+        store._writer._connection = FlakyConnection(store._writer._connection, is_done=is_done)
+        if not is_done:
+            with pytest.raises(StoreError, match="disk I/O error"):
+                store.take_over(RUN)
+
+        assert store.take_over(RUN).epoch == store.run(RUN).epoch == 2
 
 
 async def test_what_is_there_tells_also_of_what_was_joined_with_it_and_cannot_tell(path):
