@@ -168,7 +168,7 @@ class Reader:
 
     def close(self, *, is_waited_for: bool = True) -> None:
         """Gives the connection up; the next read opens another. Unless it `is_waited_for`, not during a read."""
-        if not self._lock.acquire(blocking=is_waited_for):
+        if self._is_forked or not self._lock.acquire(blocking=is_waited_for):
             return
         try:
             connection, self._connection = self._connection, None

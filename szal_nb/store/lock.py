@@ -70,7 +70,7 @@ class FileLock:
         self.timeout_s = timeout_s
         self._threads = threading.Lock()
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise explain(error, path) from error
         self.is_available = self._probe()
@@ -216,7 +216,6 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     while _held:
         _held.pop().after_fork_in_child()
-    _forkable.clear()
 
 
 if hasattr(os, "register_at_fork"):

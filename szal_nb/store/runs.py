@@ -223,7 +223,7 @@ class RunStore(StoredRuns):
         owner, launcher = run.owner, run.launcher
         if owner is None or not run.is_owned:
             return run
-        if launcher is not None and not launcher.is_same(owner) and launcher.is_near and not is_alive(launcher):
+        if launcher is not None and launcher.is_near and not is_alive(launcher):
             end_orphan(owner)
             return self.run(run.id)
         if owner.is_same(Owner.here()):
@@ -284,7 +284,7 @@ class RunStore(StoredRuns):
 
     def _beat(self, connection: sqlite3.Connection) -> None:
         with self._owned_lock:
-            owned = [(journal.run_id, journal.epoch) for journal in self._owned.values() if not journal.is_final]
+            owned = [(journal.run_id, journal.epoch) for journal in self._owned.values()]
         lease = iso(self._now() + LEASE_S)
         connection.executemany(
             "UPDATE runs SET lease_until = ? WHERE id = ? AND epoch = ? AND lease_until IS NOT NULL",

@@ -331,8 +331,9 @@ class Writer:
             connection.execute("COMMIT")
         except sqlite3.Error:
             _roll_back(connection)
-            # SQLite may have made the transaction durable all the same: only the file knows.
-            if not all(write.is_committed(connection) for write, _ in entries):
+            # SQLite may have made the transaction durable all the same: only the file knows. One that is there tells of
+            # all, of those too that cannot tell: they are one transaction.
+            if not any(write.is_committed(connection) for write, _ in entries):
                 raise
         return results
 

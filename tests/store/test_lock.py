@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import subprocess
 import sys
 import threading
@@ -64,6 +65,23 @@ def test_who_waits_gets_the_lock_when_it_is_given_up(path, holder):
     thread.join(timeout=20)
 
     assert held.is_set()
+
+
+def test_waiting_draws_no_number_that_a_step_would_draw(path, holder, monkeypatch):
+    state = random.getstate()
+    waits = []
+
+    def sleep(_):
+        waits.append(1)
+        if len(waits) == 3:
+            holder.communicate("\n")
+
+    monkeypatch.setattr("szal_nb.store.lock.time.sleep", sleep)
+    with FileLock(path):
+        pass
+
+    assert len(waits) >= 3
+    assert random.getstate() == state
 
 
 def test_threads_exclude_each_other(path):

@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from szal_nb.store import owner as owner_module
 from szal_nb.store.owner import OrphanStays, Owner, end_orphan, is_alive
 
 DISTANT = Owner(boot_id="b", pid_namespace="n", pid=1, started="1", host="elsewhere")
@@ -86,6 +88,32 @@ def test_an_orphan_without_a_process_handle_is_ended_too(child, monkeypatch):
     end_orphan(owner)
 
     assert child.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("has_handle", [True, False])
+def test_an_orphan_that_does_not_go_away_is_an_error(child, monkeypatch, has_handle):
+    monkeypatch.setattr("szal_nb.store.owner._kill", lambda *_: None)
+    if not has_handle:
+        monkeypatch.setattr("szal_nb.store.owner._handle_of", lambda _: None)
+
+    with pytest.raises(OrphanStays, match=rf"old process {child.pid} could not be ended: it did not end within 0.01 s"):
+        end_orphan(Owner.of(child.pid), timeout_s=0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs handles of processes")
+def test_an_orphan_is_looked_at_and_ended_by_a_handle_that_can_become_no_other_process(child, monkeypatch):
+    owner = Owner.of(child.pid)
+    start_of, handles = owner_module._start_of, []
+
+    def start(pid):
+        handles.append(any("pidfd" in str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()))
+        return start_of(pid)
+
+    monkeypatch.setattr("szal_nb.store.owner._start_of", start)
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a pid may be another process by now"))
+    end_orphan(owner)
+
+    assert handles == [True]
 
 
 def test_a_process_that_took_the_pid_over_is_left_alone(child):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -9,16 +10,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from szal_nb.model.event import RunFailed, StepOutput, StepStarted
 from szal_nb.model.state import RunState
-from szal_nb.store.lock import ForkedStore
+from szal_nb.store.database import lock_path
+from szal_nb.store.lock import FileLock, ForkedStore
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
 
 RUN = "aaaaaaaaaaaa"
@@ -46,6 +50,7 @@ def end(*processes):
 OWNER = """
 import sys
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
 from szal_nb.model.event import StepStarted
 store = RunStore.open(sys.argv[1])
@@ -77,6 +82,7 @@ APPENDER = """
 import json, sys, time
 from szal_nb.model.event import StepOutput, StepStarted
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
 store = RunStore.open(sys.argv[1])
 print("1", flush=True)
@@ -232,6 +238,53 @@ class TestFork:
 
         assert in_child(use) == "2"
         assert len(store.runs()) == 2
+
+    def test_a_child_that_closes_the_store_closes_nothing_of_its_parent(self, store, path):
+        store.begin(new_run()).append_sync(begun())
+        store.runs()
+
+        def files():
+            opened = sorted(str(fd.resolve()) for fd in Path("/proc/self/fd").iterdir())
+            return [file for file in opened if file.startswith(str(path))]
+
+        def let_go():
+            store.close()
+            store._writer = store.reader = None
+            gc.collect()
+            return files()
+
+        # The lock alone is given up.
+        assert in_child(let_go) == str([file for file in files() if not file.endswith(".lock")])
+
+    def test_a_fork_waits_for_a_transaction_and_not_for_another_process(self, store, path, monkeypatch):
+        """Fork-safe: never inside a transaction."""
+        inside, forked = Event(), Event()
+
+        def fork():
+            assert inside.wait(10)
+            in_child(lambda: "alive")
+            forked.set()
+
+        forking = Thread(target=fork)
+        forking.start()
+        assert not store.write(Job(lambda _: inside.set() or forked.wait(0.3))), "forked inside of a transaction"
+        forking.join(10)
+        assert forked.is_set()
+
+        waits = Event()
+        monkeypatch.setattr(time, "sleep", lambda s: (waits.set(), forked.wait(s)))
+        inside.set()
+        forked.clear()
+        with closing(FileLock(lock_path(path))) as other:
+            with other:
+                writing = Thread(target=lambda: store.write(Job(lambda _: None)))
+                writing.start()
+                assert waits.wait(10)
+                forking = Thread(target=fork)
+                forking.start()
+                forking.join(10)
+                assert forked.is_set(), "another process that writes does not keep this one from forking"
+            writing.join(10)
 
     def test_the_child_does_not_hold_the_lock(self, store, path):
         store.begin(new_run()).append_sync(begun())

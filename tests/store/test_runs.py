@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -45,6 +45,22 @@ def any_store(request, path):
     place, durability = (path, request.param) if request.param != ":memory:" else (":memory:", "full")
     with RunStore.open(place, durability=durability) as opened:
         yield opened
+
+
+@pytest.fixture
+def clocked(path):
+    """A store that takes the time from a clock of the test."""
+
+    @contextmanager
+    def opened(at):
+        clock = [at]
+        make_home(path)
+        lock = FileLock(lock_path(path))
+        prepare(path, lock)
+        with RunStore(path, durability=Durability.FAST, lock=lock, now=lambda: clock[0]) as store:
+            yield store, clock
+
+    return opened
 
 
 def change(store, sql, *parameters):
@@ -289,10 +305,11 @@ class TestOwnership:
             kernel.kill()
             kernel.communicate()
 
-    def test_a_kernel_whose_launcher_lives_is_no_orphan(self, store):
+    @pytest.mark.parametrize("launcher", [Owner.here(), GONE], ids=["lives", "cannot be seen"])
+    def test_a_kernel_whose_launcher_may_live_is_no_orphan(self, store, launcher):
         kernel = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         try:
-            store.begin(new_run(launcher=Owner.here())).append_sync(begun())
+            store.begin(new_run(launcher=launcher)).append_sync(begun())
             change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(Owner.of(kernel.pid)).decode())
 
             with pytest.raises(RunOwned, match=f"process {kernel.pid}"):
@@ -302,22 +319,51 @@ class TestOwnership:
             kernel.kill()
             kernel.communicate()
 
-    def test_the_heartbeat_renews_the_lease_of_runs_that_go_on(self, path):
-        clock = [1000.0]
-        make_home(path)
-        lock = FileLock(lock_path(path))
-        prepare(path, lock)
-        with RunStore(path, durability=Durability.FAST, lock=lock, now=lambda: clock[0]) as store:
+    def test_the_heartbeat_renews_the_lease_of_runs_that_go_on(self, clocked):
+        with clocked(1000.0) as (store, clock):
             store.begin(new_run()).append_sync(begun())
             ended = store.begin(new_run("bbbbbbbbbbbb"))
             ended.append_sync([*begun(), RunFailed(at=2.0)])
             assert store.run(RUN).lease_until == 1060.0
             clock[0] = 1050.0
-            with closing(sqlite3.connect(path)) as connection, connection:
-                store._beat(connection)
+            store.write(Job(store._beat))
 
             assert store.run(RUN).lease_until == 1110.0
             assert store.run("bbb").lease_until is None
+
+    def test_the_heart_of_a_former_owner_does_not_keep_the_next_one_alive(self, clocked):
+        with clocked(1000.0) as (former, clock), clocked(1000.0) as (store, _):
+            former.begin(new_run()).append_sync(begun())
+            store.take_over(RUN, force=True)
+            clock[0] = 1050.0
+            former.write(Job(former._beat))
+
+            assert (store.run(RUN).epoch, store.run(RUN).lease_until) == (2, 1060.0)
+
+    def test_a_run_that_could_not_be_given_up_is_given_up_by_the_next_beat(self, store, path):
+        """A disk that is full, mostly: the heart says it when it can, and this process knows it."""
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        change(store, "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END")
+        journal.close()
+        assert store.end_orphan_of(RUN).is_owned, "as far as the record knows"
+        change(store, "DROP TRIGGER full")
+        store.write(Job(store._beat))
+
+        assert not store.run(RUN).is_owned
+        assert store.take_over(RUN).epoch == 2
+
+    def test_a_run_that_could_not_be_given_up_and_was_taken_over_since_is_owned(self, store):
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        change(store, "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN SELECT raise(ABORT, 'disk full'); END")
+        journal.close()
+        change(store, "DROP TRIGGER full")
+        store.take_over(RUN)
+        store.write(Job(store._beat))
+
+        with pytest.raises(RunOwned, match="being run by this process"):
+            store.take_over(RUN)
 
 
 class TestOpening:

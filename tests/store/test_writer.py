@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from szal_nb.errors import StoreError
-from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.model.event import RunFailed, StepCompleted, StepStarted
+from szal_nb.store import writer as writer_module
 from szal_nb.store.database import Durability, lock_path, open_for_writing, prepare
 from szal_nb.store.failure import StoreFull
 from szal_nb.store.lock import FileLock
@@ -67,6 +68,28 @@ def test_the_heart_beats_while_nothing_is_written_and_survives_a_beat_that_fails
     writer.close()
     lock.close()
     assert set(beats) == {"szal-store-writer"}
+
+
+def test_the_heart_beats_also_while_there_is_always_something_to_write(tmp_path):
+    path = tmp_path / "runs.db"
+    deeds, enough = [], threading.Event()
+    with closing(FileLock(lock_path(path))) as lock:
+        prepare(path, lock)
+        writer = Writer(path, lock, Durability.FAST, heartbeat=lambda _: deeds.append("beat"), beat_s=0)
+
+        def write_and_want_more(_):
+            deeds.append("write")
+            if deeds.count("write") < 5:
+                writer._put(Job(write_and_want_more), writer_module._Nobody())
+            else:
+                enough.set()
+
+        writer._put(Job(write_and_want_more), writer_module._Nobody())
+        assert enough.wait(30)
+        writer.close()
+
+    first = deeds.index("write")
+    assert deeds[first : first + 9] == ["write", "beat"] * 4 + ["write"]
 
 
 async def test_what_waits_is_joined_into_one_transaction(writer):
@@ -177,6 +200,93 @@ def test_the_outcome_of_a_commit_that_failed_is_read_from_the_file(path, monkeyp
             journal.append_sync([event])
 
         assert store.events(RUN) == [*begun(), event]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_so_is_that_of_a_take_over(path, is_done):
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync([*begun(), RunFailed(at=2.0)])
+        store._writer._connection = FlakyConnection(store._writer._connection, is_done=is_done)
+        if not is_done:
+            with pytest.raises(StoreError, match="disk I/O error"):
+                store.take_over(RUN)
+
+        assert store.take_over(RUN).epoch == store.run(RUN).epoch == 2
+
+
+async def test_what_is_there_tells_also_of_what_was_joined_with_it_and_cannot_tell(path):
+    """Neither is done twice."""
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        times = []
+        held, go_on = threading.Event(), threading.Event()
+        # The transaction that is under way ends on the connection with which it began.
+        blocked = asyncio.ensure_future(store._writer.write(Job(lambda _: (held.set(), go_on.wait(10)))))
+        await asyncio.to_thread(held.wait)
+        event = StepStarted(at=2.0, step="load", attempt=1)
+        joined = [
+            asyncio.ensure_future(store._writer.write(Job(lambda _: times.append(1)))),
+            asyncio.ensure_future(journal.append([event])),
+        ]
+        await asyncio.sleep(0)
+        store._writer._connection = flaky = FlakyConnection(store._writer._connection, is_done=True)
+        go_on.set()
+        await asyncio.gather(blocked, *joined)
+
+        assert flaky.failures == 1
+        assert (times, store.events(RUN)) == ([1], [*begun(), event])
+
+
+class ClosingConnection:
+    """Tells at its end who could begin something meanwhile."""
+
+    def __init__(self, connection, may_begin) -> None:
+        self._connection = connection
+        self._may_begin = may_begin
+        self.found = None
+
+    def close(self):
+        self.found = [begins() for begins in self._may_begin]
+        self._connection.close()
+
+
+def test_a_store_is_closed_while_nobody_writes_and_nobody_forks(path):
+    """The last connection that is closed checkpoints, which is no safer than any other checkpoint."""
+    store = RunStore.open(path)
+    store.begin(new_run()).append_sync(begun())
+    writer, other = store._writer, FileLock(lock_path(path))
+    writer._connection = closing_one = ClosingConnection(
+        writer._connection, [other.try_acquire, lambda: writer._gate.acquire(blocking=False)]
+    )
+    store.close()
+
+    assert closing_one.found == [False, False]
+    other.close()
+
+
+def test_a_store_whose_lock_cannot_be_had_at_its_end_leaves_its_wal_to_the_next(path):
+    store = RunStore.open(path)
+    store.begin(new_run()).append_sync(begun())
+    store._writer._lock.timeout_s = 0.01
+    with closing(FileLock(lock_path(path))) as other, other:
+        store.close()
+        assert path.with_name("runs.db-wal").stat().st_size > 0
+
+    with RunStore.open(path) as again:
+        assert again.events(RUN) == begun()
+
+
+def test_what_was_put_in_place_of_an_open_store_is_not_written_to(path):
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        copy = path.with_name("copy.db")
+        copy.write_bytes(path.read_bytes())
+        copy.replace(path)
+
+        with pytest.raises(StoreError, match="deleted, moved or replaced while it was open"):
+            journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
 
 
 def test_a_full_database_is_a_typed_error_and_nothing_acknowledged_is_lost(path):

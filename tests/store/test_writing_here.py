@@ -16,6 +16,8 @@ from szal_nb.model.event import StepCompleted, StepStarted
 from szal_nb.store import runs as runs_module
 from szal_nb.store import writer as writer_module
 from szal_nb.store.database import lock_path
+from szal_nb.store.filesystem import FileSystem
+from szal_nb.store.lock import FileLock
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, new_run
 
@@ -61,6 +63,14 @@ async def test_a_small_write_of_a_fast_store_is_done_on_the_loop(path, commits):
 
 async def test_what_must_reach_the_disk_is_left_to_the_thread(path, commits):
     with begun_run(path, "full") as (_, journal):
+        await journal.append([STARTED])
+
+    assert HERE not in commits
+
+
+async def test_without_a_wal_a_commit_waits_for_the_disk_and_is_left_to_the_thread(path, commits, monkeypatch):
+    monkeypatch.setattr(runs_module, "file_system_of", lambda _: FileSystem("nfs4", "/home"))
+    with begun_run(path) as (_, journal):
         await journal.append([STARTED])
 
     assert HERE not in commits
@@ -116,7 +126,9 @@ async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(
     checkpoints = []
 
     def checkpoint(connection, _path):
-        checkpoints.append(threading.current_thread().name)
+        with closing(FileLock(lock_path(path))) as other:
+            is_held = not other.try_acquire()
+        checkpoints.append((threading.current_thread().name, is_held))
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     monkeypatch.setattr(writer_module, "checkpoint_if_due", checkpoint)
@@ -128,7 +140,7 @@ async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(
             await store._writer.write(small)
         await asyncio.to_thread(journal.append_sync, [StepStarted(at=4.0, step="clean", attempt=1)])
 
-    assert set(checkpoints) == {THREAD}
+    assert set(checkpoints) == {(THREAD, True)}
     # Every so many writes the thread has its turn; where the loop writes, SQLite checkpoints nothing by itself.
     assert small.pages[HERE] == {0}
 
