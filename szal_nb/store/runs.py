@@ -177,7 +177,7 @@ class RunStore(StoredRuns):
         A program that only read it while the last writer left cannot bring in what stands in the WAL.
         """
         with contextlib.suppress(StoreError):
-            self.write(Job(lambda _: None, lambda _: True))
+            self.write(Job(lambda _: None))
 
     @property
     def is_in_place(self) -> bool:
