@@ -46,6 +46,20 @@ class Stopped(BaseException):
         self.stop = stop
 
 
+def death_said(code: int | None) -> str:
+    """How a process ended, as the end of a sentence; `code` is negative for a signal.
+
+    >>> death_said(-9), death_said(3), death_said(None)
+    (' of SIGKILL (by hand, or because memory ran out)', ' with exit code 3', '')
+    """
+    if not code:
+        return ""
+    if code > 0:
+        return f" with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f" of {name}" + (" (by hand, or because memory ran out)" if name == "SIGKILL" else "")
+
+
 class SzalClient(PapermillNotebookClient):
     """Runs the cells of one notebook. `execute` blocks; `Stopped` and `DeadKernelError` leave it after clean-up.
 
@@ -129,7 +143,9 @@ class SzalClient(PapermillNotebookClient):
                 return
             except DeadKernelError as error:
                 if self._stop is None:
-                    text = "The kernel died while this cell was running."
+                    how = death_said(await self.km.provisioner.poll())
+                    error.args = (f"The kernel died{how}.",)
+                    text = f"The kernel died{how}, while this cell was running."
                     cell.outputs.append(new_output("error", ename="DeadKernelError", evalue=text, traceback=[text]))
                 self.nb_man.cell_exception(cell, cell_index=index, exception=error)
                 raise
