@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -22,6 +22,7 @@ from papermill.clientwrap import PapermillNotebookClient
 
 from szal_nb.engine.terminal import overwritten
 from szal_nb.model.secret import SECRETS
+from szal_nb.notebook.takes import TO_LAUNCHER
 
 # A kernel that has been interrupted gets this long to end its cell, before it is shut down; one that has something to
 # undo gets longer. A second signal ends it at once.
@@ -70,6 +71,8 @@ class SzalClient(PapermillNotebookClient):
     km: Any
     extra_arguments: Any
     is_undone_on_cancel = False
+    # Is told what the kernel shows for whoever launched it, besides that it stands in the notebook.
+    on_said: Callable[[str], None] = staticmethod(lambda _: None)
 
     def reset_execution_trackers(self) -> None:
         """Forgets what an earlier execution left."""
@@ -212,7 +215,9 @@ class SzalClient(PapermillNotebookClient):
             outs[:] = []
             self.clear_display_id_mapping(cell_index)
         count = len(outs)
-        msg["content"] = SECRETS.masked_data(msg["content"])
+        content = msg["content"] = SECRETS.masked_data(msg["content"])
+        if content.get("metadata", {}).pop(TO_LAUNCHER, False):
+            self.on_said(content["data"]["text/plain"])
         added = super().output(outs, msg, display_id, cell_index)
         if added is not None and len(outs) == count + 1 and count:
             last = outs[-2]
