@@ -9,7 +9,7 @@ this run has yet to give is `open`: it is decided when it is about to start, by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import TopologicalSorter
@@ -54,11 +54,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """A run of the record, as far as it is compared with a new one."""
+    """A run of the record, as far as it is compared with a new one.
+
+    `unreadable` tells why a value of a step cannot be loaded any more; "" if all can be.
+    """
 
     run_id: str
     graph: FlowGraph
     snapshot: RunSnapshot
+    unreadable: Callable[[str], str] = field(default=lambda _: "", repr=False, compare=False)
     opaque: Mapping[str, Sequence[Edge]] = field(init=False, repr=False, compare=False)
     doubtful: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -274,6 +278,9 @@ def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the orde
     if now != fingerprint_in(past, before):
         changed = changes_of(node, read, past, before)
         return runs(_changed_text(changed) or "it is not what it was", changed)
+    unreadable = past.unreadable(before)
+    if unreadable:
+        return runs(f"in run {past.run_id} {unreadable}")
     name = "" if before == step else f"; it was called {before}"
     reason = f"its code and what it reads are as in run {past.run_id}{name}"
     return Choice(step=step, fate=Fate.TAKEN, reason=reason, before=before, run_id=past.run_id)

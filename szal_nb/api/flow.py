@@ -186,6 +186,7 @@ class Flow:
         result's `plan` says what is taken and why. Raises InvalidParameter for inputs that are missing or that no
         step takes.
         """
+        _check_loop("flow.start(…)", "szal.run(flow, …)")
         surround = self._surround(store)
         graph = self._ready_graph(surround)
         named = ("" if reuse else None) if isinstance(reuse, bool) else reuse
@@ -212,6 +213,7 @@ class Flow:
 
         `inputs` are those that are other than they were; steps that read them run too.
         """
+        _check_loop("flow.fork(…)", "szal.fork(flow, …)")
         return self._fork(run_id, from_step, inputs or {}, store, force=True)
 
     def _fork(
@@ -253,6 +255,7 @@ class Flow:
         With `inputs` that are other than they were, a new run: it takes from that run, which may also have completed,
         all that does not depend on them. `handle.plan` says what, and why.
         """
+        _check_loop("flow.resume(…)", "szal.resume(flow, …)")
         if inputs:
             return self._fork(run_id, None, inputs, store, force=force)
         surround = self._surround(store)
@@ -336,6 +339,15 @@ def fork(
 ) -> RunHandle:
     """Runs a fork of an earlier run to its end, in a script, and gives the finished run; see `Flow.fork`."""
     return _to_the_end(lambda: flow.fork(run_id, from_step, inputs, store=store), "flow.fork(…)")
+
+
+def _check_loop(asked: str, instead: str) -> None:
+    """Refuses what begins a run where nothing could carry it on."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        text = f"No event loop is running here: in a script write `{instead}`, in a coroutine `await {asked}`."
+        raise RunError(text) from None
 
 
 def _to_the_end(begin: Callable[[], RunHandle], instead: str) -> RunHandle:

@@ -9,7 +9,7 @@ from typing import Any
 from szal_nb.analysis.forking import plan_fork
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.inputs import recorded_inputs
-from szal_nb.api.reuse import PastRuns, given_by, past_of
+from szal_nb.api.reuse import PastRuns, given_by
 from szal_nb.engine.signal import Given
 from szal_nb.errors import InvalidStep, RunError, ValueUnavailable
 from szal_nb.model.graph import FlowGraph
@@ -69,13 +69,6 @@ def fork_of(store: RunStore | None, run_id: str, from_step: str | None) -> Fork:
         from_step=from_step,
         must_run=frozenset() if from_step is None else frozenset({from_step}),
     )
-
-
-def plan_changed(store: RunStore, run_id: str, changed: Collection[str]) -> ReusePlan:
-    """What would become of each step of a stored run if it went on with other values of these inputs."""
-    run = store.run(run_id)
-    same = {name: ref for name, ref in store.inputs(run.id).items() if name not in changed}
-    return plan_fork(store.graph(run.id), same, past_of(store, run.id), None)
 
 
 def inputs_of(

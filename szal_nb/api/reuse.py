@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from szal_nb.analysis.carrying import carried, same_objects
@@ -20,12 +21,14 @@ from szal_nb.analysis.reuse import (
     read_in,
     why_not_takeable,
 )
+from szal_nb.api.environment import packages
 from szal_nb.engine.signal import Given
-from szal_nb.errors import RunError
+from szal_nb.errors import RunError, StoreError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
 from szal_nb.store.formats import all_codecs
+from szal_nb.store.pickling import UnknownClassError
 from szal_nb.store.runs import RunStore, StoredRun
 
 # How many of the newest runs of a flow are looked through, where none is named.
@@ -57,19 +60,44 @@ class PastRuns:
 def past_of(store: RunStore, run_id: str) -> Past:
     """A stored run as it is compared with others."""
     run = store.run(run_id)
-    past = Past(run_id=run.id, graph=store.graph(run.id), snapshot=store.snapshot(run.id))
+    snapshot = store.snapshot(run.id)
+    is_as_it_was = functools.cache(lambda: run.packages.items() <= packages().items())
+
+    def unreadable(step: str) -> str:
+        # Its classes are those of packages, so that it is looked at only where these are others now.
+        return "" if is_as_it_was() else _unreadable(store, run.id, snapshot.steps[step].values)
+
+    past = Past(run_id=run.id, graph=store.graph(run.id), snapshot=snapshot, unreadable=unreadable)
     if run.imported:
         _leave_out_unsafe(past)
     return past
 
 
+def _unreadable(store: RunStore, run_id: str, values: Iterable[ValueRef]) -> str:
+    """Why one of the values that others need cannot be loaded any more; "" if all can be."""
+    loader = store.loader(run_id)
+    for ref in values:
+        if ref.needed and ref.hash is not None and ref.format not in _safe_formats():
+            try:
+                loader.load_fresh(ref)
+            except StoreError as error:
+                # A class of the notebook may be defined by a cell that has not been executed yet.
+                if not isinstance(error.__cause__, UnknownClassError):
+                    return f"its value {ref.name} cannot be loaded: {getattr(error, 'reason', error)}"
+    return ""
+
+
+@functools.cache
+def _safe_formats() -> frozenset[str]:
+    return frozenset(codec.format for codec in all_codecs(()) if codec.is_safe)
+
+
 def _leave_out_unsafe(past: Past) -> None:
     """An imported record is not ours: what loads by running code is not taken into a run that is."""
-    safe = {codec.format for codec in all_codecs(()) if codec.is_safe}
     for step in past.snapshot.steps.values():
         step.values = tuple(
             ref
-            if ref.hash is None or ref.format in safe
+            if ref.hash is None or ref.format in _safe_formats()
             else ValueRef(name=ref.name, type=ref.type, live="loading it runs code, and its run was imported")
             for ref in step.values
         )
@@ -209,7 +237,7 @@ class Finder:
         then = past.snapshot.steps[before]
         if then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
             return None
-        if fingerprint_in(past, before) != fingerprint:
+        if fingerprint_in(past, before) != fingerprint or past.unreadable(before):
             return None
         values = carried(then.values, past.run_id, node.needed, same_objects(read, read_in(past, before)))
         return Given("cached", values, fingerprint, past.run_id)

@@ -165,7 +165,7 @@ def ways_on(run: StoredRun, snapshot: RunSnapshot) -> list[str]:
     lines = [f"To answer: szal approve {run.id} {step} [--reject]" for step in waiting]
     then = "Then" if waiting else "To"
     if run.notebook_path is None:
-        return [*lines, f"{then} go on, in the script that started it: flow.resume({run.id!r})"]
+        return [*lines, f"{then} go on, in the script that started it: szal.resume(flow, {run.id!r})"]
     return [*lines, f"{then} go on: szal resume {run.id}"]
 
 

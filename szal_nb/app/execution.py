@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from szal_nb.api.fork import plan_changed
 from szal_nb.api.selection import Selection
 from szal_nb.app.exit import ExitCode
 from szal_nb.app.outcome import answer
@@ -212,13 +211,10 @@ def _resume_changed(arguments: argparse.Namespace, path: Path, values: Mapping[s
         values=values,
         goes_on=True,
     )
-    wish = work.headless.wish
     with RunStore.open(path) as store:
         if not arguments.force:
             store.end_orphan_of(arguments.run)
-        run = store.run(arguments.run)
-        say(f"Run {run.id} stays as it is; run {work.headless.run_id} goes on from it.")
-        say(str(plan_changed(store, run.id, wish.changed if wish is not None else ())))
+        say(f"Run {store.run(arguments.run).id} stays as it is; run {work.headless.run_id} goes on from it.")
     return execute(arguments, work, Follower(path, is_launched_here))
 
 
@@ -325,6 +321,7 @@ def carry_out(work: Work, follower: Follower) -> BatchResult:
             headless=work.headless,
             cwd=work.cwd,
             kernel_name=work.kernel,
+            on_said=say,
         )
 
 

@@ -68,6 +68,9 @@ def _summary(run: StoredRun, snapshot: RunSnapshot) -> str:
         f"Run {run.id} of {run.flow}: {run.shown_state}{took}, {done} of {len(snapshot.steps)} steps completed{others}"
     ]
     lines += [f"  {step.name}: {step.error}" for step in snapshot.steps.values() if step.state is StepState.FAILED]
+    if run.is_crashed:
+        running = [step.name for step in snapshot.steps.values() if step.state is StepState.RUNNING]
+        lines += [f"  {name}: was running" for name in running]
     lines += [
         f"  {step.name}: its rollback failed: {step.rollback_error}"
         for step in snapshot.steps.values()

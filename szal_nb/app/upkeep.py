@@ -135,6 +135,12 @@ def collect_garbage(arguments: argparse.Namespace) -> ExitCode:
     text = f"{did} {len(found.runs)} runs, {found.values} values and {found.files} files: {found.size / 1e6:.1f} MB."
     if found.kept:
         text += f" {len(found.kept)} runs stay for now: a run of their flow is going on, and may take values of them."
+    count, size = found.young
+    if count:
+        text += (
+            f" {count} files that no run names ({size / 1e6:.1f} MB) are younger than an hour, and may be of a step at "
+            "work: they stay for the next time."
+        )
     return _tell(arguments, msgspec.to_builtins(found), text)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -63,8 +64,12 @@ def run_notebook(
     headless: Headless,
     cwd: Path | None = None,
     kernel_name: str | None = None,
+    on_said: Callable[[str], None] | None = None,
 ) -> BatchResult:
-    """Executes `notebook` with these parameters and saves it as `output`, after each cell and at the end."""
+    """Executes `notebook` with these parameters and saves it as `output`, after each cell and at the end.
+
+    `on_said` is told at once what the kernel shows for whoever launched it, such as what a run takes from others.
+    """
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel  # late: heavy
     from nbclient.exceptions import CellTimeoutError, DeadKernelError  # late: heavy
     from papermill.exceptions import PapermillExecutionError  # late: heavy
@@ -98,8 +103,9 @@ def run_notebook(
     kernel = nb_kernel_name(nb, kernel_name) if kernel_name or "kernelspec" in nb.metadata else "python3"
     try:
         nb = SzalEngine.execute_given(
-            nb, kernel, str(output), source=notebook, given=given, headless=headless, progress_bar=False, cwd=cwd
-        )
+            nb, kernel, str(output), source=notebook, given=given, headless=headless, progress_bar=False, cwd=cwd,
+            on_said=on_said,
+        )  # fmt: skip
         _raise_for_errors(nb, output)
     except Stopped as stopped:
         ended = Ended.INTERRUPTED if stopped.stop is Stop.INTERRUPTED else Ended.TERMINATED

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -22,6 +22,7 @@ from papermill.clientwrap import PapermillNotebookClient
 
 from szal_nb.engine.terminal import overwritten
 from szal_nb.model.secret import SECRETS
+from szal_nb.notebook.takes import TO_LAUNCHER
 
 # A kernel that has been interrupted gets this long to end its cell, before it is shut down; one that has something to
 # undo gets longer. A second signal ends it at once.
@@ -46,6 +47,20 @@ class Stopped(BaseException):
         self.stop = stop
 
 
+def death_said(code: int | None) -> str:
+    """How a process ended, as the end of a sentence; `code` is negative for a signal.
+
+    >>> death_said(-9), death_said(3), death_said(None)
+    (' of SIGKILL (by hand, or because memory ran out)', ' with exit code 3', '')
+    """
+    if not code:
+        return ""
+    if code > 0:
+        return f" with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f" of {name}" + (" (by hand, or because memory ran out)" if name == "SIGKILL" else "")
+
+
 class SzalClient(PapermillNotebookClient):
     """Runs the cells of one notebook. `execute` blocks; `Stopped` and `DeadKernelError` leave it after clean-up.
 
@@ -56,6 +71,8 @@ class SzalClient(PapermillNotebookClient):
     km: Any
     extra_arguments: Any
     is_undone_on_cancel = False
+    # Is told what the kernel shows for whoever launched it, besides that it stands in the notebook.
+    on_said: Callable[[str], None] = staticmethod(lambda _: None)
 
     def reset_execution_trackers(self) -> None:
         """Forgets what an earlier execution left."""
@@ -129,7 +146,9 @@ class SzalClient(PapermillNotebookClient):
                 return
             except DeadKernelError as error:
                 if self._stop is None:
-                    text = "The kernel died while this cell was running."
+                    how = death_said(await self.km.provisioner.poll())
+                    error.args = (f"The kernel died{how}.",)
+                    text = f"The kernel died{how}, while this cell was running."
                     cell.outputs.append(new_output("error", ename="DeadKernelError", evalue=text, traceback=[text]))
                 self.nb_man.cell_exception(cell, cell_index=index, exception=error)
                 raise
@@ -196,7 +215,9 @@ class SzalClient(PapermillNotebookClient):
             outs[:] = []
             self.clear_display_id_mapping(cell_index)
         count = len(outs)
-        msg["content"] = SECRETS.masked_data(msg["content"])
+        content = msg["content"] = SECRETS.masked_data(msg["content"])
+        if content.get("metadata", {}).pop(TO_LAUNCHER, False):
+            self.on_said(content["data"]["text/plain"])
         added = super().output(outs, msg, display_id, cell_index)
         if added is not None and len(outs) == count + 1 and count:
             last = outs[-2]

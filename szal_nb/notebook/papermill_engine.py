@@ -200,7 +200,7 @@ class SzalEngine(NBClientEngine):
         start = {"env": kwargs.pop("environment", None)}
         if (cwd := kwargs.pop("cwd", None)) is not None:
             start["cwd"] = str(cwd)
-        is_undone_on_cancel = kwargs.pop("is_undone_on_cancel", False)
+        is_undone_on_cancel, on_said = kwargs.pop("is_undone_on_cancel", False), kwargs.pop("on_said", None)
         timeout, start_timeout = kwargs.pop("execution_timeout", None), kwargs.pop("start_timeout", 60)
         options = merge_kwargs(
             remove_args(["input_path", "timeout", "startup_timeout"], **kwargs),
@@ -211,6 +211,7 @@ class SzalEngine(NBClientEngine):
         )
         client = SzalClient(nb_man, **options)
         client.is_undone_on_cancel = is_undone_on_cancel
+        client.on_said = on_said or client.on_said
         return client.execute(**start)
 
 

@@ -10,6 +10,7 @@ import atexit
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,9 @@ class Runs:
             run_id=told.run_id,
             skipped=skipped,
             take=take,
-            on_plan=say_plan if wish.reuse is not None or wish.forks else None,
+            on_plan=partial(say_plan, is_headless=told.wish is not None)
+            if wish.reuse is not None or wish.forks
+            else None,
         )
         return self._adopt(run, outputs, inputs)
 

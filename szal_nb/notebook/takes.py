@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from IPython.display import publish_display_data
+
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.environment import packages
 from szal_nb.api.fork import Fork, fork_of, inputs_of
@@ -38,6 +40,13 @@ def taken(
     return reuse, inputs
 
 
-def say_plan(plan: ReusePlan) -> None:
-    """Shows what is taken, under the cell, before anything runs."""
-    print(plan)  # noqa: T201 - for the reader of the cell
+# In the metadata of what a headless kernel shows: whoever launched it is to see it as well, at once.
+TO_LAUNCHER = "szal_to_launcher"
+
+
+def say_plan(plan: ReusePlan, *, is_headless: bool) -> None:
+    """Shows what is taken, under the cell, before anything runs; headless, to who launched the notebook as well."""
+    if is_headless:
+        publish_display_data({"text/plain": str(plan)}, metadata={TO_LAUNCHER: True})
+    else:
+        print(plan)  # noqa: T201 - for the reader of the cell

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from szal_nb.model.state import RunState
-from szal_nb.store.files import ValueFiles
 from szal_nb.store.listing import RUN_COLUMNS, StoredRun, stored_runs
+from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
 
@@ -42,6 +42,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     """What was deleted, or would be. `size` in bytes: contents in the database and files together.
 
     `kept` are runs that were to go and stay, because a run of their flow is going on, which may take values of them.
+    `young` are files that no run names and that stay for now, with their bytes together.
     """
 
     runs: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     values: int = 0
     files: int = 0
     size: int = 0
+    young: tuple[int, int] = (0, 0)
 
 
 def removable(runs: Collection[StoredRun], *, older_than_s: float, now: float, keep: Collection[str] = ()) -> list[str]:
@@ -117,14 +119,15 @@ def collect(
 
     Content that a fork or a later run took over is named by that run and stays. Runs that have not ended are left
     alone, whoever asks, and so are the runs of a flow while one of them is going on: what it will take from them is
-    not known before it ends. Files younger than an hour stay for the next time.
+    not known before it ends. Files of values younger than an hour stay for the next time. With a run goes its notebook
+    as it was executed, if nobody named a place for that.
     """
     moment = time.time() if now is None else now
 
     def delete(connection: sqlite3.Connection) -> Collected:
         deleted = _delete_rows(connection, runs, _busy_flows(connection, store.path, moment))
         if is_dry:
-            raise _DryRun(_sweep(connection, store.files, moment, deleted, is_dry=True))
+            raise _DryRun(_sweep(connection, store, moment, deleted, is_dry=True))
         return deleted
 
     try:
@@ -133,7 +136,7 @@ def collect(
         return dry.found
     # Files go only after the rows that named them are gone for good, and under the store's lock, so that no row that
     # names one can be written meanwhile.
-    return store.write(Job(lambda connection: _sweep(connection, store.files, moment, deleted, is_dry=False)))
+    return store.write(Job(lambda connection: _sweep(connection, store, moment, deleted, is_dry=False)))
 
 
 class _DryRun(Exception):
@@ -186,20 +189,21 @@ def _delete_run(connection: sqlite3.Connection, run: str) -> bool:
 
 
 def _sweep(
-    connection: sqlite3.Connection, files: ValueFiles, now: float, deleted: Collected, *, is_dry: bool
+    connection: sqlite3.Connection, store: RunStore, now: float, deleted: Collected, *, is_dry: bool
 ) -> Collected:
     named = {digest for (digest,) in connection.execute("SELECT hash FROM blobs WHERE in_file")}
-    garbage = _unnamed_files(files.folder, named, now)
+    unnamed = _unnamed_files(store.files.folder, named)
+    young = [size for _, size, changed_at in unnamed if changed_at >= now - GRACE_S]
+    garbage = [(path, size) for path, size, changed_at in unnamed if changed_at < now - GRACE_S]
+    saved = (usual_output(store.path, run) for run in deleted.runs)
+    garbage += [(path, path.stat().st_size) for path in saved if path.is_file()]
     for path, _ in garbage if not is_dry else ():
         path.unlink(missing_ok=True)
     size = deleted.size + sum(size for _, size in garbage)
-    return msgspec.structs.replace(deleted, files=len(garbage), size=size)
+    return msgspec.structs.replace(deleted, files=len(garbage), size=size, young=(len(young), sum(young)))
 
 
-def _unnamed_files(folder: Path, named: Collection[str], now: float) -> list[tuple[Path, int]]:
-    found = []
-    for path in (*folder.glob("??/*"), *folder.glob(".*.tmp")):
-        status = path.stat()
-        if path.name not in named and status.st_mtime < now - GRACE_S:
-            found.append((path, status.st_size))
-    return found
+def _unnamed_files(folder: Path, named: Collection[str]) -> list[tuple[Path, int, float]]:
+    """Files of values that no row names, with their sizes and when they were last written."""
+    unnamed = [path for path in (*folder.glob("??/*"), *folder.glob(".*.tmp")) if path.name not in named]
+    return [(path, status.st_size, status.st_mtime) for path in unnamed for status in (path.stat(),)]

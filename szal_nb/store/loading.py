@@ -117,7 +117,11 @@ class Loader:
         except (StoreError, MemoryError):
             raise
         except Exception as error:
-            raise ValueUnavailable(ref.name, f"reading it failed with {type(error).__name__}: {error}") from error
+            reason = f"reading it failed with {type(error).__name__}: {str(error).rstrip('.')}"
+            raise ValueUnavailable(ref.name, f"{reason}. {_IF_UPGRADED}") from error
+
+
+_IF_UPGRADED = "If a package is another than it was, let the step that gives it run again: szal fork RUN --from STEP"
 
 
 def main_module() -> ModuleType | None:

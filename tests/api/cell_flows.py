@@ -29,6 +29,8 @@ class CellFlow:
         self.deeds: list[str] = []
         # Steps whose bodies fail instead of doing anything.
         self.fails: set[str] = set()
+        # The installed packages as its runs record them.
+        self.packages: dict[str, str] = {}
         steps = []
         for line, source in cells.items():
             parsed = parse_step_line(line)
@@ -63,6 +65,9 @@ class CellFlow:
 
         return asyncio.run(go_on())
 
+    def _surround(self, store: RunStore) -> Surround:
+        return Surround(store=store, packages=self.packages)
+
     async def _run(
         self,
         store: RunStore,
@@ -82,7 +87,7 @@ class CellFlow:
         if fork is not None:
             take = fork_of(store, *fork)
             found = inputs_of(store, take.run_id, graph, changed=inputs, live=self.space)
-        handle = start_run(graph, self.bodies(graph), found, Surround(store=store), take=take, skipped=skipped)
+        handle = start_run(graph, self.bodies(graph), found, self._surround(store), take=take, skipped=skipped)
         await handle.wait()
         return handle
 

@@ -167,6 +167,18 @@ def test_run_inside_a_running_loop_says_what_to_write_instead(ci):
         asyncio.run(main())
 
 
+@pytest.mark.parametrize("command", ["start", "resume", "fork"])
+def test_a_run_that_nothing_could_carry_on_is_refused_with_what_to_write_instead(ci, tmp_path, command):
+    first = szal.run(ci, {"commit": "abc"}, store=tmp_path / "runs.db")
+    arguments = {"start": ({"commit": "abc"},), "resume": (first.id,), "fork": (first.id, "test")}[command]
+
+    instead = {"start": "run"}.get(command, command)
+    with pytest.raises(RunError, match=rf"in a script write `szal\.{instead}\(flow, …\)`"):
+        getattr(ci, command)(*arguments, store=tmp_path / "runs.db")
+    with szal.open_store(tmp_path / "runs.db") as store:
+        assert [run.id for run in store.runs()] == [first.id]
+
+
 def test_a_flow_a_run_and_a_step_show_themselves_without_a_kernel(ci):
     run = szal.run(ci, {"commit": "<b>"}, store=None)
 

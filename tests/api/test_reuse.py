@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import types
 
 import pytest
 from hypothesis import given, settings
@@ -207,6 +209,55 @@ def test_a_step_with_a_condition_is_looked_for_in_older_runs_too(store):
     again = flow.run(store, reuse="")
 
     assert (flow.deeds, again.snapshot.steps["b"].taken_from) == ([], first.id)
+
+
+@pytest.fixture
+def upgraded(monkeypatch):
+    """A module `lib` with a class, and a function that exchanges it for a newer version in which that class is none."""
+    lib = types.ModuleType("lib")
+    exec("class Model:\n    def __init__(self, a): self.a = a", lib.__dict__)
+    monkeypatch.setitem(sys.modules, "lib", lib)
+    versions = {"lib": "1"}
+    monkeypatch.setattr("szal_nb.api.reuse.packages", lambda: versions)
+
+    def upgrade():
+        versions["lib"] = "2"
+        exec("class Net:\n    def __init__(self, a): self.a = a\ndef Model(a): return Net(a)", lib.__dict__)
+
+    return upgrade
+
+
+@pytest.mark.parametrize(("line", "reuse"), [("fit", ""), ("fit --cache", None)], ids=["reuse", "cache"])
+def test_a_value_that_an_upgraded_package_cannot_load_is_not_taken(store, upgraded, line, reuse):
+    cells = {line: "import lib\nmodel = lib.Model(3)", "tell": "told = model.a\nassert n < 9", "beside": "x = 1"}
+    flow = CellFlow(cells, notebook="n = 9")
+    flow.packages = {"lib": "1"}
+    first = flow.run(store)
+    assert (first["fit"].state, first["tell"].state) == ("completed", "failed")
+
+    upgraded()
+    flow.packages = {"lib": "2"}
+    again = flow.run(store, {"n": 1}, reuse=reuse)
+
+    assert (again.state, again["fit"].origin, again.values.told) == ("completed", "ran", 3)
+    if reuse is not None:
+        assert f"in run {first.id} its value model cannot be loaded: reading it failed with" in str(again.plan)
+        assert again["beside"].origin == "cached"
+
+
+def test_a_resume_that_cannot_load_a_value_tells_the_way_out(store, upgraded):
+    """What has completed is not run again by a resume; a fork of the run may."""
+    flow = CellFlow({"fit": "import lib\nmodel = lib.Model(3)", "tell": "told = model.a"})
+    flow.fails = {"tell"}
+    first = flow.run(store)
+    upgraded()
+
+    flow.fails = set()
+    error = flow.resume(store, first.id)["tell"].error
+
+    assert (flow.deeds, error.type) == ([], "ValueUnavailable")
+    assert "szal fork RUN --from STEP" in error.message
+    assert flow.run(store, fork=(first.id, "fit")).values.told == 3
 
 
 def test_why_says_what_kept_a_step_from_being_taken(store):

@@ -45,7 +45,7 @@ WAYS = {
         "nb.ipynb",
         ["To answer: szal approve r1 load [--reject]", "Then go on: szal resume r1"],
     ),
-    "of a script": (failed(BROKEN), None, ["To go on, in the script that started it: flow.resume('r1')"]),
+    "of a script": (failed(BROKEN), None, ["To go on, in the script that started it: szal.resume(flow, 'r1')"]),
 }
 
 

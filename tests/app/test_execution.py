@@ -33,6 +33,24 @@ def saved(path):
     return json.loads(Path(path).read_text())["cells"]
 
 
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        ("os.kill(os.getpid(), 9)", "of SIGKILL (by hand, or because memory ran out)"),
+        ("os._exit(3)", "with exit code 3"),
+    ],
+)
+def test_a_kernel_that_dies_is_told_with_what_it_was_at(shell, end, how):
+    write_notebook(shell.folder / "nb.ipynb", HEAD, f"%%szal_step greedy\nimport os\n{end}", "run = %szal_run")
+
+    code, out, err = shell.call("run", "nb.ipynb")
+
+    assert code == 138
+    assert f"DeadKernelError: The kernel died {how}.\n" in err
+    assert "  greedy: was running\n" in out
+
+
 def _waiting_project(folder):
     """A project whose run waits for a person, and the id of that run."""
     folder.mkdir()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.promises.shell import SETUP, Shell, write_notebook
@@ -39,9 +42,15 @@ def test_a_past_run_is_reused_forked_compared_explained_and_replayed(shell):
 
     changed = tuple(cell.replace("sum(y)", "max(y)") if isinstance(cell, str) else cell for cell in CELLS)
     write_notebook(shell.folder / "nb.ipynb", *changed)
-    code, document = shell.json("run", "nb.ipynb", "--reuse", first["id"])
-    (second,) = document["runs"]
+    code, out, err = shell.call("run", "nb.ipynb", "--reuse", first["id"], "--json")
+    (second,) = json.loads(out)["runs"]
     assert (code, deeds(shell)) == (0, ["total"])
+    plan = err.partition(f"Run {second['id']} of")[0]
+    assert f"Taken from run {first['id']}: load, clean." in plan, "it is shown before anything runs"
+    assert "  runs   total  changed: code\n" in plan
+    saved = Path(second["output"]).read_text()
+    assert saved.count(f"Taken from run {first['id']}") == 1
+    assert "to_launcher" not in saved
     assert {step["name"]: step["origin"] for step in second["steps"]} == {
         "load": "cached",
         "clean": "cached",

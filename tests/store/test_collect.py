@@ -11,6 +11,7 @@ import pytest
 
 from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
 from szal_nb.store.collect import Collected, _delete_rows, beyond_size, collect, removable
+from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
@@ -128,12 +129,23 @@ def test_a_file_that_a_step_under_way_has_just_written_stays(store):
     left_over.touch()
     os.utime(left_over, (0, 0))
 
-    assert collect(store).files == 1
+    assert collect(store) == Collected(files=1, young=(1, refs[0].size))
     journal.append_sync(
         [StepStarted(at=4.0, step="clean", attempt=1), StepCompleted(at=5.0, step="clean", attempt=1, values=refs)]
     )
     assert store.value(OPEN, "clean", "a")[0] == 9
     assert collect(store, now=time.time() + 1e6).files == 0
+
+
+def test_with_a_run_goes_its_notebook_as_it_was_executed(filled):
+    saved = [usual_output(filled.path, run) for run in (OLD, NEW)]
+    saved[0].parent.mkdir()
+    for file in saved:
+        file.write_text("what its steps have shown")
+
+    assert collect(filled, [OLD], is_dry=True).files == 2
+    assert collect(filled, [OLD]).files == 2
+    assert [file.exists() for file in saved] == [False, True]
 
 
 def test_a_file_that_is_used_again_is_young_again(filled):
