@@ -13,7 +13,7 @@ from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ReplayError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, is_about_the_process
 from szal_nb.store.runs import RunJournal
 
 
@@ -65,7 +65,8 @@ def given_beside_live(
     """
     recorded = {ref.name: ref for ref in refs}
     for name in sorted(plan.inputs):
-        if recorded[name].live is not None and name not in inputs:
+        # What functions keep is in them, as the notebook has made it.
+        if recorded[name].live is not None and name not in inputs and not is_about_the_process(name):
             raise ReplayError(
                 f"Input {name!r} is needed again and was not stored, because {recorded[name].live}. Give it anew: a "
                 f"resume with inputs goes on as a new run."
