@@ -388,6 +388,20 @@ class HiddenStateUsed(AnswerError):
         )
 
 
+class GlobalInUse(AnswerError):
+    """Code of the notebook that finds a name by itself is used by two runs that have different values for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"Another run that is alive has another value for {self.name!r}, and code of the notebook finds that name "
+            f"by itself. Wait until the other run has ended, or pass {self.name!r} to that code as an argument."
+        )
+
+
 class NoCleanStart(AnswerError):
     """A step that changes a value in place could not be tried twice: no copy of the value can be made."""
 

@@ -72,6 +72,31 @@ def methods_of(source: str) -> frozenset[str]:
     )
 
 
+@lru_cache(maxsize=20_000)
+def bound_globals(source: str) -> frozenset[str]:
+    """The globals that the code of a class or function binds anew, but for those that it makes when there are none."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    names = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    if not names:
+        return frozenset()
+    made = {
+        id(inner): asked
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        for asked in [mentioned_by(ast.unparse(node.test))]
+        for inner in ast.walk(node)
+    }
+    return frozenset(
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del) and node.id in names
+        and node.id not in made.get(id(node), ())
+    )  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Found:
     """A context while it is gathered."""
@@ -240,6 +265,14 @@ class Helpers:
             return []
         else:
             names = (read.name for read in self._names_of(source).reads)
+            for bound in sorted(bound_globals(source)):
+                raise InvalidStep(
+                    found.step.name,
+                    f"it uses {name}, a {_noun(known.kind)} of the notebook whose code binds {bound!r} anew, which no "
+                    f"step sees.",
+                    f"Only plain functions are looked through: let {name} return what it makes, keep it in an object, "
+                    f"or define {name} in the step that uses it.",
+                )
         result = []
         for read in names:
             if read == name:

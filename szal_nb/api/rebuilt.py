@@ -65,6 +65,7 @@ def given_beside_live(
     """
     recorded = {ref.name: ref for ref in refs}
     for name in sorted(plan.inputs):
+        # What functions keep is in them, as the notebook has made it.
         if recorded[name].live is not None and name not in inputs and not is_about_the_process(name):
             raise ReplayError(
                 f"Input {name!r} is needed again and was not stored, because {recorded[name].live}. Give it anew: a "

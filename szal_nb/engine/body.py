@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 
+from szal_nb.engine.code_globals import Lender
 from szal_nb.engine.context import CURRENT
 from szal_nb.engine.namespace import build_namespace, rebuilt
 from szal_nb.errors import InvalidStep
@@ -59,6 +60,8 @@ class CellBody:
     ) -> None:
         self.node = node
         self.is_async = bool(code.co_flags & inspect.CO_COROUTINE)
+        # What lends inputs to code that finds its globals by itself, where the notebook may have others.
+        self.lender: Lender | None = None
         self._code = code
         self._definitions = definitions
         self._ambient = ambient
@@ -71,6 +74,8 @@ class CellBody:
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Runs the cell in a fresh namespace."""
         __tracebackhide__ = True
+        if self.lender is not None:
+            self.lender.lend(self._definitions.values(), inputs)
         namespace = build_namespace(self.node, inputs, self._definitions, self._ambient)
         if self.is_async:
             return self._await(namespace)
@@ -109,6 +114,7 @@ class FunctionBody:
         self._function = function
         self._names = node.step.out or (node.step.name,)
         self._name = self._names[0]
+        self.lender: Lender | None = None
         self._positional, self._parameters = _parameters(function)
         # Most functions: parameters that go by name, nothing changed in place, one result.
         self._is_simple = not self._positional and not node.changes and len(self._names) == 1
@@ -120,6 +126,8 @@ class FunctionBody:
     def call(self, inputs: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Calls the function with those inputs that it has parameters for; the others are its globals."""
         __tracebackhide__ = True
+        if self.lender is not None:
+            self.lender.lend(map(self.definition, self.node.definitions), inputs)
         if self._is_simple and self._parameters.issuperset(inputs):
             result = self._function(**inputs)
             return self._await_one(result) if self.is_async else {self._name: result}

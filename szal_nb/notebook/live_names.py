@@ -10,13 +10,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from dis import get_instructions
-from functools import lru_cache, partial
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.analysis.tables import USED_UP
+from szal_nb.engine.code_globals import globals_in
 
 _IMMUTABLE = (bool, int, float, complex, str, bytes, range)
 _CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, partial)
@@ -102,22 +102,15 @@ def _globals_read_by(value: Any) -> tuple[str, ...]:
         value = value.func if isinstance(value, partial) else value.__func__
     value = value if isinstance(value, type) else getattr(value, "__wrapped__", value)
     if isinstance(value, FunctionType):
-        return _globals_of_code(value.__code__) if value.__globals__.get("__name__") == "__main__" else ()
+        return globals_in(value.__code__) if value.__globals__.get("__name__") == "__main__" else ()
     kind = value if isinstance(value, type) else type(value)
     if kind.__module__ != "__main__":
         return ()
     parts = [part for one in kind.__mro__ if one.__module__ == "__main__" for part in vars(one).values()]
     codes = [part.__code__ for part in map(_unwrapped, parts) if isinstance(part, FunctionType)]
-    return tuple(dict.fromkeys(name for code in codes for name in _globals_of_code(code)))
+    return tuple(dict.fromkeys(name for code in codes for name in globals_in(code)))
 
 
 def _unwrapped(part: Any) -> Any:
     part = part.fget if isinstance(part, property) else getattr(part, "__func__", part)
     return getattr(part, "__wrapped__", part)
-
-
-@lru_cache(maxsize=1000)
-def _globals_of_code(code: CodeType) -> tuple[str, ...]:
-    found = [one.argval for one in get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
-    found += [name for inner in code.co_consts if isinstance(inner, CodeType) for name in _globals_of_code(inner)]
-    return tuple(dict.fromkeys(found))

@@ -21,6 +21,7 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
 from szal_nb.api.past import verification, verified
 from szal_nb.api.selection import Selection, unselected
+from szal_nb.engine.code_globals import Lender
 from szal_nb.errors import InvalidFlow, RunError, StoreError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
@@ -130,9 +131,10 @@ class Runs:
             print(drawn_again(moved))  # noqa: T201 - for the reader of the cell
         outputs = self._outputs(graph)
         surround = self._surround(parsed.store, graph, outputs, params=given.params)
+        lender = Lender(self._session.loans, graph.all_inputs)
         run = start_run(
             graph,
-            self._session.bodies(graph),
+            self._session.bodies(graph, lender),
             inputs,
             surround,
             run_id=told.run_id,
@@ -142,7 +144,7 @@ class Runs:
             if wish.reuse is not None or wish.forks
             else None,
         )
-        return self._adopt(run, outputs, inputs)
+        return self._adopt(run, outputs, lender, inputs)
 
     def resume(
         self,
@@ -183,16 +185,17 @@ class Runs:
         live = {name: own[name] for name in graph.inputs if name in own}
         self._generators.resume(graph.flow.name)
         self._keeping.begin(graph)
+        lender = Lender(self._session.loans, graph.all_inputs)
         run = resume_run(
             run_id,
             graph,
-            self._session.bodies(graph),
+            self._session.bodies(graph, lender),
             live,
             self._surround(str(record.path), graph, outputs),
             force=force,
             on_plan=say_going_on,
         )
-        return self._adopt(run, outputs)
+        return self._adopt(run, outputs, lender)
 
     def run_step(self, step: str, flow: str | None = None) -> NotebookRun:
         """A run of one step with what it needs; what they show comes under their cells."""
@@ -320,7 +323,9 @@ class Runs:
             rollbacks=self._session.rollbacks(graph),
         )
 
-    def _adopt(self, run: Any, outputs: StepOutputs, inputs: Mapping[str, Any] | None = None) -> NotebookRun:
+    def _adopt(
+        self, run: Any, outputs: StepOutputs, lender: Lender, inputs: Mapping[str, Any] | None = None
+    ) -> NotebookRun:
         """`inputs` are those that a new run was given; one that goes on has its own from its record."""
         own = self._session.own
         names = dict.fromkeys(name for node in run.graph.nodes for name in (*node.values, *node.deletes))
@@ -328,6 +333,7 @@ class Runs:
         record = self._stores[run.store_path]
 
         def settle() -> None:
+            lender.give_back()
             changed = {name: inputs[name] for name in run.changed_inputs() if inputs and name in inputs}
             own.changed(run.flow, changed, run.id, record)
             self._generators.end(run.flow, used_generators(run.graph))

@@ -19,6 +19,7 @@ from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.options import compensation, function_step
 from szal_nb.engine.body import Body, CellBody, FunctionBody
+from szal_nb.engine.code_globals import Lender, Loans
 from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, FlowGraph, StepNode
@@ -48,6 +49,7 @@ class Session:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.own = OwnNames(shell.user_ns)
+        self.loans = Loans()
         self.definitions = Definitions()
         self.history = History()
         self._file = SavedNotebook()
@@ -248,8 +250,15 @@ class Session:
         """The notebook as it was last saved; headless, the cells that are executed."""
         return self._file.read(self.headless.snapshot or notebook_path(self.shell.user_ns))
 
-    def bodies(self, graph: FlowGraph) -> dict[str, Body]:
+    def bodies(self, graph: FlowGraph, lender: Lender) -> dict[str, Body]:
         """What the steps of a graph run, over the notebook's functions as they are now."""
+        found = self._bodies(graph)
+        for body in found.values():
+            if isinstance(body, CellBody | FunctionBody):
+                body.lender = lender
+        return found
+
+    def _bodies(self, graph: FlowGraph) -> dict[str, Body]:
         defined = {found.step.name: found for found in self.definitions.of_flow(graph.flow.name)}
         own = self.own.of(graph.flow.name)
         return {

@@ -296,6 +296,14 @@ REFUSED = {
             "Bind 'kk' in a cell above, or import it."
         ),
     ),
+    "a class whose code binds a global anew": (
+        "# %%\nn = 0\nclass K:\n    def up(self):\n        global n\n        n += 1\n# %% a\nK().up()\n",
+        (
+            "Step 'a': it uses K, a class of the notebook whose code binds 'n' anew, which no step sees. Only plain "
+            "functions are looked through: let K return what it makes, keep it in an object, or define K in the step "
+            "that uses it."
+        ),
+    ),
     "a name that a step above deleted": (
         "# %% a\nx = 1\n# %% b\ndel x\n# %% c\nprint(x)\n",
         (

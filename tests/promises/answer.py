@@ -21,6 +21,7 @@ from szal_nb.api.handle import RunHandle
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.run import values_of
 from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.engine.code_globals import Lender, Loans
 from szal_nb.engine.sharing import memory_owner
 from szal_nb.errors import AnswerInDoubt, RecordTorn, ValueUnavailable
 from szal_nb.model.event import Event, StepFailed, StepSkipped
@@ -112,9 +113,10 @@ def notebook_of(helpers: str) -> dict[str, Any]:
 
 
 def bodies_of(graph: FlowGraph, notebook: dict[str, Any], gate: Gate) -> dict[str, CellBody]:
-    found = {}
+    found, lender = {}, Lender(Loans(), graph.all_inputs)
     for node in graph.nodes:
         body = CellBody(node, compile_cell(node.step.source, node.step.name), notebook, {})
+        body.lender = lender
         body.call = gate.around(node.step.name, body.call)  # type: ignore[method-assign]
         found[node.step.name] = body
     return found

@@ -198,6 +198,12 @@ def test_nobody_waits_where_nothing_is_changed(notebook, cells):
     assert edges(cells, notebook) == {}
 
 
+def test_a_decorated_function_may_make_a_global_when_there_is_none():
+    notebook = f"{TIMED}\nmodel = None\n@timed\ndef get():\n    global model\n    if model is None:\n        model = 1\n    return model"
+
+    assert edges({"a": "a = get()", "b": "b = get()"}, notebook) == {}
+
+
 def test_methods_that_are_only_read_are_nobodys_to_order():
     cells = {"a": "a = len(p.data())", "b": "b = p.data()[0]", "c": "c = P().data()", "d": "d = q.data"}
     notebook = f"{METHOD}\np = P()\nclass Q:\n    data = [1]\nq = Q()"
