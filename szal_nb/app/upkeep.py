@@ -22,6 +22,7 @@ from szal_nb.store.archive import export_run, import_run
 from szal_nb.store.collect import beyond_size, cache_holders, collect, removable
 from szal_nb.store.doctor import Level, examine, repair
 from szal_nb.store.locate import find_store
+from szal_nb.store.moved import file_stem
 from szal_nb.store.runs import RunStore
 from szal_nb.widget.report import render_report
 
@@ -92,7 +93,7 @@ def write_report(arguments: argparse.Namespace) -> ExitCode:
             is_crashed=run.is_crashed,
             shown=with_pictures(events, store.loader(run.id).load),
         )
-    path = arguments.output or Path(f"{run.id}.html")
+    path = arguments.output or Path(f"{file_stem(run.id)}.html")
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -22,6 +22,7 @@ from szal_nb.store import projection
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
 from szal_nb.store.failure import explain
 from szal_nb.store.listing import StoredRun
+from szal_nb.store.moved import file_stem
 from szal_nb.store.runs import RunStore
 from szal_nb.store.snapshots import content_id, flow_row, graph_from
 
@@ -127,7 +128,10 @@ def _manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
     version = msgspec.json.decode(text, type=dict[str, object]).get("szal_run")
     if version != FORMAT:
         raise NotARunFile(str(source), f"it has format {version!r}; this szal_nb reads format {FORMAT}")
-    return msgspec.json.decode(text, type=Manifest)
+    manifest = msgspec.json.decode(text, type=Manifest)
+    if not manifest.run.id or file_stem(manifest.run.id) != manifest.run.id:
+        raise NotARunFile(str(source), f"{manifest.run.id!r:.80} is no run's id")
+    return manifest
 
 
 def _bundle(archive: zipfile.ZipFile, manifest: Manifest) -> Bundle:

@@ -6,6 +6,7 @@ Where its store was when a run began is told by where its notebook was saved, if
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -28,9 +29,18 @@ class FilesOfRun(Protocol):
         """Where the executed notebook was saved."""
 
 
+def file_stem(run_id: str) -> str:
+    """A run's id as a part of a file's name. One that a foreign store has brought along leads nowhere else.
+
+    >>> file_stem("3f9a"), file_stem("../../notes")
+    ('3f9a', '______notes')
+    """
+    return re.sub(r"[^\w-]", "_", run_id)
+
+
 def usual_output(store: Path, run_id: str) -> Path:
     """Where the executed notebook of a run is saved if nobody names a place."""
-    return store.parent / "runs" / f"{run_id}.ipynb"
+    return store.parent / "runs" / f"{file_stem(run_id)}.ipynb"
 
 
 def notebook_of(run: FilesOfRun, store: Path) -> Path | None:

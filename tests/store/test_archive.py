@@ -128,6 +128,8 @@ def rewritten(source, target, **changes):
         ({"flow": lambda _: b"{}"}, "does not hold together"),
         ({"run": lambda data: data.replace(b'"szal_run": 1', b'"szal_run": 7')}, "it has format 7"),
         ({"run": lambda _: b"[]"}, "does not hold together"),
+        ({"run": lambda data: data.replace(RUN.encode(), b"../../notes")}, "'../../notes' is no run's id"),
+        ({"run": lambda data: data.replace(RUN.encode(), b"")}, "'' is no run's id"),
     ],
 )
 def test_a_file_that_was_changed_is_refused_and_nothing_is_written(exported, other, tmp_path, changes, problem):

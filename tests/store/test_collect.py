@@ -148,6 +148,19 @@ def test_with_a_run_goes_its_notebook_as_it_was_executed(filled):
     assert [file.exists() for file in saved] == [False, True]
 
 
+def test_nothing_outside_of_the_folder_goes_with_a_run_whose_id_is_a_path(store):
+    """A store may come from somebody else."""
+    outside = store.path.parent.parent / "notes.ipynb"
+    outside.write_text("mine")
+    (store.path.parent / "runs").mkdir()
+    fill(store, "../../notes", 1, ends_at=0.0)
+    assert (store.path.parent / "runs" / "../../notes.ipynb").resolve() == outside.resolve()
+
+    collect(store, ["../../notes"])
+
+    assert (store.runs(), outside.read_text()) == ([], "mine")
+
+
 def test_a_file_that_is_used_again_is_young_again(filled):
     journal = filled.begin(new_run("dddddddddddd"))
     journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
