@@ -109,8 +109,8 @@ def runs_table(runs: list[StoredRun]) -> str:
     return as_table(("RUN", "FLOW", "STATE", "CREATED", "TOOK", "NOTEBOOK"), rows)
 
 
-def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
-    """A run with its steps, their values and errors."""
+def run_text(run: StoredRun, snapshot: RunSnapshot, *, is_of_notebook: bool = True) -> str:
+    """A run with its steps, their values and errors; `is_of_notebook`: the store has the notebook that it is of."""
     lines = [f"Run {run.id} of {run.flow} version {run.version}: {run.shown_state}"]
     facts = {
         "reason": run.reason,
@@ -133,7 +133,7 @@ def run_text(run: StoredRun, snapshot: RunSnapshot) -> str:
             lines += ["", f"{step.name}: {said}, the first was number {first.position}: {first.error}"]
         if step.rollback_error is not None:
             lines += ["", f"{step.name}: its rollback failed: {step.rollback_error}"]
-    ways = ways_on(run, snapshot)
+    ways = ways_on(run, snapshot, is_of_notebook=is_of_notebook)
     if ways:
         lines += ["", *(["Its process is gone."] if run.is_crashed else ()), *ways]
     return "\n".join(lines)
@@ -154,7 +154,7 @@ def steps_table(snapshot: RunSnapshot) -> str:
     return as_table(("STEP", "STATE", "TOOK", "ATTEMPTS", "VALUES"), rows)
 
 
-def ways_on(run: StoredRun, snapshot: RunSnapshot) -> list[str]:
+def ways_on(run: StoredRun, snapshot: RunSnapshot, *, is_of_notebook: bool = True) -> list[str]:
     """What a person can do about a run that did not complete and that nobody runs, as commands."""
     if run.is_owned or run.state in {RunState.COMPLETED, RunState.ROLLED_BACK}:
         return []
@@ -164,7 +164,7 @@ def ways_on(run: StoredRun, snapshot: RunSnapshot) -> list[str]:
     waiting = [step.name for step in snapshot.steps.values() if step.state is StepState.WAITING]
     lines = [f"To answer: szal approve {run.id} {step} [--reject]" for step in waiting]
     then = "Then" if waiting else "To"
-    if run.notebook_path is None:
+    if not is_of_notebook:
         return [*lines, f"{then} go on, in the script that started it: szal.resume(flow, {run.id!r})"]
     return [*lines, f"{then} go on: szal resume {run.id}"]
 

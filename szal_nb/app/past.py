@@ -59,7 +59,7 @@ def replay_command(arguments: argparse.Namespace) -> ExitCode:
                 ]
             print_json(document)
             return ExitCode.COMPLETED
-        print(run_text(run, past.snapshot))
+        print(run_text(run, past.snapshot, is_of_notebook=store.notebook(run.id) is not None))
         _print_outputs(past)
     return ExitCode.COMPLETED
 

@@ -99,11 +99,11 @@ def show_run(arguments: argparse.Namespace) -> ExitCode:
     """Prints one run."""
     with open_store(arguments) as store:
         run = store.run(arguments.run)
-        snapshot = store.snapshot(run.id)
+        snapshot, notebook = store.snapshot(run.id), store.notebook(run.id)
     if arguments.json:
         print_json(run_json(run, snapshot))
     else:
-        print(run_text(run, snapshot))
+        print(run_text(run, snapshot, is_of_notebook=notebook is not None))
     return ExitCode.COMPLETED
 
 

@@ -45,6 +45,7 @@ WAYS = {
         "nb.ipynb",
         ["To answer: szal approve r1 load [--reject]", "Then go on: szal resume r1"],
     ),
+    "of a kernel that knows no file": (failed(BROKEN), None, ["To go on: szal resume r1"]),
     "of a script": (failed(BROKEN), None, ["To go on, in the script that started it: szal.resume(flow, 'r1')"]),
 }
 
@@ -52,16 +53,18 @@ WAYS = {
 @pytest.mark.parametrize("name", WAYS)
 def test_the_ways_on_are_those_that_work(tmp_path, name):
     events, notebook, ways = WAYS[name]
+    is_of_notebook = name != "of a script"
     with RunStore.open(tmp_path / "runs.db", durability="fast") as store:
         journal = store.begin(new_run("r1", notebook_path=notebook))
         journal.append_sync([*begun(), *events])
-        living = ways_on(store.run("r1"), store.snapshot("r1"))
+        living = ways_on(store.run("r1"), store.snapshot("r1"), is_of_notebook=is_of_notebook)
         journal.close()
         run, snapshot = store.run("r1"), store.snapshot("r1")
 
-    assert ways_on(run, snapshot) == ways
-    assert run_text(run, snapshot).endswith("\n".join(ways))
-    assert ("Its process is gone." in run_text(run, snapshot)) == (name == "crashed")
+    text = run_text(run, snapshot, is_of_notebook=is_of_notebook)
+    assert ways_on(run, snapshot, is_of_notebook=is_of_notebook) == ways
+    assert text.endswith("\n".join(ways))
+    assert ("Its process is gone." in text) == (name == "crashed")
     # Of one that goes on, whoever has it knows more.
     assert living == ([] if name in {"crashed", "waiting"} else ways)
 
