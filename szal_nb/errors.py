@@ -379,12 +379,14 @@ class HiddenStateUsed(AnswerError):
             if len(self.candidates) == 1
             else f"One of the steps {', '.join(self.candidates)} changed"
         )
+        flag = self.state.replace(" ", "-")
         what = f"{self.state} generator" if self.state.endswith("random") else self.state
         return (
             f"{who} the {what} of the process, which its code does not show; "
             f"{', '.join(self.others)} may depend on it and could run before or after. "
-            f"Write `--changes {self.state.replace(' ', '-')}` on the step that does it, or use a state of its own "
-            f"(a generator made with a seed, a `with` that sets an option back)."
+            f"Write `--changes {flag}` on the step that does it, use a state of its own (a generator made with a seed, "
+            f"a `with` that sets an option back), or, if what any of them gives does not depend on it (the jitter of a "
+            f"retry), write `--pure {flag}` on all of them."
         )
 
 

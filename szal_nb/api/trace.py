@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from szal_nb.model.event import (
 )
 from szal_nb.model.state import RunState
 
+_CHANCE = random.Random()  # noqa: S311 no secret
 _ATTEMPT_ENDS = (StepCompleted, StepFailed, StepRetrying, StepCancelled)
 
 
@@ -36,7 +38,6 @@ class OpenTelemetryObserver:
 
         self._providers = tracer_provider, meter_provider
         self._trace = trace
-        self._tracer = trace.get_tracer("szal_nb", tracer_provider=tracer_provider)
         self._meter = metrics.get_meter("szal_nb", meter_provider=meter_provider)
         self._record = measures(self._make)
 
@@ -58,7 +59,9 @@ class OpenTelemetryObserver:
 
     def watch(self, run: RunInfo) -> Sink:
         """As `Observer`."""
-        spans = _Spans(self._trace, self._tracer, run)
+        # Asked for here, because the process may have got its provider since.
+        tracer = _with_own_ids(self._trace.get_tracer("szal_nb", tracer_provider=self._providers[0]))
+        spans = _Spans(self._trace, tracer, run)
         measure = self._record(run)
 
         def sink(events: Sequence[Event]) -> None:
@@ -67,6 +70,26 @@ class OpenTelemetryObserver:
             measure(events)
 
         return sink
+
+
+def _with_own_ids(tracer: Any) -> Any:
+    """The tracer, whose ids come from a generator of its own: the SDK draws them from the process's `random`.
+
+    That would be a change of what steps draw from, made while they run.
+    """
+    ids = getattr(tracer, "id_generator", None)
+    if type(ids).__name__ != "RandomIdGenerator":
+        return tracer
+
+    class OwnIds(type(ids)):  # type: ignore[misc]
+        def generate_span_id(self) -> int:
+            return _CHANCE.getrandbits(64) or self.generate_span_id()
+
+        def generate_trace_id(self) -> int:
+            return _CHANCE.getrandbits(128) or self.generate_trace_id()
+
+    tracer.id_generator = OwnIds()
+    return tracer
 
 
 class _Spans:

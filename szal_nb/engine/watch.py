@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from szal_nb.analysis.hidden import spelled
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
@@ -438,15 +439,20 @@ class Watch:
     # Hidden state
 
     def _used(self, state: str, window: tuple[int, ...], *, drawn_by: tuple[int, ...]) -> None:
-        if any(state in self._graph.nodes[i].states for i in window):
+        nodes = self._graph.nodes
+        if any(state in nodes[i].states for i in window):
             return
+        # Nothing of theirs depends on it, as on the jitter of a retry; they may still disturb others.
+        pure = {i for i, node in enumerate(nodes) if spelled(state) in node.step.pure}
         names = self.usage.names
         drew = self._drew.setdefault(state, set())
         if state in GENERATORS:
-            users = {i for i, node in enumerate(self._graph.nodes) if state in node.states}.union(drew, drawn_by)
+            users = {i for i, node in enumerate(nodes) if state in node.states}.union(drew, drawn_by)
         else:
             users = set(range(len(names)))
         drew.update(window)
-        others = sorted({user for user in users for i in window if user != i and not self.usage.are_ordered(user, i)})
+        others = sorted(
+            {user for user in users - pure for i in window if user != i and not self.usage.are_ordered(user, i)}
+        )
         if others:
             raise HiddenStateUsed(state, tuple(names[i] for i in window), tuple(names[i] for i in others))

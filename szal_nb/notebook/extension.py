@@ -38,6 +38,9 @@ def load_ipython_extension(shell: Any) -> None:
     runs = Runs(session)
     shell.register_magics(SzalMagics(shell, session, runs))
     catch_displays(shell)
+    if shell.has_trait("enable_tip"):
+        # A front end that connects asks for the banner, and its tip is drawn from the numbers that steps draw from.
+        shell.enable_tip = False
     SECRETS.add_environment(os.environ)
     mask_messages(shell.kernel)
     refuse_questions(shell.kernel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
 from pathlib import Path
 
@@ -107,6 +108,17 @@ def test_attempts_are_spans_below_the_span_of_their_run(flow, watched):
     assert {span.attributes["szal.run"] for span in spans} == {run.id}
     assert [span.status.is_ok for span in spans] == [False, True, False, False]
     assert "step.skipped" in [event.name for event in whole.events]
+
+
+def test_the_ids_of_spans_are_not_drawn_from_the_numbers_of_the_steps(flow, watched):
+    """Steps side by side were told to have drawn them."""
+    sdk = pytest.importorskip("opentelemetry.sdk.trace")
+    watched(szal.OpenTelemetryObserver(tracer_provider=sdk.TracerProvider()))
+    before = random.getstate()
+
+    szal.run(flow, store=None)
+
+    assert random.getstate() == before
 
 
 def test_an_observer_that_fails_does_not_stop_the_run(watched, caplog):

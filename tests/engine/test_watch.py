@@ -504,6 +504,32 @@ def test_a_draw_beside_an_import_that_draws_is_found(monkeypatch):
     assert "HiddenStateUsed" in {failed[name].error.type for name in ("fit", "plot") if failed[name].error}
 
 
+@pytest.mark.parametrize(
+    ("pure", "state"),
+    [((), "failed"), (("fit",), "failed"), (("fit", "plot"), "completed")],
+    ids=["nobody says", "one says", "both say"],
+)
+def test_steps_may_say_that_nothing_of_theirs_depends_on_what_they_draw(pure, state):
+    """As the jitter of a retry: what is fetched side by side need not go one after another for it."""
+    meet = threading.Barrier(2)
+    steps = [
+        step(name, f"meet.wait(); {name}(); meet.wait()", pure=("random",) if name in pure else ())
+        for name in ("fit", "plot")
+    ]
+    done = run(graph_of(*steps), meet=meet, fit=random.random, plot=random.random)
+
+    assert done.state == state
+
+
+def test_what_disturbs_the_numbers_of_another_step_is_found_whatever_it_says():
+    draw = step("draw", "x = random.random()", gives=("x",), states=("random",))
+    jitter = step("jitter", "sneak()", pure=("random",))
+    failed = run(graph_of(draw, jitter, max_parallel=1), random=random, sneak=random.random)
+
+    assert failed["jitter"].error.type == "HiddenStateUsed"
+    assert "write `--pure random` on all of them" in failed["jitter"].error.message
+
+
 def test_what_an_import_draws_from_the_numbers_of_another_step_is_found(monkeypatch):
     monkeypatch.delitem(sys.modules, "rich.style", raising=False)
     draw = step("draw", "x = random.random()", gives=("x",), states=("random",))

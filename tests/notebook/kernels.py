@@ -68,6 +68,13 @@ class Kernel:
         self._comms: dict[str, list[Mapping[str, Any]]] = {}
         self._subshell: str | None = None
 
+    def connect(self) -> None:
+        """Another front end connects, and goes away again."""
+        other = self._manager.blocking_client()
+        other.start_channels()
+        other.wait_for_ready(timeout=60)
+        other.stop_channels()
+
     def send(
         self, code: str, *, cell_id: str | None = None, may_ask: bool = True, deleted: tuple[str, ...] = ()
     ) -> Cell:

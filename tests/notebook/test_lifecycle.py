@@ -201,6 +201,16 @@ def test_loading_the_extension_again_keeps_its_steps(tmp_path):
         assert notebook.value("kept_value") == 1
 
 
+def test_a_front_end_that_connects_draws_no_numbers_of_the_steps(tmp_path):
+    """It asks for the banner, whose tip IPython drew from `random`: steps side by side were told to have done it."""
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb\nimport random\nbefore = random.getstate()", cell_id="head")
+        kernel.connect()
+
+        assert notebook.value("random.getstate() == before")
+
+
 def test_without_a_kernel_it_says_what_to_do():
     with pytest.raises(RunError, match="need a Jupyter kernel"):
         load_ipython_extension(object())
