@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from szal_nb.analysis import files, memory, scope
+from szal_nb.analysis import files, hidden, memory, scope
 from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.tables import IMMUTABLE
@@ -58,6 +58,11 @@ def short(node: ast.expr) -> str:
 
 class Applying(Frame):
     """The part of the walk that looks through functions of the notebook."""
+
+    def store_in(self, dotted: str, node: ast.AST, what: str) -> None:
+        """What a module holds under a dotted name is assigned or changed."""
+        for state in hidden.states_of_store(dotted):
+            self.use_state(state, node, what)
 
     def use_callable(self, function: Callable, node: ast.AST) -> Value:
         """A function is used without being called here: what it reads is read; what it may return, of those."""

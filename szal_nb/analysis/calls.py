@@ -46,6 +46,7 @@ _MADE_BY_BUILTINS = {
     "input": "str", "format": "str", "chr": "str", "ord": "int", "hash": "int", "id": "int", "complex": "complex",
     "round": "", "abs": "", "sum": "",
 }  # fmt: skip
+_ALL_CHANGING = CHANGING | CHANGING_AS_STATEMENT
 _DATABASES = ("duckdb.", "sqlite3.")
 # Functions that work on the one database that duckdb keeps for the process.
 _OF_THE_PROCESS = frozenset({"duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.executemany"})
@@ -239,9 +240,13 @@ class Calls(Applying):
         for state in hidden.states_of_call(name, frozenset(call.keywords)):
             self.use_state(state, call.node, f"{name}(…)")
         owner, _, method = name.rpartition(".")
-        if owner in _STORES and (method in CHANGING or method in CHANGING_AS_STATEMENT):
-            for state in hidden.states_of_store(owner):
-                self.use_state(state, call.node, f"{name}(…)")
+        if method in _ALL_CHANGING and (owner in _STORES or (call.is_discarded and _may_be_held(owner))):
+            self.store_in(owner, call.node, f"{name}(…)")
+        if name in ("setattr", "delattr") and call.args and call.args[0].ref:
+            attribute = call.node.args[1] if len(call.node.args) > 1 else None
+            known = attribute.value if isinstance(attribute, ast.Constant) else None
+            held = f"{call.args[0].ref}.{known}" if isinstance(known, str) else call.args[0].ref
+            self.store_in(held, call.node, f"{name}(…)")
 
     def _library_result(self, call: Call, name: str) -> Value:
         held = self._kept_by(call, name)
@@ -329,6 +334,12 @@ def _changes_what_it_holds(name: str, owner: Value) -> bool:
     if name in HOLDING and not name.startswith(("fit", "set_params")):
         return False
     return name not in CONTAINER_METHODS and not owner.kind.startswith(KEEPING_KINDS)
+
+
+def _may_be_held(dotted: str) -> bool:
+    """Whether this may be something that a module holds, and no module or class itself."""
+    root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
+    return "." in dotted and (last.isupper() or root not in KNOWN_LIBRARIES)
 
 
 def _is_inplace(node: ast.Call) -> bool:

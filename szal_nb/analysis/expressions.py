@@ -343,11 +343,6 @@ class Expressions(Calls):
         self.change(owner.tokens, target, rule, what, is_deep=owner.is_part)
         self.hold(owner.tokens, value.tokens)
 
-    def store_in(self, dotted: str, node: ast.AST, what: str) -> None:
-        """What a module holds under a dotted name is assigned or changed."""
-        for state in hidden.states_of_store(dotted):
-            self.use_state(state, node, what)
-
     _expressions: ClassVar[dict[type, Function[..., Value]]] = {
         ast.Constant: _constant,
         ast.Attribute: _attribute,

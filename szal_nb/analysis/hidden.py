@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from szal_nb.analysis.tables import _names
+from szal_nb.model.kept import patch_state
 
 RANDOM = "random"
 NUMPY_RANDOM = "numpy.random"
@@ -205,8 +206,8 @@ def states_of_store(dotted: str) -> tuple[str, ...]:
     for prefix, state in _WRITING_STORES.items():
         if is_within(dotted, prefix):
             return (state,)
-    used = states_of_use(dotted)
-    return used or (f"module {dotted.partition('.')[0]}",)
+    own = (patch_state(dotted),) if all(map(str.isidentifier, dotted.split("."))) and "." in dotted else ()
+    return (*(states_of_use(dotted) or (f"module {dotted.partition('.')[0]}",)), *own)
 
 
 @lru_cache(maxsize=10_000)

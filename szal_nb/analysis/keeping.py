@@ -19,7 +19,7 @@ from szal_nb.analysis.scope import defaults_of
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.analysis.tables import CHANGING, CHANGING_AS_STATEMENT
 from szal_nb.errors import InvalidStep
-from szal_nb.model.kept import attributes_state, default_owner
+from szal_nb.model.kept import attributes_state, default_owner, patched
 from szal_nb.model.step import Executor
 
 # The rule of a change of a function by its calls.
@@ -57,6 +57,8 @@ def take_kept(
     used |= {name: None for name, methods in classes.items() if not methods.isdisjoint(glance.attributes)}
     states += [StateUse(attributes_state(name), 0, is_write=True, what=name) for name in used]
     kept = dict.fromkeys((*used, *(owner[0] for use in states if (owner := default_owner(use.state)))))
+    if found.step.executor is Executor.PROCESS:
+        _refuse_patches(found)
     if kept and found.step.executor is Executor.PROCESS:
         raise InvalidStep(
             found.step.name,
@@ -67,6 +69,15 @@ def take_kept(
         pure = found.step.pure
         states = [use for use in states if spelled(use.state) not in pure]
         found.names = replace(names, changes=tuple(changes), states=tuple(states))
+
+
+def _refuse_patches(found: Resolved) -> None:
+    for dotted in filter(None, (patched(use.state) for use in found.names.states)):
+        raise InvalidStep(
+            found.step.name,
+            f"it changes {dotted}, which another process does not share.",
+            "Remove --executor process, or do it in a step that runs in this process.",
+        )
 
 
 @lru_cache(maxsize=20_000)

@@ -67,6 +67,7 @@ class Resolver:
         if names.dynamic:
             self._bind_everything(found)
         self._remember_by_classes(found, context)
+        found.modules |= {one.module.partition(".")[0] for one in names.imports}
         if names.states or found.definitions or found.from_version or glance.attributes:
             take_kept(found, glance, self.known.around, self.helpers.keeping_classes())
         find_changes(found)

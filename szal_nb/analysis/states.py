@@ -16,7 +16,7 @@ from szal_nb.analysis.places import TOP, Index, between, last_before, put, take
 from szal_nb.analysis.resolved import Resolved
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Edge, EdgeKind
-from szal_nb.model.kept import attributes_owner, attributes_state, memory_owner, memory_state
+from szal_nb.model.kept import attributes_owner, attributes_state, memory_owner, memory_state, patched
 from szal_nb.model.step import Executor
 
 _MODULE = "module "
@@ -102,7 +102,7 @@ class States:
         for use in uses.values():
             self._wait_for_like_files(place, target, use, edges)
         for use in uses.values():
-            if not memory_owner(use.state):
+            if not (memory_owner(use.state) or patched(use.state)):
                 self._wait_for_state(place, target, use, edges)
         for state in _memories(one) if self._writers and self._remembering else ():
             first = self._writers.of(state)

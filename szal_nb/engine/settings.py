@@ -13,9 +13,10 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from szal_nb.engine.patches import check_patch, is_lost, put_patch_back, read_patch
 from szal_nb.errors import RunError
 from szal_nb.model.graph import FlowGraph, StepNode
-from szal_nb.model.kept import state_name
+from szal_nb.model.kept import patched, state_name
 from szal_nb.model.value import ValueRef
 
 _SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|dsn|private|signature", re.IGNORECASE)
@@ -38,11 +39,15 @@ class Settings:
 
     def read(self, state: str) -> Any:
         """The setting as it is now."""
+        if patched(state):
+            return read_patch(state)
         return self._changes() if state == "environment" else _READ[state]()
 
     def put_back(self, state: str, value: Any) -> None:
         """Makes the setting what it was when it was read."""
-        if state == "environment":
+        if patched(state):
+            put_patch_back(state, value)
+        elif state == "environment":
             self._put_back_environment(value)
         elif value is not None and value != _READ[state]():
             _WRITE[state](value)
@@ -148,20 +153,21 @@ def _writers(graph: FlowGraph) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, node in enumerate(graph.nodes):
         for state in node.states:
-            if state in SETTINGS:
+            if state in SETTINGS or patched(state):
                 found.setdefault(state, []).append(i)
     return found
 
 
 def changes_settings(node: StepNode) -> bool:
     """Whether the step is known to change a setting of the process."""
-    return not SETTINGS.isdisjoint(node.states)
+    return not SETTINGS.isdisjoint(node.states) or any(map(patched, node.states))
 
 
 class RecordedSettings:
     """Which settings the steps of one run change, and what is on record of them."""
 
     def __init__(self, graph: FlowGraph) -> None:
+        self._graph = graph
         self._writers = graph.derived(_writers)
         self._settings = Settings()
         self._known: dict[str, Any] = {}
@@ -189,6 +195,10 @@ class RecordedSettings:
         found: dict[str, object] = {}
         for state in states:
             value = self._settings.read(state)
+            if patched(state):
+                # Nobody but who has it can tell whether it is what it was.
+                found[state_name(state)] = value
+                continue
             if state not in self._known or self._known[state] != value:
                 found[state_name(state)] = self._known[state] = value
         return found
@@ -207,6 +217,21 @@ class RecordedSettings:
                     break
                 ref = refs.get((j, state_name(state)))
                 if ref is not None and ref.live is None:
-                    self._known[state] = value = load(ref)
-                    self._settings.put_back(state, value)
+                    # What a fresh process has there is what the run began with.
+                    if j is not None or state in self._known or not patched(state):
+                        self._put_back(i, state, ref, load)
                     break
+
+    def _put_back(self, i: int, state: str, ref: ValueRef, load: Callable[[ValueRef], Any]) -> None:
+        if not patched(state):
+            self._known[state] = value = load(ref)
+            self._settings.put_back(state, value)
+            return
+        # What is there already stays the object that it is.
+        kept = self._known.get(state)
+        if kept is None or kept[0] != ref:
+            kept = self._known[state] = ref, load(ref)
+            if not is_lost(kept[1]):
+                self._settings.put_back(state, kept[1])
+        if i < len(self._graph.nodes):
+            check_patch(state, kept[1], self._graph.nodes[i])

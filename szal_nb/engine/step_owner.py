@@ -11,6 +11,7 @@ from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
 from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.patches import lost_patch
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues
@@ -25,6 +26,7 @@ from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
 from szal_nb.errors import AnswerError, ChangedSince, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
+from szal_nb.model.kept import patched, state_of
 from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
 
 log = logging.getLogger(__name__)
@@ -172,6 +174,7 @@ class StepOwner:
     ) -> tuple[ValueRef, ...]:
         """Writes down what step `i` gave (None: the inputs), with what is to be recorded besides."""
         refs = self._live_classes.titled({**given, **besides}, self._table.keep(i, attempt, {**given, **besides}))
+        refs = tuple(self._recorded_patch(i, attempt, ref, besides) for ref in refs)
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
 
@@ -185,6 +188,15 @@ class StepOwner:
                 if again[0].live is None:
                     break
         return self.watch.titled(i, refs, besides)
+
+    def _recorded_patch(self, i: int | None, attempt: int, ref: ValueRef, besides: Mapping[str, object]) -> ValueRef:
+        """What is on record of what a step has put into a module: itself, or that it could not be stored."""
+        if ref.live is None or not patched(state_of(ref.name)):
+            return ref
+        (again,) = self._table.keep_aside(i, attempt, {ref.name: besides[ref.name]}, is_needed=True)
+        if again.live is not None:
+            (again,) = self._table.keep_aside(i, attempt, {ref.name: lost_patch(ref.live)}, is_needed=True)
+        return again
 
     def _tied(
         self, i: int | None, given: Mapping[str, Any], besides: Mapping[str, object], refs: tuple[ValueRef, ...]

@@ -9,6 +9,7 @@ RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
 GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
 _ATTRIBUTES = "attributes of "
 _MEMORY = "memory of "
+_PATCH = "patch of "
 _DEFAULT = re.compile(r"default of ([^\W\d]\w*)\(([^\W\d]\w*)=…\)")
 
 
@@ -53,6 +54,20 @@ def memory_state(name: str) -> str:
 def memory_owner(state: str) -> str:
     """Whose memory the state is; "" if it is another one."""
     return state.removeprefix(_MEMORY) if state.startswith(_MEMORY) else ""
+
+
+def patch_state(dotted: str) -> str:
+    """The state that an attribute of a module is, which steps assign or change.
+
+    >>> patch_state("math.pi")
+    'patch of math.pi'
+    """
+    return f"{_PATCH}{dotted}"
+
+
+def patched(state: str) -> str:
+    """Which attribute of which module the state is; "" if it is another one."""
+    return state.removeprefix(_PATCH) if state.startswith(_PATCH) else ""
 
 
 def default_owner(state: str) -> tuple[str, str] | None:

@@ -516,7 +516,12 @@ STATES = [
     Case("pyplot through hist", "df['a'].hist(bins=3)", "df", states="pyplot"),
     Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot"),
     Case("seaborn", "sns.histplot(df)", "sns df", states="pyplot"),
-    Case("an attribute of a module", "import config\nconfig.rate = 2", imports="config", states="module config"),
+    Case(
+        "an attribute of a module",
+        "import config\nconfig.rate = 2",
+        imports="config",
+        states="module config patch of config.rate",
+    ),
     Case("globals", "globals()['x'] = 1", dynamic="globals()"),
     Case("exec", "exec(code)", "code", dynamic="exec()"),
     Case("eval", "y = eval(text)", "text", "y", dynamic="eval()"),

@@ -1,0 +1,130 @@
+"""What steps put into modules is seen by all that use the module after them, and by a resumed run as by an uncut one."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from szal_nb.errors import InvalidStep
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow
+
+MODULE = """VALUE = 1
+ITEMS = [1]
+class Kind:
+    number = 1
+def go(x=0):
+    return VALUE + x
+"""
+IMPORT = "import szal_patched as m"
+FROM = "from szal_patched import Kind, go"
+# How a step changes a module, what others see, and what that is.
+PATCHES = {
+    "an attribute": (IMPORT, "m.VALUE = 5", "m.go(), m.VALUE", (5, 5)),
+    "an attribute of what was imported from it": (f"{IMPORT}\n{FROM}", "m.VALUE = 5", "go()", 5),
+    "an attribute that grows": (IMPORT, "m.VALUE += 4", "m.VALUE", 5),
+    "setattr": (IMPORT, "setattr(m, 'VALUE', 5)", "m.VALUE", 5),
+    "del": (IMPORT, "del m.VALUE", "hasattr(m, 'VALUE')", False),
+    "what is inside": (IMPORT, "m.ITEMS.append(5)", "list(m.ITEMS)", [1, 5]),
+    "an item": (IMPORT, "m.ITEMS[0] = 5", "list(m.ITEMS)", [5]),
+    "a function": (IMPORT, "def f(x=0):\n    return 50\nm.go = f", "m.go()", 50),
+    "an attribute of a class": (FROM, "Kind.number = 5", "Kind().number", 5),
+    "through a function": (f"{IMPORT}\ndef patch():\n    m.VALUE = 5", "patch()", "m.VALUE", 5),
+    "imported by the steps": ("", f"{IMPORT}\nm.VALUE = 5", "m.go()", 5),
+}
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    """A module as it is in its file; `importlib.reload` makes it what a new process finds."""
+    (tmp_path / "szal_patched.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("szal_patched")
+    del sys.modules["szal_patched"]
+
+
+@pytest.fixture
+def record():
+    with RunStore.open(":memory:", durability="fast") as record:
+        yield record
+
+
+def look(notebook, seen):
+    return f"seen = {seen}" if notebook else f"{IMPORT}\nseen = {seen}"
+
+
+@pytest.mark.parametrize(("notebook", "change", "seen", "expected"), PATCHES.values(), ids=PATCHES)
+def test_a_patch_is_there_for_all_that_come_after_it_also_after_a_resume(
+    notebook, change, seen, expected, record, module
+):
+    """A resumed run equals an uncut one."""
+    cells = {"change": change, "look": look(notebook, seen), "more": look(notebook, seen).replace("seen =", "more =")}
+    flow = CellFlow(cells, notebook=notebook)
+    assert {("change", "look"), ("change", "more")} <= {(edge.source, edge.target) for edge in flow.graph().edges}
+    flow.fails = {"more"}
+    cut = flow.run(record)
+    # A new process begins with the module as it is in its file.
+    importlib.reload(module)
+    flow = CellFlow(cells, notebook=notebook)
+    run = flow.resume(record, cut.id)
+
+    assert flow.deeds == ["more"]
+    assert (run["look"].value, run["more"].value) == (expected, expected)
+
+
+def test_a_list_of_a_module_stays_the_list_that_others_have(record, module):
+    cells = {"change": "m.ITEMS.append(5)", "look": "seen = len(m.ITEMS)"}
+    flow = CellFlow(cells, notebook=IMPORT)
+    flow.fails = {"look"}
+    cut = flow.run(record)
+    importlib.reload(module)
+    held = module.ITEMS
+    CellFlow(cells, notebook=IMPORT).resume(record, cut.id)
+
+    assert module.ITEMS is held
+    assert held == [1, 5]
+
+
+def test_a_patch_that_cannot_be_stored_is_said_by_the_step_that_needs_it(record):
+    cells = {"change": "m.VALUE = threading.Lock()", "look": "seen = m.VALUE", "other": "n = 1"}
+    notebook = f"{IMPORT}\nimport threading"
+    flow = CellFlow(cells, notebook=notebook)
+    flow.fails = {"look", "other"}
+    cut = flow.run(record)
+    flow = CellFlow(cells, notebook=notebook)
+    run = flow.resume(record, cut.id)
+
+    assert run["other"].state == "completed"
+    assert "has set szal_patched.VALUE, which is not recorded" in run["look"].error.message
+    assert "--reuse" in run["look"].error.message
+
+
+def test_a_step_that_runs_again_finds_what_it_found_before_the_patch(record, module):
+    cells = {"make": "items = iter([m.VALUE, 2])", "change": "m.VALUE = 5", "look": "seen = next(items), m.VALUE"}
+    flow = CellFlow(cells, notebook=IMPORT)
+    flow.fails = {"look"}
+    cut = flow.run(record)
+    importlib.reload(module)
+    flow = CellFlow(cells, notebook=IMPORT)
+    run = flow.resume(record, cut.id)
+
+    assert flow.deeds == ["make", "look"]
+    assert run["look"].value == (1, 5)
+
+
+def test_another_process_cannot_change_a_module_of_this_one():
+    with pytest.raises(InvalidStep, match=r"'a': it changes szal_patched.VALUE"):
+        CellFlow({"a --executor process": "m.VALUE = 5"}, notebook=IMPORT).graph()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["np.random.shuffle(xs)", "np.char.add(xs, xs)", "os.path.join('a')", "collections.deque.append(q, 1)", "m.go()"],
+)
+def test_a_call_of_a_module_is_no_change_of_it(statement):
+    notebook = f"{IMPORT}\nimport collections, os\nimport numpy as np\nxs, q = [1], collections.deque()"
+    node = CellFlow({"a": statement}, notebook=notebook).graph().nodes[0]
+
+    assert not any(state.startswith("patch of") for state in node.states)
