@@ -7,7 +7,9 @@ onto the class that the reader's notebook defines; a class that is itself the va
 from __future__ import annotations
 
 import io
+import math
 import pickle
+import struct
 import sys
 import threading
 import uuid
@@ -20,10 +22,14 @@ from typing import Any, NoReturn
 
 import cloudpickle
 
+from szal_nb.store.nans import named_nan, nan_name
+
 # Iterators that notice when what they go over changes.
 _OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
 _NOTEBOOK = "__main__"
+# How a pickle spells a NaN.
+_NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
 
 
 class UnknownClassError(Exception):
@@ -73,6 +79,13 @@ def _without_window(reduced: Any) -> Any:
     """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
     make, arguments, state, *rest = reduced
     return make, arguments, {name: part for name, part in state.items() if name != "_restore_to_pylab"}, *rest
+
+
+class _NamingNans:
+    """The NaNs that everybody means by name come back as these objects."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return nan_name(obj) or None if type(obj) is float else None
 
 
 class _Limited(io.BytesIO):
@@ -137,6 +150,10 @@ class Classes:
         return made
 
 
+class _NanPickler(_NamingNans, _Pickler):
+    """Asks of each object whether it is one of these: only for what holds a NaN."""
+
+
 class Resolver:
     """Finds classes of the notebook by name, for a reader that goes on reading: `classes` are those it has made."""
 
@@ -158,6 +175,9 @@ class _Unpickler(pickle.Unpickler):
         self._resolve_class = resolve_class
         self._classes = classes
 
+    def persistent_load(self, name: Any) -> float:
+        return named_nan(name)
+
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if module_name == "cloudpickle.cloudpickle" and global_name in _SKELETONS:
             return partial(self._classes.skeleton, super().find_class(module_name, global_name))
@@ -178,10 +198,14 @@ class _Unpickler(pickle.Unpickler):
 
 def dump(value: object, *, limit: int | None = None) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
+    data = _dumped(_Pickler, value, limit)
+    return _dumped(_NanPickler, value, limit) if _NAN in data else data
+
+
+def _dumped(pickler: type[_Pickler], value: object, limit: int | None) -> bytes:
     file = _Limited(limit)
-    _Pickler(file, is_class=isinstance(value, type), shared_memory=getattr(value, "shared_memory", None) or ()).dump(
-        value
-    )
+    memory = getattr(value, "shared_memory", None) or ()
+    pickler(file, is_class=isinstance(value, type), shared_memory=memory).dump(value)
     return file.getvalue()
 
 

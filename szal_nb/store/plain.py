@@ -16,6 +16,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from szal_nb.store.nans import named_nan, nan_name
+
 _MOST_NODES = 100_000
 _DEEPEST = 150
 _INT64 = 2**63
@@ -87,7 +89,10 @@ def _int(_: _Packer, value: int, __: int) -> object:
 
 
 def _float(_: _Packer, value: float, __: int) -> object:
-    return value if math.isfinite(value) else {"$float": str(value)}
+    if math.isfinite(value):
+        return value
+    name = nan_name(value)
+    return {"$nan": name} if name else {"$float": str(value)}
 
 
 def _str(_: _Packer, value: str, __: int) -> object:
@@ -182,6 +187,7 @@ def _ints(forms: list[str]) -> list[int]:
 _UNPACK: dict[str, Callable[..., object]] = {
     "$int": lambda form: int(form, 16),
     "$float": float,
+    "$nan": named_nan,
     "$surrogates": lambda form: "".join(map(chr, form)),
     "$dict": lambda form: {_unpack(key): _unpack(item) for key, item in form},
     "$set": lambda form: {_unpack(item) for item in form},

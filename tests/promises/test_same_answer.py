@@ -354,3 +354,18 @@ def test_a_run_that_was_cut_while_two_steps_changed_parts_of_one_value_does_not_
 
     # It depends on how far the one step is when the other has ended.
     assert {check(cells, 0, store) for _ in range(6)} == {"refused"}
+
+
+NANS = {
+    "a key": ["d = {np.nan: 1}", "print(np.nan in d, d.get(np.nan))", "d[np.nan] = 2\nprint(len(d))", "print(len(d), d.get(np.nan))"],
+    "an element": ["xs = [1, np.nan]", "print(np.nan in xs, xs.index(np.nan))"],
+    "in a set": ["s = {np.nan}", "print(np.nan in s)", "s.add(np.nan)\nprint(len(s))", "print(len(s))"],
+    "in a tuple": ["import math\nd = {(1, math.nan): 2}", "import math\nprint((1, math.nan) in d)"],
+    "itself": ["n = np.nan", "print(n is np.nan)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", NANS.values(), ids=NANS)
+def test_a_nan_is_found_after_a_resume_as_before(cells, store):
+    """A resumed run equals an uncut one."""
+    assert {check(cells, seed, store) for seed in range(4)} == {"same"}

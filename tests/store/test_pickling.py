@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import math
 
+import numpy as np
 import pytest
 
 from szal_nb.store.pickling import Resolver, dump, load
@@ -57,3 +59,13 @@ def test_an_enumeration_is_made_once_too():
     assert first is second
     assert first.SMALL is second.SMALL
     assert first is not space["Size"]
+
+
+def test_a_nan_that_everybody_means_by_name_comes_back_as_itself():
+    own = float("nan")
+    value = {math.nan: [np.nan], (1, np.nan): own, "array": np.zeros(2)}
+    found = load(dump(value), lambda _: None)
+
+    assert found[math.nan][0] is np.nan
+    assert math.isnan(found[1, np.nan])
+    assert found[1, np.nan] is not np.nan

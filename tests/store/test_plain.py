@@ -9,6 +9,7 @@ from fractions import Fraction
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,4 +162,15 @@ def test_the_text_of_a_set_is_the_same_in_every_process():
 
 
 def test_nan_is_written_in_a_form_that_all_json_readers_know():
-    assert to_text([math.nan]) == '[{"$float":"nan"}]'
+    assert to_text([float("nan"), math.nan, np.nan]) == '[{"$float":"nan"},{"$nan":"math"},{"$nan":"numpy"}]'
+
+
+def test_a_nan_that_everybody_means_by_name_comes_back_as_itself():
+    own = float("nan")
+    numpys, maths, others = (from_text(to_text({nan: {nan}})) for nan in (np.nan, math.nan, own))
+
+    assert numpys[np.nan] == {np.nan}
+    assert maths[math.nan] == {math.nan}
+    assert own not in others
+    with pytest.raises(ValueError, match="no NaN of 'os' is known"):
+        from_text('[{"$nan":"os"}]')
