@@ -18,6 +18,10 @@ from szal_nb.engine.versions import Versions
 from szal_nb.errors import AnswerError, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
 
+# What has no more bytes and mutable objects than this is compared whenever a step that reads it ends.
+SMALL_BYTES = 512
+_FEW_OBJECTS = 4
+
 
 class Spans:
     """Which steps ran when, in moments that are counted: each beginning and each end of a step is one.
@@ -84,6 +88,14 @@ class Contents:
     def has_baseline(self, key: Key) -> bool:
         """Whether it is known what the value was."""
         return key in self._baseline
+
+    def is_small(self, key: Key) -> bool:
+        """Whether a look takes so little that each reader is looked after, and not only the last.
+
+        Who has changed it is known then, and a run that is killed before the last reader does not go on without it.
+        """
+        known, _ = self._baseline[key]
+        return known.size <= SMALL_BYTES and len(known.objects) <= _FEW_OBJECTS
 
     def let_go(self, key: Key) -> None:
         """Nobody will compare the value any more."""

@@ -362,7 +362,11 @@ class Watch:
                     continue
                 others = [reader for reader in self.usage.readers.get(key, ()) if reader != i]
                 # That a step has ended is known when it is recorded: of several that end meanwhile each looks.
-                if can_retry or all(self._has_left(reader) or self._is_ended(reader) for reader in others):
+                if (
+                    can_retry
+                    or (self._load is not None and self.contents.is_small(key))
+                    or all(self._has_left(reader) or self._is_ended(reader) for reader in others)
+                ):
                     self.contents.compare(key)
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self.contents.let_go(key)

@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import threading
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ import szal_nb
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.engine import contents, kinds
 from szal_nb.engine.body import CellBody, compile_cell
+from szal_nb.engine.contents import Contents
 from szal_nb.engine.shared_values import SharedValues
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.watch import Watch
@@ -100,6 +102,39 @@ def test_a_change_that_nobody_declared_fails_the_run_and_names_all_who_ran():
     assert "'xs' is not any more what step 'load' gave" in error.message
     assert "Steps that read it since: look, sneak" in error.message
     assert "--changes xs" in error.message
+
+
+SNEAKING = (
+    step("sneak", "xs.sort()", reads=["xs<load"]),
+    step("last", "n = len(xs)", reads=["xs<load"], gives=("n",), after=["sneak"]),
+)
+
+
+def test_who_changes_a_small_value_is_known_before_the_change_is_lost_with_the_process(store):
+    """On a difference fails the run, naming the steps that ran since and the flag."""
+    done = run(graph_of(LOAD, *SNEAKING), store)
+
+    assert done["sneak"].error.type == "ValueChanged"
+    assert "Steps that read it since: sneak." in done["sneak"].error.message
+    assert done["last"].state == "skipped"
+
+
+def test_of_a_large_value_only_the_last_reader_is_looked_after(store, monkeypatch):
+    looks = Counter()
+    compare = Contents.compare
+    monkeypatch.setattr(
+        Contents, "compare", lambda self, key, **more: (looks.update([key[1]]), compare(self, key, **more))
+    )
+    give = step("load", "xs, ys, n = list(range(100)), [1], 5", gives=("xs", "ys", "n"))
+    reading = [
+        step(
+            f"read{i}", "len(xs), len(ys), n", reads=["xs<load", "ys<load", "n<load"], after=[f"read{i - 1}"] * (i > 0)
+        )
+        for i in range(4)
+    ]
+    run(graph_of(give, *reading), store)
+
+    assert looks == {"xs": 1, "ys": 4}
 
 
 def test_the_guard_can_be_off():

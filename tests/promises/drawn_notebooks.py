@@ -11,6 +11,8 @@ from tests.analysis.cells import HELPERS as ON_LISTS
 HELPERS = (
     ON_LISTS
     + """
+import contextlib
+import dataclasses
 import functools
 import io
 import itertools
@@ -29,6 +31,49 @@ def counter(start):
         return count[0]
 
     return step
+
+@functools.cache
+def remembered():
+    return [1]
+
+@functools.lru_cache(maxsize=2)
+def remembered_for(n):
+    return [n, [n]]
+
+def memo(fn):
+    known = {}
+
+    @functools.wraps(fn)
+    def inner(*args):
+        if args not in known:
+            known[args] = fn(*args)
+        return known[args]
+
+    return inner
+
+@memo
+def told(n):
+    return [n]
+
+def through():
+    return remembered()
+
+class Lazy:
+    def __init__(self, held):
+        self.held = held
+
+    @functools.cached_property
+    def own(self):
+        return [len(self.held)]
+
+    @functools.cache
+    def kept(self):
+        return [2]
+
+@dataclasses.dataclass
+class Point:
+    x: int = 0
+    tags: list = dataclasses.field(default_factory=list)
 
 class Scope:
     def __init__(self, held):
@@ -269,6 +314,42 @@ if (n := len({x})) > 2:|    {y} = [n]
 for n in range(2):|    {x}.append(n)
 n = 0
 assert n < 5, n
+{x} = remembered()
+remembered().append(len({y}))
+{x} = [*remembered()]
+{x} = [len(remembered())]
+{x} = remembered_for(len({y}) % 3)
+remembered_for(1)[1].append(3)
+{x} = remembered_for(1)[1]
+{x} = told(1)
+told(1).append(len({y}))
+{x} = [told(1), told(2)]
+through().append(5)
+{x} = through()
+print(remembered(), remembered_for(1), told(1))
+remembered.cache_clear()
+lazy = Lazy({x})
+{x} = lazy.own
+lazy.own.append(len({x}))
+{x} = lazy.kept()
+lazy.kept().append(1)
+print(lazy.own, lazy.kept(), lazy.held is {x})
+point = Point(1, {x})
+point.tags.append(4)
+{x} = point.tags
+point = dataclasses.replace(point, x=len({x}))
+point.x += 1
+print(point, point == Point(1, {x}))
+with contextlib.suppress(IndexError, TypeError):|    {x}.append({y}[3])|    {y}.append(1)
+try:|    {x}.append(1)|finally:|    {y} = {x}
+{x} = [(last_one := {y}), last_one]
+if (first_one := {y}[:1]):|    {x} = first_one
+match {x}:|    case [int(m), *_]:|        {y} = [m]|    case [[*inside], *_]:|        {y} = inside|    case _:|        {z} = []
+match {{'k': {x}}}:|    case {{'k': [*found], **left}}:|        {y} = found
+{x} = [p for p in {y} for {y} in [[p]] if {y}]
+{x} = (lambda {y}: [*{y}])({z})
+def later(k=len({x})):|    return [k, {y}]|{x} = later()
+with contextlib.nullcontext({y}) as {x}:|    {x}.append(2)
 """.strip().splitlines()
 
 
@@ -294,9 +375,21 @@ waiting = queue.Queue()
 kit = {'lock': threading.Lock(), 'xs': [9]}
 shows = [lambda lock=threading.Lock(): [1]]
 sink = io.TextIOWrapper(io.BytesIO())
+lazy = Lazy([1])
+point = Point(1, [2])
 df = pd.DataFrame({'k': [3, 1, 2]})
 frames = {'one': pd.DataFrame({'k': [1]})}
 """.strip()
+
+
+# What functions remember is one object after a resume only where a step changes it: all else is made anew.
+CHANGED_LAST = {
+    "remembered": "remembered().append(0)",
+    "through": "remembered().append(0)",
+    "remembered_for": "remembered_for(1).append(0)",
+    "told": "told(1).append(0)",
+    "kept": "lazy.kept().append(0)",
+}
 
 
 def first_cell(others):
@@ -319,4 +412,6 @@ def notebooks(draw, statements=STATEMENTS):
         seen = draw(st.sets(st.sampled_from(NAMES), max_size=2))
         lines.append(f"print({', '.join(sorted(seen))})")
         cells.append("\n".join(lines))
+    mentioned = set(re.findall(r"\w+", "\n".join(cells)))
+    cells[-1] = "\n".join([cells[-1], *(line for name, line in CHANGED_LAST.items() if name in mentioned)])
     return [first_cell(cells), *cells]
