@@ -125,6 +125,10 @@ class RunWaits(RunError):
         lines += [f"To answer: szal approve {self.run_id} {step} [--reject]" for step in self.steps]
         return "\n".join([*lines, f"Then go on: szal resume {self.run_id}"])
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: nothing is wrong in any line."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class StepTimeout(RunError):
     """An attempt took longer than its step's `--timeout`."""

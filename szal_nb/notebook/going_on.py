@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from szal_nb.analysis.doubt import doubted
 from szal_nb.engine.replay import ResumePlan
 from szal_nb.errors import InvalidStep, StoreError
 from szal_nb.model.graph import FlowGraph
+from szal_nb.store.moved import notebook_of
 from szal_nb.store.runs import RunStore, StoredRun
 
+_OPEN = {"crashed", "failed", "cancelled", "paused"}
 
-def newest_open(store: RunStore, flow: str) -> StoredRun:
-    """The newest run of the flow that can go on. Raises StoreError if there is none."""
-    for run in store.runs(flow=flow):
-        if run.shown_state in ("crashed", "failed", "cancelled", "paused"):
-            return run
-    raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
+
+def newest_open(store: RunStore, flow: str, notebook: Path | None) -> StoredRun:
+    """The newest run of the flow that can go on: of this notebook, if one of its own can.
+
+    One that failed because its answer is in doubt is named for want of another. Raises StoreError if there is none.
+    """
+    found = [run for run in store.runs(flow=flow) if run.shown_state in _OPEN]
+    if not found:
+        raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
+    own = [run for run in found if notebook is not None and notebook_of(run, store.path) == notebook] or found
+    return next((run for run in own if doubted(store.snapshot(run.id)) is None), own[0])
 
 
 def check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:

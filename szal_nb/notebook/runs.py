@@ -161,9 +161,8 @@ class Runs:
         With `parameters`, a new run that takes from it all that does not depend on them: it stays what it was.
         """
         record = self.store(store)
-        stored = (
-            record.run(run_id) if run_id is not None else newest_open(record, flow or self._session.definitions.current)
-        )
+        flow = flow or self._session.definitions.current
+        stored = record.run(run_id) if run_id is not None else newest_open(record, flow, self._session.path)
         if parameters:
             graph = self._ready_graph(stored.flow)
             check_unchanged(stored.id, record.graph(stored.id), graph)

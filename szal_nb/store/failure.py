@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -85,6 +86,9 @@ class StoreUnusable(_AtPath):
         return f"The store {self.path} cannot be used: {self.detail}"
 
 
+_ELSEWHERE = "Name a place that can be written: --store PATH, or SZAL_STORE."
+# SQLite's own limit is 512 on Unix, and what it makes beside a file has a longer name.
+_LONGEST_PATH = 500
 # A folder that is read-only, or somebody else's.
 _NOT_OURS = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What a store can fail with: SQLite reports some damage as text that is no text.
@@ -105,7 +109,7 @@ def _translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | 
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return StoreFull(path, error.strerror or str(error))
         where = "" if error.filename in (None, str(path)) else f" ({error.filename})"
-        advice = " Name a place that can be written: --store PATH, or SZAL_STORE." if error.errno in _NOT_OURS else ""
+        advice = f" {_ELSEWHERE}" if error.errno in _NOT_OURS else ""
         return StoreUnusable(path, f"{error.strerror or error}{where}.{advice}")
     code = getattr(error, "sqlite_errorcode", None)
     detail = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
@@ -115,6 +119,10 @@ def _translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | 
         case sqlite3.SQLITE_IOERR:
             # A write beyond RLIMIT_FSIZE or a quota arrives as an I/O error.
             return StoreFull(path, detail) if code == sqlite3.SQLITE_IOERR_WRITE else StoreUnusable(path, detail)
+        case sqlite3.SQLITE_CANTOPEN if len(os.fsencode(path)) > _LONGEST_PATH:
+            return StoreUnusable(path, f"SQLite opens no path of more than {_LONGEST_PATH} bytes. {_ELSEWHERE}")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return StoreUnusable(path, f"{detail}. {_ELSEWHERE}")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StoreDamaged(path, detail)
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:

@@ -301,6 +301,8 @@ def test_a_run_that_waits_for_a_person_is_exit_4_and_goes_on_when_one_has_answer
     assert (code, run["shown_state"], states(run)) == (
         4, "paused", {"load": "completed", "deploy": "waiting", "tell": "pending", "clean": "pending"},
     )  # fmt: skip
+    saved_error = saved(document["output"])[-1]["outputs"][-1]
+    assert (saved_error["ename"], len(saved_error["traceback"])) == ("RunWaits", 1), "nothing is wrong in any line"
     assert shell.json("resume", run["id"])[0] == 4
     assert shell.json("approve", run["id"], "load")[0] == 2
     assert shell.call("approve", run["id"], "deploy", "--value", "not JSON")[0] == 2

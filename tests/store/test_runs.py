@@ -410,6 +410,14 @@ class TestOpening:
         advice = "Name a place that can be written: --store PATH, or SZAL_STORE."
         assert str(error).endswith(f"Permission denied ({tmp_path}). {advice}")
 
+    def test_a_path_that_is_too_long_for_sqlite_is_told_so(self, tmp_path):
+        folder = tmp_path.joinpath(*("a long name " * 8 for _ in range(8)))
+        folder.mkdir(parents=True)
+
+        with pytest.raises(StoreUnusable, match="SQLite opens no path of more than 500 bytes. Name a place") as caught:
+            RunStore.open(folder / ".szal" / "runs.db")
+        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+
     def test_a_store_that_was_closed_says_so(self, path):
         store = RunStore.open(path)
         journal = store.begin(new_run())
