@@ -19,13 +19,13 @@ class LiveClasses:
 
     def titled(self, given: Mapping[str, object], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
         """The references of what a step gave: instances of such a class are live."""
-        values = [given.get(ref.name) for ref in refs]
-        self._classes.update(
-            value for ref, value in zip(refs, values, strict=True) if ref.live is not None and isinstance(value, type)
-        )
+        for ref in refs:
+            value = given.get(ref.name) if ref.live is not None else None
+            if isinstance(value, type):
+                self._classes.add(value)
         if not self._classes:
             return refs
-        return tuple(self._titled(ref, value) for ref, value in zip(refs, values, strict=True))
+        return tuple(self._titled(ref, given.get(ref.name)) for ref in refs)
 
     def _titled(self, ref: ValueRef, value: object) -> ValueRef:
         if ref.live is not None or (is_about_the_process(ref.name) and not isinstance(value, SharedValues)):

@@ -173,7 +173,10 @@ class StepOwner:
         self, i: int | None, attempt: int, given: Mapping[str, Any], besides: Mapping[str, object]
     ) -> tuple[ValueRef, ...]:
         """Writes down what step `i` gave (None: the inputs), with what is to be recorded besides."""
-        refs = self._live_classes.titled({**given, **besides}, self._table.keep(i, attempt, {**given, **besides}))
+        values = {**given, **besides} if besides else given
+        refs = self._live_classes.titled(values, self._table.keep(i, attempt, values))
+        if not besides:
+            return self.watch.titled(i, refs, besides)
         refs = tuple(self._recorded_patch(i, attempt, ref, besides) for ref in refs)
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
