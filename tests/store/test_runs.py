@@ -340,6 +340,35 @@ class TestOwnership:
 
             assert (store.run(RUN).epoch, store.run(RUN).lease_until) == (2, 1060.0)
 
+    def test_a_former_owner_that_closes_gives_up_nothing_of_the_next_one(self, store, path):
+        with RunStore.open(path) as former:
+            journal = former.begin(new_run())
+            journal.append_sync(begun())
+            store.take_over(RUN, force=True)
+            journal.close()
+
+        assert store.run(RUN).is_owned
+
+    def test_events_that_this_owner_does_not_know_end_its_writing(self, store):
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        change(store, "UPDATE runs SET events = events + 1")
+
+        with pytest.raises(OwnershipLost):
+            journal.append_sync([StepStarted(at=3.0, step="load", attempt=1)])
+        change(store, "UPDATE runs SET events = events - 1")
+        assert store.events(RUN) == begun()
+
+    def test_a_store_that_another_user_wrote_is_taken_over_without_running_its_code(self, store, monkeypatch):
+        journal = store.begin(new_run())
+        refs = journal.keep("load", 1, {"load": complex}, {"load"})
+        journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1), completed("load", values=refs)])
+        journal.close()
+        monkeypatch.setattr("szal_nb.store.runs.file_owner_is_us", lambda _: False)
+
+        with pytest.raises(ValueUnavailable, match="runs code, and this record is not ours"):
+            store.take_over(RUN).load(refs[0])
+
     def test_a_run_that_could_not_be_given_up_is_given_up_by_the_next_beat(self, store, path):
         """A disk that is full, mostly: the heart says it when it can, and this process knows it."""
         journal = store.begin(new_run())

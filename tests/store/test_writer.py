@@ -173,11 +173,13 @@ class FlakyConnection:
         self._connection = connection
         self._is_done = is_done
         self.failures = 0
+        self.meanwhile = lambda: None
 
     def execute(self, sql, *parameters):
         if sql == "COMMIT" and not self.failures:
             self.failures += 1
             self._connection.execute("COMMIT" if self._is_done else "ROLLBACK")
+            self.meanwhile()
             raise sqlite3.OperationalError("disk I/O error")
         return self._connection.execute(sql, *parameters)
 
@@ -200,6 +202,20 @@ def test_the_outcome_of_a_commit_that_failed_is_read_from_the_file(path, monkeyp
             journal.append_sync([event])
 
         assert store.events(RUN) == [*begun(), event]
+
+
+def test_what_the_next_owner_has_written_is_not_taken_for_what_was_to_be_written(path):
+    """The epoch of the owner is compared where the outcome of a COMMIT is unknown, too."""
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        connection = store._writer._connection
+        store._writer._connection = FlakyConnection(connection, is_done=False)
+        taken = "UPDATE runs SET epoch = 2, events = events + 5"
+        store._writer._connection.meanwhile = lambda: connection.execute(taken)
+
+        with pytest.raises(StoreError, match="disk I/O error"):
+            journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
 
 
 @pytest.mark.parametrize("is_done", [True, False])
