@@ -104,7 +104,6 @@ def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
         with lock:
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            check_header(path)
             with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 if check_connection(connection, path) < VERSION:
                     connection.execute(f"PRAGMA journal_mode = {journal_mode}")

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.filesystem import FileSystem, file_system_of
 from szal_nb.store.runs import RunStore
+from tests.store.namespaces import need, unshared
 from tests.store.scribe import begun, new_run
 from tests.store.test_processes import APPENDER, answer, end, start
 
@@ -210,3 +212,42 @@ def test_many_processes_write_and_read_without_a_wal(path, on_network):
 
     with RunStore.open(path) as store:
         assert [run.events for run in store.runs()] == [33] * 4
+
+
+READ_ONLY = ("--mount",)
+RUNS_OF = """
+import sys
+from szal_nb.errors import StoreError
+from szal_nb.store.runs import RunStore
+try:
+    with RunStore.open(sys.argv[1], read_only=True) as store:
+        print([run.events for run in store.runs()])
+except StoreError as error:
+    print(error)
+"""
+
+
+def read_on_a_medium_that_is_read_only(folder):
+    """What is read of the store in the folder where nobody can write."""
+    need(READ_ONLY, ("mount", "--bind", "/tmp", "/tmp"))
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$0" -c "$2" "$1/runs.db"'
+    command = [*unshared(*READ_ONLY), "sh", "-c", mount, sys.executable, str(folder), RUNS_OF]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_store_on_a_read_only_medium_is_read_as_it_stands(path):
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+
+    assert read_on_a_medium_that_is_read_only(path.parent) == "[2]"
+
+
+def test_a_store_on_a_read_only_medium_is_not_read_without_what_its_wal_has(path, tmp_path):
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    with RunStore.open(path) as store:
+        store.begin(new_run()).append_sync(begun())
+        for file in (path, path.with_name("runs.db-wal")):
+            shutil.copy(file, medium)
+
+    assert "unable to open database file" in read_on_a_medium_that_is_read_only(medium)

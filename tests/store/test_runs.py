@@ -28,7 +28,7 @@ from szal_nb.model.event import (
 from szal_nb.model.state import RunState, StepState, fold
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.database import Durability, lock_path, prepare
-from szal_nb.store.failure import StoreMissing, StoreUnusable, explain
+from szal_nb.store.failure import StoreBusy, StoreMissing, StoreUnusable, explain
 from szal_nb.store.files import make_home
 from szal_nb.store.lock import FileLock
 from szal_nb.store.owner import Owner
@@ -401,6 +401,17 @@ class TestOpening:
         assert path.parent.stat().st_mode & 0o777 == 0o700
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.with_name("runs.db.lock").stat().st_mode & 0o777 == 0o600
+
+    def test_one_process_at_a_time_makes_the_tables(self, path):
+        make_home(path)
+        with closing(FileLock(lock_path(path), timeout_s=0.01)) as ours, closing(FileLock(lock_path(path))) as other:
+            with other, pytest.raises(StoreBusy):
+                prepare(path, ours)
+            assert not path.exists()
+
+            prepare(path, ours)
+            with other:
+                prepare(path, ours)  # it is up to date: there is nothing to wait for
 
     def test_reading_only_makes_nothing(self, tmp_path):
         with pytest.raises(StoreMissing, match="There is no store at"):

@@ -377,3 +377,4 @@ def test_durability_is_the_synchronous_setting_of_the_connection(tmp_path, durab
         assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert connection.execute("PRAGMA journal_size_limit").fetchone() == (64 * 2**20,)
