@@ -411,3 +411,13 @@ def test_an_input_that_could_not_be_stored_and_is_of_no_use_any_more_may_be_gone
     del flow.space["given"]
 
     assert flow.resume(store, cut.id).values.y == 2
+
+
+def test_an_input_is_what_it_was_when_the_run_began_whatever_the_notebook_says_now(store):
+    """Recorded inputs win over re-executed cells."""
+    flow = CellFlow({"a": "x = len(given)", "b": "y = x + sum(given)"}, notebook="given = [1, 2]")
+    flow.fails = {"b"}
+    cut = flow.run(store)
+    flow.fails, flow.space["given"] = set(), [100]
+
+    assert flow.resume(store, cut.id).values.y == 5

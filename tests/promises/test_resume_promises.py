@@ -17,7 +17,7 @@ from szal_nb.api.past import replay
 from szal_nb.api.reuse import reuse_from
 from szal_nb.app.describing import run_json, run_text
 from szal_nb.errors import ClassChanged, MigrationError, ReplayError
-from szal_nb.model.event import RunPaused, StepStarted, StepWaiting
+from szal_nb.model.event import RunPaused, RunResumed, StepAnswered, StepStarted, StepWaiting
 from szal_nb.notebook.chip import chip_of
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
@@ -177,6 +177,42 @@ def test_a_step_that_was_running_runs_again_or_is_held_for_a_person(store):
 
     refused, _ = resumed_with(store, cut_in(store, flow, "pay"), flow, False)
     assert (refused.state, refused["pay"].state, flow.deeds) == ("failed", "failed", [])
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_what_a_person_has_answered_while_nobody_ran_the_run_is_not_asked_again(store, is_approved):
+    """Or held for a person, if marked `--once`."""
+    plain = CellFlow({"load": "x = 1", "pay": "paid = x", "send": "sent = paid"})
+    run = cut_in(store, plain, "pay")
+    journal = store.take_over(run)
+    journal.append_sync([RunResumed(at=2e9, epoch=journal.epoch, reset=("pay", "send"))])
+    for step in ("pay", "send"):
+        journal.append_sync([StepWaiting(at=2e9, step=step, message="?")])
+        journal.append_sync([StepAnswered(at=2e9, step=step, approved=is_approved)])
+    journal.close()
+    flow = CellFlow({"load": "x = 1", "pay --once": "paid = x", "send --approve 'Really?'": "sent = paid"})
+
+    again, waiting = gone_on_until_it_waits(store, run, flow)
+
+    assert waiting == []
+    state, deeds, attempt = ("completed", ["pay", "send"], 2) if is_approved else ("failed", [], 1)
+    assert (again.state, flow.deeds, again.snapshot.steps["pay"].attempt) == (state, deeds, attempt)
+
+
+def gone_on_until_it_waits(store, run_id, flow):
+    """The run gone on with to its end, or to where it waits for a person; and for which steps."""
+
+    async def go_on():
+        graph = flow.graph()
+        handle = resume_run(run_id, graph, flow.bodies(graph), flow.space, Surround(store=store))
+        async for _ in handle.events():
+            waiting = [name for name, step in handle.steps.items() if step.state == "waiting"]
+            if waiting:
+                handle.cancel()
+        await handle.wait()
+        return handle, waiting
+
+    return asyncio.run(go_on())
 
 
 def test_a_fork_takes_values_up_to_a_step(store):

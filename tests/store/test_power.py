@@ -1,7 +1,7 @@
 """A power cut at any moment: system calls are recorded, and disks built that lack what was not synced by then.
 
 Of writes that were not synced some are there, some are not, and some are there in part (sectors of 512 bytes).
-A name that was given by a rename may be missing until its folder is synced.
+A name that was given by a rename, and a folder that was made, may be missing until the folder that it is in is synced.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.serial, pytest.mark.skipif(shutil.which("strace") is N
 
 CUTS = int(os.environ.get("SZAL_TORTURE", "150"))
 _SECTOR = 512
-_CALLS = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink"
+_CALLS = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink,mkdir"
 _LINE = re.compile(r"(?:\d+ +)?(\w+)\((.*)$")
 _FD = re.compile(r"\d+<([^>]*)>")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -68,15 +68,18 @@ class Disk:
     def cut(self, chance: random.Random) -> dict[str, bytearray]:
         """The files after a power cut now."""
         files = {path: bytearray(content) for path, content in self.files.items()}
+        lost = []
         for call in self.waiting:
-            if call.name in {"write", "pwrite64"} and chance.random() < 0.2:
+            if call.name == "mkdir":
+                lost += [f"{call.target}/"] if chance.random() < 0.5 else []
+            elif call.name in {"write", "pwrite64"} and chance.random() < 0.2:
                 for start in range(0, len(call.data), _SECTOR):
                     if chance.random() < 0.5:
                         piece = call.data[start : start + _SECTOR]
                         _apply(files, Call("pwrite64", call.path, piece, call.offset + start))
             elif chance.random() < 0.5:
                 _apply(files, call)
-        return files
+        return {path: content for path, content in files.items() if not path.startswith(tuple(lost))}
 
 
 def _folder(path: str) -> str:
@@ -95,6 +98,8 @@ def _apply(files: dict[str, bytearray], call: Call) -> None:
         content.extend(bytes(call.offset - len(content)))
     elif call.name == "unlink":
         files.pop(call.path, None)
+    elif call.name == "mkdir":
+        pass  # from now on it is there
     elif call.path in files:
         files[call.target] = files.pop(call.path)
 
@@ -111,6 +116,9 @@ def _calls(trace: str, folder: Path) -> Iterator[Call]:
             yield Call("rename", texts[0].decode(), target=texts[1].decode())
         elif name == "unlink":
             yield Call(name, texts[0].decode())
+        elif name == "mkdir":
+            if rest.endswith(" = 0") and (made := texts[0].decode()).startswith(str(folder)):
+                yield Call(name, "", target=made)
         elif (fd := _FD.match(rest)) is not None:
             path = bytes.fromhex(fd[1].replace("\\x", "")).decode() if fd[1].startswith("\\x") else fd[1]
             if not path.startswith(str(folder)) or path.endswith("-shm"):

@@ -349,6 +349,18 @@ class TestOwnership:
 
         assert store.run(RUN).is_owned
 
+    def test_a_step_is_not_completed_with_a_file_that_was_deleted_meanwhile(self, store):
+        journal = store.begin(new_run())
+        started = [*begun(), StepStarted(at=2.0, step="load", attempt=1)]
+        journal.append_sync(started)
+        refs = journal.keep("load", 1, {"load": b"x" * 300_000}, {"load"})
+        (file,) = store.files.folder.glob("??/*")
+        file.unlink()
+
+        with pytest.raises(StoreUnusable, match="this file was deleted while a step was being recorded"):
+            journal.append_sync([completed("load", values=refs)])
+        assert store.events(RUN) == started
+
     def test_events_that_this_owner_does_not_know_end_its_writing(self, store):
         journal = store.begin(new_run())
         journal.append_sync(begun())
