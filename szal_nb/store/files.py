@@ -145,12 +145,15 @@ def make_private_folder(folder: Path) -> bool:
 
 
 def make_home(path: Path) -> None:
-    """Makes the folder of the store at `path`, which keeps itself out of version control."""
+    """Makes the folder of the store at `path`, which keeps itself out of version control, and survives a power cut."""
     folder = path.parent
     try:
         if not folder.is_dir():
+            made = [folder, *(upper for upper in folder.parents if not upper.is_dir())]
             folder.parent.mkdir(parents=True, exist_ok=True)
             make_private_folder(folder)
+            for each in made:
+                _sync_folder(each.parent)
         if folder.name == FOLDER:
             ignore = folder / ".gitignore"
             if not ignore.exists():
