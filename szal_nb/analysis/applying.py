@@ -11,10 +11,12 @@ from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
-from szal_nb.model.kept import default_state, memory_state
+from szal_nb.model.kept import attributes_state, default_state, memory_state
 
 _LONGEST_TOKEN = 200
 _CALLED = "()"
+# Defaults that whoever gets them can change.
+_MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ def short(node: ast.expr) -> str:
     return "…"
 
 
+def _gives_out(found: Summary, token: str) -> bool:
+    """Whether what a function returns may be, or hold, this object."""
+    return token in found.returns.tokens or any(token in held for held in found.holds.values())
+
+
 class Applying(Frame):
     """The part of the walk that looks through functions of the notebook."""
 
@@ -84,14 +91,18 @@ class Applying(Frame):
             passed.update({name: value for name, value in function.defaults if name not in passed})
             return
         for name, default in scope.defaults_of(function.node):
-            if name in passed or f"@{function.name}.{name}" not in found.changed_parameters:
+            token = f"@{function.name}.{name}"
+            is_changed = token in found.changed_parameters
+            if name in passed or not (is_changed or _gives_out(found, token)):
                 continue
             if isinstance(default, ast.Name):
                 self.guards_names += 1
                 passed[name] = self.load(default.id, call.node.lineno, via=function.name)
                 self.guards_names -= 1
-            elif not isinstance(default, ast.Constant):
-                self.use_state(default_state(function.name, name), call.node, call.text)
+            elif isinstance(default, _MUTABLE) or (is_changed and not isinstance(default, ast.Constant)):
+                state = default_state(function.name, name)
+                self.use_state(state, call.node, call.text, is_write=is_changed)
+                passed[name] = Value(frozenset({state}))
 
     def call_method(self, call: Call, method: Callable, owner: Value, *, is_certain: bool) -> Value:
         """The value of a call of a method of a class of the notebook; not certain if it may be another's."""
@@ -108,7 +119,10 @@ class Applying(Frame):
         # Only what it changes is taken from outside: the class came with all that it reads.
         touched = {token for token, _ in found.changes}
         made = self._apply_narrowed(call, method, found, passed, touched, is_certain=is_certain)
-        return self.remembered_by_class(method, made, owner) if memory.is_remembering_method(method.node) else made
+        if memory.is_remembering_method(method.node):
+            return self.remembered_by_class(method, made, owner)
+        is_inside = made.is_part and bool(made.tokens & owner.tokens)
+        return self.kept_by_class(method.name.partition(".")[0], made) if is_inside else made
 
     def remembered_by_class(self, method: Callable, made: Value, owner: Value) -> Value:
         """What a method gave that remembers: something inside of what its class keeps, and of its object."""
@@ -116,6 +130,14 @@ class Applying(Frame):
             return made
         kept = self.surface.remembering_classes & {method.name.partition(".")[0]}
         return replace(made, tokens=made.tokens | owner.tokens | kept, is_part=True)
+
+    def kept_by_class(self, name: str, made: Value) -> Value:
+        """What methods of a class gave that keeps something for all of its objects: that may be what they gave."""
+        if made.kind in IMMUTABLE or not (
+            name in self.surface.keeping_classes or self.surface.mutable_attributes(name)
+        ):
+            return made
+        return replace(made, tokens=made.tokens | {attributes_state(name)}, is_part=True)
 
     def _apply_narrowed(
         self,

@@ -31,7 +31,7 @@ from szal_nb.analysis.tables import (
     USED_UP,
     changes_drawing,
 )
-from szal_nb.analysis.values import FRESH, Callable, Tokens, Value, either
+from szal_nb.analysis.values import FRESH, Tokens, Value, either
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -118,8 +118,8 @@ class Calls(Applying):
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
             self.use_file(path, node, f".{name}(…)", is_write=is_write)
-        if owner.kind == "class" and (method := self._remembering_method(node, name)) is not None:
-            return self.remembered_by_class(method, FRESH, owner)
+        if owner.kind == "class" and (given := self._of_class(node, name, owner)) is not None:
+            return given
         methods, is_only = self.surface.methods(name, owner.kind)
         found = files.listed(name, owner.path, paths)
         if found and not methods:
@@ -131,12 +131,17 @@ class Calls(Applying):
             return either(self.one_of(results), self._known_method(call, name, owner))
         return self._known_method(call, name, owner)
 
-    def _remembering_method(self, node: ast.Call, name: str) -> Callable | None:
-        """The method that remembers what it gave, where it is called through its class."""
+    def _of_class(self, node: ast.Call, name: str, owner: Value) -> Value | None:
+        """What a method that is called through its class gives of what the class keeps; None if it keeps nothing."""
         if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
             return None
-        methods, _ = self.surface.methods(name, f"class {node.func.value.id}")
-        return next((method for method in methods if memory.is_remembering_method(method.node)), None)
+        class_name = node.func.value.id
+        methods, _ = self.surface.methods(name, f"class {class_name}")
+        for method in methods:
+            if memory.is_remembering_method(method.node):
+                return self.remembered_by_class(method, FRESH, owner)
+        is_keeping = bool(methods) and class_name in self.surface.keeping_classes
+        return self.kept_by_class(class_name, FRESH) if is_keeping else None
 
     def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:
         """What a method that Python calls by itself gives; None where the object is of no class of the notebook."""
@@ -297,6 +302,9 @@ class Calls(Applying):
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
         if target.kind == "class":
             made = self.fresh(call.node, held | target.tokens, f"class {call.callee}")
+            if self.surface.methods("__new__", made.kind)[1]:
+                # It may be one that it has made before.
+                made = self.kept_by_class(call.callee, made)
             makers, is_only = self.surface.methods("__init__", made.kind)
             if is_only:
                 for maker in makers:

@@ -11,7 +11,8 @@ from szal_nb.analysis import files, hidden, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
 from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, RUNNING
-from szal_nb.analysis.values import FRESH, Callable, Value, either, merged
+from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
+from szal_nb.model.kept import attributes_state
 
 _TRUTH = Value(kind="bool")
 # Kinds whose operators make something new.
@@ -77,11 +78,24 @@ class Expressions(Calls):
             if node.attr in ("user_ns", "user_global_ns", "user_module") and "get_ipython" in dotted:
                 self.mark_dynamic(node, f"get_ipython().{node.attr}")
             return Value(ref=dotted)
+        kept = self._kept_attributes(node, owner)
+        if kept:
+            return Value(kept, is_part=True)
         if node.attr == "plot":
             self.use_state(hidden.PYPLOT, node, ".plot")
         if node.attr in FACES:
             return Value(owner.tokens, owner.kind, is_part=owner.is_part)
         return replace(self.part(owner), kind=_kind_of_part(owner))
+
+    def _kept_attributes(self, node: ast.Attribute, owner: Value) -> Tokens:
+        """The object that stands for the attributes of a function of the notebook, or of a class that has lists."""
+        if node.attr.startswith("__") or not isinstance(node.value, ast.Name):
+            return NOTHING
+        function, name = owner.callable, node.value.id
+        if function is not None and function.is_external:
+            return frozenset({attributes_state(function.name)})
+        is_kept = owner.kind == "class" and node.attr in self.surface.mutable_attributes(name)
+        return frozenset({attributes_state(name)}) if is_kept else NOTHING
 
     def _subscript(self, node: ast.Subscript) -> Value:
         owner = self.eval(node.value)

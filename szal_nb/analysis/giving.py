@@ -9,10 +9,10 @@ from szal_nb.analysis.hidden import spelled
 from szal_nb.analysis.keeping import KEEPS
 from szal_nb.analysis.missing import near
 from szal_nb.analysis.names import Change, StateUse
-from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object, remembered_by
+from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object, state_of_object
 from szal_nb.analysis.surroundings import NameKind
 from szal_nb.errors import InvalidStep
-from szal_nb.model.kept import memory_owner, memory_state
+from szal_nb.model.kept import kept_owner
 from szal_nb.model.step import StepKind
 
 
@@ -30,22 +30,21 @@ def find_changes(found: Resolved) -> None:
         ]  # fmt: skip
     pairs = ((change, found.read_objects.get(change.name)) for change in changes)
     found.changes = tuple((change, objects) for change, objects in pairs if objects is not None)
-    _take_changes_of_memory(found)
+    _take_changes_of_kept(found)
 
 
-def _take_changes_of_memory(found: Resolved) -> None:
-    """What the step changes of what functions remember is hidden state: it has no name by which it is recorded."""
+def _take_changes_of_kept(found: Resolved) -> None:
+    """What the step changes of what functions keep is hidden state: it has no name by which it is recorded."""
     uses: dict[str, StateUse] = {}
     for change, objects in found.changes:
         inside = _remembered_in(found.from_version.get(change.name)) if change.is_deep else NO_OBJECTS
-        for name in filter(None, map(remembered_by, sorted(objects | inside))):
-            state = memory_state(name)
+        for state in filter(None, map(state_of_object, sorted(objects | inside))):
             if spelled(state) not in found.step.pure:
                 uses.setdefault(state, StateUse(state, change.line, is_write=True, what=change.what))
     if not uses:
         return
     found.names = replace(found.names, states=(*found.names.states, *uses.values()))
-    owners = (memory_owner(state) for state in uses)
+    owners = (kept_owner(state) for state in uses)
     found.definitions += tuple(name for name in owners if name not in found.definitions and name not in found.bindings)
 
 
@@ -142,7 +141,7 @@ def _given_versions(found: Resolved) -> dict[str, Version]:
 
 def _with_inside(found: Resolved, versions: Sequence[Version]) -> Sequence[Version]:
     """The same versions, which say what functions remember of what they hold."""
-    if not (found.remembering or any(version.inside for version in found.from_version.values())):
+    if not (found.has_kept or any(version.inside for version in found.from_version.values())):
         return versions
     held: dict[str, set[str]] = {}
     for token, inside in (*found.holds, *found.learns):
@@ -157,7 +156,7 @@ def _with_inside(found: Resolved, versions: Sequence[Version]) -> Sequence[Versi
             new = held.get(todo.pop(), set()) - seen
             seen |= new
             todo += new
-        return replace(version, inside=frozenset(token for token in seen if remembered_by(token)))
+        return replace(version, inside=frozenset(token for token in seen if state_of_object(token)))
 
     return [told(version) for version in versions]
 

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from szal_nb.analysis.attributes import attributes_changed
 from szal_nb.analysis.cell import analyze_cell
-from szal_nb.analysis.keeping import attributes_changed
 from szal_nb.analysis.memory import name_in, remembering_methods, remembers
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from szal_nb.analysis import scope
-from szal_nb.analysis.keeping import changed_place
+from szal_nb.analysis.attributes import changed_place
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
 
 Look = Callable[[str], NotebookName | None]

@@ -13,12 +13,13 @@ from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.names import CellNames, Change, ImportedName
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.model.graph import Binding, Undo
+from szal_nb.model.kept import memory_state
 from szal_nb.model.step import Step
 
 NO_OBJECTS: frozenset[str] = frozenset()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-# Begins the object that stands for all that a function of the notebook remembers: see `memory`.
-_MEMORY = "memory:"
+# Begins the object that stands for all that a function or class of the notebook keeps as one hidden state.
+_KEPT = "kept:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Version:
     """What a name is bound to, for the steps that come after: `giver` gave it, or changed it last.
 
     `fallback` is what it stays when the giver leaves it alone; `or_input`: then it stays what the notebook has.
-    `objects` are those that the giver binds it to, `inside` what functions remember of what these hold.
+    `objects` are those that the giver binds it to, `inside` what functions keep of what these hold.
     """
 
     name: str
@@ -94,10 +95,19 @@ class Resolved(msgspec.Struct):
 
     def remember(self, name: str, memory: str) -> None:
         """The step uses a function of the notebook that remembers: it has to do with all that this has given."""
+        self.keep(name, frozenset({kept_object(memory_state(memory))}))
+        self.remembering += (memory,)
+
+    def keep(self, name: str, objects: frozenset[str]) -> None:
+        """The step has to do with what functions or classes keep, which its code has under this name."""
         if self._read_objects is None:
             self.read_objects = self._read_objects = {}
-        self._read_objects[name] = frozenset({memory_object(memory)})
-        self.remembering += (memory,)
+        self._read_objects[name] = objects
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether it has to do with what functions or classes keep."""
+        return any(name not in self.bindings for name in self.read_objects)
 
     @property
     def changed_values(self) -> tuple[Change, ...]:
@@ -168,11 +178,11 @@ def input_object(name: str) -> str:
     return f"input:{name}"
 
 
-def memory_object(name: str) -> str:
-    """The object that stands for all that a function of the notebook remembers."""
-    return f"{_MEMORY}{name}"
+def kept_object(state: str) -> str:
+    """The object that stands for all that a function or class of the notebook keeps as this hidden state."""
+    return f"{_KEPT}{state}"
 
 
-def remembered_by(token: str) -> str:
-    """The function that remembers what the object stands for; "" if it is another object."""
-    return token.removeprefix(_MEMORY) if token.startswith(_MEMORY) else ""
+def state_of_object(token: str) -> str:
+    """The hidden state that the object stands for; "" if it is another object."""
+    return token.removeprefix(_KEPT) if token.startswith(_KEPT) else ""

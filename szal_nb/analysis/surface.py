@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Iterable
 
 from szal_nb.analysis import hidden, memory
+from szal_nb.analysis.attributes import attributes_changed, mutable_attributes
 from szal_nb.analysis.names import Context
 from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
@@ -34,6 +35,7 @@ class Surface:
         self.paths = dict(context.paths)
         classes = {name for name, _ in context.bodies}
         self._remembering = {name: memory for name, memory in context.remembering if name not in classes}
+        self.keeping_classes = frozenset(name for name, source in context.bodies if name in attributes_changed(source))
         self.remembering_classes = frozenset(name for name, _ in context.remembering if name in classes)
         self._callables: dict[str, Callable | None] = {}
         self._methods: dict[str, list[tuple[str, Callable]]] | None = None
@@ -93,6 +95,11 @@ class Surface:
         if self.is_alone and name in CONVENTIONS:
             return Value(ref=CONVENTIONS[name])
         return Value(frozenset({name}), path=f"{{{name}}}")
+
+    def mutable_attributes(self, name: str) -> frozenset[str]:
+        """The attributes of a class of the notebook that whoever gets them can change."""
+        source = self.classes.get(name) or dict(self._bodies).get(name)
+        return mutable_attributes(source, name) if source else frozenset()
 
     def are_remembered(self, tokens: Iterable[str]) -> bool:
         """Whether functions of the notebook remember one of these objects."""

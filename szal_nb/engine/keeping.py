@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes
+from szal_nb.engine.usage import Usage
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import default_owner, is_kept, kept_owner, memory_owner, state_name
 
@@ -26,19 +27,25 @@ class Definitions(Protocol):
 def kept_states(graph: FlowGraph) -> list[tuple[str, ...]]:
     """For each step the states that it uses which functions and classes keep."""
     states = dict.fromkeys(state for node in graph.nodes for state in node.states if is_kept(state))
-    return (
-        [
-            tuple(state for state in states if state in node.states or _all_concern(state) in node.definitions)
-            for node in graph.nodes
-        ]
-        if states
-        else [()] * len(graph.nodes)
-    )
+    users: list[list[str]] = [[] for _ in graph.nodes]
+    for state in states:
+        for i in _users(graph, state):
+            users[i].append(state)
+    return [tuple(found) for found in users]
 
 
-def _all_concern(state: str) -> str:
-    """Whose users are concerned, whatever they do with it; of a default only those are that leave it out."""
-    return "" if default_owner(state) is not None else kept_owner(state)
+def _users(graph: FlowGraph, state: str) -> list[int]:
+    """The steps that have to do with the state; of those that only use its owner, all that are ordered to changes.
+
+    Of a default those are not that pass something for it.
+    """
+    owner, nodes = kept_owner(state), graph.nodes
+    changing = [i for i, node in enumerate(nodes) if state in node.states]
+    using = [i for i, node in enumerate(nodes) if owner in node.definitions and state not in node.states]
+    if default_owner(state) is not None:
+        usage = graph.derived(Usage)
+        using = [i for i in using if all(usage.are_ordered(i, changer) for changer in changing)]
+    return sorted((*changing, *using))
 
 
 def kept_by(definition: Any, state: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from szal_nb.engine.digest import deep_digest, digest
 from szal_nb.engine.states import RecordedStates
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.errors import ValuesShared
-from szal_nb.model.kept import is_kept, state_of
+from szal_nb.model.kept import is_kept, memory_owner, state_of
 
 
 class SharedWithValues:
@@ -25,9 +25,9 @@ class SharedWithValues:
 def reached(i: int, states: RecordedStates, contents: Contents) -> set[Key]:
     """What step `i` may change besides its values: those that are a part of what it changes of what functions keep."""
     found: set[Key] = set()
-    for _, memory, is_changed in states.memories(i):
+    for _, kept, is_changed in states.kept_of(i):
         if is_changed:
-            held, _ = deep_digest(memory)
+            held, _ = deep_digest(kept)
             found |= contents.parts.closure(contents.parts.sharing(held))
     return found
 
@@ -37,8 +37,11 @@ def refuse_shared(i: int, states: RecordedStates, contents: Contents, usage: Usa
 
     Of what steps give the code tells it.
     """
-    for owner, memory, is_changed in states.memories(i):
-        held, _ = deep_digest(memory)
+    for state, kept, is_changed in states.kept_of(i):
+        owner = memory_owner(state)
+        if not owner:
+            continue
+        held, _ = deep_digest(kept)
         for key in (key for key in contents.parts.sharing(held) if key[0] is None):
             for other in usage.users(key) if is_changed else usage.changers.get(key, ()):
                 if not usage.are_ordered(i, other):

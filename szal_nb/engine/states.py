@@ -12,7 +12,7 @@ from typing import Any
 
 from szal_nb.engine.contents import Spans
 from szal_nb.engine.hidden import GENERATORS, generator_states, set_generator
-from szal_nb.engine.keeping import Definitions, copied, kept_states, put_back, states_of
+from szal_nb.engine.keeping import Definitions, copied, kept_by, kept_states, put_back, states_of
 from szal_nb.engine.memory import Memory
 from szal_nb.engine.settings import RecordedSettings, changes_settings
 from szal_nb.engine.usage import Key
@@ -35,9 +35,9 @@ def recorded_states(graph: FlowGraph) -> list[bool]:
     return [bool(generators[i] or kept[i] or changes_settings(node)) for i, node in enumerate(graph.nodes)]
 
 
-def changes_memories(graph: FlowGraph) -> bool:
-    """Whether a step changes what functions remember."""
-    return any(memory_owner(state) for node in graph.nodes for state in node.states)
+def changes_kept(graph: FlowGraph) -> bool:
+    """Whether a step changes what functions and classes keep."""
+    return any(map(any, graph.derived(kept_states)))
 
 
 class RecordedStates:
@@ -60,13 +60,13 @@ class RecordedStates:
         """Whether step `i` uses what functions and classes keep."""
         return bool(self._kept[i])
 
-    def memories(self, i: int) -> Iterator[tuple[str, Memory, bool]]:
-        """What functions remember that step `i` has to do with: whose it is, itself, whether the step changes it."""
+    def kept_of(self, i: int) -> Iterator[tuple[str, object, bool]]:
+        """The kept states that step `i` has to do with, what is kept, and whether the step changes it."""
         for state in self._kept[i] if self.definitions else ():
-            owner = memory_owner(state)
-            definition = self.definitions[i].definition(owner) if owner else None
+            definition = self.definitions[i].definition(kept_owner(state))
             if definition is not None:
-                yield owner, Memory(definition), state in self._graph.nodes[i].states
+                kept = Memory(definition) if memory_owner(state) else kept_by(definition, state)
+                yield state, kept, state in self._graph.nodes[i].states
 
     def resume(self, load: Load | None) -> None:
         """The run goes on from its record."""

@@ -25,7 +25,7 @@ from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_states import reached, refuse_shared, told_apart
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
-from szal_nb.engine.states import RecordedStates, changes_memories, recorded_states
+from szal_nb.engine.states import RecordedStates, changes_kept, recorded_states
 from szal_nb.engine.together import Together
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
@@ -112,7 +112,7 @@ class Watch:
         self.refs: dict[Key, ValueRef] = {(i, name): ref for (i, name), ref in refs.items()}
         self.superseded = table.superseded
         # Sharing matters where something is changed, and where values are read again from a record.
-        has_sharing = bool(self.usage.changers) or load is not None or graph.derived(changes_memories)
+        has_sharing = bool(self.usage.changers) or load is not None or graph.derived(changes_kept)
         self._lock = threading.RLock()
         self._spans = Spans()
         self.states = RecordedStates(graph, self._spans, self.refs)
