@@ -47,6 +47,8 @@ _MADE_BY_BUILTINS = {
     "round": "", "abs": "", "sum": "",
 }  # fmt: skip
 _ALL_CHANGING = CHANGING | CHANGING_AS_STATEMENT
+# What they map, or are given to run, gives what the function gave.
+_POOLS = ("concurrent.futures.", "multiprocessing.", "joblib.")
 _DATABASES = ("duckdb.", "sqlite3.")
 # Functions that work on the one database that duckdb keeps for the process.
 _OF_THE_PROCESS = frozenset({"duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.executemany"})
@@ -212,10 +214,14 @@ class Calls(Applying):
             return self.fresh(call.node, owner.tokens, "duckdb.relation")
         if is_table and name != "pipe":
             return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else Value(kind=owner.kind)
-        if name in SHARING or name not in _KNOWN_METHODS:
+        if name in SHARING or name not in _KNOWN_METHODS or owner.kind.startswith(_POOLS):
             functions = [token for value in call.values if value.callable is not None for token in value.tokens]
             return Value(self.reach([*owner.tokens, *self.without_code(functions)]), is_part=True)
-        return FRESH
+        # What a pool of threads maps gives what the function gave.
+        given = self.without_code(
+            token for value in call.values if value.callable is not None for token in value.tokens
+        )
+        return Value(given, is_part=True) if given else FRESH
 
     def _call_library(self, call: Call, dotted: str) -> Value:
         name = dotted.removeprefix("builtins.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from szal_nb.analysis import scope
+from szal_nb.analysis import memory, scope
 from szal_nb.analysis.expressions import Expressions
 from szal_nb.analysis.frame import Frame
 from szal_nb.analysis.names import Captured, ImportedName
@@ -117,12 +117,26 @@ class Definitions(Expressions):
                 around.eval(annotation)
         value = self.function_value(node, node.name)
         function = value.callable
-        self.bind(node.name, value if function and function.is_plain else Value(value.tokens), node.lineno)
+        if function is None or not function.is_plain:
+            # What it gives may be what it keeps.
+            value = Value(value.tokens | self.fresh(node).tokens if self._remembers(node) else value.tokens)
+        self.bind(node.name, value, node.lineno)
         if function is not None and self.is_class:
             self.methods.append((self, function, node))
         elif function is not None and not function.is_plain:
             self.use_callable(function, node)
             self.capture(function, node.name, "decorated function")
+
+    def _remembers(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Whether a decorator makes the function remember what it gave."""
+        for decorator in node.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            known = self.root.peek(called.id) if isinstance(called, ast.Name) else FRESH
+            if memory.is_remembering_name(decorator) or memory.is_called_so(known.ref):
+                return True
+            if known.callable is not None and memory.keeps_between_calls(ast.unparse(known.callable.node)):
+                return True
+        return False
 
     def capture(self, function: Callable, owner: str, what: str) -> None:
         """A callable that stays tied to this cell's namespace reads globals of it later."""

@@ -84,7 +84,12 @@ def counts(source: str, look: Look) -> bool:
 
 def is_remembering_name(node: ast.expr) -> bool:
     """Whether a decorator is called as those are that keep what a function gives."""
-    return _REMEMBERING.search(ast.unparse(_called(node))) is not None
+    return is_called_so(ast.unparse(_called(node)))
+
+
+def is_called_so(dotted: str) -> bool:
+    """Whether this is the name of a decorator that keeps what a function gives."""
+    return _REMEMBERING.search(dotted) is not None
 
 
 def name_in(source: str) -> str:

@@ -9,12 +9,12 @@ from datetime import date, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, EllipsisType, ModuleType, NoneType, NotImplementedType
+from types import CodeType, EllipsisType, ModuleType, NoneType, NotImplementedType
 from uuid import UUID
 
 _EXACT = frozenset(
     {NoneType, bool, int, float, complex, str, bytes, range, slice, date, time, timedelta, timezone, Decimal, Fraction}
-    | {UUID, re.Pattern, EllipsisType, NotImplementedType, BuiltinFunctionType, CodeType, ModuleType}
+    | {UUID, re.Pattern, EllipsisType, NotImplementedType, CodeType, ModuleType}
 )
 _BASES = (enum.Enum, PurePath, date, tzinfo)
 # Libraries whose values of these names are never changed in place.

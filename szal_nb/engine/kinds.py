@@ -187,6 +187,17 @@ def _method(walk: Walk, value: MethodType) -> Iterable[Any]:
     return [value.__self__, value.__func__]
 
 
+def _builtin(walk: Walk, value: BuiltinFunctionType) -> Iterable[Any] | None:
+    """A method of a list, say, has the list; a function belongs to its module."""
+    owner = value.__self__
+    if owner is None or isinstance(owner, ModuleType | type):
+        _still(walk, value)
+        return None
+    del walk.seen[id(value)]
+    walk.tag(value.__name__)
+    return [owner]
+
+
 def _state(state: State) -> Taker:
     def taker(walk: Walk, value: Any) -> Iterable[Any]:
         walk.tag(type(value).__name__)
@@ -289,7 +300,7 @@ _EXACT: dict[type, Taker] = {
     CellType: _cell,
     MethodType: _method,
     ModuleType: _still,
-    BuiltinFunctionType: _still,
+    BuiltinFunctionType: _builtin,
     memoryview: _bytes,
     SimpleNamespace: _instance,
     functools.partial: lambda _, value: [value.func, value.args, value.keywords],

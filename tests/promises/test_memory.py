@@ -94,6 +94,11 @@ REMEMBERING = {
     "code that keeps something": [
         LOAD.replace("[1]", "counter(1)"), "a = load()(2)", "b = load()(3)", "print(a, b)", "print(load()())",
     ],
+    "by threads": [
+        f"{LOAD}\nfrom concurrent.futures import ThreadPoolExecutor",
+        "with ThreadPoolExecutor(2) as pool:\n    xs = list(pool.map(lambda _: load(), range(2)))",
+        "xs[0].append(2)", "print(load())",
+    ],
     "a class attribute that a value is": [
         "class S:\n    kept = {}\n    @classmethod\n    def get(cls, n):\n        return cls.kept.setdefault(n, [n])",
         "S.get(1).append(1)", "print(S.get(1))", "x = S.get(1)", "x.append(2)", "print(S.get(1) is x)",
@@ -149,6 +154,19 @@ def test_what_functions_remember_has_one_answer(cells, store):  # noqa: F811
 def test_so_it_has_where_a_step_gives_the_function(name, store):  # noqa: F811
     for seed in (0, 2):
         assert check(REMEMBERING[name], seed, store) == "same"
+
+
+OF_ITS_OWN_STEP = {
+    "an iterator": [f"{LOAD}\nitems = iter(load())", "load().append(2)", "print(list(items))"],
+    "a memo": [f"{MEMO}\nholder = [load()]", "holder[0].append(2)", "print(load())", "load().append(3)", "print(holder)"],
+    "a method of a list": ["xs = [1]\npush = xs.append", "push(2)", "print(xs)", "push(3)\nprint(xs)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", OF_ITS_OWN_STEP.values(), ids=OF_ITS_OWN_STEP)
+def test_what_a_step_makes_of_what_it_keeps_is_one_with_it(cells, store):  # noqa: F811
+    for seed in (0, 2, 4):
+        assert check(cells, seed, store) == "same"
 
 
 def test_a_value_that_a_function_remembers_too_is_made_again_with_it(store, monkeypatch):  # noqa: F811
