@@ -17,14 +17,17 @@ from pathlib import Path
 from szal_nb.errors import StoreError
 from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
 from szal_nb.model.state import RunState, StepState
-from szal_nb.store import files, writer
+from szal_nb.store import files, runs, writer
 from szal_nb.store.database import Durability, open_for_writing
+from szal_nb.store.filesystem import FileSystem
 from szal_nb.store.runs import RunJournal, RunStore
 from tests.store.scribe import NAMES, begun, new_run
 
 RUN = "aaaaaaaaaaaa"
 EARLY, UNSYNCED, NO_FOLDER_SYNC = "acknowledge-before-commit", "synchronous-off", "no-folder-sync"
 SWALLOWED = "an error is no error"
+# No fault: another way to be safe.
+WITHOUT_WAL = "without-wal"
 
 
 def value_of(step: str) -> dict[str, object]:
@@ -100,7 +103,7 @@ def faults_of(folder: Path, *, may_be_live: bool = False) -> list[str]:
 
 
 def plant(fault: str | None) -> None:
-    """Breaks what keeps a power cut from taking anything."""
+    """Breaks what keeps a power cut from taking anything, or has it done as on a network file system."""
     if fault == UNSYNCED:
 
         def unsynced(path: Path, durability: Durability, **settings: str):
@@ -111,6 +114,8 @@ def plant(fault: str | None) -> None:
         writer.open_for_writing = unsynced
     elif fault == NO_FOLDER_SYNC:
         files._sync_folder = lambda _: None
+    elif fault == WITHOUT_WAL:
+        runs.file_system_of = lambda _: FileSystem("nfs4", "/home")
 
 
 def main() -> None:

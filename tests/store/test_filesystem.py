@@ -14,6 +14,7 @@ import pytest
 
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.filesystem import FileSystem, file_system_of
+from szal_nb.store.probe import wal_works
 from szal_nb.store.runs import RunStore
 from tests.store.namespaces import need, unshared
 from tests.store.scribe import begun, new_run
@@ -141,6 +142,19 @@ def test_a_file_system_on_which_two_processes_do_not_see_each_other_gets_no_wal(
     with RunStore.open(path) as store:
         assert len(store.runs()) == 1
     assert journal_mode(path) == "delete"
+
+
+def test_a_file_system_on_which_sqlite_refuses_wal_gets_none(tmp_path, monkeypatch):
+    class Refusing(sqlite3.Connection):
+        def execute(self, sql, *arguments):
+            return super().execute(sql.replace("journal_mode = WAL", "journal_mode = DELETE"), *arguments)
+
+    assert wal_works(tmp_path)
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *arguments, **options: connect(*arguments, **options, factory=Refusing)
+    )
+    assert not wal_works(tmp_path)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from szal_nb.errors import StoreError, SzalError
 from szal_nb.model.state import StepState
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import NAMES
-from tests.store.steady_flow import NO_FOLDER_SYNC, RUN, UNSYNCED, value_of
+from tests.store.steady_flow import NO_FOLDER_SYNC, RUN, UNSYNCED, WITHOUT_WAL, value_of
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")]
 
@@ -222,6 +222,11 @@ def _completed(path: Path, losses: Losses) -> set[str]:
 def test_with_full_durability_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path):
     """`durability="full"` (default): what was acknowledged survives a power cut."""
     assert cut_power(tmp_path, "full") == Losses()
+
+
+def test_nor_does_it_on_a_network_file_system(tmp_path):
+    """On a network file system, where WAL is unsafe, another way."""
+    assert cut_power(tmp_path, "full", WITHOUT_WAL) == Losses()
 
 
 def test_with_fast_durability_a_power_cut_takes_the_last_steps_at_most(tmp_path):
