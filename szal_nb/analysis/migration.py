@@ -34,7 +34,7 @@ from szal_nb.analysis.reuse import (
     why_not_takeable,
 )
 from szal_nb.errors import MigrationError
-from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.graph import Edge, FlowGraph, StepNode
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
 
@@ -244,6 +244,10 @@ class _Planner:
         self._inputs = {ref.name: ref for ref in past.snapshot.inputs}
         self._found: dict[str, Carried] = {}
         self._opaque = opaque_edges(new)
+        self._asked: dict[str, list[str]] = {}
+        for edge in new.edges:
+            if "when" in edge.rules:
+                self._asked.setdefault(edge.target, []).append(edge.source)
 
     def plan(self) -> list[Carried]:
         for node in in_reading_order(self._new):
@@ -291,24 +295,36 @@ class _Planner:
         others = other_sources(opaque, names_before, self._past, before)
         if others:
             return rerun(f"what it finds in the process is not what it found: {', '.join(others)}", others)
+        behind = self._behind(step, opaque)
+        if behind:
+            return rerun(behind)
+        return self._by_what_it_reads(node, before, carry, was)
+
+    def _behind(self, step: str, opaque: Sequence[Edge]) -> str:
+        """Why it must run after another step that runs again, of which it reads no value; "" if there is none."""
         for edge in opaque:
             if self._found[edge.source].carry is Carry.RERUN:
-                return rerun(f"it comes after {edge.source}, which runs again: {edge.reason}")
-        return self._by_what_it_reads(node, before, carry, was)
+                return f"it comes after {edge.source}, which runs again: {edge.reason}"
+        for asked in self._asked.get(step, ()):
+            if self._found[asked].carry in (Carry.RERUN, Carry.ADAPT):
+                return f"its condition asks what becomes of {asked}, which {self._verb(asked)}"
+        return ""
 
     def _by_what_it_reads(self, node: StepNode, before: str, carry: Carry, was: str) -> Carried:
         step = node.step.name
         for binding in node.bindings:
             giver = self._found.get(binding.step or "")
             if giver is not None and giver.carry in (Carry.RERUN, Carry.ADAPT):
-                verb = "runs again" if giver.carry is Carry.RERUN else "is adapted"
-                reason = f"it reads {binding.name} of {giver.step}, which {verb}"
+                reason = f"it reads {binding.name} of {giver.step}, which {self._verb(giver.step)}"
                 return Carried(step=step, carry=Carry.RERUN, reason=reason, before=before)
         now = fingerprint_of(node, inputs_read(node, self._inputs, self._refs))
         if not now or now != fingerprint_in(self._past, before):
             reason = "it reads other values than it did" if now else "what it read cannot be compared"
             return Carried(step=step, carry=Carry.RERUN, reason=reason, before=before)
         return Carried(step=step, carry=carry, reason=f"{was}its code and what it reads are unchanged", before=before)
+
+    def _verb(self, step: str) -> str:
+        return "runs again" if self._found[step].carry is Carry.RERUN else "is adapted"
 
     def _renamed(self, node: StepNode) -> str:
         taken = {line.before for line in self._lineage.values() if line.is_declared}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from szal_nb.analysis.carrying import carried
-from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.carrying import carried, carried_inputs
+from szal_nb.analysis.fingerprint import changed_definitions, fingerprint_of
 from szal_nb.analysis.migration import Carry, Migration, MigrationPlan, adapted_values, carried_refs, plan_migration
 from szal_nb.analysis.reuse import Past, inputs_read
 from szal_nb.api.past import replay
@@ -126,9 +126,7 @@ def _events(
     store: RunStore, past: Past, found: MigrationPlan, graph: FlowGraph, keep: Callable[..., tuple[ValueRef, ...]]
 ) -> list[Event]:
     now = time.time()
-    inputs = tuple(
-        ref for ref in carried(past.snapshot.inputs, past.run_id, graph.inputs, {}) if ref.name in graph.all_inputs
-    )
+    inputs = carried_inputs(past.snapshot.inputs, past.run_id, graph.all_inputs, changed_definitions(past.graph, graph))
     refs: dict[str, dict[str, ValueRef]] = {}
     given: dict[str, tuple[ValueRef, ...]] = {}
     known = _known_values(store, past) if any(step.carry is Carry.ADAPT for step in found.steps) else {}
