@@ -9,6 +9,7 @@ nobody declared.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,6 +173,7 @@ def plan_migration(new: FlowGraph, past: Past, declared: Iterable[Migration] = (
         chain = chain_of(declared, new.flow.name, before, after)
     except MigrationError as error:
         refusals.append(str(error))
+    refusals += _unknown_names(chain, new, past)
     lineage = _lineage(past, chain)
     planner = _Planner(new, past, lineage)
     steps = planner.plan()
@@ -213,6 +215,33 @@ def chain_of(declared: Iterable[Migration], flow: str, before: int, after: int) 
                 f'@szal.migration("{flow}", {version}, {version - 1}).'
             )
     return tuple(chain)
+
+
+def _unknown_names(chain: Sequence[Migration], new: FlowGraph, past: Past) -> list[str]:
+    """What is declared of steps that are not there, or of one step twice: it would have been left out in silence."""
+    now = [node.step.name for node in new.nodes]
+    found = []
+    for hop in chain:
+        # What a version between had is not known here.
+        is_first, is_last = hop.before == past.graph.flow.version, hop.after == new.flow.version
+        sides = [
+            (is_first, list(past.snapshot.steps), (*hop.renames.values(), *hop.dropped)),
+            (is_last, now, (*hop.renames, *hop.kept, *hop.rerun_steps, *hop.functions)),
+        ]
+        for is_known, names, declared in sides:
+            for name in dict.fromkeys(declared) if is_known else ():
+                if name not in names:
+                    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                    advice = f"Did you mean {near[0]}?" if near else f"The steps are {', '.join(names)}."
+                    found.append(f"{_declaration(hop)} speaks of a step {name!r}, which is not there. {advice}")
+        befores = list(hop.renames.values())
+        twice = dict.fromkeys(one for one in befores if befores.count(one) > 1)
+        found += [f"{_declaration(hop)} gives the step {name!r} two names; it can have one." for name in twice]
+    return found
+
+
+def _declaration(hop: Migration) -> str:
+    return f'@szal.migration("{hop.flow}", {hop.before}, {hop.after})'
 
 
 def _lineage(past: Past, chain: Sequence[Migration]) -> dict[str, _Lineage]:
@@ -355,9 +384,16 @@ class _Planner:
         then = self._past.snapshot.steps[carried.before]
         was_once = self._past.graph.node(carried.before).step.once
         if (step.once or was_once) and then.attempts and then.state is not StepState.FAILED:
+            line = self._lineage.get(carried.step)
+            is_declared = line is not None and (line.is_kept or bool(line.functions))
+            advice = (
+                "What it shares with others that run again is not written down: these must be kept or adapted too."
+                if is_declared
+                else "Declare what is to become of it: keep or adapt in @szal.migration."
+            )
             self.refusals.append(
                 f"step {carried.step!r} is marked --once and has {_tense(then.state)}, but would run again "
-                f"({carried.reason}). Declare what is to become of it: keep or adapt in @szal.migration."
+                f"({carried.reason}). {advice}"
             )
 
 
@@ -380,14 +416,7 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
     """What a step gives after a migration: each function takes what it names from `known` and what came before it."""
     found: dict[str, Any] = {}
     for function in functions:
-        wanted = list(inspect.signature(function).parameters)
-        missing = [name for name in wanted if name not in found and name not in known]
-        if missing:
-            raise MigrationError(
-                f"Step {node.step.name!r}: the function that adapts it asks for {', '.join(missing)}, "
-                f"which the run has not. It has {', '.join(known) or 'no values'}."
-            )
-        result = function(**{name: found[name] if name in found else known[name] for name in wanted})
+        result = _called(node, function, {**known, **found})
         is_named = isinstance(result, Mapping) and (len(node.values) != 1 or set(result) <= set(node.values))
         if not is_named and len(node.values) != 1:
             raise MigrationError(
@@ -399,6 +428,23 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
     if lacking:
         raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")
     return found
+
+
+def _called(node: StepNode, function: Callable[..., Any], known: Mapping[str, Any]) -> Any:
+    """What the function returns for those of its parameters that are known; one with a default does without."""
+    parameters = inspect.signature(function).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    missing = [one.name for one in named if one.name not in known and one.default is one.empty]
+    if missing:
+        raise MigrationError(
+            f"Step {node.step.name!r}: the function that adapts it asks for {', '.join(missing)}, "
+            f"which the run has not. It has {', '.join(known) or 'no values'}."
+        )
+    if inspect.iscoroutinefunction(function):
+        raise MigrationError(f"Step {node.step.name!r}: the function that adapts it is async; write a plain one.")
+    taken = [known[one.name] for one in named if one.kind is one.POSITIONAL_ONLY and one.name in known]
+    rest = {one.name: known[one.name] for one in named if one.kind is not one.POSITIONAL_ONLY and one.name in known}
+    return function(*taken, **rest)
 
 
 def _why_dropped(past: Past, step: str) -> str:
