@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import locale
+import math
 import os
 import random
 import sys
@@ -114,6 +115,7 @@ def begin_process(folder: Path) -> None:
     sys.path[:] = [entry for entry in sys.path if "szal-extra" not in entry]
     mpl.rcParams["lines.linewidth"] = 1.5
     locale.setlocale(locale.LC_ALL, "C")
+    vars(math).pop("szal", None)
     warnings.resetwarnings()
     warnings.simplefilter("error")
     random.seed("another process")

@@ -31,6 +31,7 @@ SETTINGS = {
     "looks of figures": ("plt.rcParams['lines.linewidth'] = 9", "plt.rcParams['lines.linewidth']"),
     "the import path": ("sys.path.append('/szal-extra')", "sys.path[-1] == '/szal-extra'"),
     "filters of warnings": ("warnings.filterwarnings('ignore', category=DeprecationWarning)", "[one[0] for one in warnings.filters if one[2] is DeprecationWarning]"),
+    "what steps put into modules": ("math.szal = 5", "getattr(math, 'szal', 0)"),
     "the locale": ("locale.setlocale(locale.LC_ALL, 'C.UTF-8')", "locale.setlocale(locale.LC_ALL)"),
     "a variable that may be a secret": ("os.environ['SZAL_MODE'] = 'postgresql://me:very-secret@host/db'", "len(os.environ.get('SZAL_MODE', ''))"),
 }  # fmt: skip
