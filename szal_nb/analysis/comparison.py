@@ -13,6 +13,9 @@ from szal_nb.model.graph import DISPLAY
 from szal_nb.model.state import StepSnapshot, StepState
 from szal_nb.model.value import ValueRef, is_about_the_process
 
+# A class that a step makes is another one each time, and so is its pickle; what differs of it is told by its code.
+_CLASSES = frozenset({"type", "ABCMeta", "EnumMeta", "EnumType"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueDiff:
@@ -154,18 +157,23 @@ def _parts(past: Past, step: str) -> dict[str, str]:
 
 
 def value_diffs(before: Mapping[str, ValueRef], after: Mapping[str, ValueRef]) -> tuple[ValueDiff, ...]:
-    """The values whose content is not the same. What was live in both cannot be compared, and is left out."""
+    """The values whose content is not the same. What cannot be compared is left out: what was live in both, classes."""
     found = []
     for name in dict.fromkeys((*before, *after)):
         if is_about_the_process(name):
             continue
         a, b = before.get(name), after.get(name)
-        is_live_in_both = a is not None and b is not None and a.hash is None and b.hash is None
-        # A pickle of a figure is another one each time; what counts of it is how it looks.
-        is_shown_alike = a is not None and b is not None and a.shown is not None and a.shown == b.shown
-        if not (is_live_in_both or is_shown_alike) and (a.hash if a else None) != (b.hash if b else None):
+        if (a is None or b is None or not _are_alike(a, b)) and (a.hash if a else None) != (b.hash if b else None):
             found.append(ValueDiff(name=name, before=a, after=b))
     return tuple(found)
+
+
+def _are_alike(a: ValueRef, b: ValueRef) -> bool:
+    """Whether two values are the same whatever their hashes are, or cannot be told apart."""
+    is_live_in_both = a.hash is None and b.hash is None
+    # A pickle of a figure is another one each time; what counts of it is how it looks.
+    is_shown_alike = a.shown is not None and a.shown == b.shown
+    return is_live_in_both or is_shown_alike or (a.type == b.type and a.type in _CLASSES)
 
 
 def describe_value(ref: ValueRef | None) -> str:

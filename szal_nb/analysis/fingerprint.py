@@ -21,10 +21,12 @@ import msgspec
 
 from szal_nb.analysis.surroundings import Surroundings
 from szal_nb.model.graph import FlowGraph, StepNode
-from szal_nb.model.step import StepKind
+from szal_nb.model.step import MapMode, StepKind
 from szal_nb.model.value import ValueRef
 
 _CLASS = "class "
+_ATTRIBUTES = "attributes of "
+_DEFINITIONS = (_CLASS, "function ", "callable ", _ATTRIBUTES)
 
 # Changes with the rules below, so that old fingerprints are not taken for new ones.
 _SCHEME = "1"
@@ -53,11 +55,15 @@ def parts(node: StepNode, surroundings: Surroundings) -> dict[str, str]:
             found[f"{known.kind} {name}"] = code_digest(known.source, is_function=False)
         else:
             found[f"{known.kind} {name}"] = known.statement or ""
+        if known.attributes:
+            found[f"{_ATTRIBUTES}{name}"] = code_digest("\n".join(text for _, text in known.attributes))
     for statement in node.imports:
         found[statement] = ""
     flags = {
         "--when": step.when or "",
         "--map": " ".join(step.map),
+        "--map-mode": "" if step.map_mode is MapMode.ZIP else step.map_mode.value,
+        "--map-errors": "" if step.map_errors == "fail" else step.map_errors,
         "--needs": " ".join(f"{name}={source}" for name, source in sorted(step.needs)),
         "--out": " ".join(step.out),
     }
@@ -180,18 +186,26 @@ def changed_classes(before: Callable[[], FlowGraph], now: FlowGraph) -> frozense
 
     `before` is asked for only if there are such classes: reading a graph of 10,000 steps takes its time.
     """
-    here = _classes(now)
-    if not here:
-        return frozenset()
-    then = _classes(before())
-    return frozenset(name for name in then.keys() & here.keys() if then[name] != here[name])
+    here = _definitions(now, _CLASS)
+    return _changed(_definitions(before(), _CLASS), here) if here else frozenset()
 
 
-def _classes(graph: FlowGraph) -> dict[str, str]:
+def changed_definitions(before: FlowGraph, now: FlowGraph) -> frozenset[str]:
+    """As `changed_classes`, of functions and other callables too, and of what the notebook assigned to either."""
+    found = (
+        _changed(_definitions(before, kind), _definitions(now, kind), is_all=kind == _ATTRIBUTES)
+        for kind in _DEFINITIONS
+    )
+    return frozenset().union(*found)
+
+
+def _changed(then: Mapping[str, str], here: Mapping[str, str], *, is_all: bool = False) -> frozenset[str]:
+    names = then.keys() | here.keys() if is_all else then.keys() & here.keys()
+    return frozenset(name for name in names if then.get(name) != here.get(name))
+
+
+def _definitions(graph: FlowGraph, kind: str) -> dict[str, str]:
     # As `parts` names what the notebook defines.
     return {
-        part.removeprefix(_CLASS): digest
-        for node in graph.nodes
-        for part, digest in node.parts
-        if part.startswith(_CLASS)
+        part.removeprefix(kind): digest for node in graph.nodes for part, digest in node.parts if part.startswith(kind)
     }

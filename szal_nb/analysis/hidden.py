@@ -15,6 +15,8 @@ NUMPY_RANDOM = "numpy.random"
 TORCH_RANDOM = "torch.random"
 TENSORFLOW_RANDOM = "tensorflow.random"
 PYPLOT = "pyplot"
+# How figures look: whoever draws depends on it.
+LOOKS = "matplotlib options"
 DIRECTORY = "working directory"
 ENVIRONMENT = "environment"
 PANDAS_OPTIONS = "pandas options"
@@ -34,7 +36,7 @@ PROCESS_WIDE = frozenset(
 # What `--changes` may name besides values, with "-" for a space.
 NAMED = {
     state.replace(" ", "-"): state
-    for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, SIGNALS)
+    for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, LOOKS, SIGNALS)
 }
 
 
@@ -93,6 +95,15 @@ _WRITING_CALLS: dict[str, str] = {
     "torch.use_deterministic_algorithms": "torch options",
     "scipy.stats.bootstrap": NUMPY_RANDOM,
 }
+
+# What changes how later figures look, until something else does: calls, and the mappings that are changed.
+_PYPLOT_LOOKS = _names("rc rcdefaults rc_file rc_file_defaults style.use xkcd set_cmap")
+_SETTING_LOOKS = frozenset({
+    *(f"{module}.{name}" for module in ("matplotlib", "matplotlib.pyplot", "pylab") for name in _PYPLOT_LOOKS),
+    *(f"seaborn.{name}" for name in _names("set set_theme set_style set_context set_palette set_color_codes")),
+    *(f"seaborn.{name}" for name in _names("reset_defaults reset_orig")),
+})  # fmt: skip
+_LOOKS_KEPT = ("matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams")
 
 # Modules of which every use is a write, but for what stands behind the colon.
 _WRITING_MODULES: dict[str, tuple[str, frozenset[str]]] = {
@@ -174,6 +185,8 @@ def is_within(dotted: str, prefix: str) -> bool:
 def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
     """The hidden states that calling `dotted` with these keyword arguments writes."""
     found = _WRITING_CALLS.get(dotted)
+    if dotted in _SETTING_LOOKS:
+        return (LOOKS,) if found is None else (found, LOOKS)
     if found is not None:
         return (found,)
     root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
@@ -203,6 +216,8 @@ def states_of_use(dotted: str) -> tuple[str, ...]:
 
 def states_of_store(dotted: str) -> tuple[str, ...]:
     """The hidden states that assigning to `dotted`, or changing what it holds, writes."""
+    if any(is_within(dotted, kept) for kept in _LOOKS_KEPT):
+        return (PYPLOT, LOOKS)
     for prefix, state in _WRITING_STORES.items():
         if is_within(dotted, prefix):
             return (state,)

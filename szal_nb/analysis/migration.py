@@ -9,6 +9,7 @@ nobody declared.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from szal_nb.analysis.reuse import (
     why_not_takeable,
 )
 from szal_nb.errors import MigrationError
-from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.graph import Edge, FlowGraph, StepNode
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
 
@@ -172,6 +173,7 @@ def plan_migration(new: FlowGraph, past: Past, declared: Iterable[Migration] = (
         chain = chain_of(declared, new.flow.name, before, after)
     except MigrationError as error:
         refusals.append(str(error))
+    refusals += _unknown_names(chain, new, past)
     lineage = _lineage(past, chain)
     planner = _Planner(new, past, lineage)
     steps = planner.plan()
@@ -215,6 +217,33 @@ def chain_of(declared: Iterable[Migration], flow: str, before: int, after: int) 
     return tuple(chain)
 
 
+def _unknown_names(chain: Sequence[Migration], new: FlowGraph, past: Past) -> list[str]:
+    """What is declared of steps that are not there, or of one step twice: it would have been left out in silence."""
+    now = [node.step.name for node in new.nodes]
+    found = []
+    for hop in chain:
+        # What a version between had is not known here.
+        is_first, is_last = hop.before == past.graph.flow.version, hop.after == new.flow.version
+        sides = [
+            (is_first, list(past.snapshot.steps), (*hop.renames.values(), *hop.dropped)),
+            (is_last, now, (*hop.renames, *hop.kept, *hop.rerun_steps, *hop.functions)),
+        ]
+        for is_known, names, declared in sides:
+            for name in dict.fromkeys(declared) if is_known else ():
+                if name not in names:
+                    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                    advice = f"Did you mean {near[0]}?" if near else f"The steps are {', '.join(names)}."
+                    found.append(f"{_declaration(hop)} speaks of a step {name!r}, which is not there. {advice}")
+        befores = list(hop.renames.values())
+        twice = dict.fromkeys(one for one in befores if befores.count(one) > 1)
+        found += [f"{_declaration(hop)} gives the step {name!r} two names; it can have one." for name in twice]
+    return found
+
+
+def _declaration(hop: Migration) -> str:
+    return f'@szal.migration("{hop.flow}", {hop.before}, {hop.after})'
+
+
 def _lineage(past: Past, chain: Sequence[Migration]) -> dict[str, _Lineage]:
     found = {name: _Lineage(name) for name in past.snapshot.steps}
     for hop in chain:
@@ -244,6 +273,10 @@ class _Planner:
         self._inputs = {ref.name: ref for ref in past.snapshot.inputs}
         self._found: dict[str, Carried] = {}
         self._opaque = opaque_edges(new)
+        self._asked: dict[str, list[str]] = {}
+        for edge in new.edges:
+            if "when" in edge.rules:
+                self._asked.setdefault(edge.target, []).append(edge.source)
 
     def plan(self) -> list[Carried]:
         for node in in_reading_order(self._new):
@@ -291,24 +324,36 @@ class _Planner:
         others = other_sources(opaque, names_before, self._past, before)
         if others:
             return rerun(f"what it finds in the process is not what it found: {', '.join(others)}", others)
+        behind = self._behind(step, opaque)
+        if behind:
+            return rerun(behind)
+        return self._by_what_it_reads(node, before, carry, was)
+
+    def _behind(self, step: str, opaque: Sequence[Edge]) -> str:
+        """Why it must run after another step that runs again, of which it reads no value; "" if there is none."""
         for edge in opaque:
             if self._found[edge.source].carry is Carry.RERUN:
-                return rerun(f"it comes after {edge.source}, which runs again: {edge.reason}")
-        return self._by_what_it_reads(node, before, carry, was)
+                return f"it comes after {edge.source}, which runs again: {edge.reason}"
+        for asked in self._asked.get(step, ()):
+            if self._found[asked].carry in (Carry.RERUN, Carry.ADAPT):
+                return f"its condition asks what becomes of {asked}, which {self._verb(asked)}"
+        return ""
 
     def _by_what_it_reads(self, node: StepNode, before: str, carry: Carry, was: str) -> Carried:
         step = node.step.name
         for binding in node.bindings:
             giver = self._found.get(binding.step or "")
             if giver is not None and giver.carry in (Carry.RERUN, Carry.ADAPT):
-                verb = "runs again" if giver.carry is Carry.RERUN else "is adapted"
-                reason = f"it reads {binding.name} of {giver.step}, which {verb}"
+                reason = f"it reads {binding.name} of {giver.step}, which {self._verb(giver.step)}"
                 return Carried(step=step, carry=Carry.RERUN, reason=reason, before=before)
         now = fingerprint_of(node, inputs_read(node, self._inputs, self._refs))
         if not now or now != fingerprint_in(self._past, before):
             reason = "it reads other values than it did" if now else "what it read cannot be compared"
             return Carried(step=step, carry=Carry.RERUN, reason=reason, before=before)
         return Carried(step=step, carry=carry, reason=f"{was}its code and what it reads are unchanged", before=before)
+
+    def _verb(self, step: str) -> str:
+        return "runs again" if self._found[step].carry is Carry.RERUN else "is adapted"
 
     def _renamed(self, node: StepNode) -> str:
         taken = {line.before for line in self._lineage.values() if line.is_declared}
@@ -339,9 +384,16 @@ class _Planner:
         then = self._past.snapshot.steps[carried.before]
         was_once = self._past.graph.node(carried.before).step.once
         if (step.once or was_once) and then.attempts and then.state is not StepState.FAILED:
+            line = self._lineage.get(carried.step)
+            is_declared = line is not None and (line.is_kept or bool(line.functions))
+            advice = (
+                "What it shares with others that run again is not written down: these must be kept or adapted too."
+                if is_declared
+                else "Declare what is to become of it: keep or adapt in @szal.migration."
+            )
             self.refusals.append(
                 f"step {carried.step!r} is marked --once and has {_tense(then.state)}, but would run again "
-                f"({carried.reason}). Declare what is to become of it: keep or adapt in @szal.migration."
+                f"({carried.reason}). {advice}"
             )
 
 
@@ -364,14 +416,7 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
     """What a step gives after a migration: each function takes what it names from `known` and what came before it."""
     found: dict[str, Any] = {}
     for function in functions:
-        wanted = list(inspect.signature(function).parameters)
-        missing = [name for name in wanted if name not in found and name not in known]
-        if missing:
-            raise MigrationError(
-                f"Step {node.step.name!r}: the function that adapts it asks for {', '.join(missing)}, "
-                f"which the run has not. It has {', '.join(known) or 'no values'}."
-            )
-        result = function(**{name: found[name] if name in found else known[name] for name in wanted})
+        result = _called(node, function, {**known, **found})
         is_named = isinstance(result, Mapping) and (len(node.values) != 1 or set(result) <= set(node.values))
         if not is_named and len(node.values) != 1:
             raise MigrationError(
@@ -383,6 +428,23 @@ def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], know
     if lacking:
         raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")
     return found
+
+
+def _called(node: StepNode, function: Callable[..., Any], known: Mapping[str, Any]) -> Any:
+    """What the function returns for those of its parameters that are known; one with a default does without."""
+    parameters = inspect.signature(function).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    missing = [one.name for one in named if one.name not in known and one.default is one.empty]
+    if missing:
+        raise MigrationError(
+            f"Step {node.step.name!r}: the function that adapts it asks for {', '.join(missing)}, "
+            f"which the run has not. It has {', '.join(known) or 'no values'}."
+        )
+    if inspect.iscoroutinefunction(function):
+        raise MigrationError(f"Step {node.step.name!r}: the function that adapts it is async; write a plain one.")
+    taken = [known[one.name] for one in named if one.kind is one.POSITIONAL_ONLY and one.name in known]
+    rest = {one.name: known[one.name] for one in named if one.kind is not one.POSITIONAL_ONLY and one.name in known}
+    return function(*taken, **rest)
 
 
 def _why_dropped(past: Past, step: str) -> str:

@@ -15,8 +15,10 @@ from enum import StrEnum
 from graphlib import TopologicalSorter
 
 from szal_nb.analysis.doubt import steps_in_doubt
+from szal_nb.analysis.files import PREFIX as FILE
 from szal_nb.analysis.fingerprint import difference, fingerprint_of
 from szal_nb.model.graph import DISPLAY, Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.kept import default_owner, is_kept, kept_owner, state_of
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 from szal_nb.model.step import Trigger
 from szal_nb.model.value import ValueRef, is_about_the_process
@@ -254,6 +256,9 @@ def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the orde
     code = difference(dict(node.parts), dict(past.graph.node(before).parts))
     if code:
         return runs(_changed_text(code), code)
+    kept = kept_otherwise(node, inputs, past)
+    if kept:
+        return runs(f"not what it was at the beginning: {', '.join(kept)}", kept)
     names_before = {edge.source: chosen[edge.source].before for edge in opaque if edge.source in chosen}
     others = other_sources(opaque, names_before, past, before)
     if others:
@@ -286,11 +291,27 @@ def _choose(  # noqa: C901, PLR0912, PLR0917 one rule after another, in the orde
     return Choice(step=step, fate=Fate.TAKEN, reason=reason, before=before, run_id=past.run_id)
 
 
+def kept_otherwise(node: StepNode, inputs: Mapping[str, ValueRef], past: Past) -> tuple[str, ...]:
+    """What functions and classes that the step uses keep from call to call that began otherwise than in the other run.
+
+    `inputs` has what is on record of it, beside the inputs; what cannot be stored cannot be compared.
+    """
+    then = {ref.name: ref.hash for ref in past.snapshot.inputs}
+    return tuple(
+        state
+        for name, ref in inputs.items()
+        if is_kept(state := state_of(name))
+        and (state in node.states or (default_owner(state) is None and kept_owner(state) in node.definitions))
+        and ref.hash is not None
+        and then.get(name) not in (None, ref.hash)
+    )
+
+
 def opaque_edges(graph: FlowGraph) -> dict[str, list[Edge]]:
     """The edges along which something comes that is no value, by the steps that they lead to."""
     found: dict[str, list[Edge]] = {}
     for edge in graph.edges:
-        if is_opaque(edge):
+        if is_opaque(edge, graph):
             found.setdefault(edge.target, []).append(edge)
     return found
 
@@ -305,19 +326,27 @@ def other_sources(opaque: Iterable[Edge], names_before: Mapping[str, str], past:
     return tuple(sorted(now ^ then))
 
 
-def is_opaque(edge: Edge) -> bool:
+def is_opaque(edge: Edge, graph: FlowGraph) -> bool:
     """Whether something may come along the edge that is not written down as a value."""
-    return edge.kind is EdgeKind.PARENT or not _OPAQUE.isdisjoint(edge.rules) or is_shared(edge)
+    return edge.kind is EdgeKind.PARENT or not _OPAQUE.isdisjoint(edge.rules) or is_shared(edge, graph)
 
 
-def is_shared(edge: Edge) -> bool:
+def is_shared(edge: Edge, graph: FlowGraph) -> bool:
     """Whether the source leaves something in the process that the target finds there.
 
-    Hidden state, or an object that it changed under another name. Where figures are drawn is not such.
+    Hidden state that it changes, or an object that it changed under another name. Where figures are drawn is not such.
     """
-    if "hidden-state" in edge.rules and any(name != PYPLOT for name in edge.names):
+    if "shared-object" in edge.rules:
         return True
-    return "shared-object" in edge.rules
+    if "hidden-state" not in edge.rules:
+        return False
+    changed = graph.node(edge.source).states
+    return any(name != PYPLOT and (name in changed or _may_be_changed(name)) for name in edge.names)
+
+
+def _may_be_changed(state: str) -> bool:
+    """Whether a step may change the state that is not known to: a file has many names, a cache grows with each call."""
+    return state.startswith(FILE) or is_kept(state)
 
 
 def settle_shared(graph: FlowGraph, chosen: dict[str, Choice], *, open_as: Fate = Fate.OPEN) -> None:
@@ -340,9 +369,9 @@ class _Sharing:
         self._todo: list[str] = []
         self._changed: set[str] = set()
         for edge in graph.edges:
-            if edge.source in chosen and edge.target in chosen and is_opaque(edge):
+            if edge.source in chosen and edge.target in chosen and is_opaque(edge, graph):
                 self._after.setdefault(edge.source, []).append(edge)
-                if is_shared(edge):
+                if is_shared(edge, graph):
                     self._before.setdefault(edge.target, []).append(edge)
         for node in graph.nodes:
             for binding in node.bindings:

@@ -116,6 +116,8 @@ class States:
         if one.names.has_calls:
             for state in sorted(hidden.PROCESS_WIDE & self._writers.keys()):
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
+        if hidden.PYPLOT in uses and hidden.LOOKS in self._writers:
+            uses.setdefault(hidden.LOOKS, StateUse(hidden.LOOKS, 0, is_write=False, what=""))
         for state in sorted(f"{_MODULE}{module}" for module in one.modules):
             if state in self._writers:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
@@ -128,6 +130,9 @@ class States:
         found = {*between(self._readers.of(state), since, place)}
         if state in hidden.PROCESS_WIDE:
             found.update(between(self._calling, since, place))
+        if state == hidden.LOOKS:
+            found.update(between(self._writers.of(hidden.PYPLOT), since, place))
+            found.update(between(self._readers.of(hidden.PYPLOT), since, place))
         if state.startswith(_MODULE):
             found.update(between(self._importing.of(state.removeprefix(_MODULE)), since, place))
         if attributes_owner(state):

@@ -32,6 +32,7 @@ class NameKind(StrEnum):
 class NotebookName:
     """One name of the notebook. `source`: its text, dedented. `statement`: the import statement that bound it.
 
+    `attributes`: of a function or class, what the notebook assigned to it since, with the statement.
     `reads`: the globals that the code in it reads, where that was seen in the object and not in its text. `made`: of
     data, the kind (see `names.Given`), where it is one that cannot change, or is used up by going through it.
     """
@@ -41,6 +42,7 @@ class NotebookName:
     statement: str | None = None
     reads: tuple[str, ...] = ()
     made: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class Watch(Protocol):

@@ -126,7 +126,7 @@ class _Around:
         if isinstance(value, ModuleType):
             self.parts[f"import {value.__name__}"] = ""
         elif isinstance(value, FunctionType) and _package_of(value.__module__) == self._home:
-            self.parts[f"function {name}"] = _source_digest(value)
+            self._take_function(name, value)
             if id(value) not in self._seen:
                 self._seen.add(id(value))
                 self._uses(value)
@@ -139,10 +139,20 @@ class _Around:
         elif callable(value) and hasattr(value, "__qualname__"):
             self.parts[f"import {getattr(value, '__module__', '')}.{value.__qualname__}"] = ""
         elif _is_plain(value):
-            self.parts[f"data {name}"] = hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
+            self.parts[f"data {name}"] = _data_digest(value)
         elif not (hasattr(value, "__module__") and type(value).__module__ in ("typing", "szal_nb.api.flow")):
             self.parts[f"object {name}"] = type(value).__qualname__
             self.is_known = False
+
+    def _take_function(self, name: str, value: FunctionType) -> None:
+        self.parts[f"function {name}"] = _source_digest(value)
+        attributes = dict(value.__dict__)
+        if attributes and _is_plain(attributes):
+            self.parts[f"attributes of {name}"] = _data_digest(attributes)
+
+
+def _data_digest(value: Any) -> str:
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,13 +8,15 @@ from typing import Any
 
 from szal_nb.analysis.forking import plan_fork
 from szal_nb.analysis.reuse import ReusePlan
-from szal_nb.api.inputs import recorded_inputs
-from szal_nb.api.reuse import PastRuns, given_by
+from szal_nb.api.inputs import live_inputs, recorded_inputs
+from szal_nb.api.reuse import PastRuns, given_by, past_of
 from szal_nb.engine.signal import Given
-from szal_nb.errors import InvalidStep, RunError, ValueUnavailable
+from szal_nb.errors import InvalidStep, RunError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
+from szal_nb.store.loading import main_module
+from szal_nb.store.pickling import class_in
 from szal_nb.store.runs import RunStore
 
 
@@ -76,18 +78,9 @@ def inputs_of(
 ) -> dict[str, Any]:
     """The inputs of `graph` as the stored run had them: `changed` ones win, `live` ones serve where none is kept."""
     run = store.run(run_id)
-    recorded = store.inputs(run.id)
-    kept = recorded_inputs(
-        recorded, store.loader(run.id).load, [name for name in graph.all_inputs if name not in changed]
-    )
-    found: dict[str, Any] = {}
-    for name in dict.fromkeys((*graph.all_inputs, *changed)):
-        if name in changed:
-            found[name] = changed[name]
-        elif name in kept:
-            found[name] = kept[name]
-        elif name in live and name in graph.inputs:
-            found[name] = live[name]
-        elif name in recorded:
-            raise ValueUnavailable(name, f"this input of run {run.id} was live: {recorded[name].live}")
-    return found
+    refs = past_of(store, run.id).snapshot.inputs
+    recorded = {ref.name: ref for ref in refs}
+    loader = store.loader(run.id, resolve_class=class_in(main_module(), live), is_for_looking=False)
+    kept = recorded_inputs(recorded, loader.load, [name for name in graph.all_inputs if name not in changed])
+    known = {**{name: live[name] for name in graph.inputs if name in live}, **kept, **changed}
+    return live_inputs(run.id, recorded, known, dict.fromkeys((*graph.all_inputs, *changed)))

@@ -44,6 +44,9 @@ class _LiveValues:
         value = self._runner.values[index, name] = self._stored(ref)
         return value
 
+    # The objects themselves are what later steps have made of them.
+    last = value
+
 
 class RunHandle(Run):
     """A run that this process is running. Every control may be called on any thread, and returns at once.

@@ -20,9 +20,10 @@ from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.capacity import capacity
 from szal_nb.api.classes import Classes
-from szal_nb.api.conditions import condition_holds
+from szal_nb.api.conditions import conditions_of
 from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
+from szal_nb.api.inputs import refuse_code
 from szal_nb.api.observe import sinks_for
 from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
@@ -31,6 +32,7 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
+from szal_nb.engine.keeping import kept_at_first
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
@@ -120,19 +122,23 @@ def start_run(
     input_refs: tuple[ValueRef, ...] = ()
     plan = None
     given: dict[str, Given] = {}
+    taken_refs: dict[str, tuple[ValueRef, ...]] = {}
     if take is not None and journal is not None:
         # What is taken depends on what the inputs are, so they are kept before the run begins.
         input_refs = journal.keep("", 0, taken, tuple(taken))
-        by_name = {ref.name: ref for ref in input_refs}
+        first = kept_at_first(graph, bodies)
+        by_name = {ref.name: ref for ref in (*input_refs, *journal.keep("", 0, first, ()))}
         plan = take.plan(graph, by_name, skipped or {})
         given = take.given(graph, by_name, plan)
+        taken_refs = {name: one.values for name, one in given.items()}
+        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, taken_refs)
         if on_plan is not None:
             on_plan(plan)
     devices = device_slots(graph, gpus())
     machine = RunMachine(
         graph, given=given, skipped=skipped, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id
     )
-    kept = _kept(graph, {name: one.values for name, one in given.items()})
+    kept = _kept(graph, taken_refs)
     earlier = None
     if surround.store is not None and journal is not None:
         finder = Finder(graph, surround.store)
@@ -187,12 +193,14 @@ def resume_run(
         _check_can_go_on(run_id, snapshot)
         plan = plan_resume(graph, snapshot, lost)
         check_requirements(graph, skipped=plan.kept)
+        refuse_code(store.run(run_id), graph, snapshot, plan.kept)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
         if on_plan is not None:
             on_plan(plan)
         recorded = {ref.name: ref for ref in snapshot.inputs}
         changed = changed_classes(lambda: store.graph(run_id), graph)
-        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, snapshot, changed)
+        given = {name: step.values for name, step in snapshot.steps.items()}
+        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, given, changed)
         taken = {
             name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
             for name in graph.all_inputs
@@ -327,7 +335,7 @@ def _launch(
         journal=journal,
         earlier=earlier,
         rebuilding=rebuilding,
-        evaluate=condition_holds,
+        evaluate=conditions_of(surround.store),
         presenter=surround.presenter,
         sinks=[*surround.sinks, *sinks_for(run_id, machine.graph, shown)],
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from szal_nb.analysis.carrying import carried
-from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.carrying import carried, carried_inputs
+from szal_nb.analysis.fingerprint import changed_definitions, fingerprint_of
 from szal_nb.analysis.migration import Carry, Migration, MigrationPlan, adapted_values, carried_refs, plan_migration
 from szal_nb.analysis.reuse import Past, inputs_read
+from szal_nb.api.inputs import recorded_inputs
 from szal_nb.api.past import replay
 from szal_nb.api.reuse import past_of
 from szal_nb.errors import MigrationError, ValueUnavailable
@@ -27,9 +28,9 @@ from szal_nb.model.event import (
     StepCompleted,
     StepStarted,
 )
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import RunState
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, is_about_the_process
 from szal_nb.store.collect import collect
 from szal_nb.store.runs import NewRun, RunStore, StoredRun, new_run_id
 
@@ -126,26 +127,16 @@ def _events(
     store: RunStore, past: Past, found: MigrationPlan, graph: FlowGraph, keep: Callable[..., tuple[ValueRef, ...]]
 ) -> list[Event]:
     now = time.time()
-    inputs = tuple(
-        ref for ref in carried(past.snapshot.inputs, past.run_id, graph.inputs, {}) if ref.name in graph.all_inputs
-    )
+    inputs = carried_inputs(past.snapshot.inputs, past.run_id, graph.all_inputs, changed_definitions(past.graph, graph))
     refs: dict[str, dict[str, ValueRef]] = {}
     given: dict[str, tuple[ValueRef, ...]] = {}
-    known = _known_values(store, past) if any(step.carry is Carry.ADAPT for step in found.steps) else {}
     for step in found.steps:
         if step.carry in (Carry.KEEP, Carry.RENAME):
             node = graph.node(step.step)
             given[step.step] = carried(carried_refs(node, past, step.before), past.run_id, node.needed, {})
         elif step.carry is Carry.ADAPT:
             node = graph.node(step.step)
-            try:
-                values = adapted_values(node, step.functions, known)
-            except MigrationError:
-                raise
-            except Exception as error:
-                text = f"Step {step.step!r}: the function that adapts it failed: {type(error).__name__}: {error}"
-                raise MigrationError(text) from error
-            given[step.step] = keep(step.step, 0, values, node.needed)
+            given[step.step] = _adapted(node, step.functions, store, past, keep)
     refs = {step: {ref.name: ref for ref in values} for step, values in given.items()}
     by_name = {ref.name: ref for ref in inputs}
     events: list[Event] = [
@@ -175,14 +166,37 @@ def _events(
     return events
 
 
+def _adapted(
+    node: StepNode,
+    functions: Sequence[Callable[..., Any]],
+    store: RunStore,
+    past: Past,
+    keep: Callable[..., tuple[ValueRef, ...]],
+) -> tuple[ValueRef, ...]:
+    """What declared functions make of the run's values, written down: for each step from objects of its own."""
+    step = node.step.name
+    try:
+        refs = keep(step, 0, adapted_values(node, functions, _known_values(store, past)), node.needed)
+    except MigrationError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = f"Step {step!r}: the function that adapts it failed: {type(error).__name__}: {error}"
+        raise MigrationError(text) from error
+    for ref in refs:
+        if ref.live is not None and ref.needed:
+            raise MigrationError(
+                f"Step {step!r}: what the function that adapts it gave as {ref.name} cannot be stored ({ref.live}); "
+                f"a resume would run the step to have it. Let it run again: rerun({step!r})."
+            )
+    return refs
+
+
 def _known_values(store: RunStore, past: Past) -> dict[str, Any]:
     """All inputs and values of a run that can be loaded, by name; the last giver wins."""
     run = replay(store, past.run_id)
-    loader = store.loader(past.run_id)
-    found: dict[str, Any] = {}
-    for ref in past.snapshot.inputs:
-        if ref.live is None:
-            found[ref.name] = loader.load(ref)
+    loader = store.loader(past.run_id, is_for_looking=False)
+    inputs = {ref.name: ref for ref in past.snapshot.inputs if not is_about_the_process(ref.name)}
+    found: dict[str, Any] = recorded_inputs({ref.name: ref for ref in past.snapshot.inputs}, loader.load, inputs)
     for name in run.names():
         try:
             found[name] = run.values[name]

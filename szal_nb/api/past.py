@@ -8,7 +8,7 @@ from typing import Any
 from szal_nb.analysis.comparison import RunDiff, compare_runs, verify_differences
 from szal_nb.analysis.explaining import Explanation, explain
 from szal_nb.analysis.reuse import Past
-from szal_nb.api.reuse import past_of
+from szal_nb.api.reuse import record_of
 from szal_nb.api.run import Recorded, Run, StoredValues
 from szal_nb.api.shown import with_pictures
 from szal_nb.errors import RunError
@@ -61,12 +61,12 @@ def _outputs_of(store: RunStore, run_id: str, step: str) -> Any:
 def diff(store: RunStore, before: str, after: str) -> RunDiff:
     """What differs between two runs of one store."""
     a, b = store.run(before), store.run(after)
-    return compare_runs(past_of(store, a.id), past_of(store, b.id), (a.params, b.params))
+    return compare_runs(record_of(store, a.id), record_of(store, b.id), (a.params, b.params))
 
 
 def why(store: RunStore, run_id: str, step: str) -> Explanation:
     """Why a step of a run ran, was taken, or did neither."""
-    past = past_of(store, run_id)
+    past = record_of(store, run_id)
     if step not in past.snapshot.steps:
         raise RunError(f"Run {past.run_id} has no step {step!r}; it has {', '.join(past.snapshot.steps)}.")
     return explain(past, step, _last_before(store, past, step))
@@ -77,7 +77,7 @@ def _last_before(store: RunStore, past: Past, step: str) -> Past | None:
     for other in store.runs(flow=run.flow, limit=50):
         if other.id == run.id or other.created_at > run.created_at:
             continue
-        found = past_of(store, other.id)
+        found = record_of(store, other.id)
         if step in found.snapshot.steps and found.snapshot.steps[step].state is StepState.COMPLETED:
             return found
     return None
@@ -92,4 +92,4 @@ def verification(record: str, again: str, differences: Sequence[str]) -> str:
 
 def verified(store: RunStore, record: str, again: str) -> tuple[str, ...]:
     """What the run `again`, which ran the bodies of the run `record` once more, did not give as that did."""
-    return verify_differences(past_of(store, record), past_of(store, again))
+    return verify_differences(record_of(store, record), record_of(store, again))

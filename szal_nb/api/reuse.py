@@ -22,12 +22,13 @@ from szal_nb.analysis.reuse import (
     why_not_takeable,
 )
 from szal_nb.api.environment import packages
+from szal_nb.api.inputs import is_code, without_code
 from szal_nb.engine.signal import Given
 from szal_nb.errors import RunError, StoreError
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import is_kept
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
-from szal_nb.store.formats import all_codecs
 from szal_nb.store.pickling import UnknownClassError
 from szal_nb.store.runs import RunStore, StoredRun
 
@@ -57,9 +58,24 @@ class PastRuns:
             return self._read[run_id]
 
 
-def past_of(store: RunStore, run_id: str) -> Past:
+def record_of(store: RunStore, run_id: str) -> Past:
     """A stored run as it is compared with others."""
     run = store.run(run_id)
+    return _past(store, run)
+
+
+def past_of(store: RunStore, run_id: str) -> Past:
+    """A stored run as others may take from it: of an imported one nothing that loads by running code."""
+    run = store.run(run_id)
+    past = _past(store, run)
+    if run.imported:
+        past.snapshot.inputs = without_code(past.snapshot.inputs)
+        for step in past.snapshot.steps.values():
+            step.values = without_code(step.values)
+    return past
+
+
+def _past(store: RunStore, run: StoredRun) -> Past:
     snapshot = store.snapshot(run.id)
     is_as_it_was = functools.cache(lambda: run.packages.items() <= packages().items())
 
@@ -67,17 +83,14 @@ def past_of(store: RunStore, run_id: str) -> Past:
         # Its classes are those of packages, so that it is looked at only where these are others now.
         return "" if is_as_it_was() else _unreadable(store, run.id, snapshot.steps[step].values)
 
-    past = Past(run_id=run.id, graph=store.graph(run.id), snapshot=snapshot, unreadable=unreadable)
-    if run.imported:
-        _leave_out_unsafe(past)
-    return past
+    return Past(run_id=run.id, graph=store.graph(run.id), snapshot=snapshot, unreadable=unreadable)
 
 
 def _unreadable(store: RunStore, run_id: str, values: Iterable[ValueRef]) -> str:
     """Why one of the values that others need cannot be loaded any more; "" if all can be."""
     loader = store.loader(run_id)
     for ref in values:
-        if ref.needed and ref.hash is not None and ref.format not in _safe_formats():
+        if ref.needed and is_code(ref):
             try:
                 loader.load_fresh(ref)
             except StoreError as error:
@@ -85,22 +98,6 @@ def _unreadable(store: RunStore, run_id: str, values: Iterable[ValueRef]) -> str
                 if not isinstance(error.__cause__, UnknownClassError):
                     return f"its value {ref.name} cannot be loaded: {getattr(error, 'reason', error)}"
     return ""
-
-
-@functools.cache
-def _safe_formats() -> frozenset[str]:
-    return frozenset(codec.format for codec in all_codecs(()) if codec.is_safe)
-
-
-def _leave_out_unsafe(past: Past) -> None:
-    """An imported record is not ours: what loads by running code is not taken into a run that is."""
-    for step in past.snapshot.steps.values():
-        step.values = tuple(
-            ref
-            if ref.hash is None or ref.format in _safe_formats()
-            else ValueRef(name=ref.name, type=ref.type, live="loading it runs code, and its run was imported")
-            for ref in step.values
-        )
 
 
 def newest_runs(store: RunStore, flow: str, *, limit: int = NEWEST) -> list[StoredRun]:
@@ -185,7 +182,9 @@ def given_by(
 
 def _cacheable(graph: FlowGraph) -> frozenset[str]:
     """The steps with `--cache` that find and leave nothing in the process."""
-    hidden = {name for edge in graph.edges if is_shared(edge) for name in (edge.source, edge.target)}
+    hidden = {name for edge in graph.edges if is_shared(edge, graph) for name in (edge.source, edge.target)}
+    # What functions keep from call to call may have begun otherwise.
+    hidden |= {node.step.name for node in graph.nodes if any(map(is_kept, node.states))}
     return frozenset(node.step.name for node in graph.nodes if node.step.cache) - hidden
 
 

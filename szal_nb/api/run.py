@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.versions import newest_versions
+from szal_nb.api.together import RecordedTogether
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
 from szal_nb.model.graph import FlowGraph, StepNode
@@ -21,7 +22,10 @@ class ValueSource(Protocol):
     """Where the values of a run come from."""
 
     def value(self, step: str, name: str) -> Any:
-        """The object; raises ValueUnavailable."""
+        """The object as the step gave it, if that is still to be had; raises ValueUnavailable."""
+
+    def last(self, step: str, name: str) -> Any:
+        """As `value`, with what later steps have made of it through what shares parts with it."""
 
 
 class Recorded:
@@ -58,13 +62,27 @@ class StoredValues:
     def __init__(self, snapshot: RunSnapshot, load: Callable[[ValueRef], Any]) -> None:
         self._snapshot = snapshot
         self._load = load
+        self._together = RecordedTogether(snapshot, load)
 
     def value(self, step: str, name: str) -> Any:
-        """The object; raises ValueUnavailable."""
+        """As `ValueSource`."""
         ref = next((ref for ref in self._snapshot.steps[step].values if ref.name == name), None)
         if ref is None:
             raise ValueUnavailable(name, f"step {step!r} has not given it.")
         return self._load(ref)
+
+    def last(self, step: str, name: str) -> Any:
+        """As `ValueSource`."""
+        by = self._together.recorded_by(step, name)
+        if by is None:
+            return self.value(step, name)
+        try:
+            return self._together.value(step, name)
+        except ValueUnavailable as error:
+            if by == step:
+                return self.value(step, name)
+            reason = f"step {by!r} may have changed it since, and what it left of it is not to be had: {error.reason}"
+            raise ValueUnavailable(name, reason) from error
 
 
 # The events of a run, and what loads its values.
@@ -187,7 +205,7 @@ class RunValues:
         place = self._run.place(name)
         if place is None:
             raise AttributeError(f"No completed step of run {self._run.id} gives {name!r}.")
-        return self._run.value(*place)
+        return self._run.last_value(*place)
 
     __getitem__ = __getattr__
 
@@ -316,6 +334,10 @@ class Run:
         """The value that `step` gave under `name`; ValueUnavailable if it was live or is not there."""
         return self._source.value(step, name)
 
+    def last_value(self, step: str, name: str) -> Any:
+        """What the value of a `place` is in the end, whoever has changed it since; raises as `value`."""
+        return self._source.last(step, name)
+
     @property
     def recorded(self) -> Recorded:
         """What the run has shown, apart from the run: it does not keep the run's values alive."""
@@ -365,7 +387,7 @@ def values_of(run: Run) -> Mapping[str, Any]:
         place = run.place(name)
         if place is not None:
             try:
-                found[name] = run.value(*place)
+                found[name] = run.last_value(*place)
             except ValueUnavailable:
                 continue
     return found

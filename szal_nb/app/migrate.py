@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from szal_nb.api import migration
 from szal_nb.api.migration import NewVersion
 from szal_nb.app.exit import ExitCode
 from szal_nb.app.printing import print_json, say
 from szal_nb.app.record import open_store
-from szal_nb.errors import MigrationError
+from szal_nb.errors import MigrationError, StoreError
 from szal_nb.notebook.migrations import version_in, version_run
 from szal_nb.store.moved import notebook_of
 from szal_nb.store.runs import RunStore, StoredRun
+
+_T = TypeVar("_T")
 
 
 def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) -> None:
@@ -42,28 +44,26 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
 def plan_command(arguments: argparse.Namespace) -> ExitCode:
     """Prints what would become of runs; exit 1 if one of them is refused."""
     with open_store(arguments) as store:
-        plans = [migration.plan(store, run.id, _version(arguments, store, run)) for run in _runs(arguments, store)]
+        plans, refused = _each(arguments, store, migration.plan)
     if arguments.json:
-        print_json({"plans": [plan.json() for plan in plans]})
+        document = {"plans": [plan.json() for _, plan in plans]}
+        print_json({**document, "refused": _refusals(refused)} if refused else document)
     else:
-        print("\n\n".join(map(str, plans)) or "No run can be carried over.")
-    return ExitCode.COMPLETED if all(plan.is_safe for plan in plans) else ExitCode.FAILED
+        print("\n\n".join(str(plan) for _, plan in plans) or "No run can be carried over.")
+        for _, reason in refused:
+            say(reason)
+    return ExitCode.FAILED if refused or not all(plan.is_safe for _, plan in plans) else ExitCode.COMPLETED
 
 
 def apply_command(arguments: argparse.Namespace) -> ExitCode:
     """Carries runs over; exit 1 if one of them is refused."""
-    made, refused = [], []
     with open_store(arguments, read_only=False) as store:
-        for run in _runs(arguments, store):
-            try:
-                made.append((run.id, migration.apply(store, run.id, _version(arguments, store, run))))
-            except MigrationError as error:
-                refused.append((run.id, str(error)))
+        made, refused = _each(arguments, store, migration.apply)
     if arguments.json:
         print_json(
             {
                 "migrated": [{"run": before, "to": after} for before, after in made],
-                "refused": [{"run": before, "reason": reason} for before, reason in refused],
+                "refused": _refusals(refused),
             }
         )
     else:
@@ -84,6 +84,25 @@ def undo_command(arguments: argparse.Namespace) -> ExitCode:
     else:
         print(f"Run {run.id} is gone; run {before} is as it was.")
     return ExitCode.COMPLETED
+
+
+def _each(
+    arguments: argparse.Namespace, store: RunStore, do: Callable[[RunStore, str, NewVersion], _T]
+) -> tuple[list[tuple[str, _T]], list[tuple[str, str]]]:
+    """What comes of each run, and why of others nothing does: of many, one that is damaged keeps no other back."""
+    found, refused = [], []
+    for run in _runs(arguments, store):
+        try:
+            found.append((run.id, do(store, run.id, _version(arguments, store, run))))
+        except (MigrationError, StoreError) as error:
+            if not arguments.all and not isinstance(error, MigrationError):
+                raise
+            refused.append((run.id, str(error)))
+    return found, refused
+
+
+def _refusals(refused: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"run": before, "reason": reason} for before, reason in refused]
 
 
 def _runs(arguments: argparse.Namespace, store: RunStore) -> list[StoredRun]:

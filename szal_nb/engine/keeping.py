@@ -96,6 +96,21 @@ def states_of(definitions: Definitions, states: Iterable[str]) -> dict[str, obje
     return found
 
 
+def kept_at_first(graph: FlowGraph, definitions: Mapping[str, Definitions]) -> dict[str, object]:
+    """What is kept before any step has run, by the names under which it is recorded; caches are left out.
+
+    `definitions` are by step.
+    """
+    found: dict[str, object] = {}
+    for node, states in zip(graph.nodes, graph.derived(kept_states), strict=True):
+        found |= states_of(definitions[node.step.name], states) if states else {}
+    return {name: kept for name, kept in found.items() if not _has_cache(kept)}
+
+
+def _has_cache(kept: object) -> bool:
+    return isinstance(kept, Mapping) and any(isinstance(one, Memory) for one in kept.values())
+
+
 def copied(kept: Mapping[str, Any]) -> dict[str, Any]:
     """A copy that shares nothing with what it was made of. Raises whatever a value raises that cannot be copied."""
     return copy.deepcopy(dict(kept))

@@ -73,8 +73,19 @@ class RunMachine(Ending):
         for i, outcome in enumerate(self._outcome if self._resume is not None else ()):
             if outcome is IS_COMPLETED:
                 self._settle_completed(i, at)
+        self._complete_given(at)
+        for i, reason in self._skipped.items():
+            if self._outcome[i] is IS_OPEN:
+                self._skip(i, reason, IS_ABSENT, at)
+        for i, blockers in enumerate(self._blockers):
+            if not blockers and self._outcome[i] is IS_OPEN and not self._is_triggered[i]:
+                self._trigger(i, at)
+
+    def _complete_given(self, at: float) -> None:
+        """The steps whose values another run has given; none of them is asked about, or skipped, because of another."""
+        for i in self._given:
+            self.state[i], self._outcome[i] = COMPLETED, IS_COMPLETED
         for i, given in self._given.items():
-            self.state[i] = COMPLETED
             self._events.append(
                 happened.StepCompleted(
                     at=at,
@@ -87,12 +98,6 @@ class RunMachine(Ending):
                 )
             )
             self._settle_completed(i, at)
-        for i, reason in self._skipped.items():
-            if self._outcome[i] is IS_OPEN:
-                self._skip(i, reason, IS_ABSENT, at)
-        for i, blockers in enumerate(self._blockers):
-            if not blockers and self._outcome[i] is IS_OPEN and not self._is_triggered[i]:
-                self._trigger(i, at)
 
     def _attempt_completed(self, signal: told.AttemptCompleted) -> None:
         i, attempt = signal.step, signal.attempt

@@ -158,6 +158,18 @@ def _writers(graph: FlowGraph) -> dict[str, list[int]]:
     return found
 
 
+def _users(graph: FlowGraph) -> dict[str, set[int]]:
+    """For each setting that steps change the steps that it matters to: the changers, and who is ordered with one."""
+    index = {node.step.name: i for i, node in enumerate(graph.nodes)}
+    users = {state: {*writers} for state, writers in graph.derived(_writers).items()}
+    for edge in graph.edges if users else ():
+        source, target = index[edge.source], index[edge.target]
+        for state, writers in graph.derived(_writers).items():
+            if state in edge.names or source in writers or target in writers:
+                users[state] |= {source, target}
+    return users
+
+
 def changes_settings(node: StepNode) -> bool:
     """Whether the step is known to change a setting of the process."""
     return not SETTINGS.isdisjoint(node.states) or any(map(patched, node.states))
@@ -210,8 +222,14 @@ class RecordedSettings:
         refs: Mapping[tuple[int | None, str], ValueRef],
         load: Callable[[ValueRef], Any],
     ) -> None:
-        """Makes the settings what step `i` found when all was in one process; `begun` have run in this one."""
+        """Makes the settings what step `i` found when all was in one process; `begun` have run in this one.
+
+        Those that are nothing to the step are left alone: who changes them may be at it. `i` behind the last step: all.
+        """
+        users = self._graph.derived(_users) if i < len(self._graph.nodes) else None
         for state, writers in self._writers.items() if i not in begun else ():
+            if users is not None and i not in users[state]:
+                continue
             for j in (*(j for j in reversed(writers) if j < i), None):
                 if j in begun:
                     break

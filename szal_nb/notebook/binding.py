@@ -68,7 +68,7 @@ class Binder:
                 rebound.append(name)
                 continue
             try:
-                value = run.value(*place)
+                value = run.last_value(*place)
             except ValueUnavailable:
                 unavailable.append(name)
                 continue

@@ -15,7 +15,7 @@ from szal_nb.analysis.graph import build_graph
 from szal_nb.api.fingerprints import fingerprinted
 from szal_nb.api.migration import NewVersion
 from szal_nb.errors import MigrationError
-from szal_nb.notebook.document import Notebook, parse_python, python_of, read_notebook
+from szal_nb.notebook.document import Notebook, parse_notebook, parse_python, python_of, read_notebook
 from szal_nb.notebook.flags import spelled_in
 from szal_nb.notebook.reader import read_flow
 from szal_nb.store.runs import RunStore
@@ -31,11 +31,17 @@ def version_in(path: str | Path, flow: str) -> NewVersion:
 
 
 def version_run(store: RunStore, flow: str, version: int) -> NewVersion:
-    """The newest run of this version of a flow, as what others may be carried to."""
+    """The newest run of this version of a flow, as what others may be carried to, with what its notebook declares.
+
+    One that was imported does not count: its code is somebody else's.
+    """
     for run in store.runs(flow=flow):
-        if run.version == version:
+        if run.version == version and not run.imported:
             path = Path(run.notebook_path) if run.notebook_path else None
-            return NewVersion(graph=store.graph(run.id), notebook=store.notebook(run.id), notebook_path=path)
+            text = store.notebook(run.id)
+            if text is not None:
+                declare_from(parse_notebook(text, path=path))
+            return NewVersion(graph=store.graph(run.id), notebook=text, notebook_path=path)
     raise MigrationError(
         f"No run of version {version} of flow {flow!r} is in {store.path}; name the notebook that defines it."
     )
@@ -55,6 +61,10 @@ def declare_from(notebook: Notebook) -> None:
         except ImportError:
             # Needed by other cells, perhaps; a function that needs it says so when it is called.
             continue
+        except (Exception, SystemExit) as error:
+            raise MigrationError(
+                f"{notebook.label}: the cell that declares a migration failed: {type(error).__name__}: {error}"
+            ) from error
 
 
 def _definitions(notebook: Notebook) -> Iterator[ast.stmt]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from szal_nb.analysis.graph import NotebookName
 from szal_nb.analysis.making import kind_made
@@ -105,8 +106,26 @@ class _NameBinder(ast.NodeVisitor):
                     statement=known.statement,
                 )
 
+        self._note_attributes(node, node.targets)
+
+    def _note_attributes(self, node: ast.stmt, targets: Iterable[ast.expr]) -> None:
+        """What is assigned to attributes of functions and classes: the last statement of each counts."""
+        for target in targets:
+            owner = target
+            while isinstance(owner, ast.Attribute | ast.Subscript):
+                owner = owner.value
+            known = self.names.get(owner.id) if isinstance(owner, ast.Name) and owner is not target else None
+            if isinstance(owner, ast.Name) and known is not None and known.kind in ("function", "class", "callable"):
+                found = {**dict(known.attributes), ast.unparse(target): self._text(node)}
+                self.names[owner.id] = replace(known, attributes=tuple(found.items()))
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.generic_visit(node)
+        self._note_attributes(node, [node.target])
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
+            self._note_attributes(node, [node.target])
             made = kind_made(node.value, self.names) if node in self._certain else ""
             self.generic_visit(node)
             if made and isinstance(node.target, ast.Name):

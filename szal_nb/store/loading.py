@@ -14,7 +14,7 @@ from szal_nb.model.value import ValueRef, shown_name
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.identity import Identities
-from szal_nb.store.pickling import ResolveClass, Resolver, UnknownClassError
+from szal_nb.store.pickling import OtherClassError, ResolveClass, Resolver, UnknownClassError
 from szal_nb.store.rendition import Bundle, Shown
 
 
@@ -43,7 +43,8 @@ class Loader:
         self._is_trusted = is_trusted
         # May be set when the notebook's classes are known.
         self.resolve_class = resolve_class
-        self._resolver = Resolver(self._class_of)
+        # A step goes on with the value; who only looks at it sees it on the class that there is.
+        self._resolver = Resolver(self._class_of, is_strict=not is_for_looking)
         self._identities = identities
         self._lock = threading.RLock()
         self._loaded: dict[tuple[str, str], object] = {}
@@ -112,7 +113,7 @@ class Loader:
     def _decode(self, codec: Codec, data: bytes | Path, ref: ValueRef) -> object:
         try:
             return codec.decode(data, self._resolver)
-        except UnknownClassError as error:
+        except (UnknownClassError, OtherClassError) as error:
             raise ValueUnavailable(ref.name, str(error)) from error
         except (StoreError, MemoryError):
             raise

@@ -1,7 +1,8 @@
 """cloudpickle as the last format, with notebook classes by name.
 
-An instance of a class that a notebook defines is stored as the class's name and the instance's state, and loaded
-onto the class that the reader's notebook defines; a class that is itself the value is stored whole.
+An instance of a class that a notebook defines is stored as the class's name and the instance's state, with a digest
+of the class's code, and loaded onto the class that the reader's notebook defines; a class that is itself the value is
+stored whole.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
 import cloudpickle
 
+from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
 
 # Iterators that notice when what they go over changes.
 _OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
-_NOTEBOOK = "__main__"
 # How a pickle spells a NaN.
 _NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
 
@@ -43,11 +44,25 @@ class UnknownClassError(Exception):
         return f"its class {self.name} is not defined by this notebook"
 
 
+class OtherClassError(Exception):
+    """The class that the value needs has other code here than it had when the value was stored."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"the notebook's class {self.name} is not what it was when this was stored. Undo the change, let the steps "
+            "run again that make it, or begin a new run"
+        )
+
+
 class TooLargeError(Exception):
     """The pickle grew past its limit."""
 
 
-def notebook_class(name: str) -> NoReturn:
+def notebook_class(name: str, code: str = "") -> NoReturn:  # noqa: ARG001 as pickles call it
     """What a pickle calls for a class of the notebook; `_Unpickler` puts the reader's resolver in its place."""
     raise UnknownClassError(name)
 
@@ -107,8 +122,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):
-            if not self._is_class and obj.__module__ == _NOTEBOOK and "<locals>" not in obj.__qualname__:
-                return notebook_class, (obj.__qualname__,)
+            if not self._is_class and obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
+                code = code_of_class(obj)
+                return notebook_class, (obj.__qualname__, code) if code else (obj.__qualname__,)
         elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
@@ -155,10 +171,14 @@ class _NanPickler(_NamingNans, _Pickler):
 
 
 class Resolver:
-    """Finds classes of the notebook by name, for a reader that goes on reading: `classes` are those it has made."""
+    """Finds classes of the notebook by name, for a reader that goes on reading: `classes` are those it has made.
 
-    def __init__(self, resolve: ResolveClass) -> None:
+    `is_strict`: one whose code is not what it was is none.
+    """
+
+    def __init__(self, resolve: ResolveClass, *, is_strict: bool = False) -> None:
         self._resolve = resolve
+        self.is_strict = is_strict
         self.classes = Classes()
 
     def __call__(self, name: str) -> type | None:
@@ -185,14 +205,17 @@ class _Unpickler(pickle.Unpickler):
             return partial(self._classes.set_state, super().find_class(module_name, global_name))
         if (module_name, global_name) == (__name__, notebook_class.__name__):
             return self._resolved
-        if module_name == _NOTEBOOK:
+        if module_name == NOTEBOOK:
             return self._resolved(global_name)
         return super().find_class(module_name, global_name)
 
-    def _resolved(self, name: str) -> type:
+    def _resolved(self, name: str, code: str = "") -> type:
         found = self._resolve_class(name)
         if found is None:
             raise UnknownClassError(name)
+        is_strict = isinstance(self._resolve_class, Resolver) and self._resolve_class.is_strict
+        if is_strict and is_other_code(code, code_of_class(found)):
+            raise OtherClassError(name)
         return found
 
 
@@ -216,12 +239,15 @@ def load(data: bytes, resolve_class: ResolveClass) -> object:
         return _Unpickler(io.BytesIO(data), resolve_class, classes).load()
 
 
-def class_in(main: ModuleType | None) -> ResolveClass:
-    """Finds classes among the names of a module, such as the notebook's own `__main__`."""
+def class_in(main: ModuleType | None, first: Mapping[str, Any] = MappingProxyType({})) -> ResolveClass:
+    """Finds classes among the names `first`, and among those of a module, such as the notebook's own `__main__`."""
 
     def resolve(name: str) -> type | None:
-        found: object = main
-        for part in name.split("."):
+        head, *rest = name.split(".")
+        found: object = first.get(head)
+        if not isinstance(found, type):
+            found = getattr(main, head, None)
+        for part in rest:
             found = getattr(found, part, None)
         return found if isinstance(found, type) else None
 

@@ -155,10 +155,18 @@ class StoredRuns:
                  ORDER BY runs.created_at DESC LIMIT 5"""
         return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
 
-    def loader(self, run_id: str, *, trust: bool = False, resolve_class: ResolveClass | None = None) -> Loader:
-        """Loads values of the run to look at them, each object once.
+    def loader(
+        self,
+        run_id: str,
+        *,
+        trust: bool = False,
+        resolve_class: ResolveClass | None = None,
+        is_for_looking: bool = True,
+    ) -> Loader:
+        """Loads values of the run, each object once: to look at them, or for steps to read them.
 
-        `trust` allows code-carrying formats of a record not ours; without, a figure is `Shown` as it was.
+        `trust` allows code-carrying formats of a record not ours; without, a figure that is looked at is `Shown` as it
+        was.
         """
         run = self.run(run_id)
         return Loader(
@@ -167,7 +175,7 @@ class StoredRuns:
             self._class_values_of(run.id),
             is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
             resolve_class=resolve_class or class_in(main_module()),
-            is_for_looking=True,
+            is_for_looking=is_for_looking,
         )
 
     def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:

@@ -514,7 +514,7 @@ STATES = [
     Case("pyplot", "plt.plot(x)\nplt.show()", "plt x", states="pyplot"),
     Case("pyplot through a frame", "df.plot()", "df", states="pyplot"),
     Case("pyplot through hist", "df['a'].hist(bins=3)", "df", states="pyplot"),
-    Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot"),
+    Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot matplotlib options"),
     Case("seaborn", "sns.histplot(df)", "sns df", states="pyplot"),
     Case(
         "an attribute of a module",

@@ -36,7 +36,7 @@ class CellFlow:
             parsed = parse_step_line(line)
             steps.append(parsed.step(source=source))
         self.definition = FlowDefinition(name=name, version=version, steps=tuple(steps))
-        self.space: dict[str, Any] = {}
+        self.space: dict[str, Any] = {"__name__": "__main__"}
         exec(notebook, self.space)
         names: dict[str, Any] = {}
         for statement in parse_python(notebook).body:
@@ -59,9 +59,8 @@ class CellFlow:
         async def go_on() -> RunHandle:
             self.deeds.clear()
             graph = self.graph()
-            handle = resume_run(run_id, graph, self.bodies(graph), self.space, Surround(store=store))
-            await handle.wait()
-            return handle
+            handle = resume_run(run_id, graph, self.bodies(graph), self.space, self._surround(store))
+            return await self.ended(handle)
 
         return asyncio.run(go_on())
 
@@ -75,7 +74,7 @@ class CellFlow:
         *,
         reuse: str | None = None,
         must_run: tuple[str, ...] = (),
-        fork: tuple[str, str] | None = None,
+        fork: tuple[str, str | None] | None = None,
         skipped: Mapping[str, str] | None = None,
     ) -> RunHandle:
         self.deeds.clear()
@@ -88,8 +87,11 @@ class CellFlow:
             take = fork_of(store, *fork)
             found = inputs_of(store, take.run_id, graph, changed=inputs, live=self.space)
         handle = start_run(graph, self.bodies(graph), found, self._surround(store), take=take, skipped=skipped)
-        await handle.wait()
-        return handle
+        return await self.ended(handle)
+
+    async def ended(self, handle: RunHandle) -> RunHandle:
+        """The run, when it has ended."""
+        return await handle.wait()
 
 
 class _Watched(CellBody):

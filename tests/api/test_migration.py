@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,7 +15,7 @@ import pytest
 import szal_nb as szal
 from szal_nb.api import migration
 from szal_nb.api.migration import NewVersion
-from szal_nb.errors import MigrationError
+from szal_nb.errors import MigrationError, RunOwned
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow, everything
 
@@ -274,3 +279,146 @@ def test_a_function_that_fails_names_the_step_and_writes_nothing(store):
     text = refusal(store, old.id, CellFlow(CELLS, notebook=NOTEBOOK, version=2))
 
     assert "Step 'clean': the function that adapts it asks for nothing" in text
+
+
+SMALL = {"load": "x = [1, 2]", "use": "u = len(x)", "end": "e = u"}
+
+
+def declared(store, *declarations, cells=SMALL, version=2):
+    """What is said of a run of version 1 that failed in its last step, where these are declared for version 2."""
+    old = stopped(store, SMALL, at="end")
+    szal.migration("test", 1, 2)(lambda m: [getattr(m, name)(*given) for name, *given in declarations])
+    return refusal(store, old.id, CellFlow(cells, version=version))
+
+
+def exits(x):
+    raise SystemExit(3)
+
+
+async def awaits(x):
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (exits, "the function that adapts it failed: SystemExit: 3"),
+        (awaits, "the function that adapts it is async; write a plain one"),
+        (lambda x: (n for n in x), "gave as x cannot be stored.*Let it run again: rerun..load"),
+        (lambda x: x / 0, "failed: TypeError"),
+        (5, "failed: TypeError: 5 is not a callable object"),
+        (sorted, "asks for iterable, which the run has not. It has x, u"),
+    ],
+)
+def test_a_function_that_gives_nothing_to_go_on_with_writes_nothing(store, function, text):
+    assert re.search(text, declared(store, ("adapt", "load", function)))
+
+
+@pytest.mark.parametrize(
+    ("declaration", "text"),
+    [
+        (("adapt", "laod", len), "speaks of a step 'laod', which is not there. Did you mean load?"),
+        (("keep", "nothing"), "speaks of a step 'nothing', which is not there. The steps are load, use, end."),
+        (("rerun", "us"), "'us', which is not there. Did you mean use?"),
+        (("drop", "lod"), "'lod', which is not there. Did you mean load?"),
+        (("rename", "lod", "load"), "'lod', which is not there. Did you mean load?"),
+        (("rename", "load", "lod"), "'lod', which is not there. Did you mean load?"),
+    ],
+)
+def test_a_declaration_of_a_step_that_is_not_there_is_refused(store, declaration, text):
+    assert text in declared(store, declaration)
+
+
+def test_a_step_has_one_name_in_the_next_version(store):
+    cells = {"one": SMALL["load"], "two": SMALL["load"], "use": "u = len(x)"}
+
+    assert "gives the step 'load' two names" in declared(
+        store, ("rename", "load", "one"), ("rename", "load", "two"), cells=cells
+    )
+
+
+def test_functions_do_without_what_they_have_a_default_for_and_see_nothing_of_each_other(store):
+    old = stopped(store, SMALL, at="end")
+
+    @szal.migration("test", 1, 2)
+    def to_2(m):
+        m.adapt("load", lambda x, /, by=3, *_, **__: x.append(by) or [9])
+        m.adapt("use", lambda x: x)
+
+    new = CellFlow({"load": "x = [9]", "use": "u = x", "end": "e = u"}, version=2)
+    run = new.resume(store, migration.apply(store, old.id, NewVersion(graph=new.graph())))
+
+    assert (run.values.x, run.values.u) == ([9], [1, 2])
+
+
+def test_a_version_that_declares_nothing_is_passed_by_and_a_migrated_run_is_migrated_on(store):
+    old = stopped(store, SMALL, at="end")
+    szal.migration("test", 1, 2)(lambda m: m.rename("load", "fetch"))
+    szal.migration("test", 3, 4)(lambda m: m.rename("fetch", "read"))
+    fourth = CellFlow({"read": "x = [1, 2]", "use": "u = len(x)", "end": "e = u"}, version=4)
+    fifth = CellFlow({"read": "x = [1, 2]", "use": "u = len(x)", "end": "e = u + 1"}, version=5)
+    once = migration.apply(store, old.id, NewVersion(graph=fourth.graph()))
+    twice = migration.apply(store, once, NewVersion(graph=fifth.graph()))
+    run = fifth.resume(store, twice)
+
+    assert (run.values.e, fifth.deeds) == (3, ["end"])
+    assert migration.undo(store, once) == old.id, "the first is not needed by the second"
+    assert store.value(twice, "read", "x") == [1, 2]
+
+
+def test_a_downgrade_that_is_declared_half_is_refused(store):
+    old = stopped(store, SMALL, at="end", version=3)
+    szal.migration("test", 3, 2)(lambda _: None)
+
+    assert '@szal.migration("test", 2, 1)' in refusal(store, old.id, CellFlow(SMALL, version=1))
+
+
+def test_a_step_that_is_kept_but_shares_hidden_state_with_one_that_runs_is_told_so(store):
+    cells = {"pay --once": "import random\nrandom.seed(1)\npaid = random.random()", "end": "e = random.random(), paid"}
+    old = stopped(store, cells, "import random", at="end")
+    szal.migration("test", 1, 2)(lambda m: m.keep("pay"))
+    new = CellFlow({**cells, "end": "e = random.random()"}, notebook="import random", version=2)
+
+    assert "these must be kept or adapted too" in refusal(store, old.id, new)
+
+
+def test_a_run_that_another_process_has_is_neither_carried_over_nor_taken_back(tmp_path):
+    new = CellFlow(SMALL, version=2)
+    to = NewVersion(graph=new.graph())
+    with RunStore.open(tmp_path / "runs.db", durability="fast") as mine:
+        old = stopped(mine, SMALL, at="end").id
+        made = migration.apply(mine, old, to)
+        with RunStore.open(tmp_path / "runs.db", durability="fast") as other:
+            journals = [other.take_over(old), other.take_over(made)]
+            assert "it is being run by" in str(migration.plan(mine, old, to))
+            assert migration.movable_runs(mine, "test", 2) == []
+            with pytest.raises(RunOwned):
+                migration.undo(mine, made)
+            for journal in journals:
+                journal.close()
+        assert migration.undo(mine, made) == old
+
+
+def test_a_function_that_is_killed_leaves_nothing_and_the_run_as_it_was(tmp_path):
+    path = tmp_path / "runs.db"
+    program = f"""
+import os, signal
+import szal_nb as szal
+from szal_nb.api import migration
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow
+
+szal.migration("test", 1, 2)(lambda m: (m.adapt("load", lambda x: [0] * 10**6), m.adapt("use", lambda u: os.kill(os.getpid(), signal.SIGKILL))))
+with RunStore.open({str(path)!r}) as store:
+    (old,) = store.runs()
+    migration.apply(store, old.id, migration.NewVersion(graph=CellFlow({SMALL!r}, version=2).graph()))
+"""
+    with RunStore.open(path) as store:
+        old = stopped(store, SMALL, at="end").id
+    ended = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
+
+    assert ended.returncode == -signal.SIGKILL
+    with RunStore.open(path) as store:
+        assert [run.id for run in store.runs()] == [old]
+        new = CellFlow(SMALL, version=2)
+        assert new.resume(store, migration.apply(store, old, NewVersion(graph=new.graph()))).values.e == 2

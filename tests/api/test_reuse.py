@@ -6,6 +6,8 @@ import asyncio
 import sys
 import types
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -479,3 +481,67 @@ def test_of_a_run_that_used_what_no_step_may_share_nothing_is_beyond_doubt(store
     step.state, step.error = StepState.FAILED, ErrorInfo(type="HiddenStateUsed", names=kinds)
 
     assert steps_in_doubt(first.graph, first.snapshot) == {"a", "b"}
+
+
+LOOKS = {
+    "style": "plt.rcParams['lines.linewidth'] = 9",
+    "first": "plt.figure()\na = plt.rcParams['lines.linewidth']",
+    "second": "plt.figure()\nb = plt.rcParams['lines.linewidth']",
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "ran"),
+    [
+        ("style", "plt.rcParams['lines.linewidth'] = 4", ["style", "first", "second"]),
+        ("second", "plt.figure()\nb = 2 * plt.rcParams['lines.linewidth']", ["style", "second"]),
+        ("first", "plt.figure()\na = 2 * plt.rcParams['lines.linewidth']", ["style", "first"]),
+    ],
+)
+def test_how_figures_look_is_what_the_steps_before_have_made_of_it(store, step, text, ran):
+    with mpl.rc_context():
+        first = CellFlow(LOOKS, notebook="import matplotlib.pyplot as plt").run(store)
+    with mpl.rc_context():
+        flow = CellFlow({**LOOKS, step: text}, notebook="import matplotlib.pyplot as plt")
+        flow.run(store, reuse=first.id)
+        plt.close("all")
+
+    assert flow.deeds == ran
+
+
+def test_a_step_that_depends_on_what_the_notebook_assigned_to_a_function_runs_when_that_is_another(store):
+    notebook = "def f(x):\n    return x * f.by\nf.by = {by}\nclass K:\n    pass\nK.n = {n}\n"
+    cells = {"a": "a = f(1)", "b": "b = K.n", "c": "c = 1"}
+    first = CellFlow(cells, notebook=notebook.format(by=2, n=3)).run(store)
+    flow = CellFlow(cells, notebook=notebook.format(by=4, n=3))
+    run = flow.run(store, reuse=first.id)
+
+    assert (run.values.a, flow.deeds) == (4, ["a"])
+    assert "changed: attributes of f" in str(run.plan)
+    assert CellFlow(cells, notebook=notebook.format(by=2, n=5)).run(store, reuse=first.id).values.b == 5
+    twice = notebook.format(by=2, n=3) + "f.by = 2\n"
+    again = CellFlow(cells, notebook=twice)
+    again.run(store, reuse=first.id)
+    assert again.deeds == [], "a cell that was executed once more says nothing new"
+
+
+@pytest.mark.parametrize("flags", ["--map-mode product", "--map-errors collect"])
+def test_how_a_step_is_mapped_counts(store, flags):
+    lists = "xs, zs = [1, 2], [3, 4]"
+    first = CellFlow({"load": lists, "each --map xs zs": "ys = xs * zs"}).run(store)
+    flow = CellFlow({"load": lists, f"each --map xs zs {flags}": "ys = xs * zs"})
+    flow.run(store, reuse=first.id)
+
+    assert "each" in flow.deeds
+
+
+def test_what_a_function_kept_when_the_run_began_counts(store):
+    notebook = "def f(x, acc=[]):\n    acc.append(x)\n    return list(acc)\n"
+    cells = {"a --cache": "a = f(1)", "b": "b = 1"}
+    first = CellFlow(cells, notebook=notebook).run(store)
+    flow = CellFlow(cells, notebook=notebook + "f(0)\n")
+    run = flow.run(store, reuse=first.id)
+
+    assert (run.values.a, flow.deeds) == ([0, 1], ["a"])
+    assert "not what it was at the beginning: default of f(acc=…)" in str(run.plan)
+    assert CellFlow(cells, notebook=notebook + "f(0)\n").run(store).values.a == [0, 1], "nor is it taken by --cache"

@@ -291,6 +291,17 @@ def test_steps_not_selected_are_skipped_with_the_reason_and_given_ones_complete_
     assert run.snapshot.steps["load"].origin == "cached"
 
 
+@pytest.mark.parametrize("flags", [{"approve": "sure?"}, {"when": "load > 1"}])
+def test_a_step_that_is_given_behind_another_one_is_neither_asked_about_nor_judged(flags):
+    run = begun(flow_of(*DIAMOND, steps={"left": flags}), given={"load": Given("given"), "left": Given("given")})
+
+    assert (run.under_way, run.conditions) == ({"right"}, [])
+    run.complete("right")
+    run.complete("join")
+    assert run.snapshot.state == "completed"
+    assert run.snapshot.steps["left"].reason == ""
+
+
 def test_signals_of_an_attempt_that_is_no_longer_current_are_ignored():
     run = begun(flow_of("load", steps={"load": {"retry": RetryPolicy(retries=1, delay_s=0)}}))
     late = run.running[0]

@@ -26,7 +26,7 @@ class FakeRun:
     def place(self, wanted):
         return self.giver(wanted), wanted
 
-    def value(self, step, name):
+    def last_value(self, step, name):
         if name in self._gone:
             raise ValueUnavailable(name, "it was live")
         return next(value for giver, given, value in self._given if (giver, given) == (step, name))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
 
+from szal_nb.engine.settings import RecordedSettings
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
 
@@ -116,3 +118,25 @@ def test_a_variable_that_may_be_a_secret_is_not_recorded_and_asked_for(name, tex
     os.environ[name] = text
     assert flow.resume(store, cut.id)["look"].value == len(text)
     assert all(b"very-secret-text" not in path.read_bytes() for path in tmp_path.glob("runs.db*"))
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+def test_a_step_that_no_setting_matters_to_leaves_them_to_who_changes_them_meanwhile(store, tmp_path):
+    """The two start at the same moment: putting back what the one found undid what the other was just setting."""
+    cells = {"set": "os.chdir('data')\na = 1", "look": "seen = os.getcwd()", "plain": "p = 1"}
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    flow.fails = {"set"}
+    cut = flow.run(store)
+    graph, refs = flow.graph(), {(None, ref.name): ref for ref in cut.snapshot.inputs}
+    settings = RecordedSettings(graph)
+    settings.begin()
+    os.chdir("data")
+
+    def put_back(step):
+        settings.put_back([node.step.name for node in graph.nodes].index(step), set(), refs, store.loader(cut.id).load)
+        return Path.cwd().name
+
+    assert (None, "<working directory>") in refs
+    assert (put_back("plain"), put_back("set")) == ("data", tmp_path.name)
+    os.chdir("data")
+    assert put_back("look") == tmp_path.name
