@@ -11,7 +11,7 @@ from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
-from szal_nb.model.kept import attributes_state, default_state, memory_state
+from szal_nb.model.kept import attributes_state, calls_state, default_state
 
 _LONGEST_TOKEN = 200
 _CALLED = "()"
@@ -171,7 +171,7 @@ class Applying(Frame):
         )
         if is_counting or touched or any(use.is_write for use in found.states):
             # What it does besides, the first call does, and the others do not.
-            self.use_state(memory_state(name), call.node, call.text)
+            self.use_state(calls_state(name), call.node, call.text)
         if made.kind in IMMUTABLE:
             return Value(kind=made.kind)
         return Value(held | made.tokens | target.tokens, made.kind, is_part=True)

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes
+from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes, is_unused
 from szal_nb.engine.usage import Usage
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.kept import default_owner, is_kept, kept_owner, memory_owner, state_name
+from szal_nb.model.kept import are_calls, default_owner, is_kept, kept_owner, memory_owner, state_name
 
 # What a class has of its own besides what it keeps.
 _OF_CODE = (staticmethod, classmethod, property)
@@ -51,7 +51,8 @@ def _users(graph: FlowGraph, state: str) -> list[int]:
 def kept_by(definition: Any, state: str) -> dict[str, Any]:
     """What a function or class keeps as this state, in the very objects."""
     if memory_owner(state):
-        return {} if holds_nothing_that_changes(definition) else {"memory": Memory(definition)}
+        is_as_good = is_unused(definition) if are_calls(state) else holds_nothing_that_changes(definition)
+        return {} if is_as_good else {"memory": Memory(definition)}
     default = default_owner(state)
     if default is not None:
         found = _defaults(inspect.unwrap(definition))

@@ -40,7 +40,7 @@ class Remembered:
     def __init__(self, owner: Any, memo: dict[int, Any], *, is_counted: bool) -> None:
         parts = [*_parts_of(owner)]
         caches = [part for part in parts if isinstance(part, _Cache)]
-        if not all(_is_unused(cache) if is_counted else holds_nothing_that_changes(cache) for cache in caches):
+        if not all(is_unused(cache) if is_counted else holds_nothing_that_changes(cache) for cache in caches):
             raise TypeError("what a cache of functools holds cannot be copied")
         self._owner = owner
         self._cells = [(part, copy.deepcopy(part.cell_contents, memo)) for part in parts if _is_filled(part)]
@@ -87,7 +87,10 @@ def _is_table(part: Any) -> bool:
     return type(part) is dict and all(type(value).__name__ == "_lru_list_elem" for value in part.values())
 
 
-def _is_unused(cache: Any) -> bool:
+def is_unused(cache: Any) -> bool:
+    """Whether this is a cache of a function that has never been called."""
+    if not isinstance(cache, _Cache):
+        return False
     found = cache.cache_info()
     return not (found.hits or found.misses or found.currsize)
 

@@ -9,6 +9,7 @@ RANDOM, NUMPY_RANDOM, TORCH_RANDOM = "random", "numpy.random", "torch.random"
 GENERATORS = (RANDOM, NUMPY_RANDOM, TORCH_RANDOM)
 _ATTRIBUTES = "attributes of "
 _MEMORY = "memory of "
+_CALLS = "calls of "
 _PATCH = "patch of "
 _DEFAULT = re.compile(r"default of ([^\W\d]\w*)\(([^\W\d]\w*)=…\)")
 
@@ -51,9 +52,23 @@ def memory_state(name: str) -> str:
     return f"{_MEMORY}{name}"
 
 
+def calls_state(name: str) -> str:
+    """The state that the calls of a function are that remembers, where only the first of them does something.
+
+    >>> calls_state("draw")
+    'calls of draw'
+    """
+    return f"{_CALLS}{name}"
+
+
+def are_calls(state: str) -> bool:
+    """Whether it matters to the state whether there was a call."""
+    return state.startswith(_CALLS)
+
+
 def memory_owner(state: str) -> str:
-    """Whose memory the state is; "" if it is another one."""
-    return state.removeprefix(_MEMORY) if state.startswith(_MEMORY) else ""
+    """Whose memory, or calls, the state is; "" if it is another one."""
+    return state.removeprefix(_MEMORY).removeprefix(_CALLS) if state.startswith((_MEMORY, _CALLS)) else ""
 
 
 def patch_state(dotted: str) -> str:
@@ -82,7 +97,7 @@ def default_owner(state: str) -> tuple[str, str] | None:
 
 def is_kept(state: str) -> bool:
     """Whether a function or class of the notebook keeps the state."""
-    return state.startswith((_ATTRIBUTES, _MEMORY)) or default_owner(state) is not None
+    return state.startswith((_ATTRIBUTES, _MEMORY, _CALLS)) or default_owner(state) is not None
 
 
 def kept_owner(state: str) -> str:

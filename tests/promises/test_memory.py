@@ -103,6 +103,13 @@ REMEMBERING = {
         "class S:\n    kept = {}\n    @classmethod\n    def get(cls, n):\n        return cls.kept.setdefault(n, [n])",
         "S.get(1).append(1)", "print(S.get(1))", "x = S.get(1)", "x.append(2)", "print(S.get(1) is x)",
     ],
+    "a random number that only the first call draws": [
+        LOAD.replace("[1]", "random.random()"), "random.seed(1)\na = load()", "b = load()", "print(a, b)", "print(load(), random.random())",
+    ],
+    "a call that counts": [
+        "import functools\nn = [0]\n@functools.cache\ndef load(x):\n    n[0] += 1\n    return n[0]",
+        "a = load(1)", "b = load(2)", "print(a, b, n)", "print(load(1), load(3))",
+    ],
     "a decorator that counts": [COUNTED, "a = f(1)", "b = f(2)", "print(a, b)", "print(f(3))"],
 }  # fmt: skip
 
