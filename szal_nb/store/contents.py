@@ -30,8 +30,7 @@ class Contents:
         form, data = self._find(digest, ref.name)
         if data is None:
             return form, self._files.check(digest, form, ref.name)
-        # SQLite gives back any type that somebody wrote.
-        content = data if isinstance(data, bytes) else str(data).encode()
+        content = content_bytes(data)
         if hash_of(form, content) != digest:
             raise ValueFileDamaged(ref.name, "the database")
         return form, content
@@ -45,3 +44,8 @@ class Contents:
             raise ValueUnavailable(name, "its content is not in the store any more")
         form, in_file, data = rows[0]
         return str(form), None if in_file else data
+
+
+def content_bytes(data: object) -> bytes:
+    """What the database holds of a content: SQLite gives back any type that somebody wrote."""
+    return data if isinstance(data, bytes) else str(data).encode("utf-8", "surrogatepass")

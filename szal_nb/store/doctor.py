@@ -20,8 +20,10 @@ from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import fold
 from szal_nb.model.step import Step
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
+from szal_nb.store.contents import content_bytes
 from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading
 from szal_nb.store.failure import FAILURES, StoreUnusable
+from szal_nb.store.files import hash_of
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
 from szal_nb.store.probe import journal_mode_of
@@ -137,17 +139,36 @@ def _runs(store: RunStore) -> Iterator[Finding]:
 
 
 def _values(store: RunStore) -> Finding:
-    rows = store.reader.fetch("SELECT hash FROM blobs WHERE in_file")
-    named = {str(row[0]) for row in rows}
+    in_files, damaged = _contents(store)
     files = {file.name: file.stat().st_size for file in store.files.folder.glob("??/*")}
-    lost, unnamed = named - files.keys(), files.keys() - named
+    lost, unnamed = in_files.keys() - files.keys(), files.keys() - in_files.keys()
+    # Whether a file holds what was written is found when it is read; that it is too short is seen at once.
+    damaged += sum(files[name] != size for name, size in in_files.items() if name not in lost)
     text = f"{len(files)} files, {sum(files.values()) / 1e6:.1f} MB"
-    if lost:
-        return Finding(level=Level.PROBLEM, about="values", text=f"{text}; {len(lost)} files are missing")
+    problems = [f"{damaged} contents are not what was written"] if damaged else []
+    problems += [f"{len(lost)} files are missing"] if lost else []
+    if problems:
+        return Finding(level=Level.PROBLEM, about="values", text="; ".join([text, *problems]))
     if unnamed:
         text += f"; {len(unnamed)} of them belong to no run"
         return Finding(level=Level.NOTICE, about="values", text=text, advice="szal gc")
     return Finding(level=Level.FINE, about="values", text=text)
+
+
+def _contents(store: RunStore) -> tuple[dict[str, int], int]:
+    """The sizes of contents in files, by hash, and how many of those in the database do not match theirs."""
+    in_files: dict[str, int] = {}
+    damaged = 0
+    with store.reader.reading() as connection:
+        for digest, form, size, in_file, data in connection.execute(_CONTENTS):
+            if in_file:
+                in_files[str(digest)] = size
+            else:
+                damaged += hash_of(form, content_bytes(data)) != digest
+    return in_files, damaged
+
+
+_CONTENTS = "SELECT hash, format, size, in_file, data FROM blobs WHERE size >= 0"
 
 
 class Repaired(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from contextlib import closing
@@ -78,6 +79,19 @@ def test_a_missing_value_file_is_found(filled):
         next(store.files.folder.glob("??/*")).unlink()
 
     assert problems(filled)[0].text.endswith("1 files are missing")
+
+
+def test_contents_that_are_not_what_was_written_are_found(filled):
+    with RunStore.open(filled, read_only=True) as store:
+        os.truncate(next(store.files.folder.glob("??/*")), 1000)
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.execute(
+            "UPDATE blobs SET data = 'x' WHERE hash IN (SELECT hash FROM blobs WHERE NOT in_file LIMIT 2)"
+        )
+
+    (problem,) = problems(filled)
+    assert problem.about == "values"
+    assert problem.text.endswith("; 3 contents are not what was written")
 
 
 def test_a_store_that_others_can_read_is_noticed(filled):
