@@ -43,7 +43,7 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     export.set_defaults(command=export_command)
 
     taken = commands.add_parser("import", parents=both, help="take an exported run into the store")
-    taken.add_argument("file", type=Path, metavar="FILE")
+    taken.add_argument("file", type=Path, metavar="FILE", help="what `szal export` wrote")
     taken.set_defaults(command=import_command)
 
     gc = commands.add_parser("gc", parents=both, help="delete values that no run names, and old runs if asked")
