@@ -60,6 +60,9 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
 
 
 def _seconds(text: str) -> float:
+    # Who writes 5 and means days would lose all that is older than five seconds.
+    if text.strip()[-1:].isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit; write it as {text.strip()}d, or {text.strip()}h")
     try:
         return parse_duration(text)
     except ValueError as error:
