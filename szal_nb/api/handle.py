@@ -222,6 +222,14 @@ class RunHandle(Run):
         recorded.cancel()
         unsubscribe()
 
+    def look_away(self) -> None:
+        """Something else than the run's steps begins to be executed, and may draw random numbers or set options."""
+        self._runner.watch.hidden.look_away()
+
+    def look_again(self) -> None:
+        """It has ended, or waits."""
+        self._runner.watch.hidden.look_again()
+
     def changed_inputs(self) -> set[str]:
         """The inputs that steps of this process may have changed in place, and all that share something with them."""
         return self._runner.watch.changed_inputs()

@@ -58,7 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
     json_option = argparse.ArgumentParser(add_help=False)
     json_option.add_argument("--json", action="store_true", help="print one JSON document, and nothing else, on stdout")
     store_option = argparse.ArgumentParser(add_help=False)
-    store_option.add_argument("--store", metavar="PATH", help="the store (default: the nearest .szal/runs.db)")
+    nearest = "the store (default: SZAL_STORE, else [tool.szal] store, else the nearest .szal/runs.db)"
+    store_option.add_argument("--store", metavar="PATH", help=nearest)
     options = {"json": json_option, "store": store_option}
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for group in (execution, record, past, documents, upkeep, migrate):

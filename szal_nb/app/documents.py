@@ -22,12 +22,12 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     params = commands.add_parser(
         "params", parents=[options["json"]], help="the notebook's parameters: names, types, defaults, help"
     )
-    params.add_argument("notebook", metavar="NB")
+    params.add_argument("notebook", metavar="NB", help="the notebook")
     params.add_argument("--json-schema", action="store_true", help="print them as a JSON Schema")
     params.set_defaults(command=show_parameters)
 
     graph = commands.add_parser("graph", help="the notebook's steps, and what each of them waits for")
-    graph.add_argument("notebook", metavar="NB")
+    graph.add_argument("notebook", metavar="NB", help="the notebook")
     graph.add_argument("--flow", metavar="NAME", help="which flow, in a notebook that has several")
     form = graph.add_mutually_exclusive_group()
     form.add_argument("--svg", action="store_true", help="print it as an SVG picture")

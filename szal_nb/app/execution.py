@@ -38,11 +38,11 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     output = {
         "metavar": "OUT",
         "type": Path,
-        "help": "where the executed notebook is saved (default: beside the store)",
+        "help": "where the executed notebook is saved (default: runs/ beside the store)",
     }
 
     run = commands.add_parser("run", parents=both, help="run a notebook's flow")
-    run.add_argument("notebook", metavar="NB")
+    run.add_argument("notebook", metavar="NB", help="the notebook; without --store its runs are in .szal/ beside it")
     run.add_argument("-o", "--output", **output)
     pairs = {"nargs": 2, "metavar": ("NAME", "VALUE"), "action": "append", "default": [], "type": _unprotected}
     _add_parameters(run, pairs)

@@ -39,7 +39,7 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
 
     explained = commands.add_parser("why", parents=both, help="why a step ran or did not, and what it waits for")
     explained.add_argument("run", metavar="RUN", help="the run's id, or as much of its beginning as is unique")
-    explained.add_argument("step", metavar="STEP")
+    explained.add_argument("step", metavar="STEP", help="the step")
     explained.set_defaults(command=why_command)
 
 

@@ -43,7 +43,7 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
     export.set_defaults(command=export_command)
 
     taken = commands.add_parser("import", parents=both, help="take an exported run into the store")
-    taken.add_argument("file", type=Path, metavar="FILE")
+    taken.add_argument("file", type=Path, metavar="FILE", help="what `szal export` wrote")
     taken.set_defaults(command=import_command)
 
     gc = commands.add_parser("gc", parents=both, help="delete values that no run names, and old runs if asked")
@@ -60,6 +60,9 @@ def add_commands(commands: Any, options: Mapping[str, argparse.ArgumentParser]) 
 
 
 def _seconds(text: str) -> float:
+    # Who writes 5 and means days would lose all that is older than five seconds.
+    if text.strip()[-1:].isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit; write it as {text.strip()}d, or {text.strip()}h")
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -108,7 +108,10 @@ _SETTING_PROBES: dict[str, Callable[[], object]] = {
 
 
 class HiddenStates:
-    """Watches the process between the beginning and the end of bodies."""
+    """Watches the process between the beginning and the end of bodies.
+
+    A cell of the notebook that is executed meanwhile draws and sets what it likes: what changes then is not the steps'.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -118,16 +121,18 @@ class HiddenStates:
         self._modules = 0
         self._absent: list[str] = []
         self._was_alone = True
+        self._seen: dict[str, None] = {}
+        self._looks_away = False
 
     def enter(self, step: int) -> None:
         """A body begins."""
         with self._lock:
             if not self._running:
-                self._window = set()
+                self._window, self._seen = set(), {}
                 self._was_alone = True
                 self._modules = len(sys.modules)
                 self._absent = [name for name in _DRAWN_BY_IMPORT if name not in sys.modules]
-                self._before = _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES)
+                self._before = _look_at_all()
             else:
                 self._was_alone = False
             self._running.add(step)
@@ -142,17 +147,37 @@ class HiddenStates:
             self._running.discard(step)
             if self._running:
                 return (), (), ()
-            now = _look(_GENERATOR_PROBES)
-            if self._was_alone and len(sys.modules) == self._modules:
-                now |= _look(_SETTING_PROBES)
-            changed = tuple(
-                name
-                for name, state in now.items()
-                # A generator that was not there before has not been drawn from by the notebook.
-                if self._before.get(name) is not None and state != self._before[name]
-            )
-            by_import = (RANDOM,) if RANDOM in changed and self._is_drawn_by_import(now[RANDOM]) else ()
+            is_drawn = False
+            if not self._looks_away:
+                now = self._now()
+                is_drawn = RANDOM not in self._seen and self._is_drawn_by_import(now[RANDOM])
+                self._note(now)
+            changed, by_import = tuple(self._seen), (RANDOM,) if is_drawn else ()
             return tuple(name for name in changed if name not in by_import), by_import, tuple(sorted(self._window))
+
+    def look_away(self) -> None:
+        """A cell of the notebook begins to be executed."""
+        with self._lock:
+            if self._running and not self._looks_away:
+                self._note(self._now())
+            self._looks_away = True
+
+    def look_again(self) -> None:
+        """The cell has ended, or waits: what changes from now on is the steps' again."""
+        with self._lock:
+            if self._running and self._looks_away:
+                self._before = _look_at_all()
+            self._looks_away = False
+
+    def _now(self) -> dict[str, object]:
+        if self._was_alone and len(sys.modules) == self._modules:
+            return _look_at_all()
+        return _look(_GENERATOR_PROBES)
+
+    def _note(self, now: dict[str, object]) -> None:
+        # A generator that was not there before has not been drawn from by the notebook.
+        before = {name: state for name, state in self._before.items() if state is not None}
+        self._seen.update((name, None) for name, state in now.items() if name in before and state != before[name])
 
     def _is_drawn_by_import(self, now: object) -> bool:
         words = sum(_DRAWN_BY_IMPORT[name] for name in self._absent if name in sys.modules)
@@ -163,6 +188,10 @@ class HiddenStates:
         with self._lock:
             self._running.discard(step)
             self._was_alone = False
+
+
+def _look_at_all() -> dict[str, object]:
+    return _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES)
 
 
 def _look(probes: dict[str, Callable[[], object]]) -> dict[str, object]:

@@ -123,7 +123,8 @@ class Watch:
         self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(_light_steps)
         # As long as no value that could change is about, there is nothing to look into, whatever steps read.
         self._are_fixed = not refs and are_immutable(table.inputs.values())
-        self._hidden = HiddenStates()
+        # May be told to look away, while a cell of the notebook is executed.
+        self.hidden = HiddenStates()
         self._drew: dict[str, set[int]] = {}
         self._together = Together(self.usage, self._versions, self.contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
@@ -185,7 +186,7 @@ class Watch:
         self._spans.note(i)
         self._entered[i] = attempt
         if self._is_hidden_watched:
-            self._hidden.enter(i)
+            self.hidden.enter(i)
 
     def use(self, load: Callable[[ValueRef], Any] | None) -> None:
         """The run goes on with another record."""
@@ -335,13 +336,13 @@ class Watch:
         """Nobody waits for the attempt any more; what it works on belongs to it alone from now on. Never blocks."""
         self._versions.take_back(i)
         if self._entered.pop(i, None) is not None:
-            self._hidden.forget(i)
+            self.hidden.forget(i)
         if i in self._pristine:
             self._is_dirty.add(i)
 
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
-        changed, by_import, window = self._hidden.leave(i) if self._is_hidden_watched else ((), (), ())
+        changed, by_import, window = self.hidden.leave(i) if self._is_hidden_watched else ((), (), ())
         self._spans.note(~i)
         if self._only_reads[i] and not (changed or by_import) and not self.contents.is_compared(i):
             return

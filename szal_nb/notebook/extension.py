@@ -49,6 +49,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.events.register("pre_run_cell", runs.before_cell)
     shell.events.register("pre_run_cell", session.before_cell)
     shell.events.register("post_run_cell", session.after_cell)
+    shell.events.register("post_run_cell", runs.after_cell)
     shell.input_transformers_cleanup.append(spell_as_magic)
     shell.input_transformers_post.append(waiting_transformer(session.waits))
     shell.Completer.custom_matchers.append(matcher(session.definitions.step_names))

@@ -70,6 +70,7 @@ class NotebookRun(RunHandle):
     async def wait(self) -> NotebookRun:
         """Waits until the run has ended, and binds its values; if the cell is interrupted, the run is cancelled."""
         self._outputs.waiting = self._request() or self._outputs.waiting
+        self.look_again()
         try:
             if self._outputs.is_attended:
                 await super().wait()

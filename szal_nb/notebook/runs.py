@@ -76,6 +76,12 @@ class Runs:
         """A cell is about to be executed: what has ended since gives its values now."""
         for run in self._runs:
             run.bind_once()
+            run.look_away()
+
+    def after_cell(self, _result: Any) -> None:
+        """A cell has been executed: what random numbers are drawn from now on is for the steps to answer for."""
+        for run in self._runs:
+            run.look_again()
 
     def start(self, parsed: ParsedRun) -> NotebookRun:
         """A new run of a flow, begun, with its picture under the cell; or the run that this kernel goes on with."""

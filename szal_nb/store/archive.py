@@ -119,6 +119,8 @@ def import_run(store: RunStore, source: Path) -> StoredRun:
     except (msgspec.MsgspecError, IllegalTransition) as error:
         raise NotARunFile(str(source), f"its record does not hold together ({error})") from error
     except OSError as error:
+        if error.filename == str(source):
+            raise NotARunFile(str(source), f"it cannot be read ({error.strerror})") from error
         raise explain(error, source) from error
     return store.run(manifest.run.id)
 

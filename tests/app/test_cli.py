@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import resource
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 import szal_nb as szal
-from szal_nb.app.cli import main
+from szal_nb.app.cli import main, make_parser
 from szal_nb.app.execution import protect_values
 from szal_nb.app.exit import ExitCode
 from szal_nb.model.event import kind_of
@@ -274,6 +275,26 @@ def test_the_program_is_light():
 
 
 @pytest.mark.serial
+def _commands(parser):
+    """Each command's parser by its words."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield name, below
+                yield from ((f"{name} {words}", one) for words, one in _commands(below))
+
+
+def test_every_argument_of_every_command_says_what_it_is():
+    silent = [
+        f"{words} {action.metavar or action.dest}"
+        for words, parser in _commands(make_parser())
+        for action in parser._actions
+        if not action.help and not isinstance(action, argparse._SubParsersAction)
+    ]
+
+    assert silent == []
+
+
 def test_help_costs_little():
     def seconds():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -69,6 +69,15 @@ def test_old_runs_are_deleted_only_if_asked(store, capsys):
     assert document(capsys, "runs")[1]["runs"] == []
 
 
+def test_an_age_without_a_unit_is_refused_and_deletes_nothing(store, capsys):
+    """Who writes 5 means days, and seconds would be all there is."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["gc", "--older-than", "5"])
+
+    assert "'5' has no unit; write it as 5d, or 5h" in capsys.readouterr().err
+    assert the_run(capsys)
+
+
 def test_runs_go_by_the_size_of_what_they_keep(store, capsys):
     run = the_run(capsys)
 

@@ -18,6 +18,7 @@ from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.engine import contents, kinds
 from szal_nb.engine.body import CellBody, compile_cell
 from szal_nb.engine.contents import Contents
+from szal_nb.engine.hidden import HiddenStates
 from szal_nb.engine.shared_values import SharedValues
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.watch import Watch
@@ -537,6 +538,41 @@ def test_a_draw_beside_an_import_that_draws_is_found(monkeypatch):
     failed = run(graph_of(*steps), meet=meet, fit=lambda: _import_that_draws(monkeypatch, random), plot=random.random)
 
     assert "HiddenStateUsed" in {failed[name].error.type for name in ("fit", "plot") if failed[name].error}
+
+
+@pytest.mark.parametrize(
+    ("drawn", "changed"),
+    [("in the cell", ()), ("before it", ("random",)), ("after it", ("random",)), ("by a step that ends in it", ())],
+)
+def test_what_a_cell_draws_while_steps_run_is_not_theirs(drawn, changed):
+    hidden = HiddenStates()
+    hidden.enter(0)
+    hidden.enter(1)
+    if drawn == "before it":
+        random.random()
+    hidden.look_away()
+    if drawn in {"in the cell", "by a step that ends in it"}:
+        random.random()
+    if drawn == "by a step that ends in it":
+        hidden.leave(0)
+    else:
+        hidden.look_again()
+        hidden.leave(0)
+    if drawn == "after it":
+        random.random()
+
+    assert hidden.leave(1) == (changed, (), (0, 1))
+
+
+def test_a_setting_that_a_lone_step_changed_before_a_cell_began_is_its_own(monkeypatch):
+    hidden = HiddenStates()
+    hidden.enter(0)
+    monkeypatch.setenv("SZAL_SET_BY_STEP", "1")
+    hidden.look_away()
+    monkeypatch.setenv("SZAL_SET_BY_CELL", "1")
+    hidden.look_again()
+
+    assert hidden.leave(0) == (("environment",), (), (0,))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from szal_nb.notebook.own_generators import OwnGenerators, is_drawn_from
 from tests.notebook.kernels import running_kernel
+from tests.notebook.notebooks import Notebook
 
 RUN = "run = %szal_run\nawait run"
 
@@ -68,6 +69,59 @@ def test_a_step_that_runs_at_once_draws_what_it_draws_in_a_whole_run(notebook):
     notebook.step("two -x", "b = random.random()")
 
     assert notebook.value("(random.seed(1), [random.random(), random.random()])[1]") == notebook.value("[a, b]")
+
+
+# Steps run side by side until there is a file.
+HOLD = """
+import asyncio, os, statistics, time
+def until(file):
+    while not os.path.exists(file):
+        time.sleep(0.01)
+def hold(draws=False):
+    if draws:
+        until("draw")
+        statistics.NormalDist().samples(1)  # from `random`, which no code here shows
+    print("begun")
+    until("go")
+async def begun(run):
+    while not (run["one"].logs and run["two"].logs):
+        await asyncio.sleep(0.01)
+async def release(run):
+    open("draw", "w").close()
+    await begun(run)
+    open("go", "w").close()
+"""
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A notebook in a kernel of its own."""
+    with running_kernel(tmp_path) as kernel:
+        kernel.run("%load_ext szal_nb", cell_id="top")
+        yield Notebook(kernel)
+
+
+@pytest.mark.serial
+def test_a_cell_may_draw_while_steps_run_side_by_side(alone):
+    alone.ok(HOLD)
+    for name in ("one", "two"):
+        alone.step(name, "hold()")
+    alone.ok("run = %szal_run")
+    alone.ok("import random\nimport numpy as np\nawait begun(run)\nrandom.random(), np.random.rand()")
+    alone.ok("await release(run)")
+
+    assert alone.ok("await run.wait()\nprint(run.state)").text.endswith("completed\n")
+
+
+@pytest.mark.serial
+def test_what_steps_draw_side_by_side_is_found_while_a_cell_waits_for_them(alone):
+    alone.ok(HOLD)
+    for name in ("one", "two"):
+        alone.step(name, "hold(draws=True)")
+    alone.ok("run = %szal_run")
+    alone.ok("releasing = asyncio.create_task(release(run))\nawait run.wait()")
+
+    assert "HiddenStateUsed" in alone.value("str([run[name].error for name in ('one', 'two')])")
 
 
 @pytest.mark.serial

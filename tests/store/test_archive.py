@@ -150,7 +150,9 @@ def test_a_file_that_is_no_run_is_refused(other, tmp_path, content):
 
 
 def test_a_file_that_is_not_there_is_named(other, tmp_path):
-    with pytest.raises(StoreError, match=r"no\.szal"):
+    with pytest.raises(
+        NotARunFile, match=r"no\.szal cannot be imported: it cannot be read \(No such file or directory\)"
+    ):
         import_run(other, tmp_path / "no.szal")
 
 
