@@ -66,10 +66,13 @@ class StoredValues:
 
     def value(self, step: str, name: str) -> Any:
         """As `ValueSource`."""
+        return self._load(self._ref(step, name))
+
+    def _ref(self, step: str, name: str) -> ValueRef:
         ref = next((ref for ref in self._snapshot.steps[step].values if ref.name == name), None)
         if ref is None:
             raise ValueUnavailable(name, f"step {step!r} has not given it.")
-        return self._load(ref)
+        return ref
 
     def last(self, step: str, name: str) -> Any:
         """As `ValueSource`."""
@@ -79,7 +82,8 @@ class StoredValues:
         try:
             return self._together.value(step, name)
         except ValueUnavailable as error:
-            if by == step:
+            # A picture is that of the moment when it was shown.
+            if by == step or self._ref(step, name).shown is not None:
                 return self.value(step, name)
             reason = f"step {by!r} may have changed it since, and what it left of it is not to be had: {error.reason}"
             raise ValueUnavailable(name, reason) from error
