@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
+from szal_nb.engine.light_steps import bare_steps
 from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.patches import lost_patch
@@ -24,7 +25,7 @@ from szal_nb.engine.signal import (
 )
 from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
-from szal_nb.engine.watch import UNTOUCHED, Watch, bare_steps
+from szal_nb.engine.watch import UNTOUCHED, Watch
 from szal_nb.errors import AnswerError, ChangedSince, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
 from szal_nb.model.kept import patched, state_of
 from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state

@@ -14,23 +14,24 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from szal_nb.analysis.hidden import spelled
 from szal_nb.engine.attempts import Pristine
 from szal_nb.engine.captures import put_back_globals
 from szal_nb.engine.contents import Contents, Spans
 from szal_nb.engine.digest import digest
-from szal_nb.engine.hidden import GENERATORS, HiddenStates
+from szal_nb.engine.hidden import HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
+from szal_nb.engine.light_steps import is_hidden_watched, light_steps
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_states import reached, refuse_shared, told_apart
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import SharedValues, titled
-from szal_nb.engine.states import RecordedStates, changes_kept, recorded_states
+from szal_nb.engine.states import RecordedStates, changes_kept
 from szal_nb.engine.together import Together
+from szal_nb.engine.undeclared import UndeclaredUse
 from szal_nb.engine.usage import Key, Usage
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import AnswerError, HiddenStateUsed
+from szal_nb.errors import AnswerError
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
@@ -55,34 +56,6 @@ class _Held:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
         self.count -= 1
-
-
-def _is_hidden_watched(graph: FlowGraph) -> bool:
-    return graph.flow.ordered and graph.flow.guard is not Guard.OFF
-
-
-def _light_steps(graph: FlowGraph) -> tuple[list[bool], list[bool], list[bool]]:
-    """Of which steps nothing at all is looked into, and which neither change anything nor draw random numbers.
-
-    Last, those of them that nothing but the values could tell anything of: there is no order of hidden states.
-    """
-    usage, states, hidden = graph.derived(Usage), graph.derived(recorded_states), _is_hidden_watched(graph)
-
-    def has_nothing(i: int) -> bool:
-        node = graph.nodes[i]
-        if hidden or usage.taken[i] or usage.changed[i] or node.states:
-            return False
-        return not any(usage.users((i, name)) for name in node.values)
-
-    count = range(len(graph.nodes))
-    only_reads = [not (usage.changed[i] or states[i]) for i in count]
-    return [has_nothing(i) for i in count], only_reads, [False] * len(count) if hidden else only_reads
-
-
-def bare_steps(graph: FlowGraph) -> list[bool]:
-    """Which steps are only ordered: they read nothing, and nothing of them is looked into."""
-    has_nothing, _, _ = graph.derived(_light_steps)
-    return [nothing and not node.bindings for nothing, node in zip(has_nothing, graph.nodes, strict=True)]
 
 
 class Watch:
@@ -119,13 +92,13 @@ class Watch:
         self.contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
-        self._is_hidden_watched = _is_hidden_watched(graph)
-        self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(_light_steps)
+        self._is_hidden_watched = is_hidden_watched(graph)
+        self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(light_steps)
         # As long as no value that could change is about, there is nothing to look into, whatever steps read.
         self._are_fixed = not refs and are_immutable(table.inputs.values())
         # May be told to look away, while a cell of the notebook is executed.
         self.hidden = HiddenStates()
-        self._drew: dict[str, set[int]] = {}
+        self._undeclared = UndeclaredUse(graph)
         self._together = Together(self.usage, self._versions, self.contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
@@ -351,9 +324,9 @@ class Watch:
                 self._is_dirty.add(i)
             self._look_at_reach(i, has_failed=has_failed)
             for state in changed:
-                self._used(state, window, drawn_by=window)
+                self._undeclared.check(state, window, self.usage, drawn_by=window)
             for state in by_import:
-                self._used(state, window, drawn_by=())
+                self._undeclared.check(state, window, self.usage, drawn_by=())
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
             changes = set(self.usage.changed[i])
             for key in self.usage.taken[i]:
@@ -440,24 +413,3 @@ class Watch:
             if key[0] is None or ref is None or ref.hash is None:
                 continue
             self._versions.supersede((key[0], key[1]))
-
-    # Hidden state
-
-    def _used(self, state: str, window: tuple[int, ...], *, drawn_by: tuple[int, ...]) -> None:
-        nodes = self._graph.nodes
-        if any(state in nodes[i].states for i in window):
-            return
-        # Nothing of theirs depends on it, as on the jitter of a retry; they may still disturb others.
-        pure = {i for i, node in enumerate(nodes) if spelled(state) in node.step.pure}
-        names = self.usage.names
-        drew = self._drew.setdefault(state, set())
-        if state in GENERATORS:
-            users = {i for i, node in enumerate(nodes) if state in node.states}.union(drew, drawn_by)
-        else:
-            users = set(range(len(names)))
-        drew.update(window)
-        others = sorted(
-            {user for user in users - pure for i in window if user != i and not self.usage.are_ordered(user, i)}
-        )
-        if others:
-            raise HiddenStateUsed(state, tuple(names[i] for i in window), tuple(names[i] for i in others))
