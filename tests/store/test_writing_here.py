@@ -154,6 +154,7 @@ class _Small:
     def execute(self, connection):
         (pages,) = connection.execute("PRAGMA wal_autocheckpoint").fetchone()
         self.pages.setdefault(threading.current_thread().name, set()).add(pages)
+        return threading.current_thread().name
 
     def is_committed(self, connection):
         return False
@@ -163,6 +164,26 @@ class _Small:
 
     def rolled_back(self):
         pass
+
+
+class _Interrupted(_Small):
+    def execute(self, connection):
+        connection.execute("UPDATE runs SET reason = 'half done'")
+        raise KeyboardInterrupt
+
+
+async def test_a_write_on_the_loop_that_is_interrupted_keeps_the_store_from_nobody(path, commits):
+    """Ctrl-C comes to the thread that the loop is in."""
+    with begun_run(path) as (store, journal), closing(FileLock(lock_path(path))) as other:
+        with pytest.raises(KeyboardInterrupt):
+            await store._writer.write(_Interrupted())
+        assert commits[-1] == HERE
+        assert other.try_acquire(), "another process may write"
+        other.release()
+
+        assert await store._writer.write(_Small()) == HERE
+        await journal.append([STARTED])
+        assert (store.run("aaaaaaaaaaaa").reason, store.run("aaaaaaaaaaaa").events) == ("", 3)
 
 
 async def test_a_write_that_fails_on_the_loop_is_a_typed_error_and_the_next_one_works(path):
