@@ -122,14 +122,15 @@ async def test_the_loop_goes_on_while_a_program_without_our_lock_writes(path, co
     assert commits[1:3] == [HERE, THREAD]
 
 
-async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(path, monkeypatch):
-    checkpoints = []
+async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(path, commits, monkeypatch):
+    checkpoints, has_checkpointed = [], threading.Event()
 
     def checkpoint(connection, _path):
         with closing(FileLock(lock_path(path))) as other:
             is_held = not other.try_acquire()
         checkpoints.append((threading.current_thread().name, is_held))
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        has_checkpointed.set()
 
     monkeypatch.setattr(writer_module, "checkpoint_if_due", checkpoint)
     monkeypatch.setattr(writer_module, "_CHECK_EVERY", 5)
@@ -138,7 +139,9 @@ async def test_the_loop_never_checkpoints_and_the_wal_does_not_grow_without_end(
         for attempt in range(1, 6):
             await journal.append([STARTED, COMPLETED] if attempt == 1 else [])
             await store._writer.write(small)
-        await asyncio.to_thread(journal.append_sync, [StepStarted(at=4.0, step="clean", attempt=1)])
+        assert await asyncio.to_thread(has_checkpointed.wait, 10), (
+            "nothing but the loop's writes gives the thread a turn"
+        )
 
     assert set(checkpoints) == {(THREAD, True)}
     # Every so many writes the thread has its turn; where the loop writes, SQLite checkpoints nothing by itself.
@@ -154,6 +157,7 @@ class _Small:
     def execute(self, connection):
         (pages,) = connection.execute("PRAGMA wal_autocheckpoint").fetchone()
         self.pages.setdefault(threading.current_thread().name, set()).add(pages)
+        return threading.current_thread().name
 
     def is_committed(self, connection):
         return False
@@ -163,6 +167,26 @@ class _Small:
 
     def rolled_back(self):
         pass
+
+
+class _Interrupted(_Small):
+    def execute(self, connection):
+        connection.execute("UPDATE runs SET reason = 'half done'")
+        raise KeyboardInterrupt
+
+
+async def test_a_write_on_the_loop_that_is_interrupted_keeps_the_store_from_nobody(path, commits):
+    """Ctrl-C comes to the thread that the loop is in."""
+    with begun_run(path) as (store, journal), closing(FileLock(lock_path(path))) as other:
+        with pytest.raises(KeyboardInterrupt):
+            await store._writer.write(_Interrupted())
+        assert commits[-1] == HERE
+        assert other.try_acquire(), "another process may write"
+        other.release()
+
+        assert await store._writer.write(_Small()) == HERE
+        await journal.append([STARTED])
+        assert (store.run("aaaaaaaaaaaa").reason, store.run("aaaaaaaaaaaa").events) == ("", 3)
 
 
 async def test_a_write_that_fails_on_the_loop_is_a_typed_error_and_the_next_one_works(path):
