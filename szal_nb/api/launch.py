@@ -118,6 +118,24 @@ def start_run(
                 from_run=take.run_id if isinstance(take, Fork) else None,
             )
         )
+    with _given_up_if_it_fails(journal):
+        return _begin(
+            graph, bodies, inputs, surround, journal, run_id=run_id, skipped=skipped or {}, take=take, on_plan=on_plan
+        )
+
+
+def _begin(
+    graph: FlowGraph,
+    bodies: Mapping[str, Body],
+    inputs: Mapping[str, Any],
+    surround: Surround,
+    journal: RunJournal | None,
+    *,
+    run_id: str,
+    skipped: Mapping[str, str],
+    take: Reuse | Fork | None,
+    on_plan: Callable[[ReusePlan], None] | None,
+) -> RunHandle:
     taken = {name: inputs[name] for name in graph.all_inputs if name in inputs}
     input_refs: tuple[ValueRef, ...] = ()
     plan = None
@@ -128,7 +146,7 @@ def start_run(
         input_refs = journal.keep("", 0, taken, tuple(taken))
         first = kept_at_first(graph, bodies)
         by_name = {ref.name: ref for ref in (*input_refs, *journal.keep("", 0, first, ()))}
-        plan = take.plan(graph, by_name, skipped or {})
+        plan = take.plan(graph, by_name, skipped)
         given = take.given(graph, by_name, plan)
         taken_refs = {name: one.values for name, one in given.items()}
         journal.loader.resolve_class = Classes(graph, journal, surround.definitions, taken_refs)
@@ -240,12 +258,13 @@ def resume_run(
 
 
 @contextmanager
-def _given_up_if_it_fails(journal: RunJournal) -> Iterator[None]:
-    """What keeps a run from going on must not leave it looking as if this process had it."""
+def _given_up_if_it_fails(journal: RunJournal | None) -> Iterator[None]:
+    """What keeps a run from beginning or going on must not leave it looking as if this process had it."""
     try:
         yield
     except BaseException:
-        journal.close()
+        if journal is not None:
+            journal.close()
         raise
 
 

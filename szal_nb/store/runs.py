@@ -161,7 +161,9 @@ class RunStore(StoredRuns):
         """
         if self._is_closed:
             return
-        for journal in list(self._owned.values()):
+        # What a forked child has of the runs, and of the locks around them, is its parent's.
+        is_forked = self._writer is not None and self._writer.is_forked
+        for journal in () if is_forked else list(self._owned.values()):
             with contextlib.suppress(Exception):
                 journal.close()
         self._is_closed = True

@@ -170,7 +170,8 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._is_closed = False
-        self._is_forked = False
+        # Whether this is a child's copy of what is its parent's.
+        self.is_forked = False
         watch_forks(self)
 
     async def write(self, write: Write[_T]) -> _T:
@@ -202,7 +203,7 @@ class Writer:
 
     def _write_here(self, write: Write[object]) -> _Outcome | None:
         """The write, done in the calling thread, which holds the lock; None if it would have to wait."""
-        if self._is_closed or self._is_forked or self._connection is None or not self._gate.acquire(blocking=False):
+        if self._is_closed or self.is_forked or self._connection is None or not self._gate.acquire(blocking=False):
             return None
         try:
             self._be_patient(self._connection, patient=False)
@@ -228,7 +229,7 @@ class Writer:
         Unless it `is_waited_for`, the thread does so when it comes to it.
         """
         with self._start:
-            if self._is_closed or self._is_forked:
+            if self._is_closed or self.is_forked:
                 return
             self._is_closed = True
             thread = self._thread
@@ -240,12 +241,12 @@ class Writer:
             thread.join()
 
     def _put(self, write: Write[object], waiter: _Waiter) -> None:
-        if self._thread is None or self._is_closed or self._is_forked:
+        if self._thread is None or self._is_closed or self.is_forked:
             self._begin()
         self._queue.put((write, waiter))
 
     def _begin(self) -> None:
-        if self._is_forked:
+        if self.is_forked:
             raise ForkedStore(str(self._path))
         with self._start:
             if self._is_closed:
@@ -374,7 +375,7 @@ class Writer:
 
     def after_fork_in_child(self) -> None:
         """The child has no writer thread, gives up the lock's file, and leaves the connection alone."""
-        self._is_forked = True
+        self.is_forked = True
         self._lock.close()
         if self._connection is not None:
             leave_open(self._connection)

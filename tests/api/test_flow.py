@@ -285,3 +285,22 @@ def test_a_step_whose_file_was_edited_since_it_was_imported_keeps_its_edges(tmp_
 
     assert (run.state, run.values.send) == ("completed", 3)
     assert [(edge.source, edge.target) for edge in run.graph.edges] == [("load", "send")]
+
+
+def test_a_start_that_comes_to_nothing_leaves_no_run_behind(tmp_path, monkeypatch):
+    flow = szal.Flow("never")
+
+    @flow.step
+    def one():
+        return 1
+
+    def broken(*_, **__):
+        raise MemoryError
+
+    with szal.open_store(tmp_path / "runs.db") as store:
+        with monkeypatch.context() as patched:
+            patched.setattr("szal_nb.api.launch.RunMachine", broken)
+            with pytest.raises(MemoryError):
+                szal.run(flow, store=store)
+
+        assert (store.runs(), store._owned) == ([], {})

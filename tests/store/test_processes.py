@@ -256,6 +256,25 @@ class TestFork:
         # The lock alone is given up.
         assert in_child(let_go) == str([file for file in files() if not file.endswith(".lock")])
 
+    def test_a_child_closes_the_store_also_if_another_thread_was_just_taking_a_run(self, store):
+        """The lock that this thread held is held for good in the child: no thread is left there to give it back."""
+        store.begin(new_run()).append_sync(begun())
+        held, done = Event(), Event()
+
+        def hold():
+            with store._owned_lock:
+                held.set()
+                done.wait(60)
+
+        holding = Thread(target=hold)
+        holding.start()
+        try:
+            assert held.wait(10)
+            assert in_child(lambda: store.close() or "closed") == "closed"
+        finally:
+            done.set()
+            holding.join(10)
+
     def test_a_fork_waits_for_a_transaction_and_not_for_another_process(self, store, path, monkeypatch):
         """Fork-safe: never inside a transaction."""
         inside, forked = Event(), Event()
