@@ -251,7 +251,11 @@ class Calls(Applying):
         for state in hidden.states_of_call(name, frozenset(call.keywords)):
             self.use_state(state, call.node, f"{name}(…)")
         owner, _, method = name.rpartition(".")
-        if method in _ALL_CHANGING and (owner in _STORES or (call.is_discarded and _may_be_held(owner))):
+        # `set()` with nothing to set is that of an event, by which steps at work at once wait for each other.
+        is_event = method == "set" and not call.values
+        if method in _ALL_CHANGING and (
+            owner in _STORES or (call.is_discarded and not is_event and _may_be_held(owner))
+        ):
             self.store_in(owner, call.node, f"{name}(…)")
         if name in ("setattr", "delattr") and call.args and call.args[0].ref:
             attribute = call.node.args[1] if len(call.node.args) > 1 else None
