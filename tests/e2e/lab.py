@@ -166,7 +166,8 @@ def write_notebook(path: Path, cells: list[Any]) -> None:
 
 def open_notebook(page: Page, server: Server, name: str) -> None:
     """Returns when the document is loaded and its kernel has answered."""
-    page.goto(server.url(name))
+    # JupyterLab may go to an address of its own while the page is loading, which would end a wait for the first one.
+    page.goto(server.url(name), wait_until="commit")
     page.wait_for_selector(".jp-Notebook")
     page.wait_for_function(
         "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.connectionStatus === 'connected'"
