@@ -141,6 +141,8 @@ def _given_versions(found: Resolved) -> dict[str, Version]:
 
 def _with_inside(found: Resolved, versions: Sequence[Version]) -> Sequence[Version]:
     """The same versions, which say what functions remember of what they hold."""
+    if not found.read_objects:
+        return versions
     if not (found.has_kept or any(version.inside for version in found.from_version.values())):
         return versions
     held: dict[str, set[str]] = {}

@@ -75,7 +75,9 @@ class Resolver:
 
     def _remember_by_classes(self, found: Resolved, context: Context) -> None:
         """Methods may remember what they gave: whoever calls one has to do with what their class keeps."""
-        classes = {name for name, _ in context.bodies} if context.remembering else set()
+        if not context.remembering:
+            return
+        classes = {name for name, _ in context.bodies}
         for name, remembered in context.remembering:
             if name in classes and name not in found.bindings:
                 found.remember(name, remembered)
