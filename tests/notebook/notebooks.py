@@ -11,6 +11,15 @@ from tests.notebook.kernels import Cell, Kernel
 
 _numbers = itertools.count(1)
 
+_CANCEL_ALL = """
+import asyncio as _asyncio
+for _run in get_ipython().find_line_magic("szal_run").__self__.runs._runs:
+    if _run.is_active:
+        _run.cancel("the test is over")
+    while _run.is_active:
+        await _asyncio.sleep(0.01)
+"""
+
 
 class Notebook:
     """Cells of one test. Each call of `cell` is a cell of its own, unless it names the cell that it changes."""
@@ -49,8 +58,13 @@ class Notebook:
         return self.kernel.value(expression)
 
     def close(self) -> None:
-        """Deletes all cells, and their steps with them."""
-        self.kernel.run("pass", cell_id="closing", deleted=tuple(self._ids))
+        """Deletes all cells, and their steps with them; what a test that failed left going on is no matter of the next."""
+        closing = self.kernel.send(_CANCEL_ALL, cell_id="closing", deleted=tuple(self._ids))
+        try:
+            self.kernel.until(lambda: closing.is_idle, timeout_s=10)
+        except TimeoutError:
+            self.kernel.interrupt()
+            self.kernel.until(lambda: closing.is_idle)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ def test_a_panel_approves_and_skips_steps_of_a_run_that_the_kernel_runs(kernel, 
         return told[-1]
 
     assert (told[0]["type"], "skip" in told[0]["actions"]) == ("hello", True)
+    notebook.ok("while run['ask'].state != 'waiting':\n    await asyncio.sleep(0.01)")
     assert ask(1, "approve", "ask") == {"type": "done", "id": 1}
     assert {"type": "ack", "id": 1} in told
     assert ask(2, "skip", "later")["type"] == "done"
