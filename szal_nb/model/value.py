@@ -13,16 +13,18 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value that a step gave, or that a run took in, under a name.
 
     `hash` is the content hash in hexadecimal, None for a `live` value, which exists only in the process that made
-    it (`live` says why). `identity` is equal for names that were bound to one object. `shape` counts rows first.
-    `needed` says that a later step reads it, or `--out` names it. `size` is in bytes as stored. `unchecked` are the
-    types of parts that the guard could not look into. `shown` is the hash of what was shown of a figure or a chart,
-    a mimebundle in JSON that the same step gave under `shown_name`. `ties` are values, as step ("" for an input) and
-    name, that share parts with this one where one of the two is live: neither can be made again without the other.
+    it (`live` says why). `content` is the stored JSON itself where that is short: it stands nowhere else. `identity`
+    is equal for names that were bound to one object. `shape` counts rows first. `needed` says that a later step reads
+    it, or `--out` names it. `size` is in bytes as stored. `unchecked` are the types of parts that the guard could not
+    look into. `shown` is the hash of what was shown of a figure or a chart, a mimebundle in JSON that the same step
+    gave under `shown_name`. `ties` are values, as step ("" for an input) and name, that share parts with this one
+    where one of the two is live: neither can be made again without the other.
     """
 
     name: str
     type: str = ""
     hash: str | None = None
+    content: str | None = None
     format: str | None = None
     size: int = 0
     shape: tuple[int, ...] | None = None

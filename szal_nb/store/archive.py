@@ -26,7 +26,9 @@ from szal_nb.store.moved import file_stem
 from szal_nb.store.runs import RunStore
 from szal_nb.store.snapshots import content_id, flow_row, graph_from
 
-FORMAT = 1
+# What can be read; in the second, short values stand in the events that name them.
+FORMATS = (1, 2)
+FORMAT = FORMATS[-1]
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -128,8 +130,8 @@ def import_run(store: RunStore, source: Path) -> StoredRun:
 def _manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
     text = archive.read("run.json")
     version = msgspec.json.decode(text, type=dict[str, object]).get("szal_run")
-    if version != FORMAT:
-        raise NotARunFile(str(source), f"it has format {version!r}; this szal_nb reads format {FORMAT}")
+    if version not in FORMATS:
+        raise NotARunFile(str(source), f"it has format {version!r}; this szal_nb reads up to format {FORMAT}")
     manifest = msgspec.json.decode(text, type=Manifest)
     if not manifest.run.id or file_stem(manifest.run.id) != manifest.run.id:
         raise NotARunFile(str(source), f"{manifest.run.id!r:.80} is no run's id")

@@ -15,7 +15,7 @@ from szal_nb.model.event import Event, RunCreated, StepCompleted, StepProgress
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
 from szal_nb.model.value import ValueRef
-from szal_nb.store.contents import Contents
+from szal_nb.store.contents import SHORT_FORMAT, Contents, content_bytes
 from szal_nb.store.failure import StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
@@ -59,23 +59,29 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def references(events: list[Event]) -> Iterator[ValueRef]:
-    """Every stored value that the events name, each hash once.
+    """Every stored value that the events name and do not hold themselves, each hash once.
 
     Of what elements of a mapped step gave only that which a resume would need: the rest may be gone.
     """
-    refs: list[ValueRef] = []
-    for event in events:
-        if isinstance(event, StepCompleted):
-            refs += event.values
-        elif isinstance(event, RunCreated):
-            refs += event.inputs
+    refs = [ref for event in events if not isinstance(event, StepProgress) for ref in _stored_by(event)]
     for step in fold(events).steps.values():
         refs += step.element_values
     seen = set()
     for ref in refs:
-        if ref.hash is not None and ref.hash not in seen:
+        if ref.hash is not None and ref.content is None and ref.hash not in seen:
             seen.add(ref.hash)
             yield ref
+
+
+def _stored_by(event: Event) -> Iterator[ValueRef]:
+    match event:
+        case StepCompleted() | StepProgress():
+            refs = event.values
+        case RunCreated():
+            refs = event.inputs
+        case _:
+            refs = ()
+    return (ref for ref in refs if ref.hash is not None)
 
 
 def read_bundle(store: RunStore, run_id: str) -> Bundle:
@@ -95,12 +101,13 @@ def read_blob(contents: Contents, ref: ValueRef) -> Blob:
 def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_imported: bool) -> None:
     """Writes the run in one transaction; `StoreError` if it is there already or a content does not match its hash."""
     run = bundle.run
-    refs = list(references(bundle.events))
     # What elements gave before a resume is named for a while, also if the step has completed since.
-    refs += [ref for event in bundle.events if isinstance(event, StepProgress) for ref in event.values if ref.hash]
+    refs = [ref for event in bundle.events for ref in _stored_by(event)]
     for ref in refs:
         if not _IS_HASH.fullmatch(str(ref.hash)):
             raise StoreUnusable(store.path, f"run {run.id} names the content {ref.hash!r:.40}, which is no hash")
+        if ref.content is not None and hash_of(SHORT_FORMAT, content_bytes(ref.content)) != ref.hash:
+            raise StoreUnusable(store.path, f"the content {ref.hash} of run {run.id} does not match its hash")
     rows = [_stored(store.files, blob, run.id) for blob in blobs]
     new = NewRun(
         run_id=run.id,
@@ -121,7 +128,8 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
         if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
             raise RunExists(run.id, str(store.path))
         connection.executemany(INSERT_BLOB, rows)
-        connection.executemany(INSERT_MISSING_BLOB, [(ref.hash, ref.format or "") for ref in refs])
+        missing = [(ref.hash, ref.format or "") for ref in refs if ref.content is None]
+        connection.executemany(INSERT_MISSING_BLOB, missing)
         record.write(connection, bundle.events)
         connection.execute(
             "UPDATE runs SET is_imported = ?, owner = ?, launcher = ?, lease_until = NULL, epoch = ? WHERE id = ?",

@@ -18,7 +18,11 @@ from szal_nb.store.writer import Job
 
 # A file this young may belong to a step whose event is not written yet.
 GRACE_S = 3600.0
-_TABLES = ("turns", "past_attempts", "steps", '"values"', "inputs")
+_OF_RUN = (
+    'DELETE FROM "values" WHERE step_id IN (SELECT id FROM steps WHERE run_id = ?)',
+    *(f"DELETE FROM {table} WHERE run_id = ?" for table in ("turns", "past_attempts", "steps", "inputs")),  # noqa: S608
+    "DELETE FROM runs WHERE id = ?",
+)
 _UNNAMED_BLOBS = """
 hash IN (SELECT hash FROM blobs EXCEPT SELECT hash FROM "values" EXCEPT SELECT hash FROM inputs)
 """
@@ -26,7 +30,15 @@ _NAMED_BLOBS = """
 SELECT hash, blobs.size, run_id FROM blobs JOIN "values" USING (hash) WHERE blobs.size > 0
 UNION SELECT hash, blobs.size, run_id FROM blobs JOIN inputs USING (hash) WHERE blobs.size > 0
 """
-
+# Short contents, which stand with the values of a run and are of no other.
+_SHORT = """
+SELECT run_id, size FROM "values" WHERE content IS NOT NULL
+UNION ALL SELECT run_id, size FROM inputs WHERE content IS NOT NULL
+"""
+_SHORT_OF_RUN = """
+SELECT size FROM "values" WHERE content IS NOT NULL AND step_id IN (SELECT id FROM steps WHERE run_id = :run)
+UNION ALL SELECT size FROM inputs WHERE content IS NOT NULL AND run_id = :run
+"""
 
 _FINAL = ", ".join("?" * sum(state.is_final for state in RunState))
 _OPEN_RUNS = f"SELECT {RUN_COLUMNS} FROM runs WHERE state NOT IN ({_FINAL})"  # noqa: S608 constants
@@ -85,6 +97,10 @@ def beyond_size(store: RunStore, limit: int, *, keep: Collection[str] = ()) -> l
         if number < len(freed):
             freed[int(number)] += sizes[digest]
     total = sum(sizes.values())
+    for run_id, size in store.reader.fetch(f"SELECT run_id, sum(size) FROM ({_SHORT}) GROUP BY run_id"):  # noqa: S608
+        total += int(str(size))
+        if str(run_id) in place:
+            freed[place[str(run_id)]] += int(str(size))
     found = []
     for run, size in zip(oldest_first, freed, strict=True):
         if total <= limit:
@@ -156,7 +172,8 @@ def _busy_flows(connection: sqlite3.Connection, path: Path, now: float) -> set[s
 def _delete_rows(connection: sqlite3.Connection, runs: Collection[str], busy: Collection[str] = ()) -> Collected:
     # Of a flow that is busy; what has not ended stays for its own sake.
     kept = tuple(run for run in runs if busy and _flow_of_ended(connection, run) in busy)
-    deleted = [run for run in runs if run not in kept and _delete_run(connection, run)]
+    short: list[int] = []
+    deleted = [run for run in runs if run not in kept and _delete_run(connection, run, short)]
     connection.execute("DELETE FROM flows WHERE id NOT IN (SELECT flow_id FROM runs WHERE flow_id IS NOT NULL)")
     connection.execute(
         "DELETE FROM notebooks WHERE id NOT IN (SELECT notebook_id FROM runs WHERE notebook_id IS NOT NULL)"
@@ -164,11 +181,8 @@ def _delete_rows(connection: sqlite3.Connection, runs: Collection[str], busy: Co
     count, size = connection.execute(
         f"SELECT count(*), coalesce(sum(size), 0) FROM blobs WHERE NOT in_file AND {_UNNAMED_BLOBS}"  # noqa: S608
     ).fetchone()
-    # SQLite looks for the values that name a content before it deletes it: with no index, through all of them.
-    connection.execute('CREATE INDEX values_by_hash ON "values" (hash)')
     connection.execute(f"DELETE FROM blobs WHERE {_UNNAMED_BLOBS}")  # noqa: S608 a constant
-    connection.execute("DROP INDEX values_by_hash")
-    return Collected(runs=tuple(deleted), kept=kept, values=count, size=size)
+    return Collected(runs=tuple(deleted), kept=kept, values=count + len(short), size=size + sum(short))
 
 
 def _flow_of_ended(connection: sqlite3.Connection, run: str) -> str | None:
@@ -179,12 +193,13 @@ def _flow_of_ended(connection: sqlite3.Connection, run: str) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _delete_run(connection: sqlite3.Connection, run: str) -> bool:
+def _delete_run(connection: sqlite3.Connection, run: str, short: list[int]) -> bool:
+    """Whether the run has gone; `short` grows by the sizes of contents that went with its rows."""
     if _flow_of_ended(connection, run) is None:
         return False
-    for table in _TABLES:
-        connection.execute(f"DELETE FROM {table} WHERE run_id = ?", (run,))  # noqa: S608 a constant
-    connection.execute("DELETE FROM runs WHERE id = ?", (run,))
+    short += [size for (size,) in connection.execute(_SHORT_OF_RUN, {"run": run})]
+    for sql in _OF_RUN:
+        connection.execute(sql, (run,))
     return True
 
 

@@ -1,4 +1,4 @@
-"""Stored content by its hash, wherever it is: with a step that is under way, in the database, or in a file."""
+"""Stored content, wherever it is: in the event that names it, or by its hash with a step under way, a row or a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from szal_nb.model.value import ValueRef
 from szal_nb.store.database import Reader
 from szal_nb.store.files import ValueFileDamaged, ValueFiles, hash_of
 
+# What may stand in an event: JSON is text, and loading it runs nothing.
+SHORT_FORMAT = "json"
 # Hash, format, size, and the bytes unless they are in a file.
 Parked = tuple[str, str, int, bytes | None]
 
@@ -27,12 +29,12 @@ class Contents:
     def of(self, ref: ValueRef) -> tuple[str, bytes | Path]:
         """Format and content of a stored value, found to match its hash; the file's path if it is in a file."""
         digest = str(ref.hash)
-        form, data = self._find(digest, ref.name)
+        form, data = self._find(digest, ref.name) if ref.content is None else (SHORT_FORMAT, ref.content)
         if data is None:
             return form, self._files.check(digest, form, ref.name)
         content = content_bytes(data)
         if hash_of(form, content) != digest:
-            raise ValueFileDamaged(ref.name, "the database")
+            raise ValueFileDamaged(ref.name, "the record of its run" if ref.content is not None else "the database")
         return form, content
 
     def _find(self, digest: str, name: str) -> tuple[str, object]:

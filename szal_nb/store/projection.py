@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import get_args
 
 import msgspec
@@ -32,12 +32,12 @@ from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.insertion import insert_rows, nullable
 from szal_nb.store.times import iso
 
-_VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, needed"
+_VALUE_COLUMNS = "name, type, hash, format, size, shape, summary, live, identity, content, needed"
 _INSERT_TURN = "INSERT INTO turns (run_id, first, data, crc) VALUES (?, ?, ?, ?)"
-_PUT_VALUE = f'INSERT OR REPLACE INTO "values" (run_id, step, attempt, is_current, {_VALUE_COLUMNS}) VALUES'
+_PUT_VALUE = f'INSERT OR REPLACE INTO "values" (step_id, run_id, step, attempt, is_current, {_VALUE_COLUMNS}) VALUES'
 _PUT_INPUT = f"INSERT OR REPLACE INTO inputs (run_id, {_VALUE_COLUMNS}) VALUES"
-# Of `_VALUE_COLUMNS`, these may be NULL: hash and format, shape, live and identity.
-_VALUE = f"?, ?, {nullable(2)}, ?, {nullable(1)}, ?, {nullable(2)}, ?"
+# Of `_VALUE_COLUMNS`, these may be NULL: hash and format, shape, live, identity and content.
+_VALUE = f"?, ?, {nullable(2)}, ?, {nullable(1)}, ?, {nullable(3)}, ?"
 # Asked for each event: a look into a table is several times faster than `isinstance` of a union.
 _STEP_EVENTS = frozenset(get_args(StepEvent))
 _WITH_VALUES = frozenset({RunCreated, RunResumed, StepCompleted, StepProgress})
@@ -156,32 +156,46 @@ def _tells_of_values(event: Event, snapshot: RunSnapshot) -> bool:
     return type(event) is not StepCompleted or bool(event.values or snapshot.steps[event.step].elements)
 
 
-def write_values(connection: sqlite3.Connection, run_id: str, events: Sequence[Event], snapshot: RunSnapshot) -> None:
+def write_values(
+    connection: sqlite3.Connection,
+    run_id: str,
+    events: Sequence[Event],
+    snapshot: RunSnapshot,
+    id_of: Callable[[str], int],
+) -> None:
     """Writes the rows of the values that `events_with_values` tell of. Their blobs are there already.
 
-    `snapshot` is the run after the events. What elements of a mapped step gave has rows until the step completes.
+    `snapshot` is the run after the events, `id_of` gives the number of a step's row. What elements of a mapped step
+    gave has rows until the step completes.
     """
     values: list[tuple[object, ...]] = []
     for event in events:
         if isinstance(event, StepCompleted):
             if snapshot.steps[event.step].elements:
-                drop_elements(connection, run_id, event.step, values)
-            values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
+                drop_elements(connection, id_of(event.step), values)
+            values += _value_rows(run_id, event, id_of)
         elif isinstance(event, StepProgress):
             if event.key or event.whole:
-                drop_elements(connection, run_id, event.step, values)
-            values += [(run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values]
+                drop_elements(connection, id_of(event.step), values)
+            values += _value_rows(run_id, event, id_of)
         elif isinstance(event, RunResumed):
             _put_values(connection, values)
-            connection.executemany(SUPERSEDE, [(run_id, step) for step in event.reset])
+            connection.executemany(SUPERSEDE, [(id_of(step),) for step in event.reset])
         elif isinstance(event, RunCreated) and event.inputs:
             insert_rows(connection, _PUT_INPUT, f"?, {_VALUE}", [(run_id, *value_row(ref)) for ref in event.inputs])
     _put_values(connection, values)
 
 
+def _value_rows(
+    run_id: str, event: StepCompleted | StepProgress, id_of: Callable[[str], int]
+) -> Iterator[tuple[object, ...]]:
+    step_id = id_of(event.step)
+    return ((step_id, run_id, event.step, event.attempt, *value_row(ref)) for ref in event.values)
+
+
 def _put_values(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
     if rows:
-        insert_rows(connection, _PUT_VALUE, f"?, ?, ?, 1, {_VALUE}", rows)
+        insert_rows(connection, _PUT_VALUE, f"?, ?, ?, ?, 1, {_VALUE}", rows)
         rows.clear()
 
 
@@ -198,6 +212,7 @@ def value_row(ref: ValueRef) -> tuple[object, ...]:
         ref.summary,
         ref.live or "",
         ref.identity or "",
+        ref.content or "",
         int(ref.needed),
     )
 

@@ -180,7 +180,8 @@ class StoredRuns:
 
     def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
         sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
-                  WHERE run_id = ? AND name = ? AND is_current AND format = 'pickle' ORDER BY rowid DESC LIMIT 1"""  # noqa: S608
+                  WHERE step_id IN (SELECT id FROM steps WHERE run_id = ?)
+                  AND name = ? AND is_current AND format = 'pickle' ORDER BY id DESC LIMIT 1"""  # noqa: S608
 
         def find(name: str) -> ValueRef | None:
             rows = self.reader.fetch(sql, (run_id, name))

@@ -113,7 +113,7 @@ class RunRecord:
         events = projection.events_with_values(events, self._current(connection))
         if events:
             self._keeper.insert(connection, map(_kept_by, events))
-            projection.write_values(connection, self.run_id, events, self._current(connection))
+            projection.write_values(connection, self.run_id, events, self._current(connection), self._rows.id_of)
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
         """Whether the store holds that many events of this epoch's run."""

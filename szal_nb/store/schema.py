@@ -324,6 +324,34 @@ def _values_by_key(db: Database) -> None:
     db.execute("DROP INDEX idx_values_hash")
 
 
+def _values_in_events(db: Database) -> None:
+    # Short content stands in the event that names it, and again here: hashes need not be those of blobs any more. And
+    # values are found by the number of their step's row: those of a commit are side by side in the index.
+    told = {**_VALUE_COLUMNS, "content": str}
+    names = ", ".join(_VALUE_COLUMNS)
+    db.table("new_values").create(
+        {"id": int, "step_id": int, "run_id": str, "step": str, "attempt": int, "name": str, "is_current": int, **told},
+        pk="id",
+        foreign_keys=[("step_id", "steps", "id")],
+    )
+    db.execute(f"""
+        INSERT INTO new_values (step_id, run_id, step, attempt, name, is_current, {names})
+        SELECT steps.id, given.run_id, step, given.attempt, given.name, is_current, {names}
+        FROM "values" AS given LEFT JOIN steps ON steps.run_id = given.run_id AND steps.name = step
+        ORDER BY given.rowid
+    """)  # noqa: S608 own names
+    db.table("new_inputs").create(
+        {"run_id": str, "name": str, **told}, pk=("run_id", "name"), foreign_keys=[("run_id", "runs", "id")]
+    )
+    db.execute(f"""
+        INSERT INTO new_inputs (run_id, name, {names}) SELECT run_id, name, {names} FROM inputs ORDER BY rowid
+    """)  # noqa: S608 own names
+    for table in ("values", "inputs"):
+        db.execute(f'DROP TABLE "{table}"')
+        db.execute(f'ALTER TABLE new_{table} RENAME TO "{table}"')
+    db.table("values").create_index(["step_id", "attempt", "name"], unique=True)
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_tables", _tables),
     ("2026_11_fingerprints", _fingerprints),
@@ -331,6 +359,7 @@ MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("2026_11_numbered_rows", _numbered_rows),
     ("2026_11_turns", _turns),
     ("2026_11_values_by_key", _values_by_key),
+    ("2026_11_values_in_events", _values_in_events),
 )
 VERSION = len(MIGRATIONS)
 

@@ -109,6 +109,10 @@ class StepRows:
             name: _Written(name, row_id, _UNMOVED, _AT_REST) for row_id, name in enumerate(names, last + 1)
         }
 
+    def id_of(self, step: str) -> int:
+        """The number of the step's row."""
+        return self._written[step].id
+
     def read(self, connection: sqlite3.Connection, snapshot: RunSnapshot) -> None:
         """The tables hold what `snapshot` tells: they always agree with the fold."""
         ids = dict(connection.execute(_READ_STEPS, (self._run_id,)))

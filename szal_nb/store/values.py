@@ -1,4 +1,4 @@
-"""What steps gave, as content-addressed bytes: small ones in the database with their event, large ones in files."""
+"""What steps gave, as content-addressed bytes: short text in the event, small ones in the database, others in files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import msgspec
 
 from szal_nb.errors import StoreError
 from szal_nb.model.graph import DISPLAY
-from szal_nb.model.value import NOT_STORED, ValueRef, shown_name
+from szal_nb.model.value import NOT_STORED, ValueRef, is_shown, shown_name
 from szal_nb.store.codecs import Buffer, Codec, Encoded
-from szal_nb.store.contents import Parked
+from szal_nb.store.contents import SHORT_FORMAT, Parked
 from szal_nb.store.describing import shape_of, summary_of, type_name
 from szal_nb.store.failure import StoreFull, StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
@@ -24,6 +24,9 @@ from szal_nb.store.pickling import TooLargeError
 from szal_nb.store.rendition import rendition_of, subject_of
 
 INLINE_BYTES = 256 * 1024
+# Text so short is in the event that names it. Hashes stand in no order: beside the event, each content that is new
+# costs a page or two of its own.
+SHORT_BYTES = 256
 # A name that no later step reads is kept if that is cheap.
 CHEAP_BYTES = 16 * 2**20
 _SEARCHED_AT_ONCE = 4 * 2**20
@@ -138,11 +141,12 @@ class Keeper:
         try:
             encoded = self._encode(value, limit=None if is_needed else CHEAP_BYTES)
             if not self._holds_secret(encoded):
-                digest, size = self._store(place, encoded)
+                digest, size, content = self._store(place, name, encoded)
                 return ValueRef(
                     name=name,
                     type=kind,
                     hash=digest,
+                    content=content,
                     format=encoded.format,
                     size=size,
                     shape=shape_of(value),
@@ -201,17 +205,20 @@ class Keeper:
             return False
         return any(forbidden(piece) for part in (*encoded.parts, encoded.text) for piece in _pieces(part))
 
-    def _store(self, place: _Place, encoded: Encoded) -> tuple[str, int]:
+    def _store(self, place: _Place, name: str, encoded: Encoded) -> tuple[str, int, str | None]:
         size = encoded.size
         data: bytes | None = None
         if size <= INLINE_BYTES:
             data = b"".join(encoded.parts)
             digest = hash_of(encoded.format, data)
+            # What is shown of a value is found by its hash alone.
+            if size <= SHORT_BYTES and encoded.format == SHORT_FORMAT and data.isascii() and not is_shown(name):
+                return digest, size, data.decode()
         else:
             digest = self._files.write(encoded.format, encoded.parts)
         with self._lock:
             self._parked.setdefault(place, {})[digest] = (digest, encoded.format, size, data)
-        return digest, size
+        return digest, size, None
 
 
 @lru_cache(maxsize=1024)

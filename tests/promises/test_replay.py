@@ -129,7 +129,7 @@ def another_content(bundle: Bundle, chance: random.Random) -> _Changed:
     if not others:
         return a_lost_value(bundle, chance)
     other = chance.choice(others)
-    changed = msgspec.structs.replace(ref, hash=other.hash, format=other.format, size=other.size)
+    changed = msgspec.structs.replace(ref, hash=other.hash, content=other.content, format=other.format, size=other.size)
     return _with_values(bundle, step, lambda refs: tuple(changed if r is ref else r for r in refs)), step, ref.name
 
 
@@ -169,7 +169,7 @@ def another_input(bundle: Bundle, chance: random.Random) -> _Changed:
     if not own:
         return an_added_value(bundle, chance)
     ref = chance.choice(own)
-    changed = msgspec.structs.replace(ref, hash=other.hash, format=other.format, size=other.size)
+    changed = msgspec.structs.replace(ref, hash=other.hash, content=other.content, format=other.format, size=other.size)
     inputs = tuple(changed if r is ref else r for r in created.inputs)
     return (
         _with_events(bundle, lambda e: msgspec.structs.replace(e, inputs=inputs) if e is created else e),

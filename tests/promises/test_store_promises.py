@@ -289,9 +289,9 @@ def test_formats_and_the_check_on_reading(store, path):
 
     journal = store.begin(new_run())
     journal.append_sync(begun())
-    refs = run_load(journal, plain={"a": 1}, array=np.zeros(9), table=pd.DataFrame({"a": [1]}), rest=complex)
+    refs = run_load(journal, plain={"a": "1" * 300}, array=np.zeros(9), table=pd.DataFrame({"a": [1]}), rest=complex)
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE blobs SET data = ? WHERE hash = ?", (b'{"a":2}', refs["plain"].hash))
+        connection.execute("UPDATE blobs SET data = replace(data, '1', '2') WHERE hash = ?", (refs["plain"].hash,))
 
     assert {name: ref.format for name, ref in refs.items()} == {
         "plain": "json",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import zipfile
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -56,6 +57,14 @@ def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     assert other.notebook(RUN) == '{"cells": []}'
     assert other.value(RUN, "load", "plain") == [1, (2,)]
     assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
+
+
+def test_a_file_of_the_first_format_is_imported(other):
+    """In which short values were contents like all others."""
+    imported = import_run(other, Path(__file__).parent / "schemas" / "export1.szal")
+
+    assert imported.shown_state == "completed"
+    assert [other.value(RUN, "load", name) for name in ("short", "long")] == [[1, (2,)], "x" * 1000]
 
 
 def test_an_imported_run_is_never_unpickled_without_trust(exported, other):
@@ -125,8 +134,9 @@ def rewritten(source, target, **changes):
         ({"events": lambda data: data[:-20]}, "does not hold together"),
         ({"events": lambda data: b"\n".join(data.splitlines()[1:])}, "does not hold together"),
         ({"events": lambda data: data.replace(b'"hash":"', b'"hash":"../')}, "which is no hash"),
+        ({"events": lambda data: data.replace(b'"content":"[1,', b'"content":"[2,')}, "does not match its hash"),
         ({"flow": lambda _: b"{}"}, "does not hold together"),
-        ({"run": lambda data: data.replace(b'"szal_run": 1', b'"szal_run": 7')}, "it has format 7"),
+        ({"run": lambda data: data.replace(b'"szal_run": 2', b'"szal_run": 7')}, "it has format 7"),
         ({"run": lambda _: b"[]"}, "does not hold together"),
         ({"run": lambda data: data.replace(RUN.encode(), b"../../notes")}, "'../../notes' is no run's id"),
         ({"run": lambda data: data.replace(RUN.encode(), b"")}, "'' is no run's id"),

@@ -25,7 +25,9 @@ def fill(store, run_id, value, *, ends_at=None, flow="sales"):
     journal.append_sync(
         [msgspec.structs.replace(created, flow=flow), *more, StepStarted(at=2.0, step="load", attempt=1)]
     )
-    refs = journal.keep("load", 1, {"own": [run_id], "large": np.full(100_000, value), "both": "shared" * 10}, {"own"})
+    refs = journal.keep(
+        "load", 1, {"own": [run_id] * 50, "large": np.full(100_000, value), "both": "shared" * 10}, {"own"}
+    )
     journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
     if ends_at is not None:
         journal.append_sync([RunCompleted(at=ends_at)])
@@ -60,12 +62,25 @@ def test_only_runs_that_ended_long_enough_ago_are_removable(filled):
 
 def test_the_oldest_runs_go_until_the_rest_is_small_enough(filled):
     whole = sum(size for (size,) in filled.reader.fetch("SELECT size FROM blobs"))
+    whole += sum(size for (size,) in filled.reader.fetch('SELECT size FROM "values" WHERE content IS NOT NULL'))
 
     assert beyond_size(filled, whole) == []
     assert beyond_size(filled, whole - 1) == [OLD]
     assert beyond_size(filled, whole - 1, keep=[OLD]) == [NEW]
     assert beyond_size(filled, whole - 1_000_000) == [OLD, NEW]
     assert beyond_size(filled, 0) == [OLD, NEW], "a run that has not ended stays"
+
+
+def test_short_values_count_with_the_run_that_they_stand_in(store):
+    for run_id, ends_at in ((OLD, 10.0), (NEW, 20.0)):
+        journal = store.begin(new_run(run_id))
+        journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+        refs = journal.keep("load", 1, {"a": "x" * 98, "b": "y" * 98}, {"a"})
+        journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs), RunCompleted(at=ends_at)])
+
+    assert [beyond_size(store, limit) for limit in (400, 399, 200, 199)] == [[], [OLD], [OLD], [OLD, NEW]]
+    found = collect(store, [OLD])
+    assert (found.values, found.size) == (2, 200)
 
 
 def test_a_content_that_a_later_run_names_too_frees_nothing(store):
@@ -81,7 +96,8 @@ def test_a_run_goes_with_all_that_only_it_names(filled):
     before = counts(filled)
     found = collect(filled, [OLD])
 
-    assert (found.runs, found.values, found.files) == ((OLD,), 1, 1)
+    # Its own list, and the short text that the other run has too, but in its own rows.
+    assert (found.runs, found.values, found.files) == ((OLD,), 2, 1)
     assert found.size > 800_000
     after = counts(filled)
     assert {name: before[name] - after[name] for name in before} == {

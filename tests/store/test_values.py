@@ -14,6 +14,7 @@ import types
 from contextlib import closing
 
 import cloudpickle
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -26,12 +27,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from szal_nb.errors import StoreError, ValueUnavailable
-from szal_nb.model.event import StepCompleted, StepFailed, StepStarted
+from szal_nb.model.event import StepCompleted, StepFailed, StepStarted, from_json, to_json
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.codecs import Encoded
 from szal_nb.store.files import ValueFileDamaged
 from szal_nb.store.formats import ENTRY_POINTS, CodecUnusable
 from szal_nb.store.runs import RunStore
+from szal_nb.store.values import SHORT_BYTES
 from tests.store.scribe import begun, new_run
 from tests.store.test_plain import CYCLE, PLAIN, nested, shape
 
@@ -55,6 +57,10 @@ def complete(journal, step="load", needed=None, **values):
 def kept(journal, value, *, needed=True):
     ref, *_ = journal.keep("load", 1, {"x": value}, {"x"} if needed else set())
     return ref
+
+
+def refs_of(event):
+    return msgspec.structs.asdict(event)["values"]
 
 
 def round_trip(journal, value):
@@ -407,12 +413,53 @@ class TestIdentity:
 
 class TestContent:
     def test_equal_content_is_stored_once(self, journal, store):
-        complete(journal, a=[1, 2], b=[1, 2], c=np.zeros(100_000), d=np.zeros(100_000))
+        long = list(range(SHORT_BYTES))
+        complete(journal, a=long, b=[*long], c=np.zeros(100_000), d=np.zeros(100_000))
 
         with closing(sqlite3.connect(store.path)) as connection:
             rows = connection.execute("SELECT format, in_file FROM blobs ORDER BY 1").fetchall()
         assert rows == [("json", 0), ("npy", 1)]
         assert len([file for file in store.files.folder.rglob("*") if file.is_file()]) == 1
+
+    def test_short_text_stands_in_its_event_and_row_and_nowhere_else(self, journal, store):
+        at_most = "x" * (SHORT_BYTES - 2)
+        (short,) = complete(journal, short=at_most)
+
+        with closing(sqlite3.connect(store.path)) as connection:
+            assert connection.execute("SELECT count(*) FROM blobs").fetchone() == (0,)
+            assert connection.execute('SELECT name, content FROM "values"').fetchall() == [("short", f'"{at_most}"')]
+        assert short.content == f'"{at_most}"'
+        assert store.value(RUN, "load", "short") == at_most
+
+    @given(st.recursive(st.none() | st.integers() | st.floats() | st.text() | st.binary(), st.lists, max_leaves=5))
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    def test_what_is_short_comes_back_out_of_the_json_of_its_event(self, journal, store, value):
+        (ref,) = journal.keep("load", 1, {"value": value}, {"value"})
+        (back,) = refs_of(from_json(to_json(StepCompleted(at=3.0, step="load", attempt=1, values=(ref,)))))
+
+        assert repr(journal.load_fresh(back)) == repr(value)
+
+    def test_a_content_in_an_event_that_is_not_what_its_hash_says_is_found(self, journal):
+        (ref,) = journal.keep("load", 1, {"orders": [1, 2]}, {"orders"})
+
+        with pytest.raises(ValueFileDamaged, match="the content of the record of its run does not match"):
+            journal.load(msgspec.structs.replace(ref, content="[1,3]"))
+
+    @pytest.mark.parametrize("data", [b"\xff", "é".encode()], ids=["no-text", "other-text"])
+    def test_what_calls_itself_json_and_is_other_text_is_a_blob(self, path, data):
+        class Odd:
+            format = "json"
+            is_safe = True
+
+            def encode(self, value, limit, /):
+                return Encoded("json", (data,))
+
+            def decode(self, found, resolve_class, /):
+                return found
+
+        with RunStore.open(path, codecs=[Odd()]) as store:
+            journal = store.begin(new_run())
+            assert (kept(journal, "abc").content, kept(journal, "abc").live) == (None, None)
 
     def test_large_values_are_files_and_small_ones_are_not(self, journal, store):
         small, large = complete(journal, small=b"x" * 1000, large=b"x" * 300_000)
@@ -454,9 +501,9 @@ class TestContent:
             store.value(RUN, "load", "orders")
 
     def test_bytes_in_the_database_that_were_changed_are_found(self, journal, store):
-        complete(journal, orders=[1, 2])
+        complete(journal, orders="x" * SHORT_BYTES)
         with closing(sqlite3.connect(store.path)) as connection, connection:
-            connection.execute("UPDATE blobs SET data = '[1,3]'")
+            connection.execute("UPDATE blobs SET data = replace(data, 'x', 'y')")
 
         with pytest.raises(ValueFileDamaged, match="the content of the database does not match"):
             store.value(RUN, "load", "orders")
