@@ -187,12 +187,8 @@ def fingerprint_in(past: Past, step: str) -> str:
 def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
     """Why the values of a step of an earlier run cannot stand for a new attempt; "" if they can."""
     before = past.snapshot.steps[step]
-    if step in past.doubtful:
-        return "the answer is in doubt"
-    if before.state is not StepState.COMPLETED:
-        return f"it {_was(before.state)}"
-    if before.stopped is not None:
-        return "it stopped the run"
+    if why := _why_not_done(past, before):
+        return why
     refs = refs_by_name(before)
     if any(name.startswith(SHARED) for name in refs):
         return "its values share memory with others"
@@ -206,6 +202,19 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
             return f"its value {name} was not kept"
     missing = [name for name in node.needed if name not in refs]
     return f"it gave no {', '.join(missing)}" if missing else ""
+
+
+def _why_not_done(past: Past, step: StepSnapshot) -> str:
+    """Why what the step did does not count as done, whatever it gave; "" if it does."""
+    if step.name in past.doubtful:
+        return "the answer is in doubt"
+    if step.state is not StepState.COMPLETED:
+        return f"it {_was(step.state)}"
+    is_undoing = past.snapshot.undone_on and past.graph.node(step.name).step.rollback is not None
+    if is_undoing and past.snapshot.is_to_be_undone(step.name):
+        # Its rollback may have done its work, and not have told so.
+        return "its rollback failed" if step.rollback_error is not None else "it is being undone"
+    return "it stopped the run" if step.stopped is not None else ""
 
 
 def changes_of(node: StepNode, read: Mapping[str, ValueRef], past: Past, before: str) -> tuple[str, ...]:

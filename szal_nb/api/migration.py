@@ -85,6 +85,8 @@ def _why_not_now(run: StoredRun) -> list[str]:
         return ["it has completed; start a new run, with --reuse for what is unchanged."]
     if run.is_owned:
         return [f"it is being run by {run.owner}; pause or cancel it first."]
+    if run.state is RunState.ROLLING_BACK:
+        return [f"it is being undone, and its process is gone: szal resume {run.id}"]
     return []
 
 
@@ -162,7 +164,12 @@ def _events(
         for step, values in given.items()
     ]
     versions = f"version {found.versions[0]} to {found.versions[1]}"
-    events.append(RunInterrupted(at=now, reason=f"{_REASON}{past.run_id}, {versions}"))
+    owed = tuple(
+        step.step
+        for step in found.steps
+        if step.step in given and step.before and past.snapshot.is_to_be_undone(step.before)
+    )
+    events.append(RunInterrupted(at=now, reason=f"{_REASON}{past.run_id}, {versions}", owed=owed))
     return events
 
 

@@ -1,11 +1,47 @@
-"""Frames over a byte stream: eight bytes of length, then the content."""
+"""Frames over a byte stream between two processes: eight bytes of length, then the content."""
 
 from __future__ import annotations
 
 import struct
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
+
+from szal_nb.errors import RunError
 
 _LENGTH = struct.Struct(">Q")
+
+
+class CannotTravel(RunError):
+    """A value does not reach the other process, or does not come back from it."""
+
+    def __init__(self, step: str, verb: str, name: str, reason: str) -> None:
+        super().__init__(step, verb, name, reason)
+        self.step = step
+        self.verb = verb
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        what = f"what it {self.verb} as {self.name!r}" if self.name else "what its code refers to"
+        return (
+            f"Step {self.step!r} runs in another process, and {what} cannot be sent: {self.reason}. "
+            "Take `--executor process` away, or let the step make what it needs of this itself."
+        )
+
+
+def packed(content: object, step: str, verb: str, named: Mapping[str, Any]) -> bytes:
+    """The content of a frame; CannotTravel, with the name of the one to blame, if something in it cannot be pickled."""
+    import cloudpickle  # late: heavy
+
+    try:
+        return bytes(cloudpickle.dumps(content))
+    except Exception as error:
+        for name, value in named.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception as found:
+                raise CannotTravel(step, verb, name, str(found)) from found
+        raise CannotTravel(step, verb, "", str(error)) from error
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:

@@ -110,7 +110,7 @@ class Ledger:
         approved: Iterable[str] = (),
         rejected: Iterable[str] = (),
         held: Iterable[str] = (),
-        taken: Collection[str] = (),
+        undoable: Iterable[str] = (),
         stopped: str | None = None,
         skipped: Mapping[str, str] = MappingProxyType({}),
         is_rolling_back: bool = False,
@@ -118,10 +118,10 @@ class Ledger:
     ) -> None:
         """Puts the machine where a record ends, before `Begin`: `reset` steps run again, `completed` ones do not.
 
-        `completed` are in the order of their completion; `taken` have values of another run. If the run was being
-        undone, that goes on. `stopped`: a step had ended the run early, so that `skipped` ones, with their reasons,
-        stay so. `held` may have done once already what they may do only once: a person decides. `waits` are further
-        steps that wait for a step to end, whatever becomes of it.
+        `undoable` are in the order of their completion. If the run was being undone, that goes on. `stopped`: a step
+        had ended the run early, so that `skipped` ones, with their reasons, stay so. `held` may have done once already
+        what they may do only once: a person decides. `waits` are further steps that wait for a step to end, whatever
+        becomes of it.
         """
         if waits:
             self.wiring = self.wiring.with_waits(waits)
@@ -138,8 +138,7 @@ class Ledger:
             i = self.index[name]
             self.state[i] = COMPLETED
             self._outcome[i] = IS_COMPLETED
-        # In the order of their completion, as far as a record tells: `completed` comes in it.
-        self._undoable = [self.index[name] for name in completed if attempts.get(name) and name not in taken]
+        self._undoable = [self.index[name] for name in undoable]
         self._stop = stopped
         self._skipped |= {self.index[name]: reason for name, reason in skipped.items()}
         self._given.clear()

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from szal_nb.engine.attempt import Attempt, RemoteFailure
 from szal_nb.engine.body import Body
-from szal_nb.engine.frame import read_frame, write_frame
+from szal_nb.engine.frame import packed, read_frame, write_frame
 from szal_nb.errors import RetryAfter, RunError, StopRun
 
 # So many processes are kept when they have nothing to do.
@@ -130,9 +130,8 @@ class _Worker:
         import cloudpickle  # late: heavy
 
         context = attempt.context
-        payload = cloudpickle.dumps(
-            (body, inputs, context.run_id, context.step, context.attempt, context.devices, context.answer)
-        )
+        request = (body, inputs, context.run_id, context.step, context.attempt, context.devices, context.answer)
+        payload = packed(request, context.step, "reads", inputs)
         try:
             write_frame(_of(self._process.stdin), payload)
             while True:

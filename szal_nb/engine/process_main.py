@@ -14,7 +14,7 @@ import cloudpickle
 from szal_nb.engine.attempt import UNREADABLE, describe
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
-from szal_nb.engine.frame import read_frame, write_frame
+from szal_nb.engine.frame import packed, read_frame, write_frame
 from szal_nb.errors import RetryAfter, StopRun
 from szal_nb.model.value import ElementEnd, ErrorInfo, Output
 
@@ -69,7 +69,9 @@ def _serve(request: bytes, answers: IO[bytes]) -> None:
         CURRENT.set(context)
         with captured_streams():
             given = body.call(inputs)
-        send("gave", given)
+        answer = packed(("gave", given), context.step, "gives", given)
+        with lock:
+            write_frame(answers, answer)
     except RetryAfter as error:
         send("retry_after", (error.seconds, error.message))
     except StopRun as error:

@@ -260,7 +260,7 @@ def put_where_record_ends(
         approved=[name for name, step in snapshot.steps.items() if step.is_approved],
         rejected=rejected,
         held=[name for name in cut if machine.steps[machine.index[name]].once],
-        taken=[name for name, step in snapshot.steps.items() if step.taken_from],
+        undoable=[name for name in kept if snapshot.is_to_be_undone(name)],
         stopped=stopped,
         skipped={
             name: step.reason

@@ -55,9 +55,13 @@ class RunResumed(_Fact, frozen=True, tag="run.resumed"):
 
 
 class RunInterrupted(_Fact, frozen=True, tag="run.interrupted"):
-    """The process that owned the run is going away and says so; the run can be resumed."""
+    """The process that owned the run is going away and says so; the run can be resumed.
+
+    `owed`: it goes on in place of another run, which completed these steps: they are undone with it.
+    """
 
     reason: str = ""
+    owed: tuple[str, ...] = ()
 
 
 class CancelRequested(_Fact, frozen=True, tag="run.cancel_requested"):

@@ -134,7 +134,8 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
 class RunSnapshot(msgspec.Struct, kw_only=True):
     """A run at one moment: the fold of its events so far. Changed only by `apply`.
 
-    `undone_on` is the end of the run that its rollback began with, as `model.flow.RollbackOn` has it.
+    `undone_on` is the end of the run that its rollback began with, as `model.flow.RollbackOn` has it; `owed` are steps
+    that are undone with it although another run completed them, in whose place it goes on.
     """
 
     flow: str = ""
@@ -147,6 +148,7 @@ class RunSnapshot(msgspec.Struct, kw_only=True):
     is_interrupted: bool = False
     is_timed_out: bool = False
     undone_on: str = ""
+    owed: frozenset[str] = frozenset()
     epoch: int = 1
     created_at: float | None = None
     started_at: float | None = None
@@ -163,6 +165,12 @@ class RunSnapshot(msgspec.Struct, kw_only=True):
         for event in events:
             _APPLY[type(event)](self, event)
             self.events += 1
+
+    def is_to_be_undone(self, step: str) -> bool:
+        """Whether this run undoes the step, if it is undone: it has completed it, and not taken it from another."""
+        found = self.steps[step]
+        is_own = step in self.owed or (found.attempt > 0 and not found.taken_from)
+        return found.state is StepState.COMPLETED and is_own
 
 
 def not_begun(flow: str, version: int, steps: Iterable[str]) -> RunSnapshot:
@@ -215,7 +223,7 @@ def _rollback_started(run: RunSnapshot, event: RollbackStarted) -> None:
 
 def _run_interrupted(run: RunSnapshot, event: RunInterrupted) -> None:
     _move_run(run, event)
-    run.is_interrupted, run.reason = True, event.reason
+    run.is_interrupted, run.reason, run.owed = True, event.reason, run.owed.union(event.owed)
 
 
 def _cancel_requested(run: RunSnapshot, event: CancelRequested) -> None:

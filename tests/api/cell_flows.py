@@ -17,25 +17,41 @@ from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
 from szal_nb.notebook.document import parse_python
-from szal_nb.notebook.flags import parse_step_line
+from szal_nb.notebook.flags import parse_rollback_line, parse_step_line
 from szal_nb.notebook.surroundings import names_bound
 from szal_nb.store.runs import RunStore
 
+ROLLBACK = "rollback: "
+
 
 class CellFlow:
-    """A flow of cells. `deeds` has the steps whose bodies ran, in the order in which they ended."""
+    """A flow of cells, also such that undo a step. `deeds` has the steps whose bodies ran, in the order they ended."""
 
-    def __init__(self, cells: Mapping[str, str], *, notebook: str = "", version: int = 1, name: str = "test") -> None:
+    def __init__(
+        self,
+        cells: Mapping[str, str],
+        *,
+        notebook: str = "",
+        version: int = 1,
+        name: str = "test",
+        flow: Mapping[str, Any] | None = None,
+    ) -> None:
         self.deeds: list[str] = []
         # Steps whose bodies fail instead of doing anything.
         self.fails: set[str] = set()
         # The installed packages as its runs record them.
         self.packages: dict[str, str] = {}
+        undoes = {}
+        for line, source in cells.items():
+            if line.startswith(ROLLBACK):
+                undo = parse_rollback_line(line.removeprefix(ROLLBACK))
+                undoes[undo.step] = undo.compensation(source=source)
         steps = []
         for line, source in cells.items():
-            parsed = parse_step_line(line)
-            steps.append(parsed.step(source=source))
-        self.definition = FlowDefinition(name=name, version=version, steps=tuple(steps))
+            if not line.startswith(ROLLBACK):
+                step = parse_step_line(line)
+                steps.append(step.step(source=source, rollback=undoes.get(step.name)))
+        self.definition = FlowDefinition(name=name, version=version, steps=tuple(steps), **(flow or {}))
         self.space: dict[str, Any] = {"__name__": "__main__"}
         exec(notebook, self.space)
         names: dict[str, Any] = {}
@@ -49,6 +65,16 @@ class CellFlow:
     def bodies(self, graph: FlowGraph) -> dict[str, Any]:
         return {node.step.name: _Watched(self, node.step, node, self.space) for node in graph.nodes}
 
+    def rollbacks(self, graph: FlowGraph) -> dict[str, Any]:
+        """What undoes the steps of the graph."""
+        return {
+            node.step.name: CellBody(
+                node.compensation, compile_cell(node.step.rollback.source, f"<undo {node.step.name}>"), self.space, {}
+            )
+            for node in graph.nodes
+            if node.step.rollback is not None
+        }
+
     def run(self, store: RunStore, inputs: Mapping[str, Any] | None = None, **options: Any) -> RunHandle:
         """A finished run; `reuse`, `must_run` and `fork=(run, step)` as for people."""
         return asyncio.run(self._run(store, inputs or {}, **options))
@@ -59,13 +85,13 @@ class CellFlow:
         async def go_on() -> RunHandle:
             self.deeds.clear()
             graph = self.graph()
-            handle = resume_run(run_id, graph, self.bodies(graph), self.space, self._surround(store))
+            handle = resume_run(run_id, graph, self.bodies(graph), self.space, self._surround(store, graph))
             return await self.ended(handle)
 
         return asyncio.run(go_on())
 
-    def _surround(self, store: RunStore) -> Surround:
-        return Surround(store=store, packages=self.packages)
+    def _surround(self, store: RunStore, graph: FlowGraph) -> Surround:
+        return Surround(store=store, packages=self.packages, rollbacks=self.rollbacks(graph))
 
     async def _run(
         self,
@@ -86,7 +112,7 @@ class CellFlow:
         if fork is not None:
             take = fork_of(store, *fork)
             found = inputs_of(store, take.run_id, graph, changed=inputs, live=self.space)
-        handle = start_run(graph, self.bodies(graph), found, self._surround(store), take=take, skipped=skipped)
+        handle = start_run(graph, self.bodies(graph), found, self._surround(store, graph), take=take, skipped=skipped)
         return await self.ended(handle)
 
     async def ended(self, handle: RunHandle) -> RunHandle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import time
 
 import pytest
@@ -115,8 +116,36 @@ def unpicklable():
 def test_what_cannot_travel_is_the_attempt_s_failure():
     error = run({"unpicklable": unpicklable}, "unpicklable").snapshot.steps["unpicklable"].error
 
-    assert error.type == "TypeError"
-    assert "generator" in error.message
+    assert error.type == "CannotTravel"
+    assert error.message == (
+        "Step 'unpicklable' runs in another process, and what it gives as 'unpicklable' cannot be sent: "
+        "cannot pickle 'generator' object. Take `--executor process` away, or let the step make what it needs of this "
+        "itself."
+    )
+
+
+def lock():
+    return threading.Lock()
+
+
+def takes(lock):
+    return lock
+
+
+def test_neither_can_what_a_step_reads_and_it_is_named():
+    graph = flow_of("lock", "takes <- lock", steps={"takes": {"executor": Executor.PROCESS}})
+    bodies = [FunctionBody(graph.node("lock"), lock), FunctionBody(graph.node("takes"), takes)]
+
+    async def main():
+        runner = Runner(RunMachine(graph), bodies, run_id="r", inputs={})
+        await asyncio.wait_for(runner.run(), 60)
+        return runner
+
+    runner = asyncio.run(main())
+    error = runner.snapshot.steps["takes"].error
+    assert error.message.startswith(
+        "Step 'takes' runs in another process, and what it reads as 'lock' cannot be sent: cannot pickle"
+    )
 
 
 def again():
