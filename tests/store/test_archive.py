@@ -149,6 +149,24 @@ def test_a_file_that_is_no_run_is_refused(other, tmp_path, content):
         import_run(other, path)
 
 
+def test_a_file_that_is_encrypted_or_packed_in_another_way_is_refused(exported, other, tmp_path):
+    path = tmp_path / "x.szal"
+    content = exported.read_bytes()
+    listed = content.index(b"PK\x01\x02")
+    path.write_bytes(content[: listed + 8] + b"\x01" + content[listed + 9 :])
+    with pytest.raises(NotARunFile, match="encrypted"):
+        import_run(other, path)
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("run.json", bytes(100))
+    content = bytearray(path.read_bytes())
+    # Behind the header: the version of LZMA, how long its properties are, and these.
+    content[30 + len("run.json") + 4] = 255
+    path.write_bytes(content)
+    with pytest.raises(NotARunFile, match="not an exported run"):
+        import_run(other, path)
+
+
 def test_a_file_that_is_not_there_is_named(other, tmp_path):
     with pytest.raises(
         NotARunFile, match=r"no\.szal cannot be imported: it cannot be read \(No such file or directory\)"

@@ -11,6 +11,7 @@ import pytest
 
 from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
 from szal_nb.store.collect import Collected, _delete_rows, beyond_size, collect, removable
+from szal_nb.store.doctor import Level, examine
 from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
@@ -135,6 +136,16 @@ def test_a_file_that_a_step_under_way_has_just_written_stays(store):
     )
     assert store.value(OPEN, "clean", "a")[0] == 9
     assert collect(store, now=time.time() + 1e6).files == 0
+
+
+def test_a_file_that_gets_its_name_while_gc_looks_is_none_of_its_business(filled):
+    """Values are written without the store's lock; doctor looks as well."""
+    (filled.files.folder / ".7-1.tmp").symlink_to("gone")
+    (filled.files.folder / "ab").mkdir(exist_ok=True)
+    (filled.files.folder / "ab" / "abcd").symlink_to("gone")
+
+    assert collect(filled).young[0] == 0
+    assert all(finding.level is not Level.PROBLEM for finding in examine(filled.path))
 
 
 def test_with_a_run_goes_its_notebook_as_it_was_executed(filled):
