@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from szal_nb.errors import StoreError, ValueUnavailable
-from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, StepCompleted, StepStarted
+from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, RunStarted, StepCompleted, StepStarted
 from szal_nb.model.state import RunState
 from szal_nb.store.archive import NotARunFile, export_run, import_run
 from szal_nb.store.bundle import RunExists
 from szal_nb.store.runs import RunStore
-from tests.store.scribe import begun, new_run
+from tests.store.scribe import begun, created, new_run
 
 RUN = "aaaaaaaaaaaa"
 
@@ -28,7 +28,8 @@ class Thing:
 @pytest.fixture
 def exported(store, tmp_path):
     journal = store.begin(new_run(notebook='{"cells": []}', notebook_path="sales.ipynb", params={"region": "EU"}))
-    journal.append_sync([*begun(), RunFailed(at=1.5)])
+    inputs = journal.keep("", 0, {"regions": ["EU", "US"]}, {"regions"})
+    journal.append_sync([created(inputs=inputs), RunStarted(at=1.2), RunFailed(at=1.5)])
     journal = store.take_over(RUN)
     journal.append_sync([RunResumed(at=2.0, epoch=2, reset=("load",)), StepStarted(at=2.0, step="load", attempt=1)])
     values = {"plain": [1, (2,)], "array": np.arange(100_000), "thing": Thing(), "live": (n for n in "a")}
@@ -56,6 +57,7 @@ def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     assert other.notebook(RUN) == '{"cells": []}'
     assert other.value(RUN, "load", "plain") == [1, (2,)]
     assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
+    assert other.loader(RUN).load(other.inputs(RUN)["regions"]) == ["EU", "US"]
 
 
 def test_an_imported_run_is_never_unpickled_without_trust(exported, other):
