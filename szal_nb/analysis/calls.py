@@ -30,6 +30,7 @@ from szal_nb.analysis.tables import (
     UNCHANGING,
     USED_UP,
     changes_drawing,
+    gives_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
 
@@ -165,8 +166,7 @@ class Calls(Applying):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)
         self._change_owner(call, name, owner)
         if owner.kind.startswith(DRAWINGS):
-            # What it was asked for may be a part of it, or a text.
-            return self.part(owner) if changes_drawing(name) else replace(self.part(owner), kind="")
+            return self.part(owner) if gives_drawing(name) else replace(self.part(owner), kind="")
         return self._method_result(call, name, owner)
 
     def _change_owner(self, call: Call, name: str, owner: Value) -> None:

@@ -122,16 +122,26 @@ show display plot hist info head describe savefig save to_file print_summary _re
 
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
 DRAWINGS = ("matplotlib.", "seaborn.")
-_ASKING_DRAWINGS = _names("""
-savefig show ravel flatten reshape transpose tolist item copy contains get_figure findobj properties pchanged draw
+# What is on them, or in an array of them.
+_PARTS_OF_DRAWINGS = _names("""
+ravel flatten reshape transpose tolist item copy findobj get_axes get_children get_figure get_legend get_lines
+get_patches get_texts get_xaxis get_yaxis get_xticklabels get_yticklabels get_xticklines get_yticklines get_xgridlines
+get_ygridlines
 """)
+_ASKING_DRAWINGS = _names("savefig show contains properties pchanged draw")
 # Methods of a table, and of its `.plot`, that give axes.
 PLOTTING = _names("plot hist boxplot bar barh line area pie scatter hexbin kde density box")
 
 
 def changes_drawing(name: str) -> bool:
     """Whether a method of this name changes the figure or the axes that it is called on."""
-    return name not in _ASKING_DRAWINGS and not name.startswith(("get_", "is_", "has_", "can_", "__"))
+    is_asking = name in _ASKING_DRAWINGS or name in _PARTS_OF_DRAWINGS
+    return not is_asking and not name.startswith(("get_", "is_", "has_", "can_", "__"))
+
+
+def gives_drawing(name: str) -> bool:
+    """Whether what a method of this name gives is on the figure or the axes, too; else it is a text, a number."""
+    return name in _PARTS_OF_DRAWINGS or changes_drawing(name)
 
 
 _TENSORS = _names("""

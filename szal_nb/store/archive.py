@@ -6,6 +6,7 @@ are loaded from it only by somebody who says that he trusts it.
 
 from __future__ import annotations
 
+import lzma
 import os
 import tempfile
 import zipfile
@@ -29,6 +30,8 @@ from szal_nb.store.snapshots import content_id, flow_row, graph_from
 # What can be read; in the second, short values stand in the events that name them.
 FORMATS = (1, 2)
 FORMAT = FORMATS[-1]
+# What a zip can fail with that is damaged or none of ours: encrypted, or packed in another way.
+_NO_RUN_FILE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, KeyError, UnicodeDecodeError, EOFError, RuntimeError)
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -116,7 +119,7 @@ def import_run(store: RunStore, source: Path) -> StoredRun:
             manifest = _manifest(archive, source)
             bundle = _bundle(archive, manifest)
             write_bundle(store, bundle, _blobs(archive, manifest, source), is_imported=True)
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, EOFError, NotImplementedError) as error:
+    except _NO_RUN_FILE as error:
         raise NotARunFile(str(source), f"it is not an exported run, or was cut off ({error})") from error
     except (msgspec.MsgspecError, IllegalTransition) as error:
         raise NotARunFile(str(source), f"its record does not hold together ({error})") from error

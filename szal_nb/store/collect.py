@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from szal_nb.model.state import RunState
+from szal_nb.store.files import statuses
 from szal_nb.store.listing import RUN_COLUMNS, StoredRun, stored_runs
 from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import RunStore
@@ -211,7 +212,7 @@ def _sweep(
     young = [size for _, size, changed_at in unnamed if changed_at >= now - GRACE_S]
     garbage = [(path, size) for path, size, changed_at in unnamed if changed_at < now - GRACE_S]
     saved = (usual_output(store.path, run) for run in deleted.runs)
-    garbage += [(path, path.stat().st_size) for path in saved if path.is_file()]
+    garbage += [(path, status.st_size) for path, status in statuses(path for path in saved if path.is_file())]
     for path, _ in garbage if not is_dry else ():
         path.unlink(missing_ok=True)
     size = deleted.size + sum(size for _, size in garbage)
@@ -220,5 +221,5 @@ def _sweep(
 
 def _unnamed_files(folder: Path, named: Collection[str]) -> list[tuple[Path, int, float]]:
     """Files of values that no row names, with their sizes and when they were last written."""
-    unnamed = [path for path in (*folder.glob("??/*"), *folder.glob(".*.tmp")) if path.name not in named]
-    return [(path, status.st_size, status.st_mtime) for path in unnamed for status in (path.stat(),)]
+    unnamed = (path for path in (*folder.glob("??/*"), *folder.glob(".*.tmp")) if path.name not in named)
+    return [(path, status.st_size, status.st_mtime) for path, status in statuses(unnamed)]

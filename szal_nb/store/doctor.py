@@ -23,7 +23,7 @@ from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, reference
 from szal_nb.store.contents import content_bytes
 from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading
 from szal_nb.store.failure import FAILURES, StoreUnusable
-from szal_nb.store.files import hash_of
+from szal_nb.store.files import hash_of, statuses
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
 from szal_nb.store.probe import journal_mode_of
@@ -140,7 +140,7 @@ def _runs(store: RunStore) -> Iterator[Finding]:
 
 def _values(store: RunStore) -> Finding:
     in_files, damaged = _contents(store)
-    files = {file.name: file.stat().st_size for file in store.files.folder.glob("??/*")}
+    files = {file.name: status.st_size for file, status in statuses(store.files.folder.glob("??/*"))}
     lost, unnamed = in_files.keys() - files.keys(), files.keys() - in_files.keys()
     # Whether a file holds what was written is found when it is read; that it is too short is seen at once.
     damaged += sum(files[name] != size for name, size in in_files.items() if name not in lost)

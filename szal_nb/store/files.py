@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -105,6 +106,13 @@ class ValueFiles:
         finally:
             os.close(fd)
         return digest.hexdigest()
+
+
+def statuses(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """The files with their status; those are left out that another process has moved or deleted meanwhile."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            yield path, path.stat()
 
 
 def _put(temporary: Path, path: Path) -> None:

@@ -58,8 +58,9 @@ class RunJournal:
     async def append(self, events: Sequence[Event]) -> None:
         """Returns when the events and all that follows from them are durable.
 
-        Raises `OwnershipLost` if another process took the run over, `StoreError` if it cannot be written; then
-        nothing of these events is in the store.
+        Raises `OwnershipLost` if another process took the run over, `StoreError` if it cannot be written. Then
+        nothing of these events is in the store; only where a COMMIT failed and the file could not be read after it
+        does nobody know: nothing is written again unasked, and the next append goes on from what the file says.
         """
         if events:
             await self._writer.write(_Append(self._record, events))

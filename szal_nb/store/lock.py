@@ -6,6 +6,7 @@ that nobody starves, and SQLite before 3.51.3 can damage a WAL that two connecti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
@@ -87,12 +88,13 @@ class FileLock:
         return True
 
     def try_acquire(self) -> bool:
-        """Takes the lock if nobody has it, without waiting; `release` gives it back."""
+        """Takes the lock if nobody has it, without waiting; `release` gives it back. What is wrong hears who waits."""
         if not self._threads.acquire(blocking=False):
             return False
         is_taken = False
         try:
-            is_taken = self._fd >= 0 and (not self.is_available or _try_lock(self._fd))
+            with contextlib.suppress(OSError):
+                is_taken = self._fd >= 0 and (not self.is_available or _try_lock(self._fd))
         finally:
             if not is_taken:
                 self._threads.release()

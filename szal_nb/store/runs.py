@@ -159,8 +159,6 @@ class RunStore(StoredRuns):
 
         A store that nobody refers to any more is closed by itself.
         """
-        if self._is_closed:
-            return
         # What a forked child has of the runs, and of the locks around them, is its parent's.
         is_forked = self._writer is not None and self._writer.is_forked
         for journal in () if is_forked else list(self._owned.values()):

@@ -176,7 +176,7 @@ class Writer:
 
     async def write(self, write: Write[_T]) -> _T:
         """Gives the write's result once it is durable."""
-        if self._connection is not None and self._may_write_here() and write.is_small and self._lock.try_acquire():
+        if self._may_write_here() and write.is_small and self._lock.try_acquire():
             try:
                 outcome = self._write_here(write)
             finally:
@@ -203,7 +203,7 @@ class Writer:
 
     def _write_here(self, write: Write[object]) -> _Outcome | None:
         """The write, done in the calling thread, which holds the lock; None if it would have to wait."""
-        if self._is_closed or self.is_forked or self._connection is None or not self._gate.acquire(blocking=False):
+        if self._is_closed or self._connection is None or not self._gate.acquire(blocking=False):
             return None
         try:
             self._be_patient(self._connection, patient=False)
@@ -300,11 +300,14 @@ class Writer:
     ) -> list[_Outcome]:
         try:
             results = (transaction or self._transaction)(entries)
-        except Exception as error:  # noqa: BLE001 whatever it is, the waiter gets it
+        except BaseException as error:
             for write, _ in entries:
                 write.rolled_back()
-            if len(entries) == 1:
-                return [(entries[0][1], None, self._explained(error))]
+            # Ctrl-C comes to the thread that the loop is in. Whatever else it is, the waiter gets it.
+            if not isinstance(error, Exception):
+                raise
+            if len(entries) == 1 or isinstance(error, _OutcomeUnknown):
+                return [(waiter, None, self._explained(error)) for _, waiter in entries]
             return [outcome for entry in entries for outcome in self._commit([entry])]
         for write, _ in entries:
             write.committed()
@@ -330,11 +333,9 @@ class Writer:
             raise
         try:
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             _roll_back(connection)
-            # SQLite may have made the transaction durable all the same: only the file knows. One that is there tells of
-            # all, of those too that cannot tell: they are one transaction.
-            if not any(write.is_committed(connection) for write, _ in entries):
+            if not _is_there(connection, entries, error):
                 raise
         return results
 
@@ -353,16 +354,18 @@ class Writer:
         return self._connection
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._connection is None:
             return
         # The last connection to close checkpoints: that, too, needs the lock. Without it the WAL stays for the next.
         with contextlib.suppress(StoreError, sqlite3.Error), self._lock, self._gate:
-            connection.close()
+            self._connection.close()
+            self._connection = None
             return
-        leave_open(connection)
+        leave_open(self._connection)
 
     def _explained(self, error: Exception) -> Exception:
+        if isinstance(error, _OutcomeUnknown):
+            error = error.error
         return explain(error, self._path) if isinstance(error, FAILURES) else error
 
     def before_fork(self) -> None:
@@ -380,6 +383,23 @@ class Writer:
         if self._connection is not None:
             leave_open(self._connection)
         self._gate.release()
+
+
+class _OutcomeUnknown(Exception):
+    """A COMMIT failed with `error`, and so did the look whether it came to pass: to write it again may double it."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _is_there(connection: sqlite3.Connection, entries: list[_Entry], error: sqlite3.Error) -> bool:
+    """Whether a transaction is durable whose COMMIT failed: that may be, and only the file knows."""
+    try:
+        # One that is there tells of all, of those too that cannot tell: they are one transaction.
+        return any(write.is_committed(connection) for write, _ in entries)
+    except Exception as unread:
+        raise _OutcomeUnknown(error) from unread
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

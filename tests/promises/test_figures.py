@@ -48,6 +48,7 @@ def pixels(value):
 DRAWN_ON = {
     "parts of the axes": ("axes[0].plot([1, 2])", "lines = axes[1].plot([2, 1])"),
     "names of the axes": ("ax = axes[0]\nax.plot([1, 2])", "for ax in axes.flat[1:]:\n    ax.plot([2, 1])"),
+    "an array in one row": ("for ax in axes.ravel()[:1]:\n    ax.plot([1, 2])", "_ = axes.reshape(-1)[1].plot([2, 1])"),
     "the figure": ("fig.axes[0].plot([1, 2])", "fig.get_axes()[1].plot([2, 1])"),
     "by pandas": ("df.plot(ax=axes[0])", "df.x.plot(ax=axes[1])"),
 }
@@ -61,9 +62,12 @@ def test_steps_that_draw_on_one_figure_wait_for_each_other_and_are_waited_for(le
         "right": right,
         "end": "drawn = [len(ax.lines) for ax in axes]",
     }
-    run = CellFlow(cells, notebook="import pandas as pd\nfrom matplotlib import pyplot as plt").run(store)
+    flow = CellFlow(cells, notebook="import pandas as pd\nfrom matplotlib import pyplot as plt")
+    run = flow.run(store)
 
     assert (run.state, run.values.drawn) == ("completed", [1, 1])
+    # Not by luck: one that does not wait is mostly the later one all the same.
+    assert {("left", "right"), ("right", "end")} <= {(edge.source, edge.target) for edge in flow.graph().edges}
 
 
 @pytest.mark.parametrize("step", ["title", "look"])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from szal_nb.errors import StoreError, ValueUnavailable
-from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, StepCompleted, StepStarted
+from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, RunStarted, StepCompleted, StepStarted
 from szal_nb.model.state import RunState
 from szal_nb.store.archive import NotARunFile, export_run, import_run
 from szal_nb.store.bundle import RunExists
 from szal_nb.store.runs import RunStore
-from tests.store.scribe import begun, new_run
+from tests.store.scribe import begun, created, new_run
 
 RUN = "aaaaaaaaaaaa"
 
@@ -29,7 +29,8 @@ class Thing:
 @pytest.fixture
 def exported(store, tmp_path):
     journal = store.begin(new_run(notebook='{"cells": []}', notebook_path="sales.ipynb", params={"region": "EU"}))
-    journal.append_sync([*begun(), RunFailed(at=1.5)])
+    inputs = journal.keep("", 0, {"regions": ["EU", "US"]}, {"regions"})
+    journal.append_sync([created(inputs=inputs), RunStarted(at=1.2), RunFailed(at=1.5)])
     journal = store.take_over(RUN)
     journal.append_sync([RunResumed(at=2.0, epoch=2, reset=("load",)), StepStarted(at=2.0, step="load", attempt=1)])
     values = {"plain": [1, (2,)], "array": np.arange(100_000), "thing": Thing(), "live": (n for n in "a")}
@@ -57,6 +58,7 @@ def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     assert other.notebook(RUN) == '{"cells": []}'
     assert other.value(RUN, "load", "plain") == [1, (2,)]
     assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
+    assert other.loader(RUN).load(other.inputs(RUN)["regions"]) == ["EU", "US"]
 
 
 def test_a_file_of_the_first_format_is_imported(other):
@@ -155,6 +157,24 @@ def test_a_file_that_is_no_run_is_refused(other, tmp_path, content):
     path = tmp_path / "x.szal"
     path.write_bytes(content)
 
+    with pytest.raises(NotARunFile, match="not an exported run"):
+        import_run(other, path)
+
+
+def test_a_file_that_is_encrypted_or_packed_in_another_way_is_refused(exported, other, tmp_path):
+    path = tmp_path / "x.szal"
+    content = exported.read_bytes()
+    listed = content.index(b"PK\x01\x02")
+    path.write_bytes(content[: listed + 8] + b"\x01" + content[listed + 9 :])
+    with pytest.raises(NotARunFile, match="encrypted"):
+        import_run(other, path)
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("run.json", bytes(100))
+    content = bytearray(path.read_bytes())
+    # Behind the header: the version of LZMA, how long its properties are, and these.
+    content[30 + len("run.json") + 4] = 255
+    path.write_bytes(content)
     with pytest.raises(NotARunFile, match="not an exported run"):
         import_run(other, path)
 

@@ -9,12 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
+from szal_nb.model.event import RunCompleted, RunStarted, StepCompleted, StepStarted
 from szal_nb.store.collect import Collected, _delete_rows, beyond_size, collect, removable
+from szal_nb.store.doctor import Level, examine
 from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
-from tests.store.scribe import begun, new_run
+from tests.store.scribe import begun, created, new_run
 
 OLD, NEW, OPEN = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
 
@@ -115,6 +116,20 @@ def test_a_run_goes_with_all_that_only_it_names(filled):
     assert filled.value(OPEN, "load", "large")[0] == 3
 
 
+def test_what_a_run_was_given_stays_as_long_as_the_run_does(store):
+    journal = store.begin(new_run(OLD))
+    inputs = {"table": np.full(100_000, 7), "region": "EU" * 50}
+    refs = journal.keep("", 0, inputs, set(inputs))
+    journal.append_sync([created(inputs=refs), RunStarted(at=2.0), RunCompleted(at=3.0)])
+    for file in store.files.folder.glob("??/*"):
+        os.utime(file, (0, 0))
+
+    assert (beyond_size(store, 800_000), collect(store)) == ([OLD], Collected())
+    assert [store.loader(OLD).load(ref)[0] for ref in refs] == [7, "E"]
+    collect(store, [OLD])
+    assert set(counts(store).values()) == {0}
+
+
 def test_a_dry_run_says_the_same_and_deletes_nothing(filled):
     before = counts(filled)
     dry = collect(filled, [OLD], is_dry=True)
@@ -151,6 +166,16 @@ def test_a_file_that_a_step_under_way_has_just_written_stays(store):
     )
     assert store.value(OPEN, "clean", "a")[0] == 9
     assert collect(store, now=time.time() + 1e6).files == 0
+
+
+def test_a_file_that_gets_its_name_while_gc_looks_is_none_of_its_business(filled):
+    """Values are written without the store's lock; doctor looks as well."""
+    (filled.files.folder / ".7-1.tmp").symlink_to("gone")
+    (filled.files.folder / "ab").mkdir(exist_ok=True)
+    (filled.files.folder / "ab" / "abcd").symlink_to("gone")
+
+    assert collect(filled).young[0] == 0
+    assert all(finding.level is not Level.PROBLEM for finding in examine(filled.path))
 
 
 def test_with_a_run_goes_its_notebook_as_it_was_executed(filled):

@@ -123,6 +123,26 @@ def test_where_the_file_system_has_no_locks_threads_still_exclude_each_other(pat
     assert not lock.is_available
     with lock, pytest.raises(StoreBusy, match="Another thread of this process"):
         lock.__enter__()
+    assert (lock.try_acquire(), lock.try_acquire()) == (True, False)
+    lock.release()
+    with lock:
+        pass
+
+
+def test_a_lock_that_fails_for_another_reason_is_not_gone_without(path, monkeypatch):
+    """Only where there are no locks at all does a store do without: then nothing else could be done."""
+    lock = FileLock(path)
+
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("szal_nb.store.lock._try_lock", fail)
+    with pytest.raises(StoreError, match="Input/output error"):
+        FileLock(path)
+    with pytest.raises(StoreError, match="Input/output error"), lock:
+        pass
+    assert not lock.try_acquire()
+    monkeypatch.undo()
     with lock:
         pass
 

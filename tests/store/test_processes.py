@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import multiprocessing
@@ -227,6 +228,14 @@ class TestFork:
 
         journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
         assert store.run(RUN).events == 3
+
+    def test_so_is_a_child_that_would_write_on_its_loop(self, path):
+        with RunStore.open(path, durability="fast") as store:
+            journal = store.begin(new_run())
+            journal.append_sync(begun())
+            write = journal.append([StepStarted(at=2.0, step="load", attempt=1)])
+            assert in_child(lambda: asyncio.run(write)).startswith(ForkedStore.__name__)
+            write.close()
 
     def test_a_child_may_open_the_store_anew(self, store, path):
         store.begin(new_run()).append_sync(begun())

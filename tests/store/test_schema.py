@@ -198,6 +198,9 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path):
     with pytest.raises(NotAStore, match="it is a database of another program"):
         RunStore.open(path)
     assert path.read_bytes() == before
+    # Who looks at it again and again must not run out of files.
+    opened = [fd.resolve() for fd in Path("/proc/self/fd").iterdir()]
+    assert [file for file in opened if file.is_relative_to(tmp_path)] == []
 
 
 def test_a_folder_is_no_store(tmp_path):

@@ -14,7 +14,7 @@ from szal_nb.errors import StoreError
 from szal_nb.model.event import RunFailed, StepCompleted, StepStarted
 from szal_nb.store import writer as writer_module
 from szal_nb.store.database import Durability, lock_path, open_for_writing, prepare
-from szal_nb.store.failure import StoreFull
+from szal_nb.store.failure import StoreFull, StoreUnusable
 from szal_nb.store.lock import FileLock
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job, Writer
@@ -167,11 +167,12 @@ def test_what_waits_when_the_writer_closes_is_written(writer):
 
 
 class FlakyConnection:
-    """Says at COMMIT that it failed, after or before it did it."""
+    """Says at COMMIT that it failed, after or before it did it; one that is blind does not read right after it."""
 
-    def __init__(self, connection, *, is_done: bool) -> None:
+    def __init__(self, connection, *, is_done: bool, is_blind: bool = False) -> None:
         self._connection = connection
         self._is_done = is_done
+        self._is_blind = is_blind
         self.failures = 0
         self.meanwhile = lambda: None
 
@@ -181,6 +182,9 @@ class FlakyConnection:
             self._connection.execute("COMMIT" if self._is_done else "ROLLBACK")
             self.meanwhile()
             raise sqlite3.OperationalError("disk I/O error")
+        if self._is_blind and self.failures:
+            self._is_blind = False
+            raise sqlite3.OperationalError("nothing can be read")
         return self._connection.execute(sql, *parameters)
 
     def __getattr__(self, name):
@@ -230,28 +234,50 @@ def test_so_is_that_of_a_take_over(path, is_done):
         assert store.take_over(RUN).epoch == store.run(RUN).epoch == 2
 
 
+EVENT = StepStarted(at=2.0, step="load", attempt=1)
+
+
+async def joined(store, *writes, **flaky):
+    """What becomes of writes that are joined in a transaction whose COMMIT says that it failed."""
+    held, go_on = threading.Event(), threading.Event()
+    # The transaction that is under way ends on the connection with which it began.
+    blocked = asyncio.ensure_future(store._writer.write(Job(lambda _: (held.set(), go_on.wait(10)))))
+    await asyncio.to_thread(held.wait)
+    waiting = [asyncio.ensure_future(write) for write in writes]
+    await asyncio.sleep(0)
+    store._writer._connection = FlakyConnection(store._writer._connection, **flaky)
+    go_on.set()
+    await blocked
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert store._writer._connection.failures == 1
+    return results
+
+
 async def test_what_is_there_tells_also_of_what_was_joined_with_it_and_cannot_tell(path):
     """Neither is done twice."""
     with RunStore.open(path) as store:
         journal = store.begin(new_run())
         journal.append_sync(begun())
         times = []
-        held, go_on = threading.Event(), threading.Event()
-        # The transaction that is under way ends on the connection with which it began.
-        blocked = asyncio.ensure_future(store._writer.write(Job(lambda _: (held.set(), go_on.wait(10)))))
-        await asyncio.to_thread(held.wait)
-        event = StepStarted(at=2.0, step="load", attempt=1)
-        joined = [
-            asyncio.ensure_future(store._writer.write(Job(lambda _: times.append(1)))),
-            asyncio.ensure_future(journal.append([event])),
-        ]
-        await asyncio.sleep(0)
-        store._writer._connection = flaky = FlakyConnection(store._writer._connection, is_done=True)
-        go_on.set()
-        await asyncio.gather(blocked, *joined)
+        job = Job(lambda _: times.append(1))
+        results = await joined(store, store._writer.write(job), journal.append([EVENT]), is_done=True)
 
-        assert flaky.failures == 1
-        assert (times, store.events(RUN)) == ([1], [*begun(), event])
+        assert (times, store.events(RUN), results) == ([1], [*begun(), EVENT], [None, None])
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+async def test_what_may_be_there_and_cannot_be_looked_for_is_not_written_again_unasked(path, is_done):
+    """Who waits is told why the COMMIT failed, and takes the run up from what the file then says."""
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run())
+        journal.append_sync(begun())
+        times = []
+        job = Job(lambda _: times.append(1))
+        writes = store._writer.write(job), journal.append([EVENT])
+        results = await joined(store, *writes, is_done=is_done, is_blind=True)
+
+        assert [(type(result), "disk I/O error" in str(result)) for result in results] == [(StoreUnusable, True)] * 2
+        assert (times, store.events(RUN)) == ([1], [*begun(), EVENT] if is_done else begun())
 
 
 class ClosingConnection:

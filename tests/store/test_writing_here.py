@@ -8,11 +8,13 @@ import os
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from unittest.mock import Mock
 
 import pytest
 
 from szal_nb.errors import StoreError
 from szal_nb.model.event import StepCompleted, StepStarted
+from szal_nb.store import projection
 from szal_nb.store import runs as runs_module
 from szal_nb.store import writer as writer_module
 from szal_nb.store.database import lock_path
@@ -187,6 +189,57 @@ async def test_a_write_on_the_loop_that_is_interrupted_keeps_the_store_from_nobo
         assert await store._writer.write(_Small()) == HERE
         await journal.append([STARTED])
         assert (store.run("aaaaaaaaaaaa").reason, store.run("aaaaaaaaaaaa").events) == ("", 3)
+
+
+async def test_an_append_on_the_loop_that_is_interrupted_can_be_done_again(path, commits, monkeypatch):
+    """What it had worked out is forgotten: it was never in the store."""
+    with begun_run(path) as (store, journal):
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(projection, "write_turn", Mock(side_effect=KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                await journal.append([STARTED])
+        assert commits[-1] == HERE
+        await journal.append([STARTED])
+
+        assert store.events("aaaaaaaaaaaa") == [*begun(), STARTED]
+
+
+class _Told:
+    """A lock, or a gate: `tell(how)` is called before it is taken."""
+
+    def __init__(self, lock, tell):
+        self._lock, self._tell = lock, tell
+
+    def acquire(self, *, blocking=True):
+        self._tell("at once" if not blocking else "waiting")
+        return self._lock.acquire(blocking=blocking)
+
+    def __enter__(self):
+        self._tell("waiting")
+        return self._lock.__enter__()
+
+    def __exit__(self, *raised):
+        return self._lock.__exit__(*raised)
+
+    def __getattr__(self, name):
+        return getattr(self._lock, name)
+
+
+async def test_a_store_that_another_thread_closes_ends_after_the_write_that_the_loop_is_at(path, commits):
+    with begun_run(path) as (store, _):
+        writer, is_ending = store._writer, threading.Event()
+
+        def close(how):
+            if how == "at once":
+                writer.close(is_waited_for=False)
+                assert is_ending.wait(10)
+
+        writer._gate = _Told(writer._gate, close)
+        writer._lock = _Told(writer._lock, lambda _: is_ending.set())
+        assert await writer.write(_Small()) == HERE
+
+        with pytest.raises(StoreError, match="it was closed"):
+            await writer.write(_Small())
 
 
 async def test_a_write_that_fails_on_the_loop_is_a_typed_error_and_the_next_one_works(path):
