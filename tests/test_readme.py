@@ -1,31 +1,34 @@
-"""What the README shows works as it stands there."""
+"""What the README and docs/ say is so: the twenty lines in a shell, links, names and flags.
 
+What they show as code is run by tests/test_samples.py.
+"""
+
+import argparse
 import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from szal_nb.analysis.graph import build_graph
-from szal_nb.notebook.reader import read_flow
+import szal_nb as szal
+from szal_nb.app.cli import make_parser
+from szal_nb.notebook.arguments import COMMANDS
+from szal_nb.notebook.flags import flags_of
+from tests.samples import PAGES, samples
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
 ORDERS = "region,product,month,revenue\nEU,tea,1,10\nEU,salt,1,5\nUS,tea,1,99\nEU,tea,2,20\nEU,salt,2,\n"
 
 
-def python_blocks(begin: str, end: str) -> list[str]:
-    section = README[README.index(begin) : README.index(end)]
-    return re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-
-
 @pytest.mark.serial
-def test_the_twenty_lines_run(tmp_path):
+def test_the_twenty_lines_run_in_a_shell(tmp_path):
+    (shown,) = [sample for sample in samples(PAGES[0]) if str(sample) == "README.md: Twenty lines 1"]
     cells = []
-    for block in python_blocks("## Twenty lines", "And from Python"):
+    for block in shown.blocks:
         cell = new_code_cell(block.strip())
         if "a cell tagged `parameters`" in block:
             cell.metadata["tags"] = ["parameters"]
@@ -43,35 +46,48 @@ def test_the_twenty_lines_run(tmp_path):
     assert printed == "{'salt': 5.0, 'tea': 30.0} {1: 15.0, 2: 20.0}\n"
 
 
-def test_the_flow_in_python_runs(tmp_path):
-    (block,) = python_blocks("And from Python", "The tutorial")
-    (tmp_path / "release.py").write_text(block)
-
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "release.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-
-    assert (ran.stdout, ran.stderr, ran.returncode) == ("completed app-4f2a91.whl: 120 passed\n", "", 0)
-    assert (tmp_path / ".szal/runs.db").is_file()
+def links() -> list[tuple[Path, str]]:
+    found = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
+    return sorted(set(found))
 
 
-def test_the_rollback_is_that_of_the_step_and_sees_what_it_read_and_gave(tmp_path):
-    blocks = python_blocks("## When a run must be undone", "## A run has a past")
-    around = "flight = 'LO 5'\ndef book_seat(flight): ...\ndef release_seat(flight, seat): ..."
-    path = tmp_path / "trip.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(block.strip()) for block in (around, *blocks)]), path)
-
-    found = read_flow(path)
-    (node,) = build_graph(found.definition, found.surroundings).nodes
-
-    assert (node.step.name, node.undo.reads, node.undo.definitions) == (
-        "reserve",
-        ("flight", "seat"),
-        ("release_seat",),
-    )
-    assert (node.step.rollback.retry.retries, node.step.rollback.timeout_s) == (3, 30.0)
+@pytest.mark.parametrize(("page", "link"), links(), ids=lambda it: getattr(it, "name", it))
+def test_what_a_page_links_to_is_there(page, link):
+    assert (page.parent / link).is_file()
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_what_the_readme_links_to_is_there(link):
-    assert (Path(__file__).parent.parent / link).is_file()
+def spans() -> list[str]:
+    """All that stands between backticks on a line of a page."""
+    texts = [re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE) for page in PAGES]
+    return sorted({span for text in texts for span in re.findall(r"`([^`\n]+)`", text)})
+
+
+def flags_of_shell(parser: argparse.ArgumentParser) -> set[str]:
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        for below in action.choices.values() if isinstance(action.choices, dict) else ():
+            found |= flags_of_shell(below)
+    return found
+
+
+@cache
+def flags() -> dict[str, set[str]]:
+    """The flags of each command, in the notebook and in the shell."""
+    (commands,) = [a.choices for a in make_parser()._actions if isinstance(a.choices, dict)]
+    return {name: {"-h", *flags_of(name)} for name in COMMANDS} | {
+        f"szal {name}": flags_of_shell(parser) for name, parser in commands.items()
+    }
+
+
+@pytest.mark.parametrize("span", [span for span in spans() if re.search(r"(^|[ \[])--?[a-z]", span)])
+def test_a_flag_that_a_page_names_is_one_of_its_command(span):
+    command = re.match(r"%?%szal_\w+|szal \w+|", span)[0]
+    known = flags()[command] if command else set().union(*flags().values())
+
+    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", span)) <= known
+
+
+@pytest.mark.parametrize("span", [span for span in spans() if re.search(r"%szal_|\bszal\.[A-Z]|\bszal\.\w+\(", span)])
+def test_a_name_that_a_page_gives_is_there(span):
+    assert set(re.findall(r"%?%szal_\w+", span)) <= COMMANDS.keys()
+    assert set(re.findall(r"\bszal\.([A-Z]\w+|\w+(?=\())", span)) <= set(szal.__all__)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from szal_nb.analysis.fingerprint import difference
@@ -15,6 +17,8 @@ from szal_nb.model.value import ValueRef, is_about_the_process
 
 # A class that a step makes is another one each time, and so is its pickle; what differs of it is told by its code.
 _CLASSES = frozenset({"type", "ABCMeta", "EnumMeta", "EnumType"})
+# So many changed lines of a body are told to a person; JSON has all.
+_TOLD_LINES = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +39,17 @@ class ValueDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDiff:
-    """A step in two runs; None for the states of a run that does not have it. `code` names what differs in it."""
+    """A step in two runs; None for the states of a run that does not have it.
+
+    `code` names what differs in it, `lines` are those of its body that do, after "- " or "+ ".
+    """
 
     step: str
     states: tuple[str | None, str | None]
     origins: tuple[str | None, str | None]
     durations_s: tuple[float | None, float | None]
     code: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     values: tuple[ValueDiff, ...] = ()
 
     @property
@@ -58,6 +66,7 @@ class StepDiff:
             "origins": list(self.origins),
             "durations_s": list(self.durations_s),
             "code": list(self.code),
+            "lines": list(self.lines),
             "values": [value.json() for value in self.values],
         }
 
@@ -103,11 +112,31 @@ class RunDiff:
             lines.append(f"  {'=' if step.is_same else '≠'} {step.step}{took}")
             if step.states[0] != step.states[1]:
                 lines.append(f"      state  {step.states[0] or 'absent'} → {step.states[1] or 'absent'}")
-            lines += [f"      code   {name}" for name in step.code]
+            lines += _told_code(step)
             lines += [f"      value  {value}" for value in step.values]
         if self.is_same:
             lines.append("  Same code, parameters, values and states.")
         return "\n".join(lines)
+
+
+def _told_code(step: StepDiff) -> list[str]:
+    """What differs of the code: lines of the body, and the names of whatever else belongs to it."""
+    shown = step.lines[:_TOLD_LINES]
+    more = len(step.lines) - len(shown)
+    lines = [*shown, *([f"… and {more} line{'s' * (more != 1)} more"] if more else [])]
+    others = [name for name in step.code if name != "code" or not lines]
+    return [f"      {'' if place else 'code':<6} {text}" for place, text in enumerate((*lines, *others))]
+
+
+def changed_lines(before: str, after: str) -> tuple[str, ...]:
+    r"""The lines that only one of two texts has, in their order.
+
+    >>> changed_lines("x = 1\ny = 2", "x = 1\ny = 3")
+    ('- y = 2', '+ y = 3')
+    """
+    found = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    # The first two lines name the texts; those that say where a change begins are no change.
+    return tuple(f"{line[0]} {line[1:]}" for line in islice(found, 2, None) if not line.startswith("@@"))
 
 
 def _given(parameter: Any) -> str:
@@ -138,16 +167,23 @@ def compare_runs(before: Past, after: Past, params: tuple[Mapping[str, Any], Map
 def _compare_step(name: str, before: Past, after: Past) -> StepDiff:
     a, b = before.snapshot.steps.get(name), after.snapshot.steps.get(name)
     code: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     if a is not None and b is not None:
         code = difference(_parts(before, name), _parts(after, name))
+        lines = changed_lines(_source(before, name), _source(after, name)) if "code" in code else ()
     return StepDiff(
         step=name,
         states=(_state(a), _state(b)),
         origins=(a.origin if a else None, b.origin if b else None),
         durations_s=(a.duration_s if a else None, b.duration_s if b else None),
         code=code,
+        lines=lines,
         values=value_diffs(refs_by_name(a) if a else {}, refs_by_name(b) if b else {}),
     )
+
+
+def _source(past: Past, step: str) -> str:
+    return past.graph.node(step).step.source
 
 
 def _parts(past: Past, step: str) -> dict[str, str]:

@@ -133,8 +133,8 @@ def _cause_of_no_run(past: Past, step: str) -> str:
 
 def edge_reason(edge: Edge) -> str:
     """Why the edge is there, and what would free it."""
-    reason = edge.reason or f"it reads {', '.join(edge.names)}"
-    return reason + (f" ({edge.remedy} would free it)" if edge.remedy else "")
+    reason = edge.because or f"it reads {', '.join(edge.names)}."
+    return reason + (f" To free it: {edge.remedy}" if edge.remedy else "")
 
 
 def edge_json(edge: Edge) -> dict[str, Any]:

@@ -159,14 +159,30 @@ def ways_on(run: StoredRun, snapshot: RunSnapshot, *, is_of_notebook: bool = Tru
     if run.is_owned or run.state in {RunState.COMPLETED, RunState.ROLLED_BACK}:
         return []
     if doubted(snapshot) is not None:
-        notebook = shlex.quote(Path(run.notebook_path).name) if run.notebook_path else "NB"
-        return [f"To begin anew: szal run {notebook} --reuse {run.id}"]
+        return [f"To begin anew: {_anew(run)}"]
     waiting = [step.name for step in snapshot.steps.values() if step.state is StepState.WAITING]
     lines = [f"To answer: szal approve {run.id} {step} [--reject]" for step in waiting]
     then = "Then" if waiting else "To"
     if not is_of_notebook:
         return [*lines, f"{then} go on, in the script that started it: szal.resume(flow, {run.id!r})"]
-    return [*lines, f"{then} go on: szal resume {run.id}"]
+    lines.append(f"{then} go on: szal resume {run.id}")
+    # What a resume runs is the notebook as it was: a step whose code is wrong fails again.
+    if run.notebook_path and any(step.state is StepState.FAILED for step in snapshot.steps.values()):
+        lines.append(f"After a change of the notebook: {_anew(run)}")
+    return lines
+
+
+def _anew(run: StoredRun) -> str:
+    """The command that runs the notebook with the same parameters, and takes from the run what has not changed."""
+    notebook = shlex.quote(Path(run.notebook_path).name) if run.notebook_path else "NB"
+    return " ".join(("szal run", notebook, *map(_parameter, run.params.items()), f"--reuse {run.id}"))
+
+
+def _parameter(given: tuple[str, Any]) -> str:
+    """How a parameter is given on a command line."""
+    name, value = given
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"-p {name} {shlex.quote(text)}"
 
 
 def duration_of(run: StoredRun) -> float | None:

@@ -64,7 +64,7 @@ def show_graph(arguments: argparse.Namespace) -> ExitCode:
     else:
         print(render_text(view_state(graph, None, run_id=None)))
         for edge in graph.edges:
-            print(table_line(edge.source, edge.target, edge.reason or ", ".join(edge.names)))
+            print(table_line(edge.source, edge.target, edge.because or ", ".join(edge.names)))
     return ExitCode.COMPLETED
 
 

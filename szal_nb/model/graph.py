@@ -59,6 +59,11 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=Fal
         """All rules that ask for the edge."""
         return (self.rule, *self.also)
 
+    @property
+    def because(self) -> str:
+        """The reason, for where it stands beside the two steps: some of the reasons begin with naming them."""
+        return self.reason.replace(f"{self.target} waits for {self.source}: ", "")
+
 
 class Binding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """Where the value of the name `name` in a step's namespace comes from.

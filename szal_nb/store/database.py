@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from szal_nb.store.failure import FAILURES, StoreMissing, explain
 from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
+from szal_nb.store.open_files import connect, unless_open
 from szal_nb.store.schema import VERSION, check_connection, check_header, migrate
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -37,9 +38,7 @@ def lock_path(path: Path) -> Path:
 
 def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = "WAL") -> sqlite3.Connection:
     """A connection that writes; the caller holds the store's lock."""
-    connection = sqlite3.connect(
-        path, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False, cached_statements=256
-    )
+    connection = connect(path, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False, cached_statements=256)
     try:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode.upper() != journal_mode:
@@ -72,9 +71,7 @@ def checkpoint_if_due(connection: sqlite3.Connection, path: Path) -> None:
 def connect_for_reading(path: Path, options: str = "") -> sqlite3.Connection:
     """A connection that cannot write and has not looked at the file yet."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro{options}"
-    return sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False
-    )
+    return connect(path, uri, uri=True, timeout=_BUSY_TIMEOUT_MS / 1000, check_same_thread=False)
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
@@ -99,12 +96,12 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
     """Makes the file and its tables, or brings them up to date. Does nothing to a store that is up to date."""
     try:
-        if path.exists() and check_header(path) == VERSION:
+        if path.exists() and _check(path) == VERSION:
             return
         with lock:
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            with contextlib.closing(connect(path)) as connection:
                 if check_connection(connection, path) < VERSION:
                     connection.execute(f"PRAGMA journal_mode = {journal_mode}")
                     migrate(connection)
@@ -117,9 +114,18 @@ def check_readable(path: Path) -> None:
     try:
         if not path.is_file():
             raise StoreMissing(path)
-        check_header(path)
-    except OSError as error:
+        _check(path)
+    except FAILURES as error:
         raise explain(error, path) from error
+
+
+def _check(path: Path) -> int | None:
+    """The schema version of the file, None or 0 if it is empty; refuses what is no store, is damaged or too new."""
+    with unless_open(path) as may_read:
+        if may_read:
+            return check_header(path)
+    with contextlib.closing(open_for_reading(path)) as connection:
+        return check_connection(connection, path)
 
 
 class Reader:

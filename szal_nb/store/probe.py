@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from szal_nb.store.database import connect_for_reading
 from szal_nb.store.filesystem import FileSystem
+from szal_nb.store.open_files import unless_open
 
 _LONGEST_S = 10.0
 # What a second process does: it reads what the first has written and not checkpointed, and writes.
@@ -32,7 +34,16 @@ def journal_mode_of(file: Path, system: FileSystem) -> str:
 
 
 def _mode_in(file: Path) -> str | None:
-    """The mode that the header of the file says; None if there is no file, or none of SQLite."""
+    """The mode that the file has; None if there is no file, or none of SQLite."""
+    with unless_open(file) as may_read:
+        if may_read:
+            return _mode_in_header(file)
+    with contextlib.closing(connect_for_reading(file)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return "WAL" if mode == "wal" else "TRUNCATE"
+
+
+def _mode_in_header(file: Path) -> str | None:
     with contextlib.suppress(OSError), file.open("rb") as content:
         # https://www.sqlite.org/fileformat.html#file_format_version_numbers
         header = content.read(20)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from szal_nb.analysis.explaining import edge_reason
 from szal_nb.analysis.graph import build_graph
 from szal_nb.errors import DefinitionError
 from szal_nb.model.flow import FlowDefinition
@@ -90,3 +91,16 @@ def test_the_remedy_of_hidden_state_removes_its_edge(cells, state):
     assert (edge.rule, found.group(1)) == ("hidden-state", state)
     target = found.group(2) or edge.target
     assert notebook_graph(cells.replace(f"# %% {target}\n", f"# %% {target} --pure {state}\n")).edges == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "because"),
+    [
+        ("plt.plot([1])", "plt.title('x')", "both use pyplot (matplotlib.pyplot.title). To free it: --pure pyplot"),
+        ("a = 1", "print(a)", "Line 1 reads a."),
+    ],
+)
+def test_beside_its_steps_a_reason_does_not_name_them_again(first, second, because):
+    (edge,) = graph_of([step("one", f"import matplotlib.pyplot as plt\n{first}"), step("two", second)]).edges
+
+    assert edge_reason(edge) == because

@@ -35,9 +35,19 @@ def failed(error):
     ]
 
 
+MENDED = "After a change of the notebook"
+PARAMS = {"rows": 5, "on": False, "of": "it's", "xs": ["a"]}
 WAYS = {
     "completed": ([RunCompleted(at=3.0)], "nb.ipynb", []),
-    "failed": (failed(BROKEN), "nb.ipynb", ["To go on: szal resume r1"]),
+    "failed": (failed(BROKEN), "nb.ipynb", ["To go on: szal resume r1", f"{MENDED}: szal run nb.ipynb --reuse r1"]),
+    "failed, with parameters": (
+        failed(BROKEN),
+        "/a/my nb.ipynb",
+        [
+            "To go on: szal resume r1",
+            f"{MENDED}: szal run 'my nb.ipynb' -p rows 5 -p on false -p of 'it'\"'\"'s' -p xs '[\"a\"]' --reuse r1",
+        ],
+    ),
     "crashed": ([RunInterrupted(at=3.0, reason="shut down")], "nb.ipynb", ["To go on: szal resume r1"]),
     "in doubt": (failed(DOUBTED), "/a/my nb.ipynb", ["To begin anew: szal run 'my nb.ipynb' --reuse r1"]),
     "waiting": (
@@ -55,7 +65,7 @@ def test_the_ways_on_are_those_that_work(tmp_path, name):
     events, notebook, ways = WAYS[name]
     is_of_notebook = name != "of a script"
     with RunStore.open(tmp_path / "runs.db", durability="fast") as store:
-        journal = store.begin(new_run("r1", notebook_path=notebook))
+        journal = store.begin(new_run("r1", notebook_path=notebook, params=PARAMS if "with parameters" in name else {}))
         journal.append_sync([*begun(), *events])
         living = ways_on(store.run("r1"), store.snapshot("r1"), is_of_notebook=is_of_notebook)
         journal.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import math
 import pickle
 
@@ -10,15 +9,9 @@ import pytest
 
 from szal_nb import errors
 from szal_nb.errors import InvalidFlow, InvalidStep
-from szal_nb.model import duration, said, step
 from szal_nb.model.duration import parse_duration
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.step import Backoff, RetryPolicy, Step
-
-
-@pytest.mark.parametrize("module", [duration, said, step])
-def test_the_examples_in_the_docs_are_true(module):
-    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1h30", "nan", "inf", "5 weeks", -1.0, math.inf])

@@ -1,15 +1,8 @@
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
-from szal_nb.notebook import completion
 from szal_nb.notebook.completion import completions
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(completion).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
 from szal_nb.errors import InvalidStep
 from szal_nb.model.step import Backoff, Compensation, Executor, OnError, RetryPolicy, Step, Trigger
-from szal_nb.notebook import flags
 from szal_nb.notebook.flags import (
     InvalidLine,
     Spelled,
@@ -16,10 +13,6 @@ from szal_nb.notebook.flags import (
     parse_step_line,
     spelled_in,
 )
-
-
-def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(flags, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0
 
 
 def test_every_flag_of_a_step_has_its_place():
