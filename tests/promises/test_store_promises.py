@@ -19,9 +19,9 @@ import pytest
 from szal_nb.errors import OwnershipLost, RunOwned, StoreError
 from szal_nb.model.event import RunResumed, StepCompleted, StepStarted
 from szal_nb.model.state import RunState, fold
+from szal_nb.store.migrations import MIGRATIONS
 from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, is_alive
 from szal_nb.store.runs import RunStore, find_store
-from szal_nb.store.schema import MIGRATIONS
 from tests.promises.shell import SETUP, Shell, write_notebook
 from tests.store.scribe import begun, new_run
 

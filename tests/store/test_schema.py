@@ -15,8 +15,9 @@ import pytest
 from szal_nb.errors import StoreError
 from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
 from szal_nb.store.failure import NotAStore, StoreDamaged, StoreTooNew
+from szal_nb.store.migrations import MIGRATIONS
 from szal_nb.store.runs import RunStore
-from szal_nb.store.schema import APPLICATION_ID, MIGRATIONS, VERSION, migrate
+from szal_nb.store.schema import APPLICATION_ID, VERSION, migrate
 from tests.store.scribe import begun, new_run
 
 
