@@ -149,6 +149,15 @@ describe("the buttons", () => {
     expect(shownActions()).toEqual(actions);
   });
 
+  it("do not go on with a run whose answer is in doubt", () => {
+    const picture = sales("failed");
+    show({ ...picture, run: { ...picture.run, doubted: "by_region" } });
+
+    expect(shownActions()).toEqual(["run"]);
+    view.setConnected(false);
+    expect(message()).toContain("in doubt: %szal_run --reuse 20250101-120000-ab12 takes from it what is not.");
+  });
+
   it("are only those that the host understands", () => {
     view.dispose();
     view = new DagView(

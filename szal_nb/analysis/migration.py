@@ -412,22 +412,38 @@ def carried_refs(node: StepNode, past: Past, before: str) -> tuple[ValueRef, ...
     return refs
 
 
-def adapted_values(node: StepNode, functions: Sequence[Callable[..., Any]], known: Mapping[str, Any]) -> dict[str, Any]:
-    """What a step gives after a migration: each function takes what it names from `known` and what came before it."""
-    found: dict[str, Any] = {}
-    for function in functions:
-        result = _called(node, function, {**known, **found})
-        is_named = isinstance(result, Mapping) and (len(node.values) != 1 or set(result) <= set(node.values))
-        if not is_named and len(node.values) != 1:
-            raise MigrationError(
-                f"Step {node.step.name!r} gives {', '.join(node.values) or 'nothing'}: "
-                "the function that adapts it must return a dictionary with these names."
-            )
-        found |= dict(result) if is_named else {node.values[0]: result}
+def adapted_values(
+    node: StepNode, functions: Sequence[Callable[..., Any]], known: Mapping[str, Any], before: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a step gives after a migration: each function takes what it names from `known` and what came before it.
+
+    `before` are the names that the step gave in the run: in a version between it may have had these, or those of now.
+    """
+    between: dict[str, Any] = {}
+    for function in functions[:-1]:
+        between |= _named(node, _called(node, function, {**known, **between}), before)
+    found = {name: between[name] for name in node.values if name in between}
+    for function in functions[-1:]:
+        found |= _named(node, _called(node, function, {**known, **between}))
     lacking = [name for name in node.needed if name not in found]
     if lacking:
         raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")
     return found
+
+
+def _named(node: StepNode, result: Any, before: Sequence[str] = ()) -> dict[str, Any]:
+    """What a function returned, by name; a single value has the name that the step gives now, and that it gave."""
+    single = [names[0] for names in (before, node.values) if len(names) == 1]
+    if isinstance(result, Mapping) and (not single or set(result) <= {*before, *node.values}):
+        if len(result) != 1 or not single:
+            return dict(result)
+        (result,) = result.values()
+    if not single:
+        raise MigrationError(
+            f"Step {node.step.name!r} gives {', '.join(node.values) or 'nothing'}: "
+            "the function that adapts it must return a dictionary with these names."
+        )
+    return dict.fromkeys(single, result)
 
 
 def _called(node: StepNode, function: Callable[..., Any], known: Mapping[str, Any]) -> Any:

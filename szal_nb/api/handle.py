@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Seque
 from pathlib import Path
 from typing import Any
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.analysis.reuse import ReusePlan
 from szal_nb.api.run import History, Recorded, Run
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.signal import Answer, Cancel, Interrupt, Pause, Signal, Skip, Unpause
 from szal_nb.engine.turns import Sink
-from szal_nb.errors import RunError, ValueUnavailable
+from szal_nb.errors import AnswerInDoubt, RunError, ValueUnavailable
 from szal_nb.model.event import Event, RunInterrupted
 from szal_nb.model.said import said
 from szal_nb.model.state import RunState, StepState
@@ -161,8 +162,8 @@ class RunHandle(Run):
     def retry(self, step: str) -> None:
         """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
 
-        Raises RunError while the run is going on, if it completed or some of it was undone, and for a step that
-        completed.
+        Raises RunError while the run is going on, if it completed, some of it was undone or its answer is in doubt, and
+        for a step that completed.
         """
         index = self._index_of(step)
         if self.is_active:
@@ -179,6 +180,8 @@ class RunHandle(Run):
             )
         if self[step].state == StepState.COMPLETED:
             raise RunError(f"Step {step!r} of run {self.id} has completed; it is not run again.")
+        if (found := doubted(self.snapshot)) is not None:
+            raise AnswerInDoubt(self.id, found.name, str(found.error))
         self._refuse_what_is_changed(step)
         if _is_running(self._loop):
             self._begin_again(index)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from szal_nb.analysis.carrying import carried, carried_inputs
 from szal_nb.analysis.fingerprint import changed_definitions, fingerprint_of
-from szal_nb.analysis.migration import Carry, Migration, MigrationPlan, adapted_values, carried_refs, plan_migration
+from szal_nb.analysis.migration import (
+    Carried,
+    Carry,
+    Migration,
+    MigrationPlan,
+    adapted_values,
+    carried_refs,
+    plan_migration,
+)
 from szal_nb.analysis.reuse import Past, inputs_read
 from szal_nb.api.inputs import recorded_inputs
 from szal_nb.api.past import replay
@@ -91,8 +99,17 @@ def _why_not_now(run: StoredRun) -> list[str]:
 
 
 def movable_runs(store: RunStore, flow: str, version: int) -> list[StoredRun]:
-    """The runs of a flow that can still go on, and are of another version."""
-    return [run for run in store.runs(flow=flow) if run.version != version and not _why_not_now(run)]
+    """The runs of a flow that can still go on, are of another version, and do not go on as another run already."""
+    runs = store.runs(flow=flow)
+    made = {migrated_from(store.events(run.id)) for run in runs if run.from_run is not None}
+    return [run for run in runs if run.version != version and run.id not in made and not _why_not_now(run)]
+
+
+def migrated_from(events: Iterable[Event]) -> str:
+    """The run that a migration made this one of, by its events; "" if none did."""
+    reasons = (event.reason for event in events if isinstance(event, RunInterrupted))
+    found = next((reason for reason in reasons if reason.startswith(_REASON)), "")
+    return found.removeprefix(_REASON).partition(",")[0]
 
 
 def apply(store: RunStore, run_id: str, to: NewVersion) -> str:
@@ -116,6 +133,7 @@ def apply(store: RunStore, run_id: str, to: NewVersion) -> str:
             params={**old.params, **(to.params or {})},
             packages=old.packages,
             interactive=old.interactive,
+            from_run=old.id,
         )
     )
     try:
@@ -138,7 +156,7 @@ def _events(
             given[step.step] = carried(carried_refs(node, past, step.before), past.run_id, node.needed, {})
         elif step.carry is Carry.ADAPT:
             node = graph.node(step.step)
-            given[step.step] = _adapted(node, step.functions, store, past, keep)
+            given[step.step] = _adapted(node, step, store, past, keep)
     refs = {step: {ref.name: ref for ref in values} for step, values in given.items()}
     by_name = {ref.name: ref for ref in inputs}
     events: list[Event] = [
@@ -175,15 +193,17 @@ def _events(
 
 def _adapted(
     node: StepNode,
-    functions: Sequence[Callable[..., Any]],
+    carried: Carried,
     store: RunStore,
     past: Past,
     keep: Callable[..., tuple[ValueRef, ...]],
 ) -> tuple[ValueRef, ...]:
     """What declared functions make of the run's values, written down: for each step from objects of its own."""
     step = node.step.name
+    before = past.graph.node(carried.before).values if carried.before else ()
     try:
-        refs = keep(step, 0, adapted_values(node, functions, _known_values(store, past)), node.needed)
+        values = adapted_values(node, carried.functions, _known_values(store, past), before)
+        refs = keep(step, 0, values, node.needed)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
@@ -219,10 +239,9 @@ def undo(store: RunStore, run_id: str) -> str:
     """
     run = store.run(run_id)
     events = store.events(run.id)
-    origin = next((e.reason for e in events if isinstance(e, RunInterrupted) and e.reason.startswith(_REASON)), "")
-    if not origin:
+    before = migrated_from(events)
+    if not before:
         raise MigrationError(f"Run {run.id} was not made by a migration; there is nothing to undo.")
-    before = origin.removeprefix(_REASON).partition(",")[0]
     if any(isinstance(event, StepStarted | RunResumed) for event in events):
         raise MigrationError(
             f"Run {run.id} has gone on since the migration; it stays. The old run {before} is as it was."

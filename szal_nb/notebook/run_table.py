@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.api.shown import with_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import fold
+from szal_nb.model.state import RunState, fold
 from szal_nb.notebook.report import run_table
 from szal_nb.store.collect import collect, not_deleted
 from szal_nb.store.runs import RunStore, StoredRun
@@ -73,6 +74,7 @@ class RunTable:
                 "flow": run.flow,
                 "version": run.version,
                 "shown_state": run.shown_state,
+                "doubted": run.state is RunState.FAILED and doubted(self._store.snapshot(run.id)) is not None,
                 "reason": run.reason[:300],
                 "params": {name: str(value)[:100] for name, value in run.params.items()},
                 "created": run.created_at,

@@ -28,7 +28,7 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     """What the store says of a run, beside its steps. Times in seconds since the epoch.
 
     `is_owned`: a living process runs it. `lease_until` is None once it ended, or was given up. `from_run` is the run
-    that it goes on from with other inputs, or takes another way than.
+    that it goes on from with other inputs or in another version, or takes another way than.
     """
 
     id: str

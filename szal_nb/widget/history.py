@@ -15,7 +15,7 @@ from szal_nb.model.value import Output
 from szal_nb.widget.details import LOG_CHARS, output_view
 from szal_nb.widget.view import STATE_CODES, JsonObject, run_view, step_facts
 
-_RUN_FACTS = ("state", "created", "started", "ended", "epoch", "reason", "cancelling", "interrupted")
+_RUN_FACTS = ("state", "created", "started", "ended", "epoch", "reason", "cancelling", "interrupted", "doubted")
 
 
 class Frames:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from szal_nb.analysis.doubt import doubted
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
 from szal_nb.model.state import RunSnapshot, RunState, StepSnapshot, StepState
@@ -132,6 +133,8 @@ def run_view(
         view["cancelling"] = True
     if snapshot.is_interrupted:
         view["interrupted"] = True
+    if snapshot.state is RunState.FAILED and (step := doubted(snapshot)) is not None:
+        view["doubted"] = step.name
     return view
 
 

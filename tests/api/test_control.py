@@ -8,7 +8,7 @@ import os
 import pytest
 
 import szal_nb as szal
-from szal_nb.errors import InvalidFlow, InvalidStep, RunError
+from szal_nb.errors import AnswerInDoubt, InvalidFlow, InvalidStep, RunError
 
 
 @pytest.mark.parametrize("store", [None, "file"])
@@ -56,6 +56,22 @@ def test_only_what_can_be_retried_is_retried():
         run.retry("fine")
     with pytest.raises(RunError, match="no step 'other'"):
         run.retry("other")
+
+
+def test_a_run_whose_answer_is_in_doubt_is_not_tried_again(tmp_path):
+    flow = szal.Flow("f")
+    flow.step(name="xs")(lambda: [1])
+
+    @flow.step(pure=["xs"])
+    def change(xs):
+        xs.append(2)
+
+    with szal.open_store(tmp_path / "runs.db") as store:
+        run = szal.run(flow, store=store)
+
+        assert (run.state, run["change"].error.type) == ("failed", "ValueChanged")
+        with pytest.raises(AnswerInDoubt, match="cannot go on: step 'change' failed by"):
+            run.retry("change")
 
 
 def test_a_failure_undoes_what_completed():

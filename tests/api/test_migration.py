@@ -220,6 +220,20 @@ def test_declared_migrations_are_chained_and_their_functions_make_values(store):
     assert (run.values.x, run.values.u, run.values.e, new.deeds) == ([10, 20, 99], 2, 2, ["end"])
 
 
+@pytest.mark.parametrize(
+    "first", [lambda y: y * 10, lambda y: {"y": y * 10}, lambda y: {"z": y * 10}], ids=["alone", "then", "now"]
+)
+@pytest.mark.parametrize("second", [lambda y: y + 1, lambda z: {"z": z + 1}], ids=["then", "now"])
+def test_a_value_that_has_another_name_now_goes_through_all_functions_of_a_chain(store, first, second):
+    old = stopped(store, {"a": "y = 1", "end": "e = y"}, at="end")
+    szal.migration("test", 1, 2)(lambda m: m.adapt("a", first))
+    szal.migration("test", 2, 3)(lambda m: m.adapt("a", second))
+    new = CellFlow({"a": "z = 11", "end": "e = z"}, version=3)
+    run = new.resume(store, migration.apply(store, old.id, NewVersion(graph=new.graph())))
+
+    assert (run.values.z, run.values.e) == (11, 11)
+
+
 def test_undo_takes_it_back_until_the_run_has_gone_on(store):
     old = stopped(store, at="total")
     new = CellFlow(CELLS, notebook=NOTEBOOK, version=2)

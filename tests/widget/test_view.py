@@ -5,9 +5,11 @@ import json
 import pytest
 
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.errors import HiddenStateUsed
 from szal_nb.model.event import (
     CancelRequested,
     RunCreated,
+    RunFailed,
     RunInterrupted,
     RunPaused,
     RunStarted,
@@ -22,7 +24,7 @@ from szal_nb.model.step import Executor, Step
 from szal_nb.model.value import ErrorInfo, ValueRef
 from szal_nb.notebook.flags import flags_of, parse_step_line
 from szal_nb.widget.details import details_view
-from szal_nb.widget.view import graph_view, is_over, step_facts, view_state
+from szal_nb.widget.view import graph_view, is_over, run_view, step_facts, view_state
 from tests.widget.flows import RUN_ID, T0, sales, sales_run, warehouse, warehouse_events
 
 
@@ -87,6 +89,23 @@ def test_what_happens_to_the_run_as_a_whole_is_said(event, said):
     run = view_state(sales(), fold([RunCreated(at=T0, flow="sales"), RunStarted(at=T0), event]))["run"]
 
     assert run | said == run
+
+
+@pytest.mark.parametrize(("kind", "said"), [(HiddenStateUsed, {"doubted": "a"}), (ValueError, {})])
+def test_a_run_that_failed_because_its_answer_is_in_doubt_says_so(kind, said):
+    names = tuple(f"{one.__module__}.{one.__qualname__}" for one in kind.__mro__)
+    error = ErrorInfo(type=kind.__name__, names=names)
+    run = fold(
+        [
+            RunCreated(at=T0, flow="f", steps=("a",)),
+            RunStarted(at=T0),
+            StepStarted(at=T0, step="a", attempt=1),
+            StepFailed(at=T0, step="a", attempt=1, error=error),
+            RunFailed(at=T0, reason="a failed"),
+        ]
+    )
+
+    assert {key: one for key, one in run_view(run, "f").items() if key == "doubted"} == said
 
 
 def test_a_step_whose_value_is_live_says_that_a_resume_runs_it_again():

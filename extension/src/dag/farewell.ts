@@ -7,6 +7,8 @@ const SILENT =
 
 export function farewell(run: Run | undefined): string {
   const resume = `%szal_resume${run?.run ? ` ${run.run}` : ""}`;
+  if (run?.doubted)
+    return `${AS_SAVED} Its answer is in doubt: %szal_run --reuse ${run.run} takes from it what is not.`;
   switch (run?.state) {
     case undefined:
     case "idle":

@@ -110,6 +110,8 @@ export interface Run {
   reason?: string;
   cancelling?: boolean;
   interrupted?: boolean;
+  /** The step that failed because the answer is in doubt: nothing goes on from there. */
+  doubted?: string;
   seq?: number;
   delta?: Record<string, Facts>;
 }
@@ -214,7 +216,7 @@ export function runAllows(action: Action, run: Run): boolean {
     case "resume":
       return (
         run.state === "paused" ||
-        run.state === "failed" ||
+        (run.state === "failed" && !run.doubted) ||
         run.state === "cancelled" ||
         run.state === "crashed" ||
         !!run.interrupted
@@ -230,7 +232,9 @@ export function runAllows(action: Action, run: Run): boolean {
 export function stepAllows(action: Action, run: Run, state: StepState): boolean {
   switch (action) {
     case "retry":
-      return isOneOf(run.state, "failed", "cancelled", "crashed") && isOneOf(state, "failed", "cancelled");
+      return (
+        isOneOf(run.state, "failed", "cancelled", "crashed") && isOneOf(state, "failed", "cancelled") && !run.doubted
+      );
     case "approve":
     case "reject":
       return state === "waiting";

@@ -7,6 +7,8 @@ export interface RunRow {
   flow: string;
   version: number;
   shown_state: RunState;
+  /** Whether it failed because its answer is in doubt. */
+  doubted?: boolean;
   reason: string;
   params: Record<string, unknown>;
   created: number;

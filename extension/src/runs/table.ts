@@ -200,7 +200,7 @@ export class RunTable {
       ];
     }
     const found: HTMLElement[] = [];
-    if (this.actions.has("resume") && CAN_RESUME.has(run.shown_state))
+    if (this.actions.has("resume") && CAN_RESUME.has(run.shown_state) && !run.doubted)
       found.push(button("resume", "Resume", ACTION_ICONS.resume, () => this.events.act("resume", run.id)));
     if (this.actions.has("delete") && isOver(run.shown_state) && run.shown_state !== "crashed")
       found.push(button("delete", "Delete", TOOL_ICONS.bin, ask(run.id)));
