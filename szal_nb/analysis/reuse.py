@@ -58,13 +58,15 @@ class Choice:
 class Past:
     """A run of the record, as far as it is compared with a new one.
 
-    `unreadable` tells why a value of a step cannot be loaded any more; "" if all can be.
+    `unreadable` tells why a value of a step cannot be loaded any more; "" if all can be. `lost` names those of its
+    values whose files are gone or damaged.
     """
 
     run_id: str
     graph: FlowGraph
     snapshot: RunSnapshot
     unreadable: Callable[[str], str] = field(default=lambda _: "", repr=False, compare=False)
+    lost: Callable[[str], Sequence[str]] = field(default=lambda _: (), repr=False, compare=False)
     opaque: Mapping[str, Sequence[Edge]] = field(init=False, repr=False, compare=False)
     doubtful: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -200,8 +202,10 @@ def why_not_takeable(node: StepNode, past: Past, step: str) -> str:
     for name in node.needed:
         if name in refs and refs[name].hash is None:
             return f"its value {name} was not kept"
-    missing = [name for name in node.needed if name not in refs]
-    return f"it gave no {', '.join(missing)}" if missing else ""
+    if missing := [name for name in node.needed if name not in refs]:
+        return f"it gave no {', '.join(missing)}"
+    lost = past.lost(step)
+    return f"what it gave is lost: {', '.join(lost)}" if lost else ""
 
 
 def _why_not_done(past: Past, step: StepSnapshot) -> str:

@@ -31,6 +31,7 @@ from szal_nb.model.state import StepState
 from szal_nb.model.value import ValueRef
 from szal_nb.store.pickling import UnknownClassError
 from szal_nb.store.runs import RunStore, StoredRun
+from szal_nb.store.survival import finder_of_lost
 
 # How many of the newest runs of a flow are looked through, where none is named.
 NEWEST = 10
@@ -83,7 +84,8 @@ def _past(store: RunStore, run: StoredRun) -> Past:
         # Its classes are those of packages, so that it is looked at only where these are others now.
         return "" if is_as_it_was() else _unreadable(store, run.id, snapshot.steps[step].values)
 
-    return Past(run_id=run.id, graph=store.graph(run.id), snapshot=snapshot, unreadable=unreadable)
+    lost = finder_of_lost(store, run, snapshot)
+    return Past(run_id=run.id, graph=store.graph(run.id), snapshot=snapshot, unreadable=unreadable, lost=lost)
 
 
 def _unreadable(store: RunStore, run_id: str, values: Iterable[ValueRef]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from szal_nb.engine.keeping import kept_states
 from szal_nb.engine.links import Links, Place
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.shared_values import is_shared_name, keys_in
 from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ReplayError
 from szal_nb.model.event import (
@@ -125,11 +126,21 @@ class _Rebuilt:
         self._todo = [name for name in snapshot.steps if name not in self.kept]
         for name in self.rebuilt:
             self._put_behind(name)
-        for name in lost:
+        places = self._lost_places(lost)
+        for name in sorted({step for step, _ in places}, key=self._wiring.index.__getitem__):
             self._again(name, f"What step {name!r} gave is not in the store any more, but it")
-        self._need({(step, name) for step, names in lost.items() for name in names})
+        self._need(places)
         while self._todo:
             self._need(self._live_reads(self._todo.pop()))
+
+    def _lost_places(self, lost: Mapping[str, Collection[str]]) -> set[Place]:
+        """What is lost; of values that were recorded together each, for alone they would share nothing any more."""
+        found = {(step, name) for step, names in lost.items() for name in names}
+        for step, names in lost.items():
+            for ref in self._given[step]:
+                if ref.name in names and is_shared_name(ref.name):
+                    found |= {(giver, name) for giver, name in keys_in(ref) if giver}
+        return found
 
     def late(self) -> dict[str, frozenset[Place]]:
         """What kept steps have changed since that steps read which run only now: one had failed, and others went on."""

@@ -13,7 +13,7 @@ import xxhash
 
 from szal_nb.errors import StoreError
 from szal_nb.store.codecs import Buffer
-from szal_nb.store.failure import StoreUnusable, explain
+from szal_nb.store.failure import explain
 from szal_nb.store.locate import FOLDER
 
 _CHUNK = 1 << 20
@@ -31,7 +31,25 @@ class ValueFileDamaged(StoreError):
     def __str__(self) -> str:
         return (
             f"The value {self.name!r} is damaged: the content of {self.path} does not match its hash. "
-            "Resume or fork the run from the step that gave it."
+            "Resume or fork the run from the step that gave it; give an input of the run anew, as in "
+            f"`szal resume RUN -p {self.name} …`."
+        )
+
+
+class ValueFileLost(StoreError):
+    """The file of a value cannot be read."""
+
+    def __init__(self, name: str, path: str, reason: str) -> None:
+        super().__init__(name, path, reason)
+        self.name = name
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"The value {self.name!r} is lost: {self.path} cannot be read ({self.reason}). Resume the run, which "
+            "runs the step that gave it again; give an input of the run anew, as in "
+            f"`szal resume RUN -p {self.name} …`."
         )
 
 
@@ -87,7 +105,7 @@ class ValueFiles:
                 while chunk := file.read(_CHUNK):
                     found.update(chunk)
         except OSError as error:
-            raise StoreUnusable(path, f"the file of the value {name!r} cannot be read ({error.strerror})") from error
+            raise ValueFileLost(name, str(path), error.strerror or str(error)) from error
         if found.hexdigest() != digest:
             raise ValueFileDamaged(name, str(path))
         return path

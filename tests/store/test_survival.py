@@ -7,7 +7,9 @@ import os
 import msgspec
 import pytest
 
-from szal_nb.model.event import RunFailed, RunResumed, StepCompleted, StepStarted
+from szal_nb.model.event import RunFailed, RunResumed, StepCompleted, StepFailed, StepStarted
+from szal_nb.model.value import ErrorInfo
+from szal_nb.store.files import ValueFileDamaged
 from szal_nb.store.owner import Owner
 from szal_nb.store.survival import lost_values
 from tests.store.scribe import begun, new_run
@@ -76,5 +78,17 @@ def test_what_a_step_gave_before_it_was_to_be_rebuilt_may_be_lost_too(store, run
     again.append_sync([RunResumed(at=5.0, epoch=2, reset=("load", "clean", "plot"), rebuilt=("load",))])
     (file,) = store.files.folder.glob("??/*")
     file.unlink()
+
+    assert lost(store, is_new_start=False) == {"load": ("large",)}
+
+
+def test_files_are_read_once_a_step_has_failed_by_one(store, run):
+    (file,) = store.files.folder.glob("??/*")
+    DAMAGES["zeros"](file)
+    names = tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in ValueFileDamaged.__mro__)
+    error = ErrorInfo(type="ValueFileDamaged", names=names)
+    run.append_sync(
+        [StepStarted(at=4.0, step="clean", attempt=1), StepFailed(at=5.0, step="clean", attempt=1, error=error)]
+    )
 
     assert lost(store, is_new_start=False) == {"load": ("large",)}

@@ -497,7 +497,7 @@ class TestContent:
         (ref,) = complete(journal, orders=np.zeros(100_000))
         store.files.path_of(ref.hash).unlink()
 
-        with pytest.raises(StoreError, match="the file of the value 'orders' cannot be read"):
+        with pytest.raises(StoreError, match=r"The value 'orders' is lost: .* cannot be read"):
             store.value(RUN, "load", "orders")
 
     def test_bytes_in_the_database_that_were_changed_are_found(self, journal, store):
