@@ -1,12 +1,13 @@
 // The plugin's parts that need no JupyterLab: the client, the feed, the table, the badges, the code of commands.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Action, Graph } from "../src/dag/state";
+import type { Action, Graph, Run, RunState } from "../src/dag/state";
 import { Badges, standsOf } from "../src/plugin/badges";
 import { type Ask, Client, EventParser, type RunNews, type StoredRun } from "../src/plugin/client";
 import { codeOf } from "../src/plugin/code";
 import { carryOut } from "../src/plugin/commands";
 import { Feed } from "../src/plugin/feed";
 import { BUSY, LATER, type Comm, Elsewhere, Remote } from "../src/plugin/remote";
+import { StepList } from "../src/plugin/steps";
 import { RunTable } from "../src/plugin/table";
 import { LiveTail } from "../src/plugin/tail";
 import { Watch } from "../src/plugin/watch";
@@ -240,6 +241,23 @@ describe("the table of runs", () => {
 
     expect(offered).toEqual([true, false]);
     expect(events.delete.mock.calls[0]![0].id).toBe("a1");
+  });
+});
+
+describe("the list of steps", () => {
+  const told = (state: RunState): string[] => {
+    const list = new StepList(() => undefined);
+    const run: Run = { run: "a1", state, states: "cr", counts: {}, now: 9 };
+    list.update({ graph: GRAPH, run, facts: { 0: { started: 1, ended: 3 }, 1: { started: Date.now() / 1000 - 90 } } });
+    return [...list.node.querySelectorAll(".szal-step-time")].map((time) => time.textContent);
+  };
+
+  it("counts the time of a step that is at work", () => {
+    expect(told("running")).toEqual(["2.0 s", "1m 30s"]);
+  });
+
+  it("does not go on counting where the process is gone: nobody knows how long it was at work", () => {
+    expect(told("crashed")).toEqual(["2.0 s", ""]);
   });
 });
 

@@ -6,6 +6,9 @@ from szal_nb.errors import AnswerError, ValueChanged
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot, StepSnapshot, StepState
 
+# What the record says of the error of such a step, among the names of its class and bases.
+IN_DOUBT = f"{AnswerError.__module__}.{AnswerError.__qualname__}"
+
 
 def doubted(snapshot: RunSnapshot) -> StepSnapshot | None:
     """The step that failed because the answer would depend on the order in which steps happened to run."""

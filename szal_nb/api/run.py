@@ -372,7 +372,11 @@ class Run:
             return ""
         if doubted(self.snapshot) is not None:
             return f"When that is mended, begin anew with what is beyond doubt: %szal_run --reuse {self.id}"
-        return f"To go on from here: %szal_resume {self.id}"
+        way = f"To go on from here: %szal_resume {self.id}"
+        # It runs what the run began with: a step whose code was mended is none of it.
+        if any(step.state is StepState.FAILED for step in self.snapshot.steps.values()):
+            way += f"\nAfter a change of a step: %szal_run --reuse {self.id}"
+        return way
 
     def __repr__(self) -> str:
         done = sum(step.state is StepState.COMPLETED for step in self.snapshot.steps.values())

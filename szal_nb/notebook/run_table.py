@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-from szal_nb.analysis.doubt import doubted
+from szal_nb.analysis.doubt import IN_DOUBT
 from szal_nb.api.shown import with_pictures
 from szal_nb.errors import RunError
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.state import RunState, fold
+from szal_nb.model.state import fold
 from szal_nb.notebook.report import run_table
 from szal_nb.store.collect import collect, not_deleted
 from szal_nb.store.runs import RunStore, StoredRun
@@ -67,14 +67,15 @@ class RunTable:
 
     def _rows(self, runs: Iterable[StoredRun]) -> list[JsonObject]:
         runs = list(runs)
-        counts = self._counts([run.id for run in runs])
+        ids = [run.id for run in runs]
+        counts, doubted = self._counts(ids), self._doubted(ids)
         return [
             {
                 "id": run.id,
                 "flow": run.flow,
                 "version": run.version,
                 "shown_state": run.shown_state,
-                "doubted": run.state is RunState.FAILED and doubted(self._store.snapshot(run.id)) is not None,
+                "doubted": run.id in doubted,
                 "reason": run.reason[:300],
                 "params": {name: str(value)[:100] for name, value in run.params.items()},
                 "created": run.created_at,
@@ -92,6 +93,14 @@ class RunTable:
         for run_id, state, count in cast("list[tuple[str, str, int]]", self._store.reader.fetch(sql, tuple(run_ids))):
             counts.setdefault(run_id, {})[state] = count
         return counts
+
+    def _doubted(self, run_ids: list[str]) -> set[str]:
+        """Those that failed because their answer is in doubt; by their rows, so that a damaged run keeps none back."""
+        sql = f"""
+            SELECT DISTINCT run_id FROM steps, json_each(error_detail, '$.names') AS name
+            WHERE run_id IN ({",".join("?" * len(run_ids))}) AND steps.state = 'failed' AND name.value = ?
+        """  # noqa: S608 question marks
+        return {str(run_id) for (run_id,) in self._store.reader.fetch(sql, (*run_ids, IN_DOUBT))}
 
     def _read(self, run_id: str) -> tuple[FlowGraph, list[Event]]:
         return self._store.graph(run_id), self._store.events(run_id)

@@ -122,6 +122,12 @@ def test_a_failed_run_goes_on_where_it_stopped(tmp_path):
         return first + 1
 
     run = szal.run(flow, store=tmp_path / "runs.db")
+    with pytest.raises(RunFailed) as failed:
+        run.raise_if_failed()
+    assert str(failed.value).splitlines()[-2:] == [
+        f"To go on from here: %szal_resume {run.id}",
+        f"After a change of a step: %szal_run --reuse {run.id}",
+    ]
     is_broken = False
     again = szal.resume(flow, run.id, store=tmp_path / "runs.db")
 

@@ -22,7 +22,7 @@ from tests.e2e.lab import (
     text,
     write_notebook,
 )
-from tests.e2e.panel import PANEL, show_panel, wait_shown
+from tests.e2e.panel import PANEL, in_panel, show_panel, wait_shown
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -224,10 +224,18 @@ def test_a_failed_run_is_resumed_from_the_panel(lab, page, folder):
     open_notebook(page, lab, named(lab, notebook))
     for i in range(3):
         run_cell(page, i)
-    show_panel(page)
+    show_panel(page, width=210)
     page.click(f'{PANEL} [data-action="run"]')
     wait_shown(page, "failed")
     (failed,) = rows(page)
+    # What the panel's width does not hold stands in a second line.
+    said, header = (in_panel(page, f".szal-picture .szal-{part}").first for part in ("said", "header"))
+    assert said.inner_text().replace("\xa0", " ").startswith("1 of 2 completed · 1 failed · ")
+    box, frame = said.bounding_box(), header.bounding_box()
+    assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+    assert said.evaluate(
+        "(said) => [said.scrollWidth <= said.clientWidth, said.scrollHeight <= said.clientHeight]"
+    ) == [True, True]
     (folder / "there").touch()
     page.click(f'{PANEL} [data-action="resume"]')
     wait_shown(page, "completed")

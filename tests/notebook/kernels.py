@@ -204,7 +204,9 @@ def running_kernel(folder: Path, python: str | None = None, **environment: str) 
         argv = [python, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         manager._kernel_spec = KernelSpec(argv=argv, display_name="other", language="python")
     place = {"IPYTHONDIR": str(folder / ".ipython"), "SZAL_STORE": str(folder / ".szal" / "runs.db")}
-    manager.start_kernel(cwd=str(folder), env={**os.environ, **place, **environment})
+    # IPython's history on disk is several syncs a cell, which is seconds where a disk is slow.
+    in_memory = ["--HistoryManager.hist_file=:memory:"]
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **place, **environment}, extra_arguments=in_memory)
     kernel = Kernel(manager)
     try:
         yield kernel

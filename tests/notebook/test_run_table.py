@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import szal_nb as szal
 from szal_nb.notebook.run_table import RunTable
 
@@ -17,6 +20,8 @@ def test_a_run_whose_answer_is_in_doubt_is_told_from_one_that_failed_otherwise(t
     with szal.open_store(tmp_path / "runs.db") as store:
         for broken in (1, 0):
             assert szal.run(flow, {"broken": broken}, store=store).state == "failed"
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE turns SET crc = 0")
         table = RunTable(store, store.runs, resume=lambda _: None, loop=None)
 
         assert [row["doubted"] for row in table.widget.rows] == [False, True]

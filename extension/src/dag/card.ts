@@ -1,6 +1,6 @@
 // One node of the drawing: a button with its state, name, time and what it says of itself, and what it may be asked at once.
 import { html, setAttribute, setText, svg } from "./dom";
-import { byParts, factLine, oneLine, stateWord, timeSpent } from "./format";
+import { byParts, factLine, oneLine, stateWord, timeSpent, timeTold } from "./format";
 import type { Point } from "./geometry";
 import { ACTION_ICONS, STATE_ICONS, icon, setIcon } from "./icons";
 import { type Action, type Facts, type GraphNode, type Picture, type StepState, isOver, stepAllows } from "./state";
@@ -91,8 +91,7 @@ export class Card {
     const fact = this.factOf(state, facts, picture);
     // What went wrong is cut at its end, it is never left out.
     setText(this.fact, facts.rollback_error ? fact.replaceAll(" ", "\u00a0") : byParts(fact));
-    // How long a step has been running that a dead process left so, nobody knows.
-    setText(this.time, this.isGoing || facts.ended !== undefined ? timeSpent(state, facts, now) : "");
+    setText(this.time, timeTold(picture.run, state, facts, now));
   }
 
   tick(now: number): void {

@@ -1,5 +1,5 @@
 // Numbers as people read them; the twin of `model/duration.py` and `widget/svg.py` (tests/contract/format.json).
-import type { Facts, RunState, StepState, Value } from "./state";
+import { type Facts, type Run, type RunState, type StepState, type Value, isOver } from "./state";
 
 export function formatDuration(seconds: number): string {
   if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
@@ -83,6 +83,11 @@ export function timeSpent(state: StepState, facts: Facts, now: number): string {
   if (state === "running" && started !== undefined) return formatDuration(Math.max(0, now - started));
   if (state === "retrying" && retry_at !== undefined) return `in ${formatDuration(Math.max(0, retry_at - now))}`;
   return started !== undefined && ended !== undefined && state !== "pending" ? formatDuration(ended - started) : "";
+}
+
+/** The same for a step of a run: how long one has been at work that a dead process left so, nobody knows. */
+export function timeTold(run: Run, state: StepState, facts: Facts, now: number): string {
+  return isOver(run.state) && facts.ended === undefined ? "" : timeSpent(state, facts, now);
 }
 
 /** How far something is; a share of one, and of what is no whole number, in per cent. */

@@ -1,7 +1,7 @@
 // All about one step, beside the drawing: what it gave, its code, what it printed, its attempts, and why it is there.
 import { ansiText, narrowTraceback } from "./ansi";
 import { html, setAttribute, setText } from "./dom";
-import { factLine, formatDuration, formatValue, oneLine, stateWord, timeSpent } from "./format";
+import { factLine, formatDuration, formatValue, oneLine, stateWord, timeTold } from "./format";
 import { ACTION_ICONS, STATE_ICONS, TOOL_ICONS, icon, setIcon } from "./icons";
 import { Log, outputsAt } from "./log";
 import { richOutput } from "./output";
@@ -170,7 +170,10 @@ export class Panel {
     if (!this.picture || this.step < 0) return;
     const state = stateOf(this.picture.run, this.step);
     const facts = this.picture.facts[this.step] ?? {};
-    setText(this.fact, [factLine(state, facts), timeSpent(state, facts, now)].filter(Boolean).join(" · "));
+    setText(
+      this.fact,
+      [factLine(state, facts), timeTold(this.picture.run, state, facts, now)].filter(Boolean).join(" · "),
+    );
   }
 
   /** What is known of the present; null in the past. */

@@ -1,6 +1,6 @@
 // The steps as a list, in the order of the notebook: readable where the drawing is small, and the way to their cells.
 import { html, setAttribute, setText } from "../dag/dom";
-import { factLine, oneLine, timeSpent } from "../dag/format";
+import { factLine, oneLine, timeTold } from "../dag/format";
 import { STATE_ICONS, icon, setIcon } from "../dag/icons";
 import { type Graph, type Picture, stateOf } from "../dag/state";
 
@@ -44,7 +44,7 @@ export class StepList {
         "aria-label",
         `${graph.nodes[number]!.name}: ${isIdle ? "not run yet" : factLine(state, facts)}`,
       );
-      setText(line.time, timeSpent(state, facts, now));
+      setText(line.time, timeTold(run, state, facts, now));
     });
   }
 
