@@ -35,7 +35,14 @@ from szal_nb.engine.holding import holders_named
 from szal_nb.engine.keeping import kept_at_first
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
-from szal_nb.engine.replay import ResumePlan, cut_steps, plan_resume, put_where_record_ends, rejected_steps
+from szal_nb.engine.replay import (
+    ResumePlan,
+    completion_order,
+    cut_steps,
+    plan_resume,
+    put_where_record_ends,
+    rejected_steps,
+)
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner
 from szal_nb.engine.shared_values import torn_value
@@ -228,7 +235,14 @@ def resume_run(
         taken |= beside_live
         devices = device_slots(graph, gpus())
         machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
-        put_where_record_ends(machine, snapshot, plan, rejected=rejected_steps(events), cut=cut_steps(events))
+        put_where_record_ends(
+            machine,
+            snapshot,
+            plan,
+            order=completion_order(events),
+            rejected=rejected_steps(events),
+            cut=cut_steps(events),
+        )
         # Each version as it was recorded: which of them are one object, and which is the newest, the watch knows.
         kept = {
             (machine.index[name], ref.name): ref

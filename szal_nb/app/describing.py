@@ -187,7 +187,10 @@ def _parameter(given: tuple[str, Any]) -> str:
 
 def duration_of(run: StoredRun) -> float | None:
     """Seconds from the run's start to its end; None before both are known."""
-    return None if run.started_at is None or run.ended_at is None else run.ended_at - run.started_at
+    if run.started_at is None or run.ended_at is None:
+        return None
+    # Clocks are set back.
+    return max(0.0, run.ended_at - run.started_at)
 
 
 def _value_text(ref: ValueRef) -> str:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from szal_nb.app.describing import run_json, ways_on
+from szal_nb.app.describing import duration_of, run_json, ways_on
 from szal_nb.app.exit import ExitCode, exit_of_run
 from szal_nb.app.printing import print_json, say
 from szal_nb.errors import DefinitionError, RunFailed, RunWaits, StoreError
@@ -63,7 +63,8 @@ def _summary(run: StoredRun, snapshot: RunSnapshot) -> str:
     counts = {state: sum(step.state is state for step in snapshot.steps.values()) for state in StepState}
     done = counts.pop(StepState.COMPLETED)
     others = "".join(f", {count} {state.value}" for state, count in counts.items() if count)
-    took = f" in {format_duration(run.ended_at - run.started_at)}" if run.started_at and run.ended_at else ""
+    seconds = duration_of(run)
+    took = "" if seconds is None else f" in {format_duration(seconds)}"
     lines = [
         f"Run {run.id} of {run.flow}: {run.shown_state}{took}, {done} of {len(snapshot.steps)} steps completed{others}"
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from szal_nb.engine.keeping import kept_states
 from szal_nb.engine.links import Links, Place
@@ -251,17 +252,27 @@ def cut_steps(events: Iterable[Event]) -> list[str]:
     return list(found)
 
 
+def completion_order(events: Iterable[Event]) -> dict[str, int]:
+    """The steps that ran, by when they completed last: by the order of events, for clocks are set back too."""
+    return {
+        event.step: number
+        for number, event in enumerate(events)
+        if isinstance(event, StepCompleted) and not event.taken_from
+    }
+
+
 def put_where_record_ends(
     machine: RunMachine,
     snapshot: RunSnapshot,
     plan: ResumePlan,
     *,
+    order: Mapping[str, int] = MappingProxyType({}),
     rejected: Iterable[str] = (),
     cut: Iterable[str] = (),
 ) -> None:
-    """Puts a fresh `machine` of the same graph where the record ends: see `rejected_steps` and `cut_steps`."""
+    """Puts a fresh `machine` of the same graph where the record ends: see `completion_order` and the two above."""
     rank = {machine.names[i]: position for position, i in enumerate(machine.wiring.order)}
-    kept = sorted(plan.kept, key=lambda name: (snapshot.steps[name].ended_at or 0.0, rank[name]))
+    kept = sorted(plan.kept, key=lambda name: (order.get(name, -1), rank[name]))
     stopped = next((step.stopped for name in kept if (step := snapshot.steps[name]).stopped is not None), None)
     machine.resume_from(
         {name: snapshot.steps[name].values for name in kept if snapshot.steps[name].state is StepState.COMPLETED},

@@ -128,7 +128,8 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
         """Seconds that the newest attempt took, once it ended."""
         if not self.attempts or self.attempts[-1].ended_at is None:
             return None
-        return self.attempts[-1].ended_at - self.attempts[-1].started_at
+        # Clocks are set back.
+        return max(0.0, self.attempts[-1].ended_at - self.attempts[-1].started_at)
 
 
 class RunSnapshot(msgspec.Struct, kw_only=True):

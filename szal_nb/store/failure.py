@@ -57,7 +57,8 @@ class StoreFull(_AtPath):
 
     def __str__(self) -> str:
         return (
-            f"No space left for the store {self.path} ({self.detail}). What it acknowledged before is safe. "
+            f"No space left for the store {self.path}, or a limit is reached: a quota, `ulimit -f` ({self.detail}). "
+            "What it acknowledged before is safe. "
             "Free some space, then resume the run."
         )
 
@@ -91,6 +92,7 @@ _ELSEWHERE = "Name a place that can be written: --store PATH, or SZAL_STORE."
 _LONGEST_PATH = 500
 # A folder that is read-only, or somebody else's.
 _NOT_OURS = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_ROOM = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 # What a store can fail with: SQLite reports some damage as text that is no text.
 FAILURES = (sqlite3.Error, OSError, UnicodeDecodeError)
 
@@ -117,8 +119,8 @@ def _translate(error: sqlite3.Error | OSError | UnicodeDecodeError, path: str | 
         case sqlite3.SQLITE_FULL:
             return StoreFull(path, str(error))
         case sqlite3.SQLITE_IOERR:
-            # A write beyond RLIMIT_FSIZE or a quota arrives as an I/O error.
-            return StoreFull(path, detail) if code == sqlite3.SQLITE_IOERR_WRITE else StoreUnusable(path, detail)
+            # A write beyond RLIMIT_FSIZE or a quota arrives as an I/O error, and so does room for the WAL's index.
+            return StoreFull(path, detail) if code in _NO_ROOM else StoreUnusable(path, detail)
         case sqlite3.SQLITE_CANTOPEN if len(os.fsencode(path)) > _LONGEST_PATH:
             return StoreUnusable(path, f"SQLite opens no path of more than {_LONGEST_PATH} bytes. {_ELSEWHERE}")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:

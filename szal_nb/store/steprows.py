@@ -162,7 +162,7 @@ class StepRows:
         elif state is StepState.RUNNING:
             found.begun.setdefault((number, newest.started_at), []).append(written.id)
         elif ended_at is not None and step.origin and number == written.moving[1]:
-            seconds = ended_at - newest.started_at
+            seconds = max(0.0, ended_at - newest.started_at)
             found.ended.append((state._value_, iso(ended_at), seconds, step.origin, step.fingerprint, written.id))
         else:
             found.moved.append((*_moving(step), written.id))
@@ -178,7 +178,7 @@ class StepRows:
         begun, ended = attempt.started_at, attempt.ended_at
         return (
             *(self._run_id, step.name, attempt.number, attempt.state, iso(begun)),
-            *(("", "") if ended is None else (iso(ended), ended - begun)),
+            *(("", "") if ended is None else (iso(ended), max(0.0, ended - begun))),
             *_error_columns(attempt.error),
         )
 
@@ -204,7 +204,7 @@ def _moving(step: StepSnapshot) -> _Row:
     begun, ended = newest.started_at, newest.ended_at
     if ended is None:
         return (state, newest.number, iso(begun), "", "", step.origin or "", step.fingerprint)
-    return (state, newest.number, iso(begun), iso(ended), ended - begun, step.origin or "", step.fingerprint)
+    return (state, newest.number, iso(begun), iso(ended), max(0.0, ended - begun), step.origin or "", step.fingerprint)
 
 
 def _resting(step: StepSnapshot) -> _Row:

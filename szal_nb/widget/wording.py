@@ -73,7 +73,10 @@ def time_spent(state: str, facts: Mapping[str, Any], now: float) -> str:
         return format_duration(max(0.0, now - started))
     if state == "retrying" and retry_at is not None:
         return f"in {format_duration(max(0.0, retry_at - now))}"
-    return format_duration(ended - started) if started is not None and ended is not None and state != "pending" else ""
+    if started is None or ended is None or state == "pending":
+        return ""
+    # Clocks are set back.
+    return format_duration(max(0.0, ended - started))
 
 
 def progress_said(done: float, total: float | None) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from szal_nb.engine.body import FunctionBody
 from szal_nb.engine.machine import RunMachine
-from szal_nb.engine.replay import plan_resume, put_where_record_ends
+from szal_nb.engine.replay import completion_order, plan_resume, put_where_record_ends
 from szal_nb.engine.signal import AttemptCompleted, Cancel, Given, TimedOut
 from szal_nb.engine.values import ValueTable
 from szal_nb.errors import RetryAfter
@@ -154,6 +154,22 @@ def test_a_value_that_was_found_in_another_run_is_not_undone_here_nor_after_a_re
 
     assert run.states == {"a": "completed", "b": "rolled_back", "bad": "failed"}
     assert run.snapshot.state == "rolled_back"
+
+
+def test_a_clock_that_was_set_back_does_not_turn_the_order_round():
+    graph = flow_of("z", "a", "bad <- z, a", steps={"z": UNDO, "a": UNDO})
+    run = begun(graph)
+    run.complete("z")
+    run.at -= 3600
+    run.complete("a")
+    run.fail("bad")
+    machine = RunMachine(graph)
+    put_where_record_ends(machine, run.snapshot, plan_resume(graph, run.snapshot), order=completion_order(run.events))
+    again = Simulation(machine, at=run.at, events=list(run.events)).begin()
+    again.undo()
+    again.undo()
+
+    assert (undone(again), again.snapshot.steps["a"].duration_s) == (["a", "z"], 0.0)
 
 
 @pytest.mark.parametrize(

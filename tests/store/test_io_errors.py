@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import sqlite_utils  # noqa: F401 so that no forked child has to load it
 
 from szal_nb.errors import SzalError
+from szal_nb.store.failure import StoreFull, explain
 from tests.store import steady_flow
 from tests.store.steady_flow import SWALLOWED, faults_of, play
 
@@ -118,3 +120,14 @@ def test_an_error_that_is_swallowed_is_found_out(tmp_path):
     wrong, _ = mishaps(tmp_path, 30, SWALLOWED)
 
     assert wrong
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE])
+def test_a_limit_of_file_sizes_is_told_as_such(code):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+
+    found = explain(error, "runs.db")
+
+    assert isinstance(found, StoreFull)
+    assert "or a limit is reached: a quota, `ulimit -f` (disk I/O error" in str(found)
