@@ -9,13 +9,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from szal_nb.model.event import RunCompleted, RunStarted, StepCompleted, StepStarted
-from szal_nb.store.collect import Collected, _delete_rows, beyond_size, collect, removable
+from szal_nb.model.event import RollbackStarted, RunCompleted, RunStarted, StepCompleted, StepRolledBack, StepStarted
+from szal_nb.model.flow import FlowDefinition
+from szal_nb.model.graph import FlowGraph, StepNode
+from szal_nb.model.step import Step
+from szal_nb.store.collect import Collected, _delete_rows, beyond_size, cache_holders, collect, removable
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.moved import usual_output
-from szal_nb.store.runs import RunStore
+from szal_nb.store.runs import NewRun, RunStore
 from szal_nb.store.writer import Job
-from tests.store.scribe import begun, created, new_run
+from tests.store.scribe import NAMES, begun, created, new_run
 
 OLD, NEW, OPEN = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
 
@@ -128,6 +131,35 @@ def test_what_a_run_was_given_stays_as_long_as_the_run_does(store):
     assert [store.loader(OLD).load(ref)[0] for ref in refs] == [7, "E"]
     collect(store, [OLD])
     assert set(counts(store).values()) == {0}
+
+
+def completed(store, run_id, at, step="load", fingerprint="f", flow="sales", *, is_cached=True):
+    """A run in which one step completes."""
+    steps = tuple(Step(name=name, cache=is_cached) for name in NAMES)
+    nodes = tuple(StepNode(step=one) for one in steps)
+    graph = FlowGraph(flow=FlowDefinition(name=flow, version=1, steps=steps), nodes=nodes)
+    journal = store.begin(NewRun(run_id=run_id * 12, graph=graph))
+    first = msgspec.structs.replace(created(at), flow=flow)
+    started = StepStarted(at=at, step=step, attempt=1)
+    ended = StepCompleted(at=at, step=step, attempt=1, fingerprint=fingerprint)
+    journal.append_sync([first, RunStarted(at=at), started, ended])
+    return journal
+
+
+def test_what_the_cache_takes_from_is_a_result_of_this_step_of_this_flow_that_stands(store):
+    """Newer are: another step's, one without a fingerprint, one that was undone, another flow's, an imported one."""
+    completed(store, "a", 1.0)
+    completed(store, "b", 2.0, step="clean")
+    completed(store, "c", 3.0, fingerprint="")
+    completed(store, "d", 4.0).append_sync(
+        [RollbackStarted(at=5.0, reason="", end="failure"), StepRolledBack(at=6.0, step="load", attempt=1)]
+    )
+    completed(store, "e", 7.0, flow="other", is_cached=False)
+    completed(store, "f", 8.0, is_cached=False)
+    store.write(Job(lambda connection: connection.execute("UPDATE runs SET is_imported = 1 WHERE id LIKE 'f%'")))
+
+    assert store.runs_with("sales", "load", "f") == ["a" * 12]
+    assert cache_holders(store) == {"a" * 12, "b" * 12}
 
 
 def test_a_dry_run_says_the_same_and_deletes_nothing(filled):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from szal_nb.model.event import Event, RunResumed, StepCompleted, StepOutput, StepStarted, from_json
+from szal_nb.model.event import Event, RunResumed, StepCompleted, StepOutput, StepProgress, StepStarted, from_json
 from szal_nb.model.state import RunSnapshot, fold
-from szal_nb.model.value import Output, ValueRef
+from szal_nb.model.value import ElementEnd, Output, ValueRef
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.projection import VALUE_COLUMNS, decode_turns, encode_event, encode_turn, value_ref
 from szal_nb.store.runs import RunStore, new_run_id
@@ -135,6 +135,33 @@ def test_the_tables_always_agree_with_the_fold_of_the_events(shared, data):
     recorded = shared.events(run_id)
     assert len(recorded) == len(events)
     assert tables_of(shared.path, run_id) == told_by(fold(recorded)) == told_by(shared.snapshot(run_id))
+
+
+ELEMENT = ElementEnd(position=0, kept=True)
+
+
+def test_what_elements_gave_goes_with_their_own_step_alone(store):
+    """A resume of any other step or run still needs it, and gc goes by these rows."""
+    journals = {run_id: store.begin(new_run(run_id)) for run_id in ("aaaaaaaaaaaa", "bbbbbbbbbbbb")}
+    for journal in journals.values():
+        journal.append_sync([*begun(), *(StepStarted(at=2.0, step=step, attempt=1) for step in ("load", "clean"))])
+        for step in ("load", "clean"):
+            refs = journal.keep(step, 1, {f"{step}[0]": [1, 2]}, {f"{step}[0]"})
+            progress = StepProgress(at=2.0, step=step, attempt=1, done=1, key="k", values=refs, elements=(ELEMENT,))
+            journal.append_sync([progress])
+    names = {(run_id, f"{step}[0]") for run_id in journals for step in ("load", "clean")}
+
+    journal = journals["aaaaaaaaaaaa"]
+    refs = journal.keep("load", 1, {"load": [[1, 2]]}, {"load"})
+    journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+    names -= {("aaaaaaaaaaaa", "load[0]")}
+    current = 'SELECT run_id, name FROM "values" WHERE is_current'
+    assert set(rows(store.path, current)) == names | {("aaaaaaaaaaaa", "load")}
+
+    journals["bbbbbbbbbbbb"].close()
+    resumed = store.take_over("bbbbbbbbbbbb")
+    resumed.append_sync([RunResumed(at=4.0, epoch=2, reset=("load", "clean"))])
+    assert set(rows(store.path, current)) == names | {("aaaaaaaaaaaa", "load")}
 
 
 def test_lone_surrogates_in_an_output_are_written_as_escapes():
