@@ -13,6 +13,7 @@ from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, RunStarted,
 from szal_nb.model.state import RunState
 from szal_nb.store.archive import NotARunFile, export_run, import_run
 from szal_nb.store.bundle import RunExists
+from szal_nb.store.doctor import Level, examine
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, created, new_run
 
@@ -109,6 +110,7 @@ def test_a_value_whose_file_is_gone_is_left_out_and_said_so(exported, store, oth
     import_run(other, tmp_path / "partial.szal")
 
     assert manifest.missing == (ref.hash,)
+    assert Level.PROBLEM not in {finding.level for finding in examine(other.path)}, "what was lost before is no damage"
     with pytest.raises(ValueUnavailable, match="its content is not in the store any more"):
         other.value(RUN, "load", "array")
     journal = other.begin(new_run("bbbbbbbbbbbb"))

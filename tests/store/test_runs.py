@@ -19,6 +19,7 @@ from szal_nb.model.event import (
     RunCompleted,
     RunFailed,
     RunInterrupted,
+    RunPaused,
     RunResumed,
     RunStarted,
     StepCompleted,
@@ -253,6 +254,24 @@ class TestOwnership:
         assert [run.id for run in store.runs(state="crashed")] == [RUN]
         assert store.runs(state="running") == []
         assert store.take_over(RUN).epoch == 2
+
+    def test_a_run_that_was_put_down_while_it_was_paused_did_not_crash(self, store):
+        """Unless a step was at work then, or its process died: these are not where they were left."""
+        started = StepStarted(at=2.0, step="load", attempt=1)
+        for run_id, events in (("a", ()), ("b", (started,)), ("c", ())):
+            journal = store.begin(new_run(run_id * 12))
+            journal.append_sync([*begun(), *events, RunPaused(at=3.0)])
+            journal.close()
+        other = store.begin(new_run("d" * 12))
+        other.append_sync([*begun(), started])
+        change(
+            store,
+            "UPDATE runs SET lease_until = '2000-01-01T00:00:00.000Z', owner = ? WHERE id LIKE 'c%'",
+            msgspec.json.encode(GONE).decode(),
+        )
+
+        assert [run.id[0] for run in store.runs(state="paused")] == ["a"]
+        assert sorted(run.id[0] for run in store.runs(state="crashed")) == ["b", "c"]
 
     def test_a_store_that_closes_gives_up_its_runs(self, path):
         with RunStore.open(path) as store:

@@ -602,6 +602,27 @@ class TestNotebookClasses:
         assert type(loaded["p"]) is loaded["Point"]
         assert type(loaded["i"]) is loaded["Holder"].Inner
 
+    def test_that_class_is_the_newest_of_this_run(self, store):
+        """Not what another run gave under the name, nor what is no class."""
+
+        def holder(kind):
+            made = notebook()["Holder"]
+            made.kind = kind
+            return made
+
+        def steps(journal, *given):
+            journal.append_sync(begun())
+            for step, values in zip(("load", "clean", "plot"), given, strict=False):
+                journal.append_sync([StepStarted(at=2.0, step=step, attempt=1)])
+                yield complete(journal, step, **values)
+
+        newest = holder("newest")
+        mine = ({"Holder": holder("old")}, {"Holder": newest, "p": newest(3)}, {"Holder": 5})
+        _, (_, p), _ = steps(store.begin(new_run()), *mine)
+        list(steps(store.begin(new_run("bbbbbbbbbbbb")), {"Holder": holder("another run's")}))
+
+        assert store.loader(RUN).load(p).kind == "newest"
+
     def test_a_function_is_stored_with_what_it_reads(self, journal):
         assert journal.load_fresh(kept(journal, notebook()["add"]))(3) == 5
 
