@@ -42,10 +42,6 @@ def plan_fork(graph: FlowGraph, inputs: Mapping[str, ValueRef], past: Past, from
         if step not in past.snapshot.steps:
             chosen[step] = runs(f"run {past.run_id} has no such step")
             continue
-        obstacle = why_not_takeable(node, past, step)
-        if obstacle:
-            chosen[step] = runs(f"in run {past.run_id} {obstacle}")
-            continue
         changed = [
             b.name for b in node.bindings if b.step is None and not _is_same(inputs, old_inputs, b.source or b.name)
         ]
@@ -56,6 +52,10 @@ def plan_fork(graph: FlowGraph, inputs: Mapping[str, ValueRef], past: Past, from
         running = [name for name in dict.fromkeys((*givers, *sources.get(step, ()))) if chosen[name].fate is Fate.RUNS]
         if running:
             chosen[step] = runs(f"it depends on {', '.join(running)}, which {'run' if len(running) > 1 else 'runs'}")
+            continue
+        obstacle = why_not_takeable(node, past, step)
+        if obstacle:
+            chosen[step] = runs(f"in run {past.run_id} {obstacle}")
             continue
         parts = difference(dict(node.parts), dict(past.graph.node(step).parts))
         note = f", though this has changed since: {', '.join(parts)}" if parts else ""

@@ -94,3 +94,26 @@ def test_what_may_have_been_done_once_is_answered_in_its_own_run_first(store):
     with pytest.raises(RunError, match="'pay' of run .* is marked --once and may have done its work"):
         CellFlow(cells, notebook="extra = 1").run(store, {"extra": 2}, fork=(run_id, None))
     assert len(store.runs()) == 1
+
+
+def test_what_runs_because_of_another_step_says_so_though_it_could_not_be_taken_either(store):
+    flow = szal.Flow("shares")
+
+    @flow.step
+    def load(rows):
+        return [rows]
+
+    @flow.step(out=("a", "b"))
+    def look(load):
+        a = [*load]
+        return a, [a]
+
+    first = szal.run(flow, {"rows": 1}, store=store)
+    forked = szal.fork(flow, first.id, "load", store=store)
+    looked = szal.fork(flow, first.id, "look", store=store)
+
+    assert [choice.reason for choice in forked.plan.choices] == [
+        "the fork begins with it",
+        "it depends on load, which runs",
+    ]
+    assert "<shared>" in {ref.name for ref in looked.snapshot.steps["look"].values}

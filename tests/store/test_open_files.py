@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import szal_nb
 from szal_nb.store.failure import StoreDamaged, StoreTooNew
 from szal_nb.store.filesystem import FileSystem
 from szal_nb.store.open_files import connect, unless_open
@@ -144,3 +147,14 @@ def test_a_forked_child_may_open_files_though_a_thread_of_its_parent_was_at_it(t
         _, status = os.waitpid(child, 0)
 
     assert status == 0
+
+
+def test_every_connection_of_the_program_is_counted():
+    """But those of a probe, which are to a file of its own."""
+    package = Path(szal_nb.__file__).parent
+    texts = {path.name: path.read_text() for path in package.rglob("*.py")}
+
+    assert {name for name, text in texts.items() if re.search(r"= sqlite3\.connect\(|\(sqlite3\.connect\(", text)} == {
+        "open_files.py",
+        "probe.py",
+    }
