@@ -10,7 +10,6 @@ nobody declared.
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -89,14 +88,17 @@ class Migration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """The fate of one step. `before` is its name in the old version, "" if it is new; `functions` adapt its values."""
+    """The fate of one step. `before` is its name in the old version, "" if it is new; `functions` adapt its values.
+
+    Each of them comes with the place of its change of version in the chain.
+    """
 
     step: str
     carry: Carry
     reason: str
     before: str = ""
     changed: tuple[str, ...] = ()
-    functions: tuple[Callable[..., Any], ...] = ()
+    functions: tuple[tuple[int, Callable[..., Any]], ...] = ()
 
     def json(self) -> dict[str, Any]:
         """As JSON."""
@@ -157,7 +159,7 @@ class _Lineage:
     is_declared: bool = False
     is_kept: bool = False
     is_rerun: bool = False
-    functions: tuple[Callable[..., Any], ...] = ()
+    functions: tuple[tuple[int, Callable[..., Any]], ...] = ()
 
 
 def plan_migration(new: FlowGraph, past: Past, declared: Iterable[Migration] = ()) -> MigrationPlan:
@@ -246,7 +248,7 @@ def _declaration(hop: Migration) -> str:
 
 def _lineage(past: Past, chain: Sequence[Migration]) -> dict[str, _Lineage]:
     found = {name: _Lineage(name) for name in past.snapshot.steps}
-    for hop in chain:
+    for place, hop in enumerate(chain):
         moved = {after: found.pop(before) for after, before in hop.renames.items() if before in found}
         for name, line in moved.items():
             line.is_declared = True
@@ -259,7 +261,7 @@ def _lineage(past: Past, chain: Sequence[Migration]) -> dict[str, _Lineage]:
             found[name].is_rerun = True
         for name, function in hop.functions.items():
             line = found.setdefault(name, _Lineage(""))
-            line.functions = (*line.functions, function)
+            line.functions = (*line.functions, (place, function))
     return found
 
 
@@ -410,57 +412,6 @@ def carried_refs(node: StepNode, past: Past, before: str) -> tuple[ValueRef, ...
             msgspec.structs.replace(ref, name=node.values[0]) if ref.name == old.values[0] else ref for ref in refs
         )
     return refs
-
-
-def adapted_values(
-    node: StepNode, functions: Sequence[Callable[..., Any]], known: Mapping[str, Any], before: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What a step gives after a migration: each function takes what it names from `known` and what came before it.
-
-    `before` are the names that the step gave in the run: in a version between it may have had these, or those of now.
-    """
-    between: dict[str, Any] = {}
-    for function in functions[:-1]:
-        between |= _named(node, _called(node, function, {**known, **between}), before)
-    found = {name: between[name] for name in node.values if name in between}
-    for function in functions[-1:]:
-        found |= _named(node, _called(node, function, {**known, **between}))
-    lacking = [name for name in node.needed if name not in found]
-    if lacking:
-        raise MigrationError(f"Step {node.step.name!r}: the function that adapts it gave no {', '.join(lacking)}.")
-    return found
-
-
-def _named(node: StepNode, result: Any, before: Sequence[str] = ()) -> dict[str, Any]:
-    """What a function returned, by name; a single value has the name that the step gives now, and that it gave."""
-    single = [names[0] for names in (before, node.values) if len(names) == 1]
-    if isinstance(result, Mapping) and (not single or set(result) <= {*before, *node.values}):
-        if len(result) != 1 or not single:
-            return dict(result)
-        (result,) = result.values()
-    if not single:
-        raise MigrationError(
-            f"Step {node.step.name!r} gives {', '.join(node.values) or 'nothing'}: "
-            "the function that adapts it must return a dictionary with these names."
-        )
-    return dict.fromkeys(single, result)
-
-
-def _called(node: StepNode, function: Callable[..., Any], known: Mapping[str, Any]) -> Any:
-    """What the function returns for those of its parameters that are known; one with a default does without."""
-    parameters = inspect.signature(function).parameters.values()
-    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-    missing = [one.name for one in named if one.name not in known and one.default is one.empty]
-    if missing:
-        raise MigrationError(
-            f"Step {node.step.name!r}: the function that adapts it asks for {', '.join(missing)}, "
-            f"which the run has not. It has {', '.join(known) or 'no values'}."
-        )
-    if inspect.iscoroutinefunction(function):
-        raise MigrationError(f"Step {node.step.name!r}: the function that adapts it is async; write a plain one.")
-    taken = [known[one.name] for one in named if one.kind is one.POSITIONAL_ONLY and one.name in known]
-    rest = {one.name: known[one.name] for one in named if one.kind is not one.POSITIONAL_ONLY and one.name in known}
-    return function(*taken, **rest)
 
 
 def _why_dropped(past: Past, step: str) -> str:

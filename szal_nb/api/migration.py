@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from szal_nb.analysis.adapting import Adapter
 from szal_nb.analysis.carrying import carried, carried_inputs
 from szal_nb.analysis.fingerprint import changed_definitions, fingerprint_of
 from szal_nb.analysis.migration import (
-    Carried,
     Carry,
     Migration,
     MigrationPlan,
-    adapted_values,
     carried_refs,
     plan_migration,
 )
@@ -150,13 +149,14 @@ def _events(
     inputs = carried_inputs(past.snapshot.inputs, past.run_id, graph.all_inputs, changed_definitions(past.graph, graph))
     refs: dict[str, dict[str, ValueRef]] = {}
     given: dict[str, tuple[ValueRef, ...]] = {}
+    adapted = {step.step: step for step in found.steps if step.carry is Carry.ADAPT}
+    adapter = Adapter(adapted, past.graph, graph, lambda: _known_values(store, past))
     for step in found.steps:
-        if step.carry in (Carry.KEEP, Carry.RENAME):
-            node = graph.node(step.step)
+        node = graph.node(step.step) if step.carry is not Carry.DROP else None
+        if node is not None and step.carry in (Carry.KEEP, Carry.RENAME):
             given[step.step] = carried(carried_refs(node, past, step.before), past.run_id, node.needed, {})
-        elif step.carry is Carry.ADAPT:
-            node = graph.node(step.step)
-            given[step.step] = _adapted(node, step, store, past, keep)
+        elif node is not None and step.carry is Carry.ADAPT:
+            given[step.step] = _adapted(node, adapter, keep)
     refs = {step: {ref.name: ref for ref in values} for step, values in given.items()}
     by_name = {ref.name: ref for ref in inputs}
     events: list[Event] = [
@@ -191,19 +191,11 @@ def _events(
     return events
 
 
-def _adapted(
-    node: StepNode,
-    carried: Carried,
-    store: RunStore,
-    past: Past,
-    keep: Callable[..., tuple[ValueRef, ...]],
-) -> tuple[ValueRef, ...]:
+def _adapted(node: StepNode, adapter: Adapter, keep: Callable[..., tuple[ValueRef, ...]]) -> tuple[ValueRef, ...]:
     """What declared functions make of the run's values, written down: for each step from objects of its own."""
     step = node.step.name
-    before = past.graph.node(carried.before).values if carried.before else ()
     try:
-        values = adapted_values(node, carried.functions, _known_values(store, past), before)
-        refs = keep(step, 0, values, node.needed)
+        refs = keep(step, 0, adapter.values_of(step), node.needed)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:

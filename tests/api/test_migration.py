@@ -234,6 +234,30 @@ def test_a_value_that_has_another_name_now_goes_through_all_functions_of_a_chain
     assert (run.values.z, run.values.e) == (11, 11)
 
 
+@pytest.mark.parametrize("is_declared_first", [True, False])
+def test_a_function_reads_of_other_steps_what_earlier_versions_made_of_them(store, is_declared_first):
+    """In one change of version all read what was there before it, in objects of their own."""
+    old = stopped(store, {"a": "x = [1, 2]", "b": "y = x", "c": "z = sum(y)", "end": "e = z"}, at="end")
+
+    @szal.migration("test", 1, 2)
+    def to_2(m):
+        m.adapt("a", lambda x: x.append(3) or x)
+        m.adapt("b", lambda y, x: [*y, len(x)])
+
+    @szal.migration("test", 2, 3)
+    def to_3(m):
+        declared = [("b", lambda y: [*y, 100]), ("c", lambda y, x, z: (y, x, z))]
+        for step, function in declared if is_declared_first else reversed(declared):
+            m.adapt(step, function)
+
+    cells = {"a": "x = [1, 2, 3]", "b": "y = [1, 2, 2, 100]", "c": "z = (y, x, 3)", "end": "e = z"}
+    new = CellFlow(cells, version=3)
+    run = new.resume(store, migration.apply(store, old.id, NewVersion(graph=new.graph())))
+
+    assert (run.values.x, run.values.y) == ([1, 2, 3], [1, 2, 2, 100])
+    assert run.values.e == ([1, 2, 2], [1, 2, 3], 3)
+
+
 def test_undo_takes_it_back_until_the_run_has_gone_on(store):
     old = stopped(store, at="total")
     new = CellFlow(CELLS, notebook=NOTEBOOK, version=2)
