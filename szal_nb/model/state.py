@@ -233,7 +233,7 @@ def _cancel_requested(run: RunSnapshot, event: CancelRequested) -> None:
 
 
 def _run_resumed(run: RunSnapshot, event: RunResumed) -> None:
-    unknown = [name for name in event.reset if name not in run.steps]
+    unknown = [name for name in (*event.reset, *event.rebuilt) if name not in run.steps]
     if unknown:
         raise IllegalTransition(f"Step {unknown[0]!r}", "unknown", kind_of(event))
     _move_run(run, event)

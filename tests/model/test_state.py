@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from szal_nb.errors import IllegalTransition
 from szal_nb.model import event as events
 from szal_nb.model.event import (
+    CancelRequested,
+    RollbackStarted,
     RunCancelled,
     RunCompleted,
     RunCreated,
@@ -20,15 +22,18 @@ from szal_nb.model.event import (
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepProgress,
+    StepRetrying,
+    StepRollbackFailed,
     StepSkipped,
     StepStarted,
     from_json,
     kind_of,
     to_json,
 )
-from szal_nb.model.state import RunState, StepState, fold
+from szal_nb.model.state import AttemptSnapshot, RunState, StepSnapshot, StepState, fold
 from szal_nb.model.transition import RUN_TRANSITIONS, STEP_TRANSITIONS
-from szal_nb.model.value import ErrorInfo, ValueRef
+from szal_nb.model.value import ElementEnd, ErrorInfo, ValueRef
 
 BEGUN = (RunCreated(at=1, flow="f", steps=("a", "b")), RunStarted(at=2))
 
@@ -118,6 +123,106 @@ def test_a_failed_run_that_goes_on_loses_the_error_of_its_failed_step():
     assert (snapshot.state, snapshot.ended_at) == ("running", None)
     assert snapshot.steps["a"].error is None
     assert snapshot.steps["a"].attempts[0].error == error
+
+
+ERROR = ErrorInfo(type="ValueError", message="x")
+V0, V1 = ValueRef(name="a[0]", hash="0"), ValueRef(name="a[2]", hash="2")
+
+
+def test_a_step_that_runs_again_has_nothing_of_the_last_time_but_its_attempts():
+    log = [
+        *BEGUN,
+        StepStarted(at=3, step="a", attempt=1),
+        StepProgress(at=3, step="a", attempt=1, done=1, total=2, note="half"),
+        StepCompleted(at=4, step="a", attempt=1, values=(V0,), fingerprint="f", taken_from="r", stopped="enough"),
+        RollbackStarted(at=5, steps=("a",), reason="b failed"),
+        StepRollbackFailed(at=6, step="a", attempt=1, error=ERROR),
+        RunFailed(at=7, reason="b failed"),
+    ]
+    snapshot = fold([*log, RunResumed(at=8, epoch=2, reset=("a",))])
+
+    ran = AttemptSnapshot(number=1, state="completed", started_at=3, ended_at=4)
+    assert snapshot.steps == {"a": StepSnapshot(name="a", attempts=(ran,)), "b": StepSnapshot(name="b")}
+    assert (snapshot.started_at, snapshot.undone_on) == (2, "")
+
+
+def test_a_run_that_is_being_undone_goes_on_being_undone():
+    snapshot = fold(
+        [
+            *BEGUN,
+            CancelRequested(at=3, reason="too long", is_timeout=True),
+            RollbackStarted(at=4, reason="too long", end="timeout"),
+            RunInterrupted(at=5),
+            RunResumed(at=6, epoch=2),
+        ]
+    )
+
+    assert (snapshot.state, snapshot.undone_on, snapshot.is_timed_out) == ("rolling_back", "timeout", True)
+
+
+def test_what_a_step_gave_before_it_is_rebuilt_is_known_until_it_has_completed_again():
+    """Also if the process died again meanwhile: what others read is compared with it."""
+    resumed = RunResumed(at=5, epoch=2, reset=("a",), rebuilt=("a",))
+    log = [
+        *BEGUN,
+        StepStarted(at=3, step="a", attempt=1),
+        StepCompleted(at=4, step="a", attempt=1, values=(V0,)),
+        *[resumed, StepStarted(at=6, step="a", attempt=2)] * 2,
+    ]
+    assert fold(log).steps["a"].former == (V0,)
+    assert fold([*log, StepCompleted(at=7, step="a", attempt=3, values=(V1,))]).steps["a"].former == ()
+
+
+@pytest.mark.parametrize("resumed", [{"reset": ("zzz",)}, {"rebuilt": ("zzz",)}])
+def test_a_resume_of_an_unknown_step_is_refused_and_changes_nothing(resumed):
+    snapshot = fold(BEGUN)
+
+    with pytest.raises(IllegalTransition, match="'zzz' is unknown"):
+        snapshot.apply(RunResumed(at=3, epoch=2, **resumed))
+    assert snapshot == fold(BEGUN)
+
+
+def test_elements_that_are_kept_outlive_attempts_and_resumes_until_they_begin_anew():
+    zero, one, two = (ElementEnd(position=n, kept=n != 1, error="no" if n == 1 else "") for n in range(3))
+    log = [
+        *BEGUN,
+        StepStarted(at=3, step="a", attempt=1),
+        StepProgress(at=4, step="a", attempt=1, done=2, total=3, key="k", values=(V0,), elements=(zero, one)),
+        StepProgress(at=5, step="a", attempt=1, done=3, total=3, values=(V1,), elements=(two,)),
+    ]
+    step = fold(log).steps["a"]
+    assert (step.element_values, step.elements_key) == ((V0, V1), "k")
+    assert (dict(step.elements), step.failed_elements) == ({0: zero, 1: one, 2: two}, [one])
+
+    log += [StepRetrying(at=6, step="a", attempt=1, error=ERROR, delay_s=9), StepStarted(at=7, step="a", attempt=2)]
+    step = fold(log).steps["a"]
+    assert (dict(step.elements), step.element_values) == ({0: zero, 2: two}, (V0, V1))
+    assert (step.retry_at, step.done, step.total) == (None, None, None)
+
+    log += [
+        StepProgress(at=8, step="a", attempt=2, done=2, total=3, elements=(one,)),
+        RunResumed(at=9, epoch=2, reset=("a",)),
+    ]
+    step = fold(log).steps["a"]
+    assert (dict(step.elements), step.element_values) == ({0: zero, 2: two}, (V0, V1))
+
+    log += [StepStarted(at=10, step="a", attempt=3)]
+    anew = StepProgress(at=11, step="a", attempt=3, done=1, total=3, key="other", elements=(one,))
+    step = fold([*log, anew]).steps["a"]
+    assert (dict(step.elements), step.element_values, step.elements_key) == ({1: one}, (), "other")
+    whole = StepProgress(at=11, step="a", attempt=3, done=1, total=3, whole="it draws", elements=(zero,))
+    step = fold([*log, whole]).steps["a"]
+    assert (step.kept_elements, step.element_values, step.elements_whole) == ({}, (), "it draws")
+    assert fold([*log, StepCompleted(at=12, step="a", attempt=3)]).steps["a"].element_values == ()
+
+
+def test_a_step_that_is_cancelled_waits_for_no_retry():
+    retrying = StepRetrying(at=4, step="a", attempt=1, error=ERROR, delay_s=9)
+    log = [*BEGUN, StepStarted(at=3, step="a", attempt=1), retrying]
+    assert fold(log).steps["a"].retry_at == 13
+    step = fold([*log, StepCancelled(at=5, step="a", reason="asked")]).steps["a"]
+
+    assert (step.state, step.retry_at, step.reason) == ("cancelled", None, "asked")
 
 
 def test_a_completed_run_cannot_go_on():
