@@ -94,9 +94,10 @@ REMEMBERING = {
     "code that keeps something": [
         LOAD.replace("[1]", "counter(1)"), "a = load()(2)", "b = load()(3)", "print(a, b)", "print(load()())",
     ],
+    # One thread: of two that call at once a cache of functools keeps what either made.
     "by threads": [
         f"{LOAD}\nfrom concurrent.futures import ThreadPoolExecutor",
-        "with ThreadPoolExecutor(2) as pool:\n    xs = list(pool.map(lambda _: load(), range(2)))",
+        "with ThreadPoolExecutor(1) as pool:\n    xs = list(pool.map(lambda _: load(), range(2)))",
         "xs[0].append(2)", "print(load())",
     ],
     "a class attribute that a value is": [
