@@ -7,6 +7,7 @@ importing a module has drawn, no body has.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import locale
 import os
@@ -14,7 +15,7 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
@@ -168,6 +169,18 @@ class HiddenStates:
             if self._running and self._looks_away:
                 self._before = _look_at_all()
             self._looks_away = False
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What changes in here is no body's: a resume, or another attempt, puts a state back beside those that run."""
+        with self._lock:
+            if self._running and not self._looks_away:
+                self._note(self._now())
+            try:
+                yield
+            finally:
+                if self._running:
+                    self._before = _look_at_all()
 
     def _now(self) -> dict[str, object]:
         if self._was_alone and len(sys.modules) == self._modules:

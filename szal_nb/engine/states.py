@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from szal_nb.engine.contents import Spans
-from szal_nb.engine.hidden import GENERATORS, generator_states, set_generator
+from szal_nb.engine.hidden import GENERATORS, HiddenStates, generator_states, set_generator
 from szal_nb.engine.keeping import Definitions, copied, kept_by, kept_states, put_back, states_of
 from szal_nb.engine.memory import Memory
 from szal_nb.engine.settings import RecordedSettings, changes_settings
@@ -41,9 +41,13 @@ def changes_kept(graph: FlowGraph) -> bool:
 
 
 class RecordedStates:
-    """See the module. `spans` tells which steps have begun in this process, `refs` what is on record of all."""
+    """See the module. `spans` tells which steps have begun in this process, `refs` what is on record of all.
 
-    def __init__(self, graph: FlowGraph, spans: Spans, refs: Mapping[Key, ValueRef]) -> None:
+    `hidden` is told what is put back beside the bodies that run.
+    """
+
+    def __init__(self, graph: FlowGraph, spans: Spans, refs: Mapping[Key, ValueRef], hidden: HiddenStates) -> None:
+        self._hidden = hidden
         self._graph = graph
         self._spans = spans
         self._refs = refs
@@ -109,12 +113,14 @@ class RecordedStates:
             if is_kept(state):
                 put_back(self.definitions[i].definition(kept_owner(state)), state, copied(value))
             else:
-                set_generator(state, value)
+                with self._hidden.aside():
+                    set_generator(state, value)
 
     def put_back_settings(self, i: int, load: Load | None) -> None:
         """The settings are what step `i`, which begins, found when all was in one process."""
         if load is not None and self._is_resumed and self._settings.are_any:
-            self._settings.put_back(i, self._spans.begun(), self._refs, load)
+            with self._hidden.aside():
+                self._settings.put_back(i, self._spans.begun(), self._refs, load)
 
     def put_back(self, i: int, load: Load | None) -> None:
         """What step `i`, which begins, uses is what the step before left, also if that was in another process."""
@@ -129,7 +135,9 @@ class RecordedStates:
             last = before[-1] if before else None
             ref = self._refs.get((last, state_name(state)))
             if ref is not None and self._spans.begun().isdisjoint((last, i)):
-                set_generator(state, load(ref))
+                value = load(ref)
+                with self._hidden.aside():
+                    set_generator(state, value)
 
     def _put_back_kept(self, i: int, load: Load) -> None:
         for state in self._kept[i]:

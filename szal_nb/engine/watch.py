@@ -88,7 +88,9 @@ class Watch:
         has_sharing = bool(self.usage.changers) or load is not None or graph.derived(changes_kept)
         self._lock = threading.RLock()
         self._spans = Spans()
-        self.states = RecordedStates(graph, self._spans, self.refs)
+        # May be told to look away, while a cell of the notebook is executed.
+        self.hidden = HiddenStates()
+        self.states = RecordedStates(graph, self._spans, self.refs, self.hidden)
         self.contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
@@ -96,8 +98,6 @@ class Watch:
         self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(light_steps)
         # As long as no value that could change is about, there is nothing to look into, whatever steps read.
         self._are_fixed = not refs and are_immutable(table.inputs.values())
-        # May be told to look away, while a cell of the notebook is executed.
-        self.hidden = HiddenStates()
         self._undeclared = UndeclaredUse(graph)
         self._together = Together(self.usage, self._versions, self.contents.parts, lambda i: i in self._entered)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from szal_nb.api.launch import Surround, start_run
 from szal_nb.engine import ties
 from szal_nb.engine.digest import deep_digest
+from szal_nb.engine.hidden import HiddenStates
 from szal_nb.engine.replay import plan_resume
+from szal_nb.engine.watch import Watch
 from szal_nb.errors import ReplayError, RunError, StoreError
 from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepStarted
 from szal_nb.model.value import rebuilt_on_resume
@@ -421,3 +425,48 @@ def test_an_input_is_what_it_was_when_the_run_began_whatever_the_notebook_says_n
     flow.fails, flow.space["given"] = set(), [100]
 
     assert flow.resume(store, cut.id).values.y == 5
+
+
+def test_a_generator_that_is_put_back_is_drawn_from_by_no_step_beside(store, monkeypatch):
+    """A step that ended while the next one was given what it had found failed: it was said to have drawn."""
+    flow = CellFlow(
+        {
+            "beside": "done = gate.wait(10)",
+            "first": "random.seed(3)\na = random.random()",
+            "next": "b = random.random()",
+        },
+        notebook="import random, threading\ngate = threading.Event()",
+    )
+    flow.fails = {"beside", "next"}
+    cut = flow.run(store)
+    flow.fails = set()
+    random.seed(9)
+    entered, left, begin = threading.Event(), threading.Event(), Watch.begin
+    enter, leave = HiddenStates.enter, HiddenStates.leave
+
+    def begun(watch, i, *args):
+        assert i == 0 or entered.wait(10)
+        return begin(watch, i, *args)
+
+    def entering(hidden, i):
+        if i == 2:
+            flow.space["gate"].set()
+            assert left.wait(10)
+        enter(hidden, i)
+        entered.set()
+
+    def leaving(hidden, i):
+        found = leave(hidden, i)
+        left.set()
+        return found
+
+    monkeypatch.setattr(Watch, "begin", begun)
+    monkeypatch.setattr(HiddenStates, "enter", entering)
+    monkeypatch.setattr(HiddenStates, "leave", leaving)
+    run = flow.resume(store, cut.id)
+
+    assert {name: step.error and str(step.error) for name, step in run.snapshot.steps.items()} == {
+        "beside": None, "first": None, "next": None,
+    }  # fmt: skip
+    generator = random.Random(3)
+    assert (run.values.a, run.values.b) == (generator.random(), generator.random())
