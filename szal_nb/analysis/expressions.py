@@ -7,12 +7,12 @@ from collections.abc import Callable as Function
 from dataclasses import replace
 from typing import ClassVar
 
-from szal_nb.analysis import files, hidden, scope
+from szal_nb.analysis import files, hidden, mocking, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
 from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, RUNNING
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
-from szal_nb.model.kept import attributes_state
+from szal_nb.model.kept import attributes_state, patch_state
 
 _TRUTH = Value(kind="bool")
 # Kinds whose operators make something new.
@@ -101,7 +101,8 @@ class Expressions(Calls):
         owner = self.eval(node.value)
         index = self.eval(node.slice)
         if owner.ref:
-            return Value(ref=f"{owner.ref}[]")
+            module = mocking.dotted_in(node.slice) if owner.ref == "sys.modules" else ""
+            return Value(ref=module or f"{owner.ref}[]")
         if index.kind == "mask" or self._makes_copy(node.slice):
             return Value(kind=_kind_of_part(owner))
         direct = self.surface_of(owner)
@@ -346,6 +347,10 @@ class Expressions(Calls):
         if owner.ref:
             dotted = f"{owner.ref}.{target.attr}" if isinstance(target, ast.Attribute) else owner.ref
             if dotted.startswith("builtins."):
+                if owner.ref == "builtins":
+                    # All code finds it there, by its bare name.
+                    self.mark_dynamic(target, f"{what} = …")
+                    self.use_state(patch_state(dotted), target, what)
                 # `globals()["x"] = 1`: the call has been noted.
                 return
             self.store_in(dotted, target, what)

@@ -60,6 +60,7 @@ def take_kept(
     kept = dict.fromkeys((*used, *(owner[0] for use in states if (owner := default_owner(use.state)))))
     if found.step.executor is Executor.PROCESS:
         _refuse_patches(found)
+    _refuse_inner_names(found)
     if kept and found.step.executor is Executor.PROCESS:
         raise InvalidStep(
             found.step.name,
@@ -83,6 +84,18 @@ def _take_attributes(found: Resolved, glance: Glance, sources: Mapping[str, str]
 
 def _object(state: str) -> frozenset[str]:
     return frozenset({kept_object(state)})
+
+
+def _refuse_inner_names(found: Resolved) -> None:
+    """All names of a module at once, or the code of a function, can neither be recorded nor be put back."""
+    for use in found.names.states:
+        owner, dots, rest = patched(use.state).partition(".__")
+        if dots:
+            raise InvalidStep(
+                found.step.name,
+                f"it changes __{rest} of {owner}, which cannot be recorded.",
+                f"Assign what is to change by its own name, as {owner}.NAME = …",
+            )
 
 
 def _refuse_patches(found: Resolved) -> None:
