@@ -85,7 +85,19 @@ class Expressions(Calls):
             self.use_state(hidden.PYPLOT, node, ".plot")
         if node.attr in FACES:
             return Value(owner.tokens, owner.kind, is_part=owner.is_part)
-        return replace(self.part(owner), kind=_kind_of_part(owner))
+        made = replace(self.part(owner), kind=_kind_of_part(owner))
+        common = self._in_common(node, owner)
+        return replace(made, tokens=made.tokens | common, is_part=True) if common else made
+
+    def _in_common(self, node: ast.Attribute, owner: Value) -> Tokens:
+        """What an attribute of an object may be of what its class has for all objects: the class is read, too."""
+        found = NOTHING
+        for name in self.surface.having_in_common(node.attr, owner.kind) if self.is_module else ():
+            self.guards_names += 1
+            kind = self.load(name, node.lineno)
+            self.guards_names -= 1
+            found |= kind.tokens or frozenset({attributes_state(name)})
+        return found
 
     def _kept_attributes(self, node: ast.Attribute, owner: Value) -> Tokens:
         """The object that stands for the attributes of a function of the notebook, or of a class that has lists."""
@@ -94,7 +106,7 @@ class Expressions(Calls):
         function, name = owner.callable, node.value.id
         if function is not None and function.is_external:
             return frozenset({attributes_state(function.name)})
-        is_kept = owner.kind == "class" and node.attr in self.surface.mutable_attributes(name)
+        is_kept = owner.kind == "class" and not owner.tokens and node.attr in self.surface.mutable_attributes(name)
         return frozenset({attributes_state(name)}) if is_kept else NOTHING
 
     def _subscript(self, node: ast.Subscript) -> Value:
