@@ -167,7 +167,7 @@ def test_a_change_through_an_object_names_the_class_and_the_flag(record):
 
 
 class Kernel(CellFlow):
-    def _surround(self, record):
+    def _surround(self, record, _):
         return Surround(store=record, definitions=self.space)
 
 
@@ -196,3 +196,16 @@ def test_classes_that_nobody_changes_cost_no_order(record):
 
     assert run.state == "completed"
     assert all(ref.live is None for step in run.snapshot.steps.values() for ref in step.values)
+
+
+def test_an_attempt_that_would_find_a_class_as_another_left_it_is_refused(record):
+    """Each attempt of a step that changes a value begins from the stored version of it."""
+    cells = {
+        "a": f"import szal_nb as szal\n{CONFIG}",
+        "b --retries 2": "C.items.append(1)\nassert szal.context().attempt > 1",
+        "c": "n = len(C.items)",
+    }
+    run = CellFlow(cells, notebook="import szal_nb as szal").run(record)
+
+    assert run.state == "failed"
+    assert "a class is one for all that have it" in run["b"].error.message
