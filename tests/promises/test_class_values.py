@@ -92,6 +92,13 @@ def test_a_dataclass_of_a_step_is_the_same_after_a_resume(store):  # noqa: F811
         assert check(cells, seed, store) == "same"
 
 
+def test_a_step_that_changes_a_class_is_not_made_again_as_if_it_were_another_class(store):  # noqa: F811
+    """What it gives lives in the process that died; the class would lose what is on record of it."""
+    cells = [f"{CONFIG}\na = [1]", "later = iter(a)\nC.items = a", "xs = [list(later), a]\nC.items.append(0)"]
+
+    assert check(cells, 0, store) == "refused"
+
+
 def test_drawn_notebooks_on_a_class_have_one_answer(store):  # noqa: F811
     """Running the flow in parallel gives what "Restart and run all" gives. Never a silently different result."""
     assert not find(store, cuts=True, statements=ON_CLASSES, programs=150)
