@@ -332,6 +332,22 @@ class RebuiltDiffers(RunError):
         )
 
 
+class ClassIsOne(RunError):
+    """A step that runs again changes a class that others have changed or read since: there is no second one of it."""
+
+    def __init__(self, step: str, name: str) -> None:
+        super().__init__(step, name)
+        self.step = step
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"Step {self.step!r} must run again as it ran first, and changes the class {self.name}, which is one for "
+            f"all that use it: what later steps have of it would be lost. Start a new run with --reuse; let a step of "
+            f"its own change {self.name}."
+        )
+
+
 class ChangedSince(RunError):
     """A step that had failed gives a part of what others have changed meanwhile, which should have come after it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from szal_nb.analysis import files, hidden, magic, memory, strings
+from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
 from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.tables import (
     CHANGING,
@@ -227,6 +227,14 @@ class Calls(Applying):
         name = dotted.removeprefix("builtins.")
         if "get_ipython" in dotted:
             return magic.call(self, call.node, dotted)
+        if (
+            name == "importlib.import_module"
+            and len(call.args) == 1
+            and (module := mocking.dotted_in(call.node.args[0]))
+        ):
+            return Value(ref=module)
+        if name == "vars" and len(call.args) == 1 and call.args[0].ref:
+            return Value(ref=f"{call.args[0].ref}.__dict__")
         if name in _DYNAMIC:
             return self._look_into_namespace(call, name)
         self._use_states(call, name)
@@ -262,6 +270,16 @@ class Calls(Applying):
             known = attribute.value if isinstance(attribute, ast.Constant) else None
             held = f"{call.args[0].ref}.{known}" if isinstance(known, str) else call.args[0].ref
             self.store_in(held, call.node, f"{name}(…)")
+        if name in mocking.PATCHERS:
+            self._mock(call, name)
+
+    def _mock(self, call: Call, name: str) -> None:
+        """Something is put in place of what modules hold, until somebody takes it away: it is as if it stayed."""
+        found = mocking.patched_by(name, call.node, [value.ref for value in call.args])
+        for dotted in found:
+            self.store_in(dotted, call.node, f"{name}(…)")
+        if not found:
+            self.mark_dynamic(call.node, f"{name}(…)")
 
     def _library_result(self, call: Call, name: str) -> Value:
         held = self._kept_by(call, name)

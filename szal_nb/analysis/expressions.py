@@ -7,12 +7,12 @@ from collections.abc import Callable as Function
 from dataclasses import replace
 from typing import ClassVar
 
-from szal_nb.analysis import files, hidden, scope
+from szal_nb.analysis import files, hidden, mocking, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
 from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, RUNNING
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
-from szal_nb.model.kept import attributes_state
+from szal_nb.model.kept import attributes_state, patch_state
 
 _TRUTH = Value(kind="bool")
 # Kinds whose operators make something new.
@@ -85,7 +85,19 @@ class Expressions(Calls):
             self.use_state(hidden.PYPLOT, node, ".plot")
         if node.attr in FACES:
             return Value(owner.tokens, owner.kind, is_part=owner.is_part)
-        return replace(self.part(owner), kind=_kind_of_part(owner))
+        made = replace(self.part(owner), kind=_kind_of_part(owner))
+        common = self._in_common(node, owner)
+        return replace(made, tokens=made.tokens | common, is_part=True) if common else made
+
+    def _in_common(self, node: ast.Attribute, owner: Value) -> Tokens:
+        """What an attribute of an object may be of what its class has for all objects: the class is read, too."""
+        found = NOTHING
+        for name in self.surface.having_in_common(node.attr, owner.kind) if self.is_module else ():
+            self.guards_names += 1
+            kind = self.load(name, node.lineno)
+            self.guards_names -= 1
+            found |= kind.tokens or frozenset({attributes_state(name)})
+        return found
 
     def _kept_attributes(self, node: ast.Attribute, owner: Value) -> Tokens:
         """The object that stands for the attributes of a function of the notebook, or of a class that has lists."""
@@ -94,14 +106,15 @@ class Expressions(Calls):
         function, name = owner.callable, node.value.id
         if function is not None and function.is_external:
             return frozenset({attributes_state(function.name)})
-        is_kept = owner.kind == "class" and node.attr in self.surface.mutable_attributes(name)
+        is_kept = owner.kind == "class" and not owner.tokens and node.attr in self.surface.mutable_attributes(name)
         return frozenset({attributes_state(name)}) if is_kept else NOTHING
 
     def _subscript(self, node: ast.Subscript) -> Value:
         owner = self.eval(node.value)
         index = self.eval(node.slice)
         if owner.ref:
-            return Value(ref=f"{owner.ref}[]")
+            module = mocking.dotted_in(node.slice) if owner.ref == "sys.modules" else ""
+            return Value(ref=module or f"{owner.ref}[]")
         if index.kind == "mask" or self._makes_copy(node.slice):
             return Value(kind=_kind_of_part(owner))
         direct = self.surface_of(owner)
@@ -346,6 +359,10 @@ class Expressions(Calls):
         if owner.ref:
             dotted = f"{owner.ref}.{target.attr}" if isinstance(target, ast.Attribute) else owner.ref
             if dotted.startswith("builtins."):
+                if owner.ref == "builtins":
+                    # All code finds it there, by its bare name.
+                    self.mark_dynamic(target, f"{what} = …")
+                    self.use_state(patch_state(dotted), target, what)
                 # `globals()["x"] = 1`: the call has been noted.
                 return
             self.store_in(dotted, target, what)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from szal_nb.analysis.attributes import attributes_changed
+from szal_nb.analysis.attributes import attributes_changed, mutable_attributes
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.memory import name_in, remembering_methods, remembers
 from szal_nb.analysis.names import CellNames, Context, Read
@@ -133,12 +133,17 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
     return source
 
 
+def _behind_dots(name: str, source: str) -> frozenset[str]:
+    """The methods of a class, and what all of its objects have in common and can change."""
+    return methods_of(source) | mutable_attributes(source, name)
+
+
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
     def __init__(self, known: Known) -> None:
         self._known_names = known
-        # The classes with methods, by their names and by those of their methods; how often each is defined.
+        # The classes, by their names and by those that stand behind dots; how often each is defined.
         self._classes: Counter[Source] = Counter()
         self._by_name: dict[str, set[Source]] = {}
         self._by_method: dict[str, set[Source]] = {}
@@ -147,29 +152,29 @@ class Helpers:
         self.behind_dots: set[str] = set()
 
     def add_class(self, name: str, source: str) -> frozenset[str]:
-        """Takes in a class, of the notebook or of a step; its methods are returned."""
-        methods = methods_of(source)
-        if methods:
+        """Takes in a class, of the notebook or of a step; names behind dots that it matters to are returned."""
+        methods, names = methods_of(source), _behind_dots(name, source)
+        if names:
             self._classes[name, source] += 1
             if name in attributes_changed(source):
                 self._keeping[name, source] = methods
             self._by_name.setdefault(name, set()).add((name, source))
-            for method in methods:
-                self._by_method.setdefault(method, set()).add((name, source))
-        return methods
+            for one in names:
+                self._by_method.setdefault(one, set()).add((name, source))
+        return names
 
     def drop_class(self, name: str, source: str) -> frozenset[str]:
-        """Takes away a class that was taken in."""
-        methods, one = methods_of(source), (name, source)
-        if methods:
+        """Takes away a class that was taken in; as before."""
+        names, one = _behind_dots(name, source), (name, source)
+        if names:
             self._classes[one] -= 1
-        if methods and not self._classes[one]:
+        if names and not self._classes[one]:
             del self._classes[one]
             self._keeping.pop(one, None)
             self._by_name[name].discard(one)
-            for method in methods:
-                self._by_method[method].discard(one)
-        return methods
+            for behind in names:
+                self._by_method[behind].discard(one)
+        return names
 
     def keeping_classes(self) -> dict[str, frozenset[str]]:
         """The classes of the notebook whose methods change what their instances have in common, with their methods."""

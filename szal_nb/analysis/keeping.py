@@ -14,9 +14,9 @@ from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.hidden import spelled
 from szal_nb.analysis.names import Change, StateUse
 from szal_nb.analysis.resolved import Resolved, kept_object
-from szal_nb.analysis.surroundings import NotebookName
+from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.errors import InvalidStep
-from szal_nb.model.kept import attributes_state, default_owner, patched
+from szal_nb.model.kept import attributes_owner, attributes_state, default_owner, patched
 from szal_nb.model.step import Executor
 
 # The rule of a change of a function by its calls.
@@ -52,6 +52,7 @@ def take_kept(
         changed |= attributes_changed(glance.source)
     changes += [Change(name, 0, KEEPS, f"{name}.… =") for name in given if name in changed]
     _take_attributes(found, glance, sources, given)
+    _take_common(found, around)
     used = {name: None for name in found.definitions if name in changed and name in sources and name not in given}
     used |= {name: None for name, methods in classes.items() if not methods.isdisjoint(glance.attributes)}
     states += [StateUse(attributes_state(name), 0, is_write=True, what=name) for name in used]
@@ -60,6 +61,7 @@ def take_kept(
     kept = dict.fromkeys((*used, *(owner[0] for use in states if (owner := default_owner(use.state)))))
     if found.step.executor is Executor.PROCESS:
         _refuse_patches(found)
+    _refuse_inner_names(found)
     if kept and found.step.executor is Executor.PROCESS:
         raise InvalidStep(
             found.step.name,
@@ -81,8 +83,28 @@ def _take_attributes(found: Resolved, glance: Glance, sources: Mapping[str, str]
             found.keep(state, found.read_objects[name] if name in given else _object(state))
 
 
+def _take_common(found: Resolved, around: Mapping[str, NotebookName]) -> None:
+    """What is behind a dot of an object may be what a class of the notebook has for all of them."""
+    for change in found.names.changes:
+        owner = around.get(attributes_owner(change.name))
+        if owner is not None and owner.kind == NameKind.CLASS and change.name not in found.read_objects:
+            found.keep(change.name, _object(change.name))
+
+
 def _object(state: str) -> frozenset[str]:
     return frozenset({kept_object(state)})
+
+
+def _refuse_inner_names(found: Resolved) -> None:
+    """All names of a module at once, or the code of a function, can neither be recorded nor be put back."""
+    for use in found.names.states:
+        owner, dots, rest = patched(use.state).partition(".__")
+        if dots:
+            raise InvalidStep(
+                found.step.name,
+                f"it changes __{rest} of {owner}, which cannot be recorded.",
+                f"Assign what is to change by its own name, as {owner}.NAME = …",
+            )
 
 
 def _refuse_patches(found: Resolved) -> None:

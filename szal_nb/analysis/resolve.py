@@ -21,6 +21,7 @@ from szal_nb.analysis.surface import ALWAYS_THERE
 from szal_nb.analysis.surroundings import NAMES_OF_PYTHON, NameKind, module_of
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Binding
+from szal_nb.model.kept import attributes_state
 from szal_nb.model.step import Step, StepKind
 
 _NO_CODE = CellNames()
@@ -87,6 +88,9 @@ class Resolver:
         """The names that the step's flags name; the hidden states that they name are taken in."""
         step, names = found.step, found.names
         states = {name: NAMED[name] for name in step.changes if name in NAMED and name not in self.known.versions}
+        classes = [name for name in step.changes if self._is_class(name)]
+        states |= {name: attributes_state(name) for name in classes}
+        found.definitions += tuple(name for name in classes if name not in found.definitions)
         if states:
             uses = tuple(StateUse(state, 0, is_write=True, what=f"--changes {name}") for name, state in states.items())
             names = found.names = replace(names, states=names.states + uses)
@@ -97,6 +101,11 @@ class Resolver:
         reads += [Read(name, 0, via="--changes") for name in step.changes if name not in states]
         reads += [Read(name.partition("=")[0].strip(), 0, via="--map") for name in step.map if name.isidentifier()]
         return reads + self._condition_reads(found) if step.when else reads
+
+    def _is_class(self, name: str) -> bool:
+        """Whether the notebook defines a class of this name, and no step gives it."""
+        around = self.known.around.get(name)
+        return name not in self.known.versions and around is not None and around.kind == NameKind.CLASS
 
     def _is_given(self, name: str) -> bool:
         if name in self.known.versions:

@@ -40,6 +40,7 @@ class Surface:
         self._callables: dict[str, Callable | None] = {}
         self._methods: dict[str, list[tuple[str, Callable]]] | None = None
         self._bodies = context.bodies
+        self._common: dict[str, tuple[str, ...]] | None = None
 
     def add_class(self, node: ast.ClassDef) -> None:
         """A class that the code itself defines: its methods are known from here on, if it is of a notebook's size."""
@@ -100,6 +101,17 @@ class Surface:
         """The attributes of a class of the notebook that whoever gets them can change."""
         source = self.classes.get(name) or dict(self._bodies).get(name)
         return mutable_attributes(source, name) if source else frozenset()
+
+    def having_in_common(self, attribute: str, kind: str) -> tuple[str, ...]:
+        """The classes that have a list, say, under this name for all objects, if one of `kind` may be theirs."""
+        if kind and not kind.startswith("class "):
+            return ()
+        if self._common is None:
+            self._common = {}
+            for name in dict.fromkeys((*self.classes, *(name for name, _ in self._bodies))):
+                for one in self.mutable_attributes(name):
+                    self._common[one] = (*self._common.get(one, ()), name)
+        return self._common.get(attribute, ())
 
     def are_remembered(self, tokens: Iterable[str]) -> bool:
         """Whether functions of the notebook remember one of these objects."""

@@ -28,11 +28,15 @@ class Pristine:
     ) -> None:
         self._step = step
         self._keys = list(values)
+        self._has_class = any(isinstance(value, type) for value in values.values())
         self._stored = stored
         self._copies = {} if stored is not None else self._copied(values, digests)
 
     def fresh(self) -> dict[Any, Any]:
         """The values in objects that nobody else has seen."""
+        if self._has_class:
+            names = ", ".join(sorted({str(key[1]) for key in self._keys}))
+            raise NoCleanStart(self._step, names, "a class is one for all that have it, and was changed")
         if self._stored is not None:
             value = self._stored()
             return dict.fromkeys(self._keys, value)

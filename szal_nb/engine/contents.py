@@ -132,8 +132,12 @@ class Contents:
         try:
             self.track(key, self._versions.value(key))
         except AnswerError as error:
-            self._tracked.discard(key)
-            self._wrong[key] = error
+            self.refuse_later(key, error)
+
+    def refuse_later(self, key: Key, error: AnswerError) -> None:
+        """This is raised when a step takes the value."""
+        self._tracked.discard(key)
+        self._wrong[key] = error
 
     def reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change: the versions that it says, and all that share something with them."""
@@ -201,8 +205,8 @@ class Contents:
         """ValuesShared if a step changes one of the two, which share something, while another may use the other."""
         usage = self._usage
         for changed, other in ((a, b), (b, a)):
-            for changer in usage.changers.get(changed, ()):
-                for user in usage.users(other):
+            for changer in usage.all_users(changed)[1]:
+                for user in usage.all_users(other)[0]:
                     if not usage.are_ordered(changer, user):
                         raise ValuesShared(
                             usage.title(changed), usage.names[changer], usage.title(other), usage.names[user]

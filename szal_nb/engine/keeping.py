@@ -7,13 +7,11 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from szal_nb.engine.class_state import is_data
 from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes, is_unused
 from szal_nb.engine.usage import Usage
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import are_calls, default_owner, is_kept, kept_owner, memory_owner, state_name
-
-# What a class has of its own besides what it keeps.
-_OF_CODE = (staticmethod, classmethod, property)
 
 
 class Definitions(Protocol):
@@ -58,7 +56,7 @@ def kept_by(definition: Any, state: str) -> dict[str, Any]:
         found = _defaults(inspect.unwrap(definition))
         return {default[1]: found[default[1]]} if default[1] in found else {}
     if isinstance(definition, type):
-        return {name: value for name, value in vars(definition).items() if _is_kept(name, value)}
+        return {name: value for name, value in vars(definition).items() if is_data(name, value)}
     kept = {name: value for name, value in vars(definition).items() if name != "__wrapped__"}
     return {**kept, "cache_info": Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
 
@@ -115,12 +113,6 @@ def _has_cache(kept: object) -> bool:
 def copied(kept: Mapping[str, Any]) -> dict[str, Any]:
     """A copy that shares nothing with what it was made of. Raises whatever a value raises that cannot be copied."""
     return copy.deepcopy(dict(kept))
-
-
-def _is_kept(name: str, value: Any) -> bool:
-    if name.startswith(("__", "_abc_")) or isinstance(value, _OF_CODE):
-        return False
-    return not (inspect.isfunction(value) or inspect.isdatadescriptor(value) or hasattr(value, "__set_name__"))
 
 
 def _defaults(function: Any) -> dict[str, Any]:

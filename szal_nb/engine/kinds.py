@@ -41,6 +41,7 @@ NOTEBOOK = "__main__"
 _C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
 # Classes of these libraries hold all their state in their attributes, and reading it does not change it.
 _PLAIN_LIBRARIES = ("sklearn.", "scipy.sparse.", "torch.nn.", "statsmodels.")
+_Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 _NOTHING = object()
 
@@ -141,7 +142,8 @@ def _class(walk: Walk, value: type) -> Iterable[Any] | None:
         walk.still(value)
         return None
     walk.tag("class", value.__name__)
-    found: list[Any] = []
+    # What its bases have is its own as well.
+    found: list[Any] = [base for base in value.__bases__ if base.__module__ == NOTEBOOK]
     for name, item in list(vars(value).items()):
         if not name.startswith("__") and not name.startswith("_abc"):
             found += (name, item)
@@ -309,6 +311,8 @@ _EXACT: dict[type, Taker] = {
     classmethod: lambda _, value: [value.__func__],
     GetSetDescriptorType: _still,
     MemberDescriptorType: _still,
+    # What it remembers others have, too, though it may remember more at any time.
+    _Cache: iterator,
 }
 # By dotted name, for what is not imported here: the state that says all.
 _STATES: dict[str, State] = {

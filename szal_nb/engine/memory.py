@@ -39,8 +39,8 @@ class Remembered:
 
     def __init__(self, owner: Any, memo: dict[int, Any], *, is_counted: bool) -> None:
         parts = [*_parts_of(owner)]
-        caches = [part for part in parts if isinstance(part, _Cache)]
-        if not all(is_unused(cache) if is_counted else holds_nothing_that_changes(cache) for cache in caches):
+        is_as_good = is_unused if is_counted else holds_nothing_that_changes
+        if not all(map(is_as_good, caches_of(owner))):
             raise TypeError("what a cache of functools holds cannot be copied")
         self._owner = owner
         self._cells = [(part, copy.deepcopy(part.cell_contents, memo)) for part in parts if _is_filled(part)]
@@ -64,9 +64,13 @@ class Remembered:
 
 def clear(owner: Any) -> None:
     """Lets caches of `functools` forget what they hold, if it is known that it can be made anew."""
-    for part in _parts_of(owner):
-        if isinstance(part, _Cache):
-            part.cache_clear()
+    for part in caches_of(owner):
+        part.cache_clear()
+
+
+def caches_of(owner: Any) -> Iterator[Any]:
+    """The caches of `functools` that calls of a function, or of methods of a class, go through."""
+    return (part for part in _parts_of(owner) if isinstance(part, _Cache))
 
 
 def holds_nothing_that_changes(owner: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import NoReturn
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import deep_digest, digest
 from szal_nb.engine.states import RecordedStates
-from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValuesShared
 from szal_nb.model.kept import is_kept, memory_owner, state_of
 
@@ -42,7 +42,7 @@ def refuse_shared(i: int, states: RecordedStates, contents: Contents, usage: Usa
         if not owner:
             continue
         held, _ = deep_digest(kept)
-        for key in (key for key in contents.parts.sharing(held) if key[0] is None):
+        for key in (key for key in contents.parts.sharing(held) if key[0] is None and not is_held(key)):
             for other in usage.users(key) if is_changed else usage.changers.get(key, ()):
                 if not usage.are_ordered(i, other):
                     pair = (usage.names[i], usage.names[other])
@@ -53,6 +53,8 @@ def refuse_shared(i: int, states: RecordedStates, contents: Contents, usage: Usa
 def told_apart(besides: dict[str, object], contents: Contents) -> dict[str, object]:
     """The same; what functions keep is live where values are a part of it: each by itself would be another object."""
     for name, kept in besides.items():
-        if is_kept(state_of(name)) and contents.parts.sharing(digest(kept, is_hashing=False)):
+        if not is_kept(state_of(name)):
+            continue
+        if not all(map(is_held, contents.parts.sharing(digest(kept, is_hashing=False)))):
             besides[name] = SharedWithValues(kept)
     return besides

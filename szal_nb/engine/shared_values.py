@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from szal_nb.engine.class_state import held_state, put_into_class
 from szal_nb.engine.sharing import last_array
 from szal_nb.engine.usage import Key
 from szal_nb.model.state import RunSnapshot, StepState
@@ -22,7 +23,8 @@ class SharedValues:
 
     `shared_memory` are the ids of arrays whose memory several arrays use, for the pickler. `number` counts such
     groups over the whole run, also where it was resumed: what a later one says of a value is what holds. `left` are
-    values that share something with these and were in the hands of another step, which was to record them.
+    values that share something with these and were in the hands of another step, which was to record them. `classes`
+    is what those of the values hold that are classes: these are but names here.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SharedValues:
         self.values = dict(values)
         self.number = number
         self.left = tuple(left)
+        self.classes = {key: held_state(kind) for key, kind in self.values.items() if isinstance(kind, type)}
         owners: dict[int, int] = {}
         for array in arrays:
             owner = id(last_array(array))
@@ -42,7 +45,15 @@ class SharedValues:
         self.shared_memory = frozenset(owner for owner, count in owners.items() if count > 1)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"values": self.values, "number": self.number, "shared_memory": frozenset()}
+        return {"values": self.values, "number": self.number, "classes": self.classes, "shared_memory": frozenset()}
+
+    def put_into_class(self, key: tuple[str, str], known: set[type]) -> None:
+        """If this value, which was read again, is a class that is not `known` yet, it holds again what it held."""
+        kind = self.values[key]
+        if isinstance(kind, type) and kind not in known:
+            known.add(kind)
+            # Records of earlier versions have nothing of classes.
+            put_into_class(kind, getattr(self, "classes", {}).get(key, {}))
 
 
 class _Title(msgspec.Struct):

@@ -157,10 +157,13 @@ class RecordedStates:
 
     def _last_kept(self, i: int, state: str) -> ValueRef | None:
         """What is on record of the state as step `i` finds it; None if that is what it is in this process."""
+        nodes, found = self._graph.nodes, None
         for j in (i, *(j for j in reversed(range(i)) if state in self._kept[j]), None):
             if j in self._spans.begun():
                 return None
-            ref = self._refs.get((j, state_name(state)))
-            if ref is not None and j != i:
-                return ref if ref.live is None else None
-        return None
+            if found is None and j != i:
+                found = self._refs.get((j, state_name(state)))
+            # Steps that only look at it have the same, whichever of them has begun here.
+            if j is not None and j != i and state in nodes[j].states:
+                break
+        return found if found is None or found.live is None else None

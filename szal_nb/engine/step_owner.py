@@ -26,11 +26,23 @@ from szal_nb.engine.signal import (
 from szal_nb.engine.ties import Ties
 from szal_nb.engine.values import Journal, ValueTable, check_kept
 from szal_nb.engine.watch import UNTOUCHED, Watch
-from szal_nb.errors import AnswerError, ChangedSince, RebuiltDiffers, RetryAfter, StepTimeout, StopRun, ValueNotStored
+from szal_nb.errors import (
+    AnswerError,
+    ChangedSince,
+    ClassIsOne,
+    RebuiltDiffers,
+    RetryAfter,
+    StepTimeout,
+    StopRun,
+    ValueNotStored,
+)
 from szal_nb.model.kept import patched, state_of
 from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
 
 log = logging.getLogger(__name__)
+
+# What another attempt would not mend.
+_FINAL = (AnswerError, ChangedSince, ClassIsOne, RebuiltDiffers, ValueNotStored)
 
 
 class Earlier(Protocol):
@@ -230,5 +242,5 @@ class StepOwner:
             error = StepTimeout(step.name, limit_s)
         retry_after_s = error.seconds if isinstance(error, RetryAfter) else None
         info = describe(error, attempt.context)
-        is_final = attempt.is_overdue or isinstance(error, AnswerError | ChangedSince | RebuiltDiffers | ValueNotStored)
+        is_final = attempt.is_overdue or isinstance(error, _FINAL)
         return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)

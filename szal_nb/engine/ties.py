@@ -9,7 +9,7 @@ import msgspec
 
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import Digest, deep_digest
-from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValuesShared
 from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
 
@@ -101,7 +101,7 @@ class Ties:
         classes = {type(part) for part in digest.keeps} & {part for part in digest.keeps if isinstance(part, type)}
         if classes:
             others |= {other for other in self._parts.known() if self._has_one_of(other, classes)} - {key}
-        return digest, others
+        return digest, {other for other in others if not is_held(other)}
 
     def _has_one_of(self, key: Key, classes: set[type]) -> bool:
         parts = self._parts.digest(key).keeps

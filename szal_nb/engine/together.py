@@ -13,7 +13,7 @@ from typing import Any
 from szal_nb.engine.kinds import is_iterator
 from szal_nb.engine.shared_values import SharedValues, newest
 from szal_nb.engine.sharing import SharedParts
-from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.engine.versions import Versions
 from szal_nb.errors import ValuesShared
 from szal_nb.model.graph import DISPLAY
@@ -48,11 +48,11 @@ class Together:
         with self._lock:
             return list(self._changing.items())
 
-    def group_of_inputs(self) -> SharedValues | None:
-        """Inputs of the run that share something, before anything runs."""
+    def group_of_inputs(self, is_live: Callable[[Key], bool]) -> SharedValues | None:
+        """Inputs of the run that share something, before anything runs; without live ones."""
         parts, found = self._parts, dict[Key, Any]()
         for name in self._versions.inputs():
-            group = [key for key in parts.closure([(None, name)]) if self._is_kept(key)]
+            group = [key for key in parts.closure([(None, name)]) if self._is_kept(key) and not is_live(key)]
             if len(group) > 1 and (self._matters(group) or sum(parts.digest(key).size for key in group) <= LARGE_BYTES):
                 found.update((key, self._versions.value(key)) for key in group)
         return self._group(found) if found else None
@@ -68,6 +68,7 @@ class Together:
         changed = {*self._usage.changed[i], *reached}
         being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
         unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
+        unsteady -= {*filter(is_held, unsteady)}
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
             closure = parts.closure([start], leaving_out=unsteady - {start})
             if start in changed and unsteady:
@@ -155,10 +156,14 @@ class Together:
         steps = self._usage.names
         index: dict[str, int | None] = {"": None, **{name: i for i, name in enumerate(steps)}}
         self._groups, groups = newest(refs, index, is_witness)
-        for group, keys in groups.items():
-            shared: SharedValues = load(refs[group])
+        known: set[type] = set()
+        # Of a class, which is one object in all of them, the last one says what it holds.
+        loaded = [(load(refs[group]), keys) for group, keys in groups.items()]
+        for shared, keys in sorted(loaded, key=lambda one: one[0].number, reverse=True):
             for key in keys:
-                self._versions.put(key, shared.values["" if key[0] is None else steps[key[0]], key[1]])
+                place = ("" if key[0] is None else steps[key[0]], key[1])
+                shared.put_into_class(place, known)
+                self._versions.put(key, shared.values[place])
         return self._link({key for keys in groups.values() for key in keys}, refs)
 
     def _link(self, grouped: set[Key], refs: Mapping[Key, ValueRef]) -> set[Key]:

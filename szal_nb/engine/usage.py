@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import copy
 from typing import Protocol
 
 from szal_nb.engine.wiring import Wiring
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import kept_owner, state_of
 
 # A version of a name: the index of the step that gave it and the name there; None for an input of the run.
 Key = tuple[int | None, str]
+
+
+def is_held(key: Key) -> bool:
+    """Whether this stands for what a class or function of the notebook holds, and is no value."""
+    return key[0] is None and key[1].startswith("<")
 
 
 class Rebuilding(Protocol):
@@ -47,6 +53,8 @@ class Usage:
                     self.readers.setdefault(key, []).append(i)
             self.taken.append(tuple(taken))
             self.changed.append(tuple(changed))
+        # Of what classes and functions of the notebook hold: see `kept_parts`.
+        self.held_by: dict[Key, tuple[Collection[int], Collection[int]]] = {}
         self._before: list[int] | None = None
 
     def narrowed(self, rebuilding: Rebuilding) -> Usage:
@@ -60,13 +68,20 @@ class Usage:
         """All steps that take this version."""
         return [*self.readers.get(key, ()), *self.changers.get(key, ())]
 
+    def all_users(self, key: Key) -> tuple[Collection[int], Collection[int]]:
+        """All steps that take this version, or what is held; those of them that change it."""
+        if key in self.held_by:
+            return self.held_by[key]
+        return self.users(key), self.changers.get(key, ())
+
     def giver(self, key: Key) -> str:
         """Who gave it, for messages."""
         return "the notebook" if key[0] is None else f"step {self.names[key[0]]!r}"
 
     def title(self, key: Key) -> str:
         """The name with its giver, for messages."""
-        return f"{key[1]!r} of {self.giver(key)}"
+        owner = kept_owner(state_of(key[1]))
+        return f"What {owner} keeps" if owner else f"{key[1]!r} of {self.giver(key)}"
 
     def are_ordered(self, a: int, b: int) -> bool:
         """Whether one of the two steps always ends before the other begins."""

@@ -11,7 +11,7 @@ from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.usage import Key
 from szal_nb.engine.wiring import Wiring
-from szal_nb.errors import ValueNotStored, ValueUnavailable
+from szal_nb.errors import ClassIsOne, ValueNotStored, ValueUnavailable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
@@ -111,7 +111,16 @@ class ValueTable:
                 inputs[local] = objects[key]
             except KeyError:
                 self._gather_other(inputs, local, key, is_optional=is_optional)
+        if self._rebuilding is not None:
+            self._refuse_classes(i, inputs, self._rebuilding)
         return inputs
+
+    def _refuse_classes(self, i: int, inputs: Mapping[str, Any], rebuilding: Rebuilding) -> None:
+        """ClassIsOne if step `i` changes a class that it should have for itself: there is no other one of it."""
+        node = self._nodes[i]
+        for local, key, _ in self._bindings[i]:
+            if local in node.changes and rebuilding.is_own(i, key) and isinstance(inputs.get(local), type):
+                raise ClassIsOne(node.step.name, local)
 
     def _gather_other(self, inputs: dict[str, Any], local: str, key: Key, *, is_optional: bool) -> None:
         """Puts in what no step of this process has given, if it is there."""

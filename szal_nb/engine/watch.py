@@ -20,6 +20,7 @@ from szal_nb.engine.contents import Contents, Spans
 from szal_nb.engine.digest import digest
 from szal_nb.engine.hidden import HiddenStates
 from szal_nb.engine.immutable import IMMUTABLE, are_immutable
+from szal_nb.engine.kept_parts import KeptParts
 from szal_nb.engine.light_steps import is_hidden_watched, light_steps
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_states import reached, refuse_shared, told_apart
@@ -28,10 +29,10 @@ from szal_nb.engine.shared_values import SharedValues, titled
 from szal_nb.engine.states import RecordedStates, changes_kept
 from szal_nb.engine.together import Together
 from szal_nb.engine.undeclared import UndeclaredUse
-from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.engine.values import ValueTable
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import AnswerError
+from szal_nb.errors import AnswerError, NoCleanStart
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
@@ -94,6 +95,11 @@ class Watch:
         self.contents = Contents(self.usage, self._versions, self._spans, self._guard, has_sharing=has_sharing)
         # Hidden state has an order only where steps have one: in a document, not in a flow of functions.
         self.is_on = self._guard is not Guard.OFF or bool(self.usage.changers)
+        # What the notebook's classes and functions hold matters where something is changed.
+        changes_any = bool(self.usage.changers) or graph.derived(changes_kept)
+        self.kept_parts = None
+        if changes_any:
+            self.kept_parts = KeptParts(graph, self.usage, self.contents, self._guard)
         self._is_hidden_watched = is_hidden_watched(graph)
         self._has_nothing, self._only_reads, self._is_told_by_values = graph.derived(light_steps)
         # As long as no value that could change is about, there is nothing to look into, whatever steps read.
@@ -148,10 +154,13 @@ class Watch:
             for key in self._reach(i):
                 self.contents.compare(key, starting=i)
             if i not in self._pristine and self._can_repeat(i):
-                self._pristine[i] = (self._clean_start(i), self.states.clean(i))
+                states = self.states.clean(i)
+                self._pristine[i] = (self._clean_start(i), states)
             refuse_shared(i, self.states, self.contents, self.usage)
             self._supersede(i)
             self.states.put_back(i, self._load)
+            if self.kept_parts is not None:
+                self.kept_parts.begin(i, is_put_back=self._load is not None and self.states.are_kept_for(i))
         self._enter(i, attempt)
         return inputs
 
@@ -179,13 +188,16 @@ class Watch:
     @property
     def must_look_at_inputs(self) -> bool:
         """Whether it matters what the run's inputs share before a step takes them."""
-        return bool(self.usage.changers) and not are_immutable(self._table.inputs.values())
+        is_held = self.kept_parts is not None and self.kept_parts.are_any(self.states.definitions)
+        return is_held or (bool(self.usage.changers) and not are_immutable(self._table.inputs.values()))
 
     def look_at_inputs(self) -> None:
         """Looks at the run's inputs before any step runs. With a record `besides_inputs` does so."""
         with self.held:
             for name in self._versions.inputs():
                 self.contents.track_early((None, name))
+            if self.kept_parts is not None:
+                self.kept_parts.look(self.states.definitions)
 
     def besides_inputs(self) -> dict[str, object]:
         """What to record with the run's inputs: what they share, and the states of its global generators."""
@@ -193,9 +205,12 @@ class Watch:
         if self._load is not None:
             with self.held:
                 self.look_at_inputs()
-                shared = self._together.group_of_inputs()
+                shared = self._together.group_of_inputs(self._is_live_with_notebook)
         states = told_apart(self.states.of_inputs(), self.contents)
         return states if shared is None else {**states, SHARED: shared}
+
+    def _is_live_with_notebook(self, key: Key) -> bool:
+        return self.kept_parts is not None and self.kept_parts.is_live(key)
 
     def finish(self, i: int, attempt: int, given: Mapping[str, Any]) -> Mapping[str, object]:
         """The body of step `i` gave these. Gives what to record besides: states of generators that it used.
@@ -222,9 +237,7 @@ class Watch:
             return {}
         with self.held:
             try:
-                for name, value in self._versions.give(i, given).items():
-                    self.contents.forget((i, name))
-                    self.contents.track((i, name), value)
+                self._track(i, self._versions.give(i, given))
                 self.contents.look_beside(self.usage.taken[i])
                 besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
                 reached = self._reached.pop(i, ())
@@ -236,6 +249,13 @@ class Watch:
                 self._versions.take_back(i)
                 raise
         return besides if shared is None else {**besides, SHARED: shared}
+
+    def _track(self, i: int, seen: Mapping[str, Any]) -> None:
+        for name, value in seen.items():
+            self.contents.forget((i, name))
+            self.contents.track((i, name), value)
+            if self.kept_parts is not None and isinstance(value, type):
+                self.kept_parts.give((i, name), value)
 
     def smaller_groups(
         self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues, can_store: Callable[[str, Any], bool]
@@ -272,6 +292,8 @@ class Watch:
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues):
             refs = tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
+        if self.kept_parts is not None:
+            refs = self.kept_parts.titled(i, refs)
         unchecked = self.contents.unchecked
         if not unchecked:
             return refs
@@ -312,6 +334,8 @@ class Watch:
             self.hidden.forget(i)
         if i in self._pristine:
             self._is_dirty.add(i)
+        if self.kept_parts is not None:
+            self.kept_parts.let_go(i)
 
     def _leave(self, i: int, *, has_failed: bool) -> None:
         del self._entered[i]
@@ -355,6 +379,8 @@ class Watch:
             self.contents.look_again(key)
         if reached and not has_failed:
             self._reached[i] = reached
+        if self.kept_parts is not None:
+            self.kept_parts.leave(i)
 
     def _has_left(self, i: int) -> bool:
         """Whether an attempt of step `i` has run, and none runs."""
@@ -376,6 +402,9 @@ class Watch:
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
         self.states.resume(self._load)
+        if self.kept_parts is not None and self.kept_parts.are_any(self.states.definitions):
+            with self.held:
+                self.look_at_inputs()
         if self._load is not None:
             with self.held:
                 again = self._rebuilding
@@ -394,7 +423,11 @@ class Watch:
     # Attempts
 
     def _clean_start(self, i: int) -> Pristine:
-        values: dict[Any, Any] = {key: self._versions.value(key) for key in self._reach(i)}
+        reach = self._reach(i)
+        values: dict[Any, Any] = {key: self._versions.value(key) for key in reach if not is_held(key)}
+        if values and len(values) < len(reach):
+            held = ", ".join(sorted(self.usage.title(key) for key in reach if is_held(key)))
+            raise NoCleanStart(self.usage.names[i], held, "values are a part of it")
         stored = None
         ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
         if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:

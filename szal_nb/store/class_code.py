@@ -17,8 +17,9 @@ from typing import Any
 from szal_nb.analysis.fingerprint import code_digest
 
 NOTEBOOK = "__main__"
-# What a digest was made of: those of different kinds cannot be compared.
-_OF_TEXT, _OF_CODE = "text ", "code "
+# What a digest was made of: those of different kinds cannot be compared. "code " was made of functions in an order that
+# a class does not keep when it is stored.
+_OF_TEXT, _OF_CODE = "text ", "made "
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -39,7 +40,7 @@ def is_other_code(then: str, now: str) -> bool:
 
 def _told_of(kind: type) -> str:
     """By the text of the class where that is known: with what is no method, without comments and layout."""
-    parts = list(_functions_of(kind))
+    parts = sorted(_functions_of(kind), key=lambda part: part[0])
     for _, function in parts:
         code = function.__code__
         text = _text_around(kind.__name__, code.co_firstlineno, "".join(linecache.getlines(code.co_filename)))

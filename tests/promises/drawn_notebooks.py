@@ -351,6 +351,34 @@ match {{'k': {x}}}:|    case {{'k': [*found], **left}}:|        {y} = found
 def later(k=len({x})):|    return [k, {y}]|{x} = later()
 with contextlib.nullcontext({y}) as {x}:|    {x}.append(2)
 """.strip().splitlines()
+# What a class holds, and what is a value, too.
+ON_CLASSES = """
+{x} = Conf.items
+{x} = Conf.of['k']
+{x} = [Conf.items, {y}]
+{x} = list(Conf.items)
+Conf.items.append(3)
+Conf.items.append({x})
+Conf.items = {x}
+Conf.of['k'].append(4)
+Conf.of['n'] = {x}
+Conf.of = {{'k': {x}}}
+{x}.append(7)
+{x} = {y}
+{x} = conf.items
+conf.items.append(5)
+conf.own = {x}
+conf = Conf()
+class Other:|    items = {x}|    of = {{'k': {y}}}|Other.items.append(1)|{y} = Other.of['k']
+class Sub(Conf):|    more = {x}|{y} = Sub.items
+class Outer:|    class In:|        items = {x}|Outer.In.items.append(6)|{y} = Outer.In.items
+kinds = [Conf]|kinds[0].items.append(8)
+def put(k):|    Conf.items.append(k)|put(len({x}))
+def keep(held=Conf.items):|    held.append(9)|    return held|{x} = keep()
+print(Conf.items, Conf.of, conf.items, Conf.items is {x}, isinstance(conf, Conf))
+print(Conf.of['k'] is {x}, Conf.items is {y}, Conf.of.get('n') is {x})
+""".strip().splitlines()
+STATEMENTS += ON_CLASSES
 
 
 # What the first cell binds, as far as the others mention it; a view comes with its array.
@@ -377,18 +405,22 @@ shows = [lambda lock=threading.Lock(): [1]]
 sink = io.TextIOWrapper(io.BytesIO())
 lazy = Lazy([1])
 point = Point(1, [2])
+class Conf:|    items = [1]|    of = {'k': [2]}
+conf = Conf()
 df = pd.DataFrame({'k': [3, 1, 2]})
 frames = {'one': pd.DataFrame({'k': [1]})}
 """.strip()
 
 
-# What functions remember is one object after a resume only where a step changes it: all else is made anew.
+# What functions remember, and what classes hold, is one object with what was given of it only where a step changes it:
+# all else is made anew.
 CHANGED_LAST = {
     "remembered": "remembered().append(0)",
     "through": "remembered().append(0)",
     "remembered_for": "remembered_for(1).append(0)",
     "told": "told(1).append(0)",
     "kept": "lazy.kept().append(0)",
+    "Conf": "Conf.items.append(0)",
 }
 
 
@@ -396,7 +428,9 @@ def first_cell(others):
     """The lines of the first cell that these others need."""
     mentioned = set(re.findall(r"\w+", "\n".join(others))) | {*NAMES}
     mentioned |= {"arr"} if "view" in mentioned else set()
-    return "\n".join(line for line in FIRST.splitlines() if line.partition(" ")[0] in mentioned)
+    mentioned |= {"Conf"} if "conf" in mentioned else set()
+    lines = (line for line in FIRST.splitlines() if re.findall(r"\w+", line.removeprefix("class "))[0] in mentioned)
+    return "\n".join(lines).replace("|", "\n")
 
 
 @st.composite

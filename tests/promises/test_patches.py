@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import sys
 
@@ -32,6 +33,27 @@ PATCHES = {
     "a function": (IMPORT, "def f(x=0):\n    return 50\nm.go = f", "m.go()", 50),
     "an attribute of a class": (FROM, "Kind.number = 5", "Kind().number", 5),
     "through a function": (f"{IMPORT}\ndef patch():\n    m.VALUE = 5", "patch()", "m.VALUE", 5),
+    "a mock": (f"{IMPORT}\nfrom unittest import mock", "mock.patch('szal_patched.VALUE', 5).start()", "m.go()", 5),
+    "a mock of an attribute": (
+        f"{IMPORT}\nfrom unittest.mock import patch",
+        "patch.object(m, 'VALUE', 5).start()",
+        "m.go()",
+        5,
+    ),
+    "mocks of some": (f"{IMPORT}\nfrom unittest import mock", "mock.patch.multiple(m, VALUE=5).start()", "m.VALUE", 5),
+    "a mock that is taken away": (
+        f"{IMPORT}\nfrom unittest import mock",
+        "with mock.patch('szal_patched.VALUE', 5):\n    n = m.go()",
+        "m.go()",
+        1,
+    ),
+    "a module by its text": (
+        f"{IMPORT}\nimport importlib",
+        "importlib.import_module('szal_patched').VALUE = 5",
+        "m.VALUE",
+        5,
+    ),
+    "a module among all": (f"{IMPORT}\nimport sys", "sys.modules['szal_patched'].VALUE = 5", "m.VALUE", 5),
     "imported by the steps": ("", f"{IMPORT}\nm.VALUE = 5", "m.go()", 5),
 }
 
@@ -72,6 +94,41 @@ def test_a_patch_is_there_for_all_that_come_after_it_also_after_a_resume(
 
     assert flow.deeds == ["more"]
     assert (run["look"].value, run["more"].value) == (expected, expected)
+
+
+def test_what_is_put_into_builtins_is_found_by_all_that_come_after_it(record):
+    cells = {
+        "before": "a = ascii(1)",
+        "change": "builtins.ascii = lambda x: 5",
+        "look": "seen = ascii(1)",
+        "more": "m = ascii(1)",
+    }
+    flow, first = CellFlow(cells, notebook="import builtins"), ascii
+    try:
+        ordered = {(edge.source, edge.target) for edge in flow.graph().edges}
+        assert {("before", "change"), ("change", "look"), ("change", "more")} <= ordered
+        flow.fails = {"more"}
+        cut = flow.run(record)
+        builtins.ascii = first
+        run = CellFlow(cells, notebook="import builtins").resume(record, cut.id)
+    finally:
+        builtins.ascii = first
+
+    assert (run["before"].value, run["look"].value, run["more"].value) == ("1", 5, 5)
+
+
+@pytest.mark.parametrize("change", ["vars(m)['VALUE'] = 5", "m.__dict__.update(VALUE=5)", "m.go.__defaults__ = (7,)"])
+def test_what_cannot_be_recorded_of_a_module_is_refused(change):
+    with pytest.raises(InvalidStep, match=r"'a': it changes __\w+ of szal_patched"):
+        CellFlow({"a": change}, notebook=IMPORT).graph()
+
+
+def test_a_mock_of_who_knows_what_is_ordered_with_all_steps():
+    cells = {"a": "n = 1", "b": "mock.patch(target, 5).start()", "c": "m = 2"}
+    notebook = "from unittest import mock\ntarget = 'szal_' + 'patched.VALUE'"
+    ordered = {(edge.source, edge.target) for edge in CellFlow(cells, notebook=notebook).graph().edges}
+
+    assert {("a", "b"), ("b", "c")} <= ordered
 
 
 def test_a_list_of_a_module_stays_the_list_that_others_have(record, module):
