@@ -402,18 +402,24 @@ class Watch:
     def resume(self) -> None:
         """Reads again what was recorded together, before anything runs."""
         self.states.resume(self._load)
-        if self.kept_parts is not None and self.kept_parts.are_any(self.states.definitions):
-            with self.held:
-                self.look_at_inputs()
         if self._load is not None:
             with self.held:
                 again = self._rebuilding
                 told = {} if again is None else {"is_witness": again.is_witness}
                 together = self._together.resume(self.refs, self._load, **told)
                 put_back_globals(self._graph, self._table)
-                for key in together:
-                    if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
-                        self.contents.track_early(key)
+                self._track_unchanged(together)
+        if self.kept_parts is not None and self.kept_parts.are_any(self.states.definitions):
+            with self.held:
+                # As the record has left them: what was recorded together is there by now.
+                self._track_unchanged((None, name) for name in self._versions.inputs())
+                self.kept_parts.look(self.states.definitions)
+
+    def _track_unchanged(self, keys: Iterable[Key]) -> None:
+        """Looks at those of the values that no step which has ended was to change."""
+        for key in keys:
+            if not any(map(self._is_ended, self.usage.changers.get(key, ()))):
+                self.contents.track_early(key)
 
     def changed_inputs(self) -> set[str]:
         """The inputs of the run that steps may have changed in place, with those that share something with them."""

@@ -470,3 +470,17 @@ def test_a_generator_that_is_put_back_is_drawn_from_by_no_step_beside(store, mon
     }  # fmt: skip
     generator = random.Random(3)
     assert (run.values.a, run.values.b) == (generator.random(), generator.random())
+
+
+@pytest.mark.parametrize("failing", ["look", "end"])
+def test_what_a_step_changed_of_an_input_is_as_it_left_it_where_functions_keep_something_too(store, failing):
+    flow = CellFlow(
+        {"grow": "first.append(3)\ng = f(1)", "look --after grow": "seen = str(rows), f(2)", "end": "e = seen, f(3)"},
+        notebook="def f(x, acc=[]):\n    acc.append(x)\n    return list(acc)\nrows = [[1], [2]]\nfirst = rows[0]",
+    )
+    flow.fails = {failing}
+    cut = flow.run(store)
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert run.values.e == (("[[1, 3], [2]]", [1, 2]), [1, 2, 3])
