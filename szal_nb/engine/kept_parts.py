@@ -14,8 +14,6 @@ from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
-from msgspec.structs import replace
-
 from szal_nb.engine.class_state import held_state
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import Digest, TooLargeError, deep_digest, digest
@@ -28,7 +26,7 @@ from szal_nb.errors import ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import are_calls, attributes_state, is_kept, kept_owner, state_name, state_of
-from szal_nb.model.value import ValueRef
+from szal_nb.model.value import ValueRef, as_live
 
 # Classes of these make nothing of their own of what their body holds; those of libraries may at any time.
 _PLAIN_CLASSES = (type, abc.ABCMeta)
@@ -150,7 +148,7 @@ class KeptParts:
         if not found or ref.live is not None:
             return ref
         why = f"it is a part of what {kept_owner(state_of(min(found)[1]))} keeps"
-        return replace(ref, hash=None, format=None, size=0, shape=None, summary="", live=why)
+        return as_live(ref, why)
 
     def _look_at(self, key: Key) -> None:
         definition = self._definitions[key]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from szal_nb.engine.digest import digest
 from szal_nb.engine.shared_values import SharedValues
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, as_live, is_about_the_process
 
 
 class LiveClasses:
@@ -36,4 +34,4 @@ class LiveClasses:
         if not found:
             return ref
         why = f"its class {found[0]} cannot be stored"
-        return replace(ref, hash=None, format=None, size=0, shape=None, summary="", live=why)
+        return as_live(ref, why)

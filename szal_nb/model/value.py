@@ -37,6 +37,13 @@ class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ties: tuple[tuple[str, str], ...] = ()
 
 
+def as_live(ref: ValueRef, reason: str) -> ValueRef:
+    """The value as one that is made again, so that nothing of what was stored of it counts."""
+    return msgspec.structs.replace(
+        ref, hash=None, content=None, format=None, size=0, shape=None, summary="", live=reason
+    )
+
+
 # Begins the reason of a live value that could have been stored, had there been room.
 NOT_STORED = "it could not be stored: "
 _SHOWN = "<shown "

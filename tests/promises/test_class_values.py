@@ -160,6 +160,9 @@ def test_with_an_order_it_is_one_object_after_a_resume_too(record):
     cut = flow.run(record)
     flow = CellFlow(cells, notebook=notebook)
 
+    (shared,) = (ref for ref in cut.snapshot.inputs if ref.name == "xs")
+    assert shared.live == "it is a part of what C keeps"
+    assert (shared.hash, shared.content) == (None, None)
     assert flow.resume(record, cut.id)["c"].value == (1, True)
     assert flow.deeds == ["a", "c"]
 
