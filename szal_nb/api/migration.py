@@ -152,11 +152,11 @@ def _events(
     adapted = {step.step: step for step in found.steps if step.carry is Carry.ADAPT}
     adapter = Adapter(adapted, past.graph, graph, lambda: _known_values(store, past))
     for step in found.steps:
-        node = graph.node(step.step) if step.carry is not Carry.DROP else None
-        if node is not None and step.carry in (Carry.KEEP, Carry.RENAME):
+        if step.carry in (Carry.KEEP, Carry.RENAME):
+            node = graph.node(step.step)
             given[step.step] = carried(carried_refs(node, past, step.before), past.run_id, node.needed, {})
-        elif node is not None and step.carry is Carry.ADAPT:
-            given[step.step] = _adapted(node, adapter, keep)
+        elif step.carry is Carry.ADAPT:
+            given[step.step] = _adapted(graph.node(step.step), adapter, keep)
     refs = {step: {ref.name: ref for ref in values} for step, values in given.items()}
     by_name = {ref.name: ref for ref in inputs}
     events: list[Event] = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from szal_nb.errors import StoreError
-from szal_nb.model.event import Event, RunCreated, StepCompleted, StepProgress
+from szal_nb.model.event import Event, StepProgress
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import fold
 from szal_nb.model.value import ValueRef
@@ -20,7 +20,7 @@ from szal_nb.store.failure import StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.listing import StoredRun, owner_text
-from szal_nb.store.record import NewRun, RunRecord
+from szal_nb.store.record import NewRun, RunRecord, kept_by
 from szal_nb.store.runs import RunStore
 from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, INSERT_MISSING_BLOB, Keeper
 from szal_nb.store.writer import Job
@@ -74,13 +74,7 @@ def references(events: list[Event]) -> Iterator[ValueRef]:
 
 
 def _stored_by(event: Event) -> Iterator[ValueRef]:
-    match event:
-        case StepCompleted() | StepProgress():
-            refs = event.values
-        case RunCreated():
-            refs = event.inputs
-        case _:
-            refs = ()
+    _, _, refs = kept_by(event)
     return (ref for ref in refs if ref.hash is not None)
 
 

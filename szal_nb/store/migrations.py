@@ -312,7 +312,6 @@ def _turn(key: tuple[str, int], together: list[str]) -> tuple[str, int, str, int
 
 def _values_by_key(db: Database) -> None:
     # Hashes stand in no order, so each value of a commit dirtied a page of its own in this index: half of all pages.
-    # Only what collects content asks by hash, and makes an index for as long as it does.
     db.execute("DROP INDEX idx_values_hash")
 
 

@@ -112,7 +112,7 @@ class RunRecord:
     def _write_values(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
         events = projection.events_with_values(events, self._current(connection))
         if events:
-            self._keeper.insert(connection, map(_kept_by, events))
+            self._keeper.insert(connection, map(kept_by, events))
             projection.write_values(connection, self.run_id, events, self._current(connection), self._rows.id_of)
 
     def has(self, connection: sqlite3.Connection, events: int) -> bool:
@@ -175,7 +175,7 @@ class RunRecord:
         self._snapshot = self._row = None
 
 
-def _kept_by(event: Event) -> tuple[str, int, Sequence[ValueRef]]:
+def kept_by(event: Event) -> tuple[str, int, Sequence[ValueRef]]:
     """The values that the event tells of, with the step and the attempt that they were kept for."""
     match event:
         case StepCompleted() | StepProgress():
