@@ -265,12 +265,15 @@ def main_thread(found: Iterable[Resolved]) -> set[str]:
 def node_of(one: Resolved, needed: Iterable[str], main: set[str]) -> StepNode:
     """The node of a step, which is one of those on the `main` thread or not."""
     names, step = one.names, one.step
+    changed = one.changed_values if one.changes else ()
     # A class or function that came with a step's value is not the notebook's.
     return StepNode(
         step=step,
         bindings=tuple(one.bindings.values()),
         gives=one.gives,
-        changes=_distinct(change.name for change in one.changed_values) if one.changes else (),
+        changes=_distinct(change.name for change in changed) if changed else (),
+        doubtful=_distinct(change.name for change in changed if not change.is_certain) if changed else (),
+        shallow=_distinct(change.name for change in changed if not change.is_deep) if changed else (),
         deletes=tuple(read.name for read in names.deletes if read.name not in one.gives) if names.deletes else (),
         needed=tuple(needed),
         imports=_distinct(statement for _, statement in one.imports) if one.imports else (),

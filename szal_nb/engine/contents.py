@@ -6,14 +6,15 @@ watch, which says when to look.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.sharing import SharedParts
+from szal_nb.engine.tabular import array_taker
 from szal_nb.engine.together import LARGE_BYTES
-from szal_nb.engine.usage import Key, Usage
+from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.engine.versions import Versions
 from szal_nb.errors import AnswerError, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
@@ -74,8 +75,12 @@ class Contents:
         self._tracked: set[Key] = set()
         self._baseline: dict[Key, tuple[Digest, int]] = {}
         self._verified: dict[Key, int] = {}
+        # What values were that nobody compares any more.
+        self._last: dict[Key, bytes] = {}
         # What is wrong with values that no step has taken yet.
         self._wrong: dict[Key, AnswerError] = {}
+        # By steps that may change what they share with values of others: whether they did is seen when they have ended.
+        self._awaited: dict[int, dict[Key, ValuesShared]] = {}
 
     def is_light(self, key: Key) -> bool:
         """Whether there is nothing to look into, because it was done or is not needed."""
@@ -98,8 +103,11 @@ class Contents:
         return known.size <= SMALL_BYTES and len(known.objects) <= _FEW_OBJECTS
 
     def let_go(self, key: Key) -> None:
-        """Nobody will compare the value any more."""
-        self._baseline.pop(key, None)
+        """Nobody will compare the value any more, unless a step that may change it is still to run."""
+        if not any(key in others for others in self._awaited.values()):
+            known = self._baseline.pop(key, None)
+            if known is not None:
+                self._last[key] = known[0].content
 
     def forget(self, key: Key) -> None:
         """The version is given anew, by another attempt."""
@@ -189,7 +197,17 @@ class Contents:
 
     def _share(self, key: Key, found: Digest) -> None:
         for other in self.parts.add(key, found):
-            self.refuse_sharing(key, other)
+            for error, changer, changed, read in self._unordered(key, other):
+                if not self._can_wait(changer, changed, read):
+                    raise error
+                self._awaited.setdefault(changer, {}).setdefault(read, error)
+
+    def look_after(self, i: int) -> None:
+        """Step `i` has ended; ValuesShared if it has changed what another value shares with one that it may change."""
+        for key, error in self._awaited.get(i, {}).items():
+            known = self._baseline.get(key)
+            if known is not None and key not in self._versions.superseded and not self._is_as(key, known[0]):
+                raise error
 
     def _changed(self, key: Key, since: int, starting: int | None) -> ValueChanged:
         ran = self._spans.since(since, besides=(key[0], starting))
@@ -203,11 +221,41 @@ class Contents:
 
     def refuse_sharing(self, a: Key, b: Key) -> None:
         """ValuesShared if a step changes one of the two, which share something, while another may use the other."""
+        for error, *_ in self._unordered(a, b):
+            raise error
+
+    def _unordered(self, a: Key, b: Key) -> Iterator[tuple[ValuesShared, int, Key, Key]]:
+        """What is wrong, who changes which of the two, and which is the other."""
         usage = self._usage
         for changed, other in ((a, b), (b, a)):
             for changer in usage.all_users(changed)[1]:
                 for user in usage.all_users(other)[0]:
                     if not usage.are_ordered(changer, user):
-                        raise ValuesShared(
+                        error = ValuesShared(
                             usage.title(changed), usage.names[changer], usage.title(other), usage.names[user]
                         )
+                        yield error, changer, changed, other
+
+    def _can_wait(self, changer: int, changed: Key, other: Key) -> bool:
+        """Whether the change need not reach the other value, and would be seen if it did."""
+        if is_held(changed) or is_held(other):
+            return False
+        before = self._baseline.get(other) or self._taken_up(other)
+        if before is None:
+            return False
+        usage, value = self._usage, self._versions.value(changed)
+        is_inside = id(value) not in self.parts.digest(other).objects and array_taker(type(value)) is None
+        if (changer, changed) not in usage.doubtful and not (is_inside and (changer, changed) in usage.shallow):
+            return False
+        return self.parts.are_compared(changed, other, before[0])
+
+    def _taken_up(self, key: Key) -> tuple[Digest, int] | None:
+        """What the value holds, if it held that when its last reader ended: it is compared again from now on."""
+        content = self._last.get(key)
+        if content is None or key in self._versions.superseded or not self._versions.has(key):
+            return None
+        found = digest(self._versions.value(key))
+        if found.content != content:
+            return None
+        self._baseline[key] = known = found, self._spans.now
+        return known

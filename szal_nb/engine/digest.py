@@ -32,17 +32,19 @@ class Digest:
     """What a value held. Two digests of one object are equal if it has not changed, as far as it could be checked.
 
     `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds and whether each is a
-    column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into. With `is_lazy`
-    reading it may add to what it holds. `keeps` must live as long as the digest does.
+    column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into, `blind` the ids
+    of these and of what is known to be inside without being compared. With `is_lazy` reading it may add to what it
+    holds. `keeps` must live as long as the digest does.
     """
 
-    __slots__ = ("arrays", "content", "is_lazy", "keeps", "objects", "size", "unchecked")
+    __slots__ = ("arrays", "blind", "content", "is_lazy", "keeps", "objects", "size", "unchecked")
 
     def __init__(self, walk: Walk) -> None:
         self.content = walk.hash.digest()
         self.keeps = walk.keeps
         self.objects = {**walk.seen, **walk.beside}.keys() if walk.beside else walk.seen.keys()
         self.arrays = walk.arrays
+        self.blind = walk.blind
         self.size = walk.size
         self.is_lazy = walk.is_lazy
         self.unchecked = tuple(sorted(walk.unchecked))
@@ -81,6 +83,7 @@ class Walk:
         self.seen: dict[int, int] = {}
         # The objects that iterators go over: shared, but no part of what is compared.
         self.beside: dict[int, int] = {}
+        self.blind: set[int] = set()
         self.is_lazy = False
         self.keeps: list[object] = []
         self.arrays: list[tuple[Any, bool]] = []

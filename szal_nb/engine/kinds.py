@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 NOTEBOOK = "__main__"
 _C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
-# Classes of these libraries hold all their state in their attributes, and reading it does not change it.
-_PLAIN_LIBRARIES = ("sklearn.", "scipy.sparse.", "torch.nn.", "statsmodels.")
+# Classes of these libraries hold all their state in their attributes, and reading it does not change it. Models and
+# results of statsmodels are none: they keep what they are asked for, and work in buffers that they hold.
+_PLAIN_LIBRARIES = ("sklearn.", "scipy.sparse.", "torch.nn.")
 _Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 _NOTHING = object()
@@ -235,6 +236,7 @@ def _content(walk: Walk, value: Any) -> object:
 def opaque(walk: Walk, value: Any) -> None:
     """Adds what nobody can look into, by its identity."""
     walk.unchecked.add(f"{type(value).__module__}.{type(value).__qualname__}")
+    walk.blind.add(id(value))
     walk.still(value)
 
 
@@ -253,6 +255,7 @@ def _put_beside(walk: Walk, value: Any) -> None:
     inside = walk.deep()
     inside.take(value)
     walk.beside |= inside.seen
+    walk.blind.update(inside.seen, (id(array) for array, _ in inside.arrays))
     walk.keeps += inside.keeps
     walk.arrays += inside.arrays
 

@@ -36,6 +36,16 @@ class SharedParts:
         self._digests[key] = digest
         return found - {key}
 
+    def are_compared(self, key: Key, other: Key, before: Digest) -> bool:
+        """Whether `before`, a digest of `other`, would differ after any change of what `other` shares with `key`."""
+        mine, its = self._digests[key], self._digests[other]
+        compared = before.objects - before.blind
+        if any(part > 0 and part not in compared for part in mine.objects & its.objects):
+            return False
+        known = {_place(array) for array, _ in before.arrays if id(array) not in before.blind}
+        new = [array for array, _ in its.arrays if _place(array) not in known]
+        return not any(_overlap(array, also) for array in new for also, _ in mine.arrays)
+
     def remove(self, key: Key) -> None:
         """The value is gone."""
         digest = self._digests.pop(key, None)
@@ -112,6 +122,12 @@ def last_array(array: Any) -> Any:
     while isinstance(getattr(array, "base", None), numpy.ndarray):
         array = array.base
     return array
+
+
+def _place(array: Any) -> object:
+    """Which memory an array has: of a column of a frame there is a new array each time that it is asked for."""
+    known = array.__array_interface__
+    return known["data"][0], known["typestr"], known["shape"], known["strides"]
 
 
 def _may_write(*are_frames: bool) -> bool:

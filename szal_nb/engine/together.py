@@ -24,13 +24,15 @@ LARGE_BYTES = 64 * 2**20
 
 
 class Together:
-    """See the module. `parts` says who shares what; `is_running` whether a step is in an attempt."""
+    """See the module. `parts` says who shares what, `is_under_way` whether a step runs or is about to be recorded."""
 
-    def __init__(self, usage: Usage, versions: Versions, parts: SharedParts, is_running: Callable[[int], bool]) -> None:
+    def __init__(
+        self, usage: Usage, versions: Versions, parts: SharedParts, is_under_way: Callable[[int], bool]
+    ) -> None:
         self._usage = usage
         self._versions = versions
         self._parts = parts
-        self._is_running = is_running
+        self._is_under_way = is_under_way
         self._groups = 0
         # What steps have begun to change, until that is recorded: its objects are in no state to be recorded.
         self._changing: dict[int, tuple[Key, ...]] = {}
@@ -131,7 +133,7 @@ class Together:
         value = versions.value(key)
         if not any(versions.value(other) is value for other in parts.direct(key) - {key}):
             for j, keys in self._changing_now():
-                if not self._is_running(j) and parts.closure(keys) & beside:
+                if not self._is_under_way(j) and parts.closure(keys) & beside:
                     usage = self._usage
                     raise ValuesShared(usage.title(keys[0]), usage.names[j], usage.title(key), usage.names[i])
         return True

@@ -105,13 +105,15 @@ class Watch:
         # As long as no value that could change is about, there is nothing to look into, whatever steps read.
         self._are_fixed = not refs and are_immutable(table.inputs.values())
         self._undeclared = UndeclaredUse(graph)
-        self._together = Together(self.usage, self._versions, self.contents.parts, lambda i: i in self._entered)
+        self._together = Together(self.usage, self._versions, self.contents.parts, self._is_under_way)
         self._pristine: dict[int, tuple[Pristine, dict[str, object]]] = {}
         self._is_dirty: set[int] = set()
         # What steps that have ended may have changed, until that is recorded.
         self._reached: dict[int, set[Key]] = {}
         self.held = _Held(self._lock)
         self._entered: dict[int, int] = {}
+        # Steps whose bodies have ended well, until that is recorded.
+        self._ending: set[int] = set()
 
     def is_light(self, i: int) -> bool:
         """Whether the beginning of step `i` has nothing to look into, so that it may be on the event loop."""
@@ -124,6 +126,10 @@ class Watch:
     def ends_lightly(self, i: int) -> bool:
         """Whether there is nothing to look into when step `i` has given what cannot change."""
         return self._only_reads[i] and not self.contents.is_compared(i)
+
+    def _is_under_way(self, i: int) -> bool:
+        """Whether the body of step `i` runs, or what it did is being recorded."""
+        return i in self._entered or i in self._ending
 
     def _can_repeat(self, i: int) -> bool:
         node = self._graph.nodes[i]
@@ -230,24 +236,29 @@ class Watch:
                     del self._entered[i]
                     self._spans.note(~i)
                     return UNTOUCHED
-        self._leave(i, has_failed=False)
-        if self._only_reads[i] and are_immutable(
-            (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
-        ):
-            return {}
-        with self.held:
-            try:
-                self._track(i, self._versions.give(i, given))
-                self.contents.look_beside(self.usage.taken[i])
-                besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
-                reached = self._reached.pop(i, ())
-                shared = self._together.group_of(i, given, reached) if self._load is not None else None
-                for key in self._together.keys_of(shared) if shared is not None else ():
-                    # A change that nobody declared must not be recorded as if it had been there.
-                    self.contents.compare(key)
-            except AnswerError:
-                self._versions.take_back(i)
-                raise
+        self._ending.add(i)
+        try:
+            self._leave(i, has_failed=False)
+            if self._only_reads[i] and are_immutable(
+                (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
+            ):
+                return {}
+            with self.held:
+                return self._besides(i, given)
+        except AnswerError:
+            self._ending.discard(i)
+            self._versions.take_back(i)
+            raise
+
+    def _besides(self, i: int, given: Mapping[str, Any]) -> Mapping[str, object]:
+        self._track(i, self._versions.give(i, given))
+        self.contents.look_beside(self.usage.taken[i])
+        besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
+        reached = self._reached.pop(i, ())
+        shared = self._together.group_of(i, given, reached) if self._load is not None else None
+        for key in self._together.keys_of(shared) if shared is not None else ():
+            # A change that nobody declared must not be recorded as if it had been there.
+            self.contents.compare(key)
         return besides if shared is None else {**besides, SHARED: shared}
 
     def _track(self, i: int, seen: Mapping[str, Any]) -> None:
@@ -309,6 +320,7 @@ class Watch:
     def kept(self, i: int, refs: Iterable[ValueRef]) -> None:
         """What step `i` gave is recorded, and is the version to use from now on."""
         self._versions.take_back(i)
+        self._ending.discard(i)
         if not self._only_reads[i]:
             self._together.set_changing(i)
             self._is_dirty.discard(i)
@@ -330,6 +342,7 @@ class Watch:
     def abandon(self, i: int) -> None:
         """Nobody waits for the attempt any more; what it works on belongs to it alone from now on. Never blocks."""
         self._versions.take_back(i)
+        self._ending.discard(i)
         if self._entered.pop(i, None) is not None:
             self.hidden.forget(i)
         if i in self._pristine:
@@ -375,6 +388,7 @@ class Watch:
 
     def _look_at_reach(self, i: int, *, has_failed: bool) -> None:
         reached = self._reach(i)
+        self.contents.look_after(i)
         for key in reached:
             self.contents.look_again(key)
         if reached and not has_failed:

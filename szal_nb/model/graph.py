@@ -95,9 +95,10 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step with all that the analysis knows of it.
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
-    functions and classes of the notebook that the body uses, rebuilt over its values. `needed` are the given names
-    that a later step reads or `--out` names. `deletes` are names that it takes out of the notebook. `states` are the
-    hidden states that the body changes. `notes` are sentences for the chip. `captures` are pairs: a given name that
+    functions and classes of the notebook that the body uses, rebuilt over its values. Of `changes`, `doubtful` are
+    those by calls of unknown effect, `shallow` those of the object itself and of nothing inside. `needed` are the given
+    names that a later step reads or `--out` names. `deletes` are names that it takes out of the notebook. `states` are
+    the hidden states that the body changes. `notes` are sentences for the chip. `captures` are pairs: a given name that
     holds code, and a global that the code reads when it is called. `parts` are what the fingerprint of the code is made
     of (`analysis.fingerprint`), pairs of a name and a hash; empty in a graph that is not run. `undo` is None where the
     step has no compensation, or one whose code is not known: that is given all that the step read and gave.
@@ -107,6 +108,8 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bindings: tuple[Binding, ...] = ()
     gives: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
+    shallow: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
@@ -129,6 +132,8 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             step=replace(self.step, out=()),
             gives=(),
             changes=(),
+            doubtful=(),
+            shallow=(),
             imports=undo.imports,
             definitions=undo.definitions,
         )

@@ -36,7 +36,7 @@ def store(tmp_path):
         yield opened
 
 
-def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), **flags):
+def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), doubtful=(), shallow=(), **flags):
     """A node as an analysis would make it that sees what is said here, and nothing else. `reads`: "x<load"."""
     bindings = []
     for read in (*reads, *changes):
@@ -46,6 +46,7 @@ def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), *
     node = StepNode(
         step=Step(name=name, source=source, **flags),
         bindings=tuple(bindings), gives=gives, changes=changed, states=states, needed=(*gives, *changed),
+        doubtful=doubtful, shallow=shallow,
     )  # fmt: skip
     sources = dict.fromkeys([*after, *(b.step for b in bindings if b.step)])
     return node, [Edge(source=source, target=name, kind=EdgeKind.DATA) for source in sources]
@@ -363,6 +364,74 @@ def test_what_only_looks_like_sharing_is_not_refused(source):
     )
 
     assert run(graph).state == "completed"
+
+
+MAY_CHANGE = {
+    "memory of arrays": "import numpy as np\na = np.zeros(9)\nb = a[3:]",
+    "an object in a container": "a = [1, 2]\nb = {'x': a}",
+    "an object in two containers": "inside = [1, 2]\na = [inside]\nb = {'x': inside}",
+}
+
+
+@pytest.mark.parametrize("source", MAY_CHANGE.values(), ids=MAY_CHANGE)
+def test_a_call_of_unknown_effect_may_be_made_on_what_another_step_shares(source):
+    graph = graph_of(
+        step("split", source, gives=("a", "b")),
+        step("call", "n = len(a)", changes=["a<split"], doubtful=("a",), gives=("n",)),
+        step("look", "m = len(b)", reads=["b<split"], gives=("m",)),
+    )
+
+    assert run(graph).state == "completed"
+
+
+@pytest.mark.parametrize("source", MAY_CHANGE.values(), ids=MAY_CHANGE)
+@pytest.mark.parametrize("first", ["call", "look"])
+def test_a_call_of_unknown_effect_that_reached_what_another_step_reads_fails(source, first):
+    change = "x = a[0]\nif type(x) is list:\n    x.append(9)\nelse:\n    a[-1] = 9"
+    steps = {
+        "call": step("call", change, changes=["a<split"], doubtful=("a",)),
+        "look": step("look", "m = len(b)", reads=["b<split"], gives=("m",)),
+    }
+    order = [first, *(name for name in steps if name != first)]
+    done = run(graph_of(step("split", source, gives=("a", "b")), *(steps[name] for name in order), max_parallel=1))
+
+    assert done["call"].error.type == "ValuesShared"
+    assert "Step 'call' changes the one in place, step 'look' uses the other" in done["call"].error.message
+    assert done.state == "failed"
+
+
+OPAQUE = "import threading\nlock = threading.Lock()\na = [lock]\nb = {'x': lock}"
+
+
+def test_a_call_of_unknown_effect_is_refused_where_nobody_could_see_what_it_did():
+    graph = graph_of(
+        step("split", OPAQUE, gives=("a", "b")),
+        step("call", "n = len(a)", changes=["a<split"], doubtful=("a",), gives=("n",)),
+        step("look", "m = len(b)", reads=["b<split"], gives=("m",)),
+    )
+
+    assert run(graph)["split"].error.type == "ValuesShared"
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "error"),
+    [
+        ("inside = [1]\na, b = [inside], {'x': inside}", "a.append(2)", None),
+        ("inside = [1]\na, b = [inside], {'x': inside}", "a[0].append(2)", "call"),
+        ("a = [1]\nb = {'x': a}", "a.append(2)", "split"),
+        ("import numpy as np\na = np.zeros(9)\nb = a[3:]", "a[0] = 1", "split"),
+    ],
+)
+def test_a_change_of_an_object_itself_does_not_reach_what_others_share_of_its_parts(source, change, error):
+    graph = graph_of(
+        step("split", source, gives=("a", "b")),
+        step("call", change, changes=["a<split"], shallow=("a",)),
+        step("look", "m = len(b)", reads=["b<split"], gives=("m",)),
+    )
+    done = run(graph)
+
+    assert next((name for name in ("split", "call") if done[name].state == "failed"), None) == error
+    assert error is None or done[error].error.type == "ValuesShared"
 
 
 # Attempts
