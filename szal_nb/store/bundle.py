@@ -102,6 +102,8 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
             raise StoreUnusable(store.path, f"run {run.id} names the content {ref.hash!r:.40}, which is no hash")
         if ref.content is not None and hash_of(SHORT_FORMAT, content_bytes(ref.content)) != ref.hash:
             raise StoreUnusable(store.path, f"the content {ref.hash} of run {run.id} does not match its hash")
+    # Before anything is written: IllegalTransition for events that cannot follow each other.
+    epoch = max(run.epoch, fold(bundle.events).epoch)
     rows = [_stored(store.files, blob, run.id) for blob in blobs]
     new = NewRun(
         run_id=run.id,
@@ -116,7 +118,6 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
     )
     keeper = Keeper((), store.files, Identities(""))
     record = RunRecord(run.id, 1, keeper, path=str(store.path), now=time.time, new=new)
-    epoch = max(run.epoch, fold(bundle.events).epoch)
 
     def write(connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():

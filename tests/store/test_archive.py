@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import random
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from szal_nb.errors import StoreError, ValueUnavailable
 from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, RunStarted, StepCompleted, StepStarted
 from szal_nb.model.state import RunState
 from szal_nb.store.archive import NotARunFile, export_run, import_run
-from szal_nb.store.bundle import RunExists
+from szal_nb.store.bundle import RunExists, references
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.runs import RunStore
 from tests.store.scribe import begun, created, new_run
@@ -34,7 +35,8 @@ def exported(store, tmp_path):
     journal.append_sync([created(inputs=inputs), RunStarted(at=1.2), RunFailed(at=1.5)])
     journal = store.take_over(RUN)
     journal.append_sync([RunResumed(at=2.0, epoch=2, reset=("load",)), StepStarted(at=2.0, step="load", attempt=1)])
-    values = {"plain": [1, (2,)], "array": np.arange(100_000), "thing": Thing(), "live": (n for n in "a")}
+    array = np.arange(100_000)
+    values = {"plain": [1, (2,)], "array": array, "same": array, "thing": Thing(), "live": (n for n in "a")}
     refs = journal.keep("load", 1, values, set(values))
     journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs), RunCompleted(at=4.0)])
     target = tmp_path / "out" / "run.szal"
@@ -60,6 +62,10 @@ def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     assert other.value(RUN, "load", "plain") == [1, (2,)]
     assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
     assert other.loader(RUN).load(other.inputs(RUN)["regions"]) == ["EU", "US"]
+
+
+def test_contents_are_carried_once_and_what_stands_in_an_event_is_no_content(exported, store):
+    assert [ref.name for ref in references(store.events(RUN))] == ["array", "thing"]
 
 
 def test_a_file_of_the_first_format_is_imported(other):
@@ -133,7 +139,7 @@ def rewritten(source, target, **changes):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"values": lambda data: data[:-1] + b"\x00"}, "does not match its hash|has .* bytes"),
+        ({"values": lambda data: b"\x00" + data[1:]}, "does not match its hash"),
         ({"values": lambda data: data[:-1]}, "bytes, not"),
         ({"events": lambda data: data[:-20]}, "does not hold together"),
         ({"events": lambda data: b"\n".join(data.splitlines()[1:])}, "does not hold together"),
@@ -152,6 +158,17 @@ def test_a_file_that_was_changed_is_refused_and_nothing_is_written(exported, oth
     with pytest.raises(StoreError, match=problem):
         import_run(other, changed)
     assert other.runs() == []
+    assert list(other.files.folder.glob("*/*")) == []
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_named(exported, other, monkeypatch):
+    def read(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+
+    with pytest.raises(NotARunFile, match=r"run\.szal cannot be imported: it cannot be read \(Input/output error\)"):
+        import_run(other, exported)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04" + bytes(50)])

@@ -71,6 +71,7 @@ def test_the_oldest_runs_go_until_the_rest_is_small_enough(filled):
     assert beyond_size(filled, whole) == []
     assert beyond_size(filled, whole - 1) == [OLD]
     assert beyond_size(filled, whole - 1, keep=[OLD]) == [NEW]
+    assert beyond_size(filled, whole - 800_000) == [OLD], "a large content goes with its run"
     assert beyond_size(filled, whole - 1_000_000) == [OLD, NEW]
     assert beyond_size(filled, 0) == [OLD, NEW], "a run that has not ended stays"
 
@@ -124,12 +125,19 @@ def test_what_a_run_was_given_stays_as_long_as_the_run_does(store):
     inputs = {"table": np.full(100_000, 7), "region": "EU" * 50}
     refs = journal.keep("", 0, inputs, set(inputs))
     journal.append_sync([created(inputs=refs), RunStarted(at=2.0), RunCompleted(at=3.0)])
+    other = store.begin(new_run(NEW))
+    given = other.keep("", 0, {"region": "US" * 50}, {"region"})
+    other.append_sync([created(inputs=given), RunStarted(at=2.0), RunCompleted(at=4.0)])
     for file in store.files.folder.glob("??/*"):
         os.utime(file, (0, 0))
+    sizes = [ref.size for ref in (*refs, *given)]
 
-    assert (beyond_size(store, 800_000), collect(store)) == ([OLD], Collected())
+    assert [beyond_size(store, limit) for limit in (sum(sizes), sum(sizes) - 1)] == [[], [OLD]]
+    assert collect(store) == Collected()
     assert [store.loader(OLD).load(ref)[0] for ref in refs] == [7, "E"]
-    collect(store, [OLD])
+    found = collect(store, [OLD])
+    assert (found.values, found.files, found.size) == (1, 1, sum(sizes[:2]))
+    collect(store, [NEW])
     assert set(counts(store).values()) == {0}
 
 
