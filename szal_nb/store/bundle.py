@@ -22,7 +22,7 @@ from szal_nb.store.identity import Identities
 from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.record import NewRun, RunRecord, kept_by
 from szal_nb.store.runs import RunStore
-from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, INSERT_MISSING_BLOB, Keeper
+from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, Keeper
 from szal_nb.store.writer import Job
 
 _IS_HASH = re.compile(r"[0-9a-f]{32}")
@@ -123,8 +123,6 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
         if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
             raise RunExists(run.id, str(store.path))
         connection.executemany(INSERT_BLOB, rows)
-        missing = [(ref.hash, ref.format or "") for ref in refs if ref.content is None]
-        connection.executemany(INSERT_MISSING_BLOB, missing)
         record.write(connection, bundle.events)
         connection.execute(
             "UPDATE runs SET is_imported = ?, owner = ?, launcher = ?, lease_until = NULL, epoch = ? WHERE id = ?",

@@ -16,6 +16,7 @@ from szal_nb.store.archive import NotARunFile, export_run, import_run
 from szal_nb.store.bundle import RunExists, references
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, created, new_run
 
 RUN = "aaaaaaaaaaaa"
@@ -50,6 +51,10 @@ def other(tmp_path):
         yield opened
 
 
+def blobs(store):
+    return store.reader.fetch("SELECT hash, format, size, in_file, data FROM blobs ORDER BY hash")
+
+
 def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     imported = import_run(other, exported)
 
@@ -59,6 +64,10 @@ def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
     assert other.events(RUN) == store.events(RUN)
     assert other.graph(RUN) == store.graph(RUN)
     assert other.notebook(RUN) == '{"cells": []}'
+    assert blobs(other) == blobs(store)
+    assert [file.name for file in other.files.folder.glob("??/*")] == [
+        hash_ for hash_, _, _, _, data in blobs(store) if not data
+    ]
     assert other.value(RUN, "load", "plain") == [1, (2,)]
     assert other.value(RUN, "load", "array").tolist() == list(range(100_000))
     assert other.loader(RUN).load(other.inputs(RUN)["regions"]) == ["EU", "US"]
@@ -114,6 +123,10 @@ def test_a_value_whose_file_is_gone_is_left_out_and_said_so(exported, store, oth
 
     manifest = export_run(store, RUN, tmp_path / "partial.szal")
     import_run(other, tmp_path / "partial.szal")
+    # As older stores say it.
+    other.write(
+        Job(lambda connection: connection.execute("INSERT INTO blobs VALUES (?, 'npy', -1, 0, NULL)", (ref.hash,)))
+    )
 
     assert manifest.missing == (ref.hash,)
     assert Level.PROBLEM not in {finding.level for finding in examine(other.path)}, "what was lost before is no damage"

@@ -13,7 +13,7 @@ from szal_nb.model.event import RollbackStarted, RunCompleted, RunStarted, StepC
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import Step
-from szal_nb.store.collect import Collected, _delete_rows, beyond_size, cache_holders, collect, removable
+from szal_nb.store.collect import GRACE_S, Collected, _delete_rows, beyond_size, cache_holders, collect, removable
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import NewRun, RunStore
@@ -183,6 +183,13 @@ def test_a_run_that_has_not_ended_stays_whoever_asks(filled):
     assert filled.run(OPEN).events == 4
 
 
+def test_a_run_that_has_crashed_keeps_no_other_run_of_its_flow(store):
+    fill(store, OLD, 1, ends_at=10.0)
+    fill(store, OPEN, 3).close()
+
+    assert collect(store, [OLD]).runs == (OLD,)
+
+
 def test_when_the_last_run_goes_nothing_is_left(path):
     with RunStore.open(path) as store:
         fill(store, OLD, 1, ends_at=10.0)
@@ -200,6 +207,7 @@ def test_a_file_that_a_step_under_way_has_just_written_stays(store):
     left_over.touch()
     os.utime(left_over, (0, 0))
 
+    assert collect(store, is_dry=True, now=time.time() + GRACE_S + 60).files == 2
     assert collect(store) == Collected(files=1, young=(1, refs[0].size))
     journal.append_sync(
         [StepStarted(at=4.0, step="clean", attempt=1), StepCompleted(at=5.0, step="clean", attempt=1, values=refs)]
