@@ -1,4 +1,4 @@
-"""What a run takes from a record: its inputs, and of an imported record only what loads without running code."""
+"""What a run takes from a record: its inputs, and of one that is not ours only what loads without running code."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef, is_about_the_process, is_shown
 from szal_nb.store.formats import all_codecs
-from szal_nb.store.runs import StoredRun
+from szal_nb.store.runs import RunStore, StoredRun
 
-_UNSAFE = "loading it runs code, and its run was imported"
+_UNSAFE = "loading it runs code, and its run was imported or is another user's"
 
 
 def recorded_inputs(
@@ -43,10 +43,13 @@ def without_code(refs: Iterable[ValueRef]) -> tuple[ValueRef, ...]:
     )
 
 
-def refuse_code(run: StoredRun, graph: FlowGraph, snapshot: RunSnapshot, kept: Collection[str]) -> None:
-    """Raises RunError where steps that are not `kept` would need what loads by running code, of an imported run."""
-    if not run.imported:
+def refuse_code(
+    store: RunStore, run: StoredRun, graph: FlowGraph, snapshot: RunSnapshot, kept: Collection[str]
+) -> None:
+    """Raises RunError where steps that are not `kept` would need what loads by running code, of a run not ours."""
+    if store.is_ours(run):
         return
+    origin = "was imported" if run.imported else "is in a store of another user"
     givers = {"": snapshot.inputs, **{step: snapshot.steps[step].values for step in kept}}
     bindings = (one for node in graph.nodes if node.step.name not in kept for one in node.bindings)
     read = {(one.step or "", one.source or one.name) for one in bindings} | {("", name) for name in graph.all_inputs}
@@ -56,7 +59,7 @@ def refuse_code(run: StoredRun, graph: FlowGraph, snapshot: RunSnapshot, kept: C
             if is_code(ref) and (is_state or (step, ref.name) in read):
                 giver = f"step {step!r}" if step else "the notebook"
                 raise RunError(
-                    f"Run {run.id} was imported; to go on with it would load {ref.name} of {giver}, which runs code "
+                    f"Run {run.id} {origin}; to go on with it would load {ref.name} of {giver}, which runs code "
                     f"of whoever made it. Begin anew with what is plain: --reuse {run.id}."
                 )
 

@@ -218,7 +218,7 @@ def resume_run(
         _check_can_go_on(run_id, snapshot)
         plan = plan_resume(graph, snapshot, lost)
         check_requirements(graph, skipped=plan.kept)
-        refuse_code(store.run(run_id), graph, snapshot, plan.kept)
+        refuse_code(store, store.run(run_id), graph, snapshot, plan.kept)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
         if on_plan is not None:
             on_plan(plan)

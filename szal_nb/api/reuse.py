@@ -66,10 +66,10 @@ def record_of(store: RunStore, run_id: str) -> Past:
 
 
 def past_of(store: RunStore, run_id: str) -> Past:
-    """A stored run as others may take from it: of an imported one nothing that loads by running code."""
+    """A stored run as others may take from it: of one that is not ours nothing that loads by running code."""
     run = store.run(run_id)
     past = _past(store, run)
-    if run.imported:
+    if not store.is_ours(run):
         past.snapshot.inputs = without_code(past.snapshot.inputs)
         for step in past.snapshot.steps.values():
             step.values = without_code(step.values)

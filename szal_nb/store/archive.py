@@ -18,7 +18,6 @@ import msgspec
 
 from szal_nb.errors import IllegalTransition, StoreError
 from szal_nb.model.event import from_json
-from szal_nb.model.state import fold
 from szal_nb.store import projection
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
 from szal_nb.store.failure import explain
@@ -124,9 +123,7 @@ def import_run(store: RunStore, source: Path) -> StoredRun:
     except (msgspec.MsgspecError, IllegalTransition) as error:
         raise NotARunFile(str(source), f"its record does not hold together ({error})") from error
     except OSError as error:
-        if error.filename == str(source):
-            raise NotARunFile(str(source), f"it cannot be read ({error.strerror})") from error
-        raise explain(error, source) from error
+        raise NotARunFile(str(source), f"it cannot be read ({error.strerror or error})") from error
     return store.run(manifest.run.id)
 
 
@@ -144,7 +141,6 @@ def _manifest(archive: zipfile.ZipFile, source: Path) -> Manifest:
 def _bundle(archive: zipfile.ZipFile, manifest: Manifest) -> Bundle:
     flow = archive.read("flow.json").decode()
     events = [from_json(line) for line in archive.read("events.jsonl").splitlines()]
-    fold(events)
     has_notebook = "notebook.ipynb" in archive.namelist()
     return Bundle(
         run=manifest.run,

@@ -22,7 +22,7 @@ from szal_nb.store.identity import Identities
 from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.record import NewRun, RunRecord, kept_by
 from szal_nb.store.runs import RunStore
-from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, INSERT_MISSING_BLOB, Keeper
+from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, Keeper
 from szal_nb.store.writer import Job
 
 _IS_HASH = re.compile(r"[0-9a-f]{32}")
@@ -102,6 +102,8 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
             raise StoreUnusable(store.path, f"run {run.id} names the content {ref.hash!r:.40}, which is no hash")
         if ref.content is not None and hash_of(SHORT_FORMAT, content_bytes(ref.content)) != ref.hash:
             raise StoreUnusable(store.path, f"the content {ref.hash} of run {run.id} does not match its hash")
+    # Before anything is written: IllegalTransition for events that cannot follow each other.
+    epoch = max(run.epoch, fold(bundle.events).epoch)
     rows = [_stored(store.files, blob, run.id) for blob in blobs]
     new = NewRun(
         run_id=run.id,
@@ -116,14 +118,11 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
     )
     keeper = Keeper((), store.files, Identities(""))
     record = RunRecord(run.id, 1, keeper, path=str(store.path), now=time.time, new=new)
-    epoch = max(run.epoch, fold(bundle.events).epoch)
 
     def write(connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
             raise RunExists(run.id, str(store.path))
         connection.executemany(INSERT_BLOB, rows)
-        missing = [(ref.hash, ref.format or "") for ref in refs if ref.content is None]
-        connection.executemany(INSERT_MISSING_BLOB, missing)
         record.write(connection, bundle.events)
         connection.execute(
             "UPDATE runs SET is_imported = ?, owner = ?, launcher = ?, lease_until = NULL, epoch = ? WHERE id = ?",

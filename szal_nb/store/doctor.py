@@ -30,6 +30,7 @@ from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.projection import decode_turns
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import VERSION
+from szal_nb.store.writer import file_owner_is_us
 
 
 class Level(StrEnum):
@@ -183,19 +184,21 @@ def repair(path: Path, target: Path) -> Repaired:
     """Copies every run of the damaged store whose events are intact into a new store at `target`.
 
     The damaged file is only read. Large values are copied too; what is missing of a run beside its events is left out.
+    A run that this user did not write, or of which nobody can tell, is marked as imported: the copy is ours.
     """
     if target.exists():
         raise StoreUnusable(target, "it exists already; name a file that does not")
     whole: list[str] = []
     partial: list[str] = []
     lost: list[tuple[str, str]] = []
+    is_foreign = path.exists() and not file_owner_is_us(path)
     with contextlib.closing(_Ruin(path)) as ruin, RunStore.open(target) as store:
         for run_id in ruin.run_ids():
             try:
                 bundle, is_whole = ruin.bundle(run_id)
                 blobs = list(ruin.blobs(bundle.events))
                 is_whole = is_whole and len(blobs) == len(list(references(bundle.events)))
-                write_bundle(store, bundle, blobs, is_imported=bundle.run.imported)
+                write_bundle(store, bundle, blobs, is_imported=is_foreign)
             except (SzalError, *FAILURES) as error:
                 lost.append((run_id, str(error)))
             else:
@@ -285,7 +288,8 @@ def _told_by(run_id: str, events: list[Event]) -> StoredRun:
         epoch=snapshot.epoch,
         lease_until=None,
         events=snapshot.events,
-        imported=False,
+        # Its row is lost, which would tell.
+        imported=True,
     )
 
 

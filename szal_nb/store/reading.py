@@ -148,6 +148,10 @@ class StoredRuns:
             raise ValueUnavailable(name, f"step {step!r} of run {run.id} gave no value of this name; {has}")
         return self.loader(run.id, trust=trust, resolve_class=resolve_class).load(refs[name])
 
+    def is_ours(self, run: StoredRun) -> bool:
+        """Whether this user wrote the run: only then are values of it loaded that run code, unasked."""
+        return not run.imported and file_owner_is_us(self.path)
+
     def runs_with(self, flow: str, step: str, fingerprint: str) -> list[str]:
         """The newest runs of the flow in which the step completed with this fingerprint; imported ones do not count."""
         sql = """SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
@@ -173,7 +177,7 @@ class StoredRuns:
             self._codecs,
             self.contents,
             self._class_values_of(run.id),
-            is_trusted=trust or (not run.imported and file_owner_is_us(self.path)),
+            is_trusted=trust or self.is_ours(run),
             resolve_class=resolve_class or class_in(main_module()),
             is_for_looking=is_for_looking,
         )

@@ -37,7 +37,7 @@ from szal_nb.store.reading import StoredRuns, values_folder
 from szal_nb.store.record import NewRun, RunRecord
 from szal_nb.store.times import iso
 from szal_nb.store.values import Keeper
-from szal_nb.store.writer import Job, Writer, file_owner_is_us
+from szal_nb.store.writer import Job, Writer
 
 __all__ = ["NewRun", "RunJournal", "RunStore", "StoredRun", "find_store", "new_run_id", "open_store", "values_folder"]
 
@@ -245,7 +245,7 @@ class RunStore(StoredRuns):
         writer = self._writing()
         identities = Identities(str(epoch))
         keeper = Keeper(self._codecs, self.files, identities)
-        is_trusted = new is not None or (not self.run(run_id).imported and file_owner_is_us(self.path))
+        is_trusted = new is not None or self.is_ours(self.run(run_id))
         loader = Loader(
             self._codecs,
             Contents(self.reader, self.files, keeper.parked),

@@ -36,8 +36,7 @@ _Place = tuple[str, int]
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 
 
-# Content that was lost, and is named all the same, has a row of size -1 until it turns up again.
-INSERT_MISSING_BLOB = "INSERT OR IGNORE INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, -1, 0, NULL)"
+# In older stores content that was lost, and is named all the same, has a row of size -1 until it turns up again.
 INSERT_BLOB = """
 INSERT INTO blobs (hash, format, size, in_file, data) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (hash) DO UPDATE SET format = excluded.format, size = excluded.size, in_file = excluded.in_file,

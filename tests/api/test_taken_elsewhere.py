@@ -55,18 +55,25 @@ def taken_by(other, run_id, flow):
     yield "migrate", lambda: made.resume(other, migration.apply(other, run_id, NewVersion(graph=made.graph())))
 
 
+@pytest.mark.parametrize("origin", ["was imported", "is in a store of another user"])
 @pytest.mark.parametrize("way", ["resume", "fork", "reuse", "migrate"])
-def test_nothing_of_an_imported_run_is_unpickled_whatever_goes_on_from_it(way, store, other, tmp_path):
-    """An imported run is readable, and never unpickled without `--trust`."""
+def test_nothing_of_a_run_that_is_not_ours_is_unpickled_whatever_goes_on_from_it(
+    way, origin, store, other, tmp_path, monkeypatch
+):
+    """It is readable, and never unpickled without `--trust`."""
     path = tmp_path / "sprung"
     flow = CellFlow({"use": "n = 1", "end": "e = n, trap is not None"}, notebook=HOSTILE.format(path=str(path)))
-    run_id = carried(store, failed(flow, store, at="end"), other, tmp_path)
+    if origin == "was imported":
+        run_id = carried(store, failed(flow, store, at="end"), other, tmp_path)
+    else:
+        run_id = failed(flow, other, at="end")
+        monkeypatch.setattr("szal_nb.store.reading.file_owner_is_us", lambda _: False)
     harmless = CellFlow({"use": "n = 1", "end": "e = n, trap is not None"}, notebook="trap = 5")
     path.unlink(missing_ok=True)
 
     go_on = dict(taken_by(other, run_id, harmless))[way]
     if way == "resume":
-        with pytest.raises(RunError, match=f"Begin anew with what is plain: --reuse {run_id}"):
+        with pytest.raises(RunError, match=f"{origin}; to go on .* Begin anew with what is plain: --reuse {run_id}"):
             go_on()
     else:
         run = go_on()

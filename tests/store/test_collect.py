@@ -13,7 +13,7 @@ from szal_nb.model.event import RollbackStarted, RunCompleted, RunStarted, StepC
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.step import Step
-from szal_nb.store.collect import Collected, _delete_rows, beyond_size, cache_holders, collect, removable
+from szal_nb.store.collect import GRACE_S, Collected, _delete_rows, beyond_size, cache_holders, collect, removable
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.moved import usual_output
 from szal_nb.store.runs import NewRun, RunStore
@@ -71,6 +71,7 @@ def test_the_oldest_runs_go_until_the_rest_is_small_enough(filled):
     assert beyond_size(filled, whole) == []
     assert beyond_size(filled, whole - 1) == [OLD]
     assert beyond_size(filled, whole - 1, keep=[OLD]) == [NEW]
+    assert beyond_size(filled, whole - 800_000) == [OLD], "a large content goes with its run"
     assert beyond_size(filled, whole - 1_000_000) == [OLD, NEW]
     assert beyond_size(filled, 0) == [OLD, NEW], "a run that has not ended stays"
 
@@ -124,12 +125,19 @@ def test_what_a_run_was_given_stays_as_long_as_the_run_does(store):
     inputs = {"table": np.full(100_000, 7), "region": "EU" * 50}
     refs = journal.keep("", 0, inputs, set(inputs))
     journal.append_sync([created(inputs=refs), RunStarted(at=2.0), RunCompleted(at=3.0)])
+    other = store.begin(new_run(NEW))
+    given = other.keep("", 0, {"region": "US" * 50}, {"region"})
+    other.append_sync([created(inputs=given), RunStarted(at=2.0), RunCompleted(at=4.0)])
     for file in store.files.folder.glob("??/*"):
         os.utime(file, (0, 0))
+    sizes = [ref.size for ref in (*refs, *given)]
 
-    assert (beyond_size(store, 800_000), collect(store)) == ([OLD], Collected())
+    assert [beyond_size(store, limit) for limit in (sum(sizes), sum(sizes) - 1)] == [[], [OLD]]
+    assert collect(store) == Collected()
     assert [store.loader(OLD).load(ref)[0] for ref in refs] == [7, "E"]
-    collect(store, [OLD])
+    found = collect(store, [OLD])
+    assert (found.values, found.files, found.size) == (1, 1, sum(sizes[:2]))
+    collect(store, [NEW])
     assert set(counts(store).values()) == {0}
 
 
@@ -175,6 +183,13 @@ def test_a_run_that_has_not_ended_stays_whoever_asks(filled):
     assert filled.run(OPEN).events == 4
 
 
+def test_a_run_that_has_crashed_keeps_no_other_run_of_its_flow(store):
+    fill(store, OLD, 1, ends_at=10.0)
+    fill(store, OPEN, 3).close()
+
+    assert collect(store, [OLD]).runs == (OLD,)
+
+
 def test_when_the_last_run_goes_nothing_is_left(path):
     with RunStore.open(path) as store:
         fill(store, OLD, 1, ends_at=10.0)
@@ -192,6 +207,7 @@ def test_a_file_that_a_step_under_way_has_just_written_stays(store):
     left_over.touch()
     os.utime(left_over, (0, 0))
 
+    assert collect(store, is_dry=True, now=time.time() + GRACE_S + 60).files == 2
     assert collect(store) == Collected(files=1, young=(1, refs[0].size))
     journal.append_sync(
         [StepStarted(at=4.0, step="clean", attempt=1), StepCompleted(at=5.0, step="clean", attempt=1, values=refs)]

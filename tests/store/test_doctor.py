@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from szal_nb.errors import StoreError
+from szal_nb.errors import StoreError, ValueUnavailable
 from szal_nb.model.event import RunCompleted, StepCompleted, StepStarted
 from szal_nb.store.doctor import Level, examine, repair
 from szal_nb.store.filesystem import FileSystem
@@ -181,3 +181,31 @@ def test_repair_never_writes_over_a_file(filled, tmp_path):
     with pytest.raises(StoreError, match="it exists already"):
         repair(filled, target)
     assert target.read_text() == "mine"
+
+
+def change(path, sql):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(sql)
+
+
+@pytest.mark.parametrize("why", ["another user wrote the store", "it was imported", "its row is lost"])
+def test_code_of_a_run_that_is_not_known_to_be_ours_is_not_run_after_a_repair_either(path, tmp_path, monkeypatch, why):
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run())
+        refs = journal.keep("load", 1, {"code": print}, {"code"})
+        journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+        journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs), RunCompleted(at=4.0)])
+    if why == "another user wrote the store":
+        monkeypatch.setattr("szal_nb.store.doctor.file_owner_is_us", lambda _: False)
+    elif why == "it was imported":
+        change(path, "UPDATE runs SET is_imported = 1")
+    else:
+        change(path, "DELETE FROM runs")
+
+    repair(path, tmp_path / "new.db")
+
+    with RunStore.open(tmp_path / "new.db", read_only=True) as store:
+        assert store.run("aaaaaaaaaaaa").imported
+        with pytest.raises(ValueUnavailable, match="--trust"):
+            store.value("aaaaaaaaaaaa", "load", "code")
+        assert store.value("aaaaaaaaaaaa", "load", "code", trust=True) is print

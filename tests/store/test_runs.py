@@ -395,7 +395,7 @@ class TestOwnership:
         refs = journal.keep("load", 1, {"load": complex}, {"load"})
         journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1), completed("load", values=refs)])
         journal.close()
-        monkeypatch.setattr("szal_nb.store.runs.file_owner_is_us", lambda _: False)
+        monkeypatch.setattr("szal_nb.store.reading.file_owner_is_us", lambda _: False)
 
         with pytest.raises(ValueUnavailable, match="runs code, and this record is not ours"):
             store.take_over(RUN).load(refs[0])
