@@ -162,6 +162,8 @@ class Ledger:
             self._evaluating.add(i)
             self._actions.append(told.EvaluateCondition(i))
         elif i in self._rejected:
+            # If the step is tried again, a person is asked again.
+            self._rejected.discard(i)
             self._fail(i, 0, happened.rejected(), at)
         elif i in self._questions:
             self.state[i] = WAITING
