@@ -145,11 +145,6 @@ class Ledger:
         if is_rolling_back:
             self.run_state = RunState.ROLLING_BACK
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether the run has reached a final state."""
-        return self.run_state.is_final
-
     def _is_current(self, i: int, attempt: int) -> bool:
         return self.state[i] is RUNNING and self._attempt[i] == attempt
 

@@ -93,6 +93,23 @@ def test_progress_of_a_body_is_an_event_with_done_and_total():
     assert len(seen) == 11
 
 
+def test_the_total_timeout_of_a_step_that_is_tried_again_by_hand_begins_anew():
+    # The one of its first life was over in the middle of the second.
+    async def work():
+        if runs.append(1) or len(runs) == 1:
+            raise OSError
+        await asyncio.sleep(80)
+
+    async def again(runner):
+        await asyncio.sleep(50)
+        await runner.run_again(0, None, 2)
+
+    runs = []
+    runner = finished(flow_of("work", steps={"work": {"timeout_total_s": 100}}), {"work": work}, again)
+
+    assert (len(runs), states(runner), runner.snapshot.state) == (2, {"work": "completed"}, "completed")
+
+
 def reopen(run, name):
     run.is_ended = False
     index = run.machine.index[name]
