@@ -162,8 +162,8 @@ class RunHandle(Run):
     def retry(self, step: str) -> None:
         """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
 
-        Raises RunError while the run is going on, if it completed, some of it was undone or its answer is in doubt, and
-        for a step that completed.
+        Raises RunError while the run is going on, if it completed, some of it was undone or its answer is in doubt, for
+        a step that completed, and where one that failed had begun to change what only a resume can read as it was.
         """
         index = self._index_of(step)
         if self.is_active:
@@ -183,6 +183,7 @@ class RunHandle(Run):
         if (found := doubted(self.snapshot)) is not None:
             raise AnswerInDoubt(self.id, found.name, str(found.error))
         self._refuse_what_is_changed(step)
+        self._refuse_what_is_lost(step, index)
         if _is_running(self._loop):
             self._begin_again(index)
         else:
@@ -202,6 +203,16 @@ class RunHandle(Run):
                     f"Step {step!r} reads {', '.join(edge.names)}, which step {edge.target!r} has changed in place "
                     "since. The run is not recorded, so what it was is gone: start a new run."
                 )
+
+    def _refuse_what_is_lost(self, step: str, index: int) -> None:
+        """A step that failed in the middle of a change would be tried again on what it has left."""
+        lost = self._runner.lost_for(index)
+        if lost is not None:
+            way = "start a new run" if self.store_path is None else "resume the run, which reads it from the record"
+            raise RunError(
+                f"Step {lost[0]!r} came to nothing after it began to change in place: {', '.join(lost[1])}. "
+                f"As it was it is not at hand any more, so step {step!r} cannot be tried again by itself: {way}."
+            )
 
     def _begin_again(self, index: int) -> None:
         if not self.is_active:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from szal_nb.engine import signal as told
 from szal_nb.engine.ledger import Ledger
 from szal_nb.engine.outcome import (
+    CANCELLED,
     IS_ABSENT,
     IS_COMPLETED,
     IS_OPEN,
@@ -49,7 +50,10 @@ class Ending(Ledger):
             return RollbackOn.TIMEOUT
         if self._is_cancelling:
             return RollbackOn.CANCEL
-        return RollbackOn.FAILURE if self._failures else None
+        if self._failures:
+            return RollbackOn.FAILURE
+        # One step of a cancelled run has run again: what stays cancelled has not become something else.
+        return RollbackOn.CANCEL if CANCELLED in self.state else None
 
     def _end_failed(self, at: float, why: str) -> None:
         self.run_state = RunState.FAILED
@@ -98,7 +102,9 @@ class Ending(Ledger):
         if ROLLED_BACK in self.state:
             # What the step needs may be undone. A resume begins with that.
             return
-        again = [i for i in self.wiring.downstream(signal.step) if self._outcome[i] is not IS_COMPLETED]
+        # What a stop has skipped stays so, as after a resume.
+        asked = self.wiring.downstream(signal.step) if self._stop is None else {signal.step}
+        again = [i for i in asked if self._outcome[i] is not IS_COMPLETED]
         again = self.wiring.in_order(again)
         reset = tuple(self.names[i] for i in sorted(again))
         self._events.append(

@@ -145,11 +145,6 @@ class Ledger:
         if is_rolling_back:
             self.run_state = RunState.ROLLING_BACK
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether the run has reached a final state."""
-        return self.run_state.is_final
-
     def _is_current(self, i: int, attempt: int) -> bool:
         return self.state[i] is RUNNING and self._attempt[i] == attempt
 
@@ -162,6 +157,8 @@ class Ledger:
             self._evaluating.add(i)
             self._actions.append(told.EvaluateCondition(i))
         elif i in self._rejected:
+            # If the step is tried again, a person is asked again.
+            self._rejected.discard(i)
             self._fail(i, 0, happened.rejected(), at)
         elif i in self._questions:
             self.state[i] = WAITING

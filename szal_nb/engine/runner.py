@@ -124,6 +124,7 @@ class Runner(StepOwner):
         self._asked = placement.asked
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
+        self._deadlines: dict[int, asyncio.TimerHandle] = {}
         self._goes_straight = self._devices is None and earlier is None
         self._undoing = Undoing(self, rollbacks or {}, self._table)
         self._noticed = Showing(self._executors.on_loop, self.post, machine.index, clock).noticed
@@ -172,7 +173,7 @@ class Runner(StepOwner):
                 case StartAttempt():
                     self._start(action.step, action.attempt)
                 case SetTimer() | SetDeadline() | WakeAfter():
-                    self._loop.call_later(action.delay_s, _DUE[type(action)], self, action)
+                    self._set_timer(action)
                 case CancelAttempt():
                     self._cancel(action.step, action.attempt)
                 case EvaluateCondition():
@@ -183,6 +184,14 @@ class Runner(StepOwner):
                     self._hold(action)
                 case EndRun():
                     self.turns.end()
+
+    def _set_timer(self, action: SetTimer | SetDeadline | WakeAfter) -> None:
+        timer = self._loop.call_later(action.delay_s, _DUE[type(action)], self, action)
+        if isinstance(action, SetDeadline):
+            # If the step is tried again when its run has ended, its time begins anew.
+            if action.step in self._deadlines:
+                self._deadlines[action.step].cancel()
+            self._deadlines[action.step] = timer
 
     def _judge(self, i: int) -> None:
         """Evaluates the condition of step `i`, in a worker thread: it may look at large values."""

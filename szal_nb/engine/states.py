@@ -18,7 +18,7 @@ from szal_nb.engine.settings import RecordedSettings, changes_settings
 from szal_nb.engine.usage import Key
 from szal_nb.errors import NoCleanStart, RunError
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.kept import is_kept, kept_owner, memory_owner, state_name, state_of
+from szal_nb.model.kept import are_calls, is_kept, kept_owner, memory_owner, state_name, state_of
 from szal_nb.model.value import ValueRef
 
 Load = Callable[[ValueRef], Any]
@@ -63,6 +63,15 @@ class RecordedStates:
     def are_kept_for(self, i: int) -> bool:
         """Whether step `i` uses what functions and classes keep."""
         return bool(self._kept[i])
+
+    def changed_by(self, i: int) -> set[Key]:
+        """What functions and classes keep that step `i` changes, but for the calls that they remember."""
+        states = self._graph.nodes[i].states
+        return {(None, state_name(one)) for one in self._kept[i] if one in states and not are_calls(one)}
+
+    def are_drawn_by(self, i: int) -> bool:
+        """Whether step `i` uses global random generators."""
+        return bool(self._generators[i])
 
     def kept_of(self, i: int) -> Iterator[tuple[str, object, bool]]:
         """The kept states that step `i` has to do with, what is kept, and whether the step changes it."""

@@ -12,6 +12,7 @@ from szal_nb.engine.immutable import are_immutable, are_small
 from szal_nb.engine.light_steps import bare_steps
 from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.outcome import COMPLETED
 from szal_nb.engine.patches import lost_patch
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
@@ -172,6 +173,14 @@ class StepOwner:
             self._table.put(i, anew, refs)
             self.watch.kept(i, refs)
         return AttemptCompleted(at, i, attempt.number, refs, fingerprint=self._table.fingerprint(i))
+
+    def lost_for(self, step: int) -> tuple[str, list[str]] | None:
+        """What keeps `step` from running again: it, or one behind it, came to nothing, and had begun to change this."""
+        for i in sorted(self.machine.wiring.downstream(step)):
+            lost = self.watch.lost_by(i) if self.machine.state[i] is not COMPLETED else ()
+            if lost:
+                return self.machine.names[i], sorted(set(map(self.watch.usage.title, lost)))
+        return None
 
     def keep_inputs(self, inputs: Mapping[str, Any], kept: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
         """The references to record of the run's inputs; if they are `kept` already, with what is recorded besides.

@@ -131,10 +131,16 @@ class Watch:
         """Whether the body of step `i` runs, or what it did is being recorded."""
         return i in self._entered or i in self._ending
 
-    def _can_repeat(self, i: int) -> bool:
-        node = self._graph.nodes[i]
-        can_change = bool(node.changes) or self.states.are_kept_for(i)
-        return can_change and (node.step.retry.retries > 0 or node.step.timeout_s is not None)
+    def _begins_clean(self, i: int) -> bool:
+        """Whether it is taken down what step `i` begins with: it may have another attempt, or that takes no copy."""
+        step, changed = self._graph.nodes[i].step, self.usage.changed[i]
+        is_drawing, has_kept = self.states.are_drawn_by(i), self.states.are_kept_for(i)
+        if step.retry.retries > 0 or step.timeout_s is not None:
+            return bool(changed) or is_drawing or has_kept
+        if has_kept or not changed:
+            return is_drawing and not has_kept
+        # Of what steps gave the record is asked anyway.
+        return changed[0][0] is None and self._stored(i, self._reach(i)) is not None
 
     def begin(self, i: int, attempt: int, gather: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         """The inputs of an attempt of step `i`, which begins now."""
@@ -159,7 +165,7 @@ class Watch:
                 self.contents.track(key, self._versions.value(key))
             for key in self._reach(i):
                 self.contents.compare(key, starting=i)
-            if i not in self._pristine and self._can_repeat(i):
+            if i not in self._pristine and self._begins_clean(i):
                 states = self.states.clean(i)
                 self._pristine[i] = (self._clean_start(i), states)
             refuse_shared(i, self.states, self.contents, self.usage)
@@ -448,13 +454,23 @@ class Watch:
         if values and len(values) < len(reach):
             held = ", ".join(sorted(self.usage.title(key) for key in reach if is_held(key)))
             raise NoCleanStart(self.usage.names[i], held, "values are a part of it")
-        stored = None
-        ref = self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
-        if len({id(value) for value in values.values()}) == 1 and ref is not None and ref.hash and self._load:
-            load = self._load
-            stored = lambda: load(ref)  # noqa: E731
-        digests = {key: digest(value, is_hashing=False) for key, value in values.items()}
+        stored = self._stored(i, reach)
+        digests = {} if stored else {key: digest(value, is_hashing=False) for key, value in values.items()}
         return Pristine(self.usage.names[i], values, digests, stored)
+
+    def _stored(self, i: int, reach: Iterable[Key]) -> Callable[[], Any] | None:
+        """Gives from the record what step `i` is about to change, if that is one object."""
+        load, ref = self._load, self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
+        if load is None or ref is None or not ref.hash or len({id(self._versions.value(key)) for key in reach}) != 1:
+            return None
+        return lambda: load(ref)
+
+    def lost_by(self, i: int) -> set[Key]:
+        """What an attempt of step `i` that came to nothing may have changed, and nobody has as it was."""
+        with self.held:
+            if i not in self._spans.begun() or i in self._pristine:
+                return set()
+            return (self._reach(i) - self.superseded) | self.states.changed_by(i)
 
     def _supersede(self, i: int) -> None:
         """What the step is about to change is its own from now on; others ask the record."""

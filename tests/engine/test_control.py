@@ -7,11 +7,12 @@ import asyncio
 import pytest
 
 from szal_nb.engine.context import progress, stop
-from szal_nb.engine.signal import AttemptCompleted, Overdue, Reopen, Wake
+from szal_nb.engine.machine import RunMachine
+from szal_nb.engine.signal import AttemptCompleted, Begin, Overdue, Reopen, Wake
 from szal_nb.model.event import StepProgress, StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import OnConditionError, RetryPolicy, Trigger
-from tests.engine.simulation import BOOM, begun, flow_of, simulate
+from tests.engine.simulation import BOOM, Simulation, begun, flow_of, simulate
 from tests.engine.test_runner import finished, states
 
 
@@ -92,6 +93,23 @@ def test_progress_of_a_body_is_an_event_with_done_and_total():
     assert len(seen) == 11
 
 
+def test_the_total_timeout_of_a_step_that_is_tried_again_by_hand_begins_anew():
+    # The one of its first life was over in the middle of the second.
+    async def work():
+        if runs.append(1) or len(runs) == 1:
+            raise OSError
+        await asyncio.sleep(80)
+
+    async def again(runner):
+        await asyncio.sleep(50)
+        await runner.run_again(0, None, 2)
+
+    runs = []
+    runner = finished(flow_of("work", steps={"work": {"timeout_total_s": 100}}), {"work": work}, again)
+
+    assert (len(runs), states(runner), runner.snapshot.state) == (2, {"work": "completed"}, "completed")
+
+
 def reopen(run, name):
     run.is_ended = False
     index = run.machine.index[name]
@@ -145,6 +163,45 @@ def test_a_cancelled_run_can_go_on_with_one_of_its_steps():
 
     assert [kind_of(event) for event in run.events][-6:-5] == ["run.resumed"]
     assert run.snapshot.state == "completed"
+
+
+@pytest.mark.parametrize(("again", "states"), [("a", ["completed", "cancelled"]), ("b", ["cancelled", "skipped"])])
+def test_a_cancelled_run_in_which_a_step_stays_cancelled_has_not_completed(again, states):
+    # No resume would have run the other one any more.
+    run = begun(flow_of("a", "b <- a" if again == "b" else "b"))
+    run.cancel("enough")
+    for name in sorted(run.under_way):
+        run.end_cancelled(name)
+    reopen(run, again)
+    finish(run)
+
+    assert list(run.states.values()) == states
+    assert (run.snapshot.state, run.snapshot.reason) == ("cancelled", "enough")
+
+
+def test_a_step_that_failed_in_a_run_that_was_stopped_runs_again_by_itself():
+    # What the stop had skipped ran then, and a second stop was not heard.
+    run = begun(flow_of("a", "b", "c <- b"))
+    step, attempt = run._take("a")
+    run.tell(lambda at: AttemptCompleted(at, step, attempt, stop="enough"))
+    run.fail("b")
+    reopen(run, "b")
+    finish(run)
+
+    assert run.states == {"a": "completed", "b": "completed", "c": "skipped"}
+    assert (run.reasons["c"], run.snapshot.reason) == ("the run was stopped: enough", "stopped: enough")
+
+
+def test_a_step_that_was_rejected_while_nobody_ran_the_run_is_asked_about_when_it_is_tried_again():
+    # It failed at once, as often as it was tried.
+    run = Simulation(RunMachine(flow_of("ship", steps={"ship": {"approve": "Ship it?"}})))
+    run.machine.resume_from({}, {}, reset=["ship"], rebuilt=[], rejected=["ship"])
+    assert [kind_of(event) for event in run.tell(Begin)] == ["run.resumed", "step.failed", "run.failed"]
+    run.is_ended = False
+
+    assert [kind_of(event) for event in run.tell(lambda at: Reopen(at, 0, 3))] == ["run.resumed", "step.waiting"]
+    run.answer("ship")
+    assert run.under_way == {"ship"}
 
 
 def test_a_step_that_waited_for_room_when_its_run_was_cancelled_waits_for_nothing_any_more():
