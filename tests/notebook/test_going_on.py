@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 import pytest
 
-from szal_nb.errors import HiddenStateUsed, StoreError
+from szal_nb.errors import HiddenStateUsed, RunOwned, StoreError
 from szal_nb.model.event import RunCompleted, RunFailed, StepFailed, StepStarted
 from szal_nb.model.value import ErrorInfo
 from szal_nb.notebook.going_on import newest_open
+from szal_nb.store.listing import owner_text
+from szal_nb.store.owner import Owner
 from szal_nb.store.runs import RunStore
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run
 
 KINDS = tuple(f"{kind.__module__}.{kind.__name__}" for kind in HiddenStateUsed.__mro__)
@@ -75,3 +80,47 @@ def test_where_none_can_go_on_that_is_said(store, add):
 
     with pytest.raises(StoreError, match="No run of flow 'sales' in .* can go on; %szal_runs lists"):
         newest_open(store, "sales", None)
+
+
+@pytest.fixture
+def go_on_elsewhere(store):
+    """Makes it so that the parent of this process runs a run, which another process has launched."""
+
+    def made(run_id, launcher=None):
+        owner = Owner.of(os.getppid())
+        texts = (owner_text(owner), owner_text(launcher), run_id)
+        sql = "UPDATE runs SET state = 'running', owner = ?, launcher = ?, lease_until = created_at WHERE id = ?"
+        store.write(Job(lambda connection: connection.execute(sql, texts)))
+        return owner
+
+    return made
+
+
+def test_where_all_are_being_run_it_is_said_by_whom(store, add, go_on_elsewhere):
+    run = add("a.ipynb")
+    owner = go_on_elsewhere(run)
+
+    with pytest.raises(RunOwned, match=f"Run {run} is being run by process {owner.pid}. Wait for it, cancel it there"):
+        newest_open(store, "sales", None)
+
+
+def test_a_newer_one_that_is_being_run_is_told_of(store, add, go_on_elsewhere, capsys):
+    before = add("a.ipynb", BROKEN)
+    newer = add("a.ipynb")
+    owner = go_on_elsewhere(newer)
+
+    assert newest_open(store, "sales", None).id == before
+    told = f"Run {newer} is newer, and is being run by process {owner.pid}: run {before} goes on.\n"
+    assert capsys.readouterr().out == told
+    after = add("a.ipynb", BROKEN)
+    assert newest_open(store, "sales", None).id == after
+    assert capsys.readouterr().out == ""
+
+
+def test_one_that_a_kernel_runs_whose_launcher_died_can_go_on(store, add, go_on_elsewhere):
+    add("a.ipynb", BROKEN)
+    orphaned = add("a.ipynb")
+    gone = msgspec.structs.replace(Owner.here(), started="1")
+    go_on_elsewhere(orphaned, gone)
+
+    assert newest_open(store, "sales", None).id == orphaned

@@ -13,7 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from szal_nb.errors import IllegalTransition, OwnershipLost, RunOwned, StoreError, UnknownRun, ValueUnavailable
+from szal_nb.errors import (
+    IllegalTransition,
+    OwnershipLost,
+    RunGoneOn,
+    RunOwned,
+    StoreError,
+    UnknownRun,
+    ValueUnavailable,
+)
 from szal_nb.model.event import (
     RunCancelled,
     RunCompleted,
@@ -223,6 +231,16 @@ class TestOwnership:
                 journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
             taken.append_sync([RunResumed(at=3.0, epoch=taken.epoch)])
         assert [type(event).__name__ for event in store.events(RUN)] == ["RunCreated", "RunStarted", "RunResumed"]
+
+    def test_who_ended_takes_a_run_back_only_if_nobody_went_on_with_it_since(self, store):
+        journal = store.begin(new_run())
+        journal.append_sync([*begun(), RunFailed(at=3.0)])
+        again = store.take_over(RUN, since=journal.epoch)
+        again.append_sync([RunResumed(at=4.0, epoch=again.epoch), RunFailed(at=5.0)])
+
+        with pytest.raises(RunGoneOn, match="is failed now"):
+            store.take_over(RUN, since=journal.epoch)
+        assert store.run(RUN).epoch == again.epoch
 
     async def test_a_stale_owner_does_not_harm_appends_that_were_joined_with_its_own(self, store):
         stale, other = store.begin(new_run()), store.begin(new_run("bbbbbbbbbbbb"))
