@@ -33,7 +33,7 @@ def add(store, tmp_path):
     """Adds a run, later than those before it, of a notebook of the folder; it fails by `error`, or completes."""
     count = 0
 
-    def added(notebook, error=None):
+    def added(notebook, error=None, at=None):
         nonlocal count
         count += 1
         run_id = f"run-{count}"
@@ -43,7 +43,9 @@ def add(store, tmp_path):
         if error is not None:
             ends = [StepFailed(at=4.0, step="load", attempt=1, error=error), RunFailed(at=5.0, reason="load failed")]
         started = StepStarted(at=3.0, step="load", attempt=1)
-        journal.append_sync([msgspec.structs.replace(created, at=float(count)), *more, started, *ends])
+        journal.append_sync(
+            [msgspec.structs.replace(created, at=float(count if at is None else at)), *more, started, *ends]
+        )
         return run_id
 
     return added
@@ -56,6 +58,13 @@ def test_it_is_the_newest_that_can_go_on(store, add, tmp_path):
 
     assert newest_open(store, "sales", tmp_path / "a.ipynb").id == second
     assert newest_open(store, "sales", None).id == second
+
+
+def test_it_is_the_one_that_was_begun_last_where_the_clock_was_set_back(store, add, tmp_path):
+    add("a.ipynb", BROKEN, at=9.0)
+    last = add("a.ipynb", BROKEN, at=1.0)
+
+    assert newest_open(store, "sales", tmp_path / "a.ipynb").id == last
 
 
 def test_another_notebook_with_the_same_flow_is_asked_only_if_this_one_has_none(store, add, tmp_path):

@@ -167,10 +167,11 @@ class TestAnyStore:
         assert any_store.snapshot(RUN).steps["load"].attempt == 1
         assert any_store.run(RUN).events == 3
 
-    def test_runs_are_listed_newest_first_and_by_flow_state_and_number(self, any_store):
+    @pytest.mark.parametrize("clock", [1.0, -1.0], ids=["clock goes on", "clock is set back"])
+    def test_runs_are_listed_newest_first_and_by_flow_state_and_number(self, any_store, clock):
         for n, end in enumerate((RunCompleted(at=9.0), RunFailed(at=9.0), RunCancelled(at=9.0), None)):
             journal = any_store.begin(new_run(f"{n:012x}"))
-            journal.append_sync([*begun(float(n)), *([end] if end else [])])
+            journal.append_sync([*begun(9.0 + n * clock), *([end] if end else [])])
 
         def ids(**what):
             return [int(run.id, 16) for run in any_store.runs(**what)]
