@@ -239,12 +239,14 @@ class RunStore(StoredRuns):
             if (run.id, run.epoch) in self._given_up:
                 return run
             raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
-        advice = (
-            "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
-            if owner.is_near
-            else f"It was last heard of less than {LEASE_S:g} s ago; --force takes the run over all the same."
-        )
-        raise RunOwned(run.id, str(owner), advice)
+        raise RunOwned(run.id, str(owner), f"{self._heard_of(run, owner)}; --force takes the run over all the same.")
+
+    def _heard_of(self, run: StoredRun, owner: Owner) -> str:
+        if owner.is_near:
+            return "Wait for it, cancel it there, or end that process"
+        if run.lease_until is not None and run.lease_until > self._now() + 2 * LEASE_S:
+            return "The clock was set back since it was last heard of, so that nobody can tell how long ago that is"
+        return f"It was last heard of less than {LEASE_S:g} s ago"
 
     def write(self, job: Job[_T]) -> _T:
         """What the job gives, once it is committed in the store. For work on the store itself, such as collection."""

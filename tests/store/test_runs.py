@@ -303,7 +303,11 @@ class TestOwnership:
         change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(GONE).decode())
 
         assert store.run(RUN).shown_state == "running"
-        with pytest.raises(RunOwned, match="process 1 on elsewhere"):
+        with pytest.raises(RunOwned, match="process 1 on elsewhere. It was last heard of less than 60 s ago; --force"):
+            store.take_over(RUN)
+
+        change(store, "UPDATE runs SET lease_until = '2999-01-01T00:00:00+00:00'")
+        with pytest.raises(RunOwned, match="process 1 on elsewhere. The clock was set back since it was last heard of"):
             store.take_over(RUN)
 
         change(store, "UPDATE runs SET lease_until = '2020-01-01T00:00:00+00:00'")
