@@ -220,6 +220,21 @@ class RunOwned(StoreError):
         return f"Run {self.run_id} is being run by {self.owner}. {self.advice}".rstrip()
 
 
+class RunGoneOn(StoreError):
+    """The run was resumed since it ended in this process, which knows nothing of what became of it."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(run_id, state)
+        self.run_id = run_id
+        self.state = state
+
+    def __str__(self) -> str:
+        return (
+            f"Run {self.run_id} was resumed since it ended here, and is {self.state} now: no step can be tried again "
+            "from here. Resume the run: that goes on from what its record says."
+        )
+
+
 class OwnershipLost(StoreError):
     """This process's fencing token is out of date: another process took the run over, and nothing was written."""
 

@@ -69,6 +69,7 @@ class RunHandle(Run):
         load_fresh: Callable[[ValueRef], Any] | None = None,
         recorded: Recorded | None = None,
         history: History | None = None,
+        refuse_if_gone_on: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         recorded = Recorded() if recorded is None else recorded
@@ -82,6 +83,7 @@ class RunHandle(Run):
             history=history,
         )
         self._runner = runner
+        self._refuse_if_gone_on = refuse_if_gone_on
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._answered: set[str] = set()
@@ -163,7 +165,8 @@ class RunHandle(Run):
         """Runs a step of a run that has ended again, with what was skipped because of it; nothing that completed.
 
         Raises RunError while the run is going on, if it completed, some of it was undone or its answer is in doubt, for
-        a step that completed, and where one that failed had begun to change what only a resume can read as it was.
+        a step that completed, and where one that failed had begun to change what only a resume can read as it was;
+        RunGoneOn if the run was resumed since it ended here.
         """
         index = self._index_of(step)
         if self.is_active:
@@ -183,6 +186,7 @@ class RunHandle(Run):
         if (found := doubted(self.snapshot)) is not None:
             raise AnswerInDoubt(self.id, found.name, str(found.error))
         self._refuse_what_is_changed(step)
+        self._refuse_if_gone_on()
         self._refuse_what_is_lost(step, index)
         if _is_running(self._loop):
             self._begin_again(index)

@@ -381,8 +381,8 @@ def _launch(
     async def main(again: int | None = None) -> None:
         nonlocal kept_by
         try:
-            if again is not None and surround.store is not None:
-                kept_by = await asyncio.to_thread(surround.store.take_over, run_id)
+            if again is not None and store is not None:
+                kept_by = await asyncio.to_thread(store.take_over, run_id, since=runner.epoch)
             if again is not None:
                 if kept_by is not None:
                     runner.read_late(reading_late(machine.graph, runner.snapshot, runner.watch.refs, kept_by))
@@ -407,4 +407,5 @@ def _launch(
         load_fresh=journal.load_fresh if journal is not None else None,
         recorded=Recorded(shown),
         history=None if store is None else lambda: (store.events(run_id), store.loader(run_id).load),
+        refuse_if_gone_on=lambda: None if store is None else store.refuse_if_gone_on(run_id, runner.epoch),
     )

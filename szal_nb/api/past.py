@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,8 +75,9 @@ def why(store: RunStore, run_id: str, step: str) -> Explanation:
 
 def _last_before(store: RunStore, past: Past, step: str) -> Past | None:
     run = store.run(past.run_id)
-    for other in store.runs(flow=run.flow, limit=50):
-        if other.id == run.id or other.created_at > run.created_at:
+    since = itertools.dropwhile(lambda other: other.id != run.id, store.runs(flow=run.flow, limit=50))
+    for other in itertools.islice(since, 1, None):
+        if other.imported and other.created_at > run.created_at:
             continue
         found = record_of(store, other.id)
         if step in found.snapshot.steps and found.snapshot.steps[step].state is StepState.COMPLETED:

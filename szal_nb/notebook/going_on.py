@@ -17,13 +17,32 @@ _OPEN = {"crashed", "failed", "cancelled", "paused"}
 def newest_open(store: RunStore, flow: str, notebook: Path | None) -> StoredRun:
     """The newest run of the flow that can go on: of this notebook, if one of its own can.
 
-    One that failed because its answer is in doubt is named for want of another. Raises StoreError if there is none.
+    One that failed because its answer is in doubt is named for want of another. Raises RunOwned if there are none but
+    such as are being run, StoreError if there are none.
     """
-    found = [run for run in store.runs(flow=flow) if run.shown_state in _OPEN]
+    runs = store.runs(flow=flow)
+    found = [run for run in runs if run.shown_state in _OPEN or run.is_orphaned]
+    alive = next((run for run in runs if run.is_owned and not run.is_orphaned), None)
     if not found:
+        if alive is not None:
+            store.end_orphan_of(alive.id)
         raise StoreError(f"No run of flow {flow!r} in {store.path} can go on; %szal_runs lists what is there.")
     own = [run for run in found if notebook is not None and notebook_of(run, store.path) == notebook] or found
-    return next((run for run in own if doubted(store.snapshot(run.id)) is None), own[0])
+    chosen = next((run for run in own if doubted(store.snapshot(run.id)) is None), own[0])
+    if alive is not None and runs.index(alive) < runs.index(chosen):
+        text = f"Run {alive.id} is newer, and is being run by {alive.owner}: run {chosen.id} goes on."
+        print(text)  # noqa: T201 - for the reader of the cell
+    return chosen
+
+
+def not_here(run: StoredRun) -> str:
+    """What is said to who asks this kernel for a run of another one."""
+    how = f"it is {run.shown_state}"
+    if run.is_owned:
+        how = f"{run.owner} runs it, and there it is cancelled"
+    elif run.shown_state in _OPEN:
+        how += f"; %szal_resume {run.id} goes on with it"
+    return f"Run {run.id} is none of this kernel: {how}. %szal_show {run.id} shows it."
 
 
 def check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:

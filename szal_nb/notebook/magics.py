@@ -121,7 +121,7 @@ class SzalMagics(Magics):
     @command("%szal_status")
     def szal_status(self, line: str) -> None:
         """Show where a run of this kernel is."""
-        run = self.runs.find(parse_line("%szal_status", line).run)
+        run = self.runs.named(parse_line("%szal_status", line).run)
         display(one_run(run.graph, run.snapshot, run.id))
 
     @command("%szal_runs")
@@ -147,7 +147,7 @@ class SzalMagics(Magics):
     def szal_cancel(self, line: str) -> None:
         """End a run of this kernel."""
         found = parse_line("%szal_cancel", line)
-        run = self.runs.find(found.run)
+        run = self.runs.named(found.run)
         if run.snapshot.state.is_final:
             print(f"Run {run.id} is {run.snapshot.state} already.")  # noqa: T201 - for the reader of the cell
             return

@@ -27,7 +27,7 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
-from szal_nb.notebook.going_on import check_unchanged, newest_open, say_going_on
+from szal_nb.notebook.going_on import check_unchanged, newest_open, not_here, say_going_on
 from szal_nb.notebook.headless import Headless
 from szal_nb.notebook.history import snapshot
 from szal_nb.notebook.offer import CrashedRun, crashed_run
@@ -273,6 +273,15 @@ class Runs:
             if run_id is None or run.id.startswith(run_id):
                 return run
         raise RunError(f"This kernel has no run {run_id or ''}.".replace(" .", " yet."))
+
+    def named(self, run_id: str | None) -> NotebookRun:
+        """As `find`, for a person, who may mean a run of another kernel: what the store says of that is the error."""
+        try:
+            return self.find(run_id)
+        except RunError:
+            if run_id is None or not self._place(None).is_file():
+                raise
+        raise RunError(not_here(self.store().run(run_id)))
 
     def store(self, path: str | None = None) -> RunStore:
         """The store of the notebook, open; `path` overrides."""

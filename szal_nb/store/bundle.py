@@ -26,6 +26,8 @@ from szal_nb.store.values import INLINE_BYTES, INSERT_BLOB, Keeper
 from szal_nb.store.writer import Job
 
 _IS_HASH = re.compile(r"[0-9a-f]{32}")
+# More microseconds than any clock counts.
+_BEFORE_ALL_OWN = 2**60
 
 
 class RunExists(StoreError):
@@ -128,8 +130,18 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
             "UPDATE runs SET is_imported = ?, owner = ?, launcher = ?, lease_until = NULL, epoch = ? WHERE id = ?",
             (is_imported or run.imported, owner_text(run.owner), owner_text(run.launcher), epoch, run.id),
         )
+        if is_imported or run.imported:
+            _put_before_own(connection, run.id, bundle.events[0].at)
 
     store.write(Job(write))
+
+
+def _put_before_own(connection: sqlite3.Connection, run_id: str, begun_at: float) -> None:
+    """Rows of runs are numbered as they were begun: one that was begun elsewhere comes before all own, by its clock."""
+    number = round(begun_at * 1e6) - _BEFORE_ALL_OWN
+    while connection.execute("SELECT 1 FROM runs WHERE rowid = ?", (number,)).fetchone():
+        number += 1
+    connection.execute("UPDATE runs SET rowid = ? WHERE id = ?", (number, run_id))
 
 
 def _stored(files: ValueFiles, blob: Blob, run_id: str) -> tuple[str, str, int, bool, bytes | None]:

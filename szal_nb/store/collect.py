@@ -43,11 +43,11 @@ UNION ALL SELECT size FROM inputs WHERE content IS NOT NULL AND run_id = :run
 
 _FINAL = ", ".join("?" * sum(state.is_final for state in RunState))
 _OPEN_RUNS = f"SELECT {RUN_COLUMNS} FROM runs WHERE state NOT IN ({_FINAL})"  # noqa: S608 constants
-_NEWEST_RUNS = "SELECT flow, id, max(created_at) FROM runs WHERE NOT is_imported GROUP BY flow"
+_NEWEST_RUNS = "SELECT flow, id, max(rowid) FROM runs WHERE NOT is_imported GROUP BY flow"
 _NEWEST_RESULT = """
 SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
 WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint != ''
-ORDER BY runs.created_at DESC LIMIT 1
+ORDER BY runs.rowid DESC LIMIT 1
 """
 
 

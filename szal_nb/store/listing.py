@@ -60,6 +60,11 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
         return not self.state.is_final and not self.is_owned
 
     @property
+    def is_orphaned(self) -> bool:
+        """Whether a kernel runs it whose launcher died: a resume ends that first."""
+        return self.is_owned and self.launcher is not None and self.launcher.is_near and not is_alive(self.launcher)
+
+    @property
     def is_crashed(self) -> bool:
         """Whether its process died before the run ended."""
         return self.shown_state == CRASHED

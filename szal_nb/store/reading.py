@@ -60,7 +60,10 @@ class StoredRuns:
         return all_codecs(installed_codecs() if self._extra_codecs is None else self._extra_codecs)
 
     def runs(self, flow: str | None = None, state: str | None = None, limit: int | None = None) -> list[StoredRun]:
-        """Runs, newest first. `state` is a run state or `crashed`."""
+        """Runs, newest first: by the order in which they were begun here, for clocks are set back too.
+
+        Imported ones come last. `state` is a run state or `crashed`.
+        """
         where: list[str] = ["1"]
         parameters: list[object] = []
         if flow is not None:
@@ -71,10 +74,12 @@ class StoredRuns:
             parameters.append(str(state))
         # Which runs crashed, and so which are still in another state, is known only after looking at their owners.
         is_sifted = state is not None and (state == CRASHED or not RunState(state).is_final)
-        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, id DESC"  # noqa: S608 constant
+        numbers = f"SELECT rowid FROM runs WHERE {' AND '.join(where)} ORDER BY rowid DESC"  # noqa: S608 constant
         if limit is not None and not is_sifted:
-            sql += " LIMIT ?"
+            numbers += " LIMIT ?"
             parameters.append(limit)
+        # Found first: to sort whole rows costs more than to read some of them.
+        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE rowid IN ({numbers}) ORDER BY rowid DESC"  # noqa: S608 constant
         found = stored_runs(self.reader.fetch(sql, tuple(parameters)), self._now(), self.path)
         if is_sifted:
             found = [run for run in found if run.shown_state == state]
@@ -94,7 +99,7 @@ class StoredRuns:
             return stored_runs(exact or found, self._now(), self.path)[0]
         near = tuple(str(row[0]) for row in found)
         if not near:
-            ids = [str(row[0]) for row in self.reader.fetch("SELECT id FROM runs ORDER BY created_at DESC LIMIT 1000")]
+            ids = [str(row[0]) for row in self.reader.fetch("SELECT id FROM runs ORDER BY rowid DESC LIMIT 1000")]
             near = tuple(difflib.get_close_matches(low, ids, n=3, cutoff=0.6))
         raise UnknownRun(run_id, str(self.path), near)
 
@@ -156,8 +161,13 @@ class StoredRuns:
         """The newest runs of the flow in which the step completed with this fingerprint; imported ones do not count."""
         sql = """SELECT runs.id FROM runs JOIN steps ON steps.run_id = runs.id AND steps.name = ?
                  WHERE runs.flow = ? AND NOT runs.is_imported AND steps.state = 'completed' AND steps.fingerprint = ?
-                 ORDER BY runs.created_at DESC LIMIT 5"""
+                 ORDER BY runs.rowid DESC LIMIT 5"""
         return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
+
+    def runs_from(self, run_id: str) -> list[str]:
+        """The runs that go on from this one, or take another way than it, newest first."""
+        sql = "SELECT id FROM runs WHERE from_run = ? ORDER BY rowid DESC"
+        return [str(row[0]) for row in self.reader.fetch(sql, (run_id,))]
 
     def loader(
         self,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from szal_nb.errors import RunOwned, StoreError
+from szal_nb.errors import RunGoneOn, RunOwned, StoreError
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
@@ -30,7 +30,7 @@ from szal_nb.store.listing import StoredRun, owner_text
 from szal_nb.store.loading import Loader, main_module
 from szal_nb.store.locate import FILE, FOLDER, durability_of, find_store
 from szal_nb.store.lock import FileLock
-from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan, is_alive
+from szal_nb.store.owner import HEARTBEAT_S, LEASE_S, Owner, end_orphan
 from szal_nb.store.pickling import class_in
 from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.reading import StoredRuns, values_folder
@@ -188,13 +188,18 @@ class RunStore(StoredRuns):
         """The journal of a new run. Nothing is written before its first append, which begins with `RunCreated`."""
         return self._journal(run.run_id, 1, new=run)
 
-    def take_over(self, run_id: str, *, force: bool = False, launcher: Owner | None = None) -> RunJournal:
+    def take_over(
+        self, run_id: str, *, force: bool = False, launcher: Owner | None = None, since: int | None = None
+    ) -> RunJournal:
         """The journal of a run that nobody runs any more, under a new epoch; its old owner can write no more.
 
         A kernel that lives on after the process that launched it died is ended first. Raises `RunOwned` if the owner
-        lives (`force` takes the run all the same), `UnknownRun`, or `OrphanStays`. Blocks.
+        lives (`force` takes the run all the same), `RunGoneOn` if its epoch is not `since`, `UnknownRun`, or
+        `OrphanStays`. Blocks.
         """
         run = self.run(run_id) if force else self.end_orphan_of(run_id)
+        if since is not None:
+            _refuse_if_gone_on(run, since)
         epoch = run.epoch + 1
         owner = owner_text(Owner.here())
 
@@ -214,28 +219,34 @@ class RunStore(StoredRuns):
             raise RunOwned(run.id, str(winner.owner or "another process"), "It took the run over a moment ago.")
         return self._journal(run.id, epoch)
 
+    def refuse_if_gone_on(self, run_id: str, since: int) -> None:
+        """Raises `RunGoneOn` if another epoch of the run has begun."""
+        _refuse_if_gone_on(self.run(run_id), since)
+
     def end_orphan_of(self, run_id: str) -> StoredRun:
         """The run, once nobody runs it: a kernel whose launcher died is ended, and waited for.
 
         Raises `RunOwned` if the run's owner lives and is no orphan, `OrphanStays` if it cannot be ended.
         """
         run = self.run(run_id)
-        owner, launcher = run.owner, run.launcher
+        owner = run.owner
         if owner is None or not run.is_owned:
             return run
-        if launcher is not None and launcher.is_near and not is_alive(launcher):
+        if run.is_orphaned:
             end_orphan(owner)
             return self.run(run.id)
         if owner.is_same(Owner.here()):
             if (run.id, run.epoch) in self._given_up:
                 return run
             raise RunOwned(run.id, "this process", "Wait for it, or cancel it, before it is resumed.")
-        advice = (
-            "Wait for it, cancel it there, or end that process; --force takes the run over all the same."
-            if owner.is_near
-            else f"It was last heard of less than {LEASE_S:g} s ago; --force takes the run over all the same."
-        )
-        raise RunOwned(run.id, str(owner), advice)
+        raise RunOwned(run.id, str(owner), f"{self._heard_of(run, owner)}; --force takes the run over all the same.")
+
+    def _heard_of(self, run: StoredRun, owner: Owner) -> str:
+        if owner.is_near:
+            return "Wait for it, cancel it there, or end that process"
+        if run.lease_until is not None and run.lease_until > self._now() + 2 * LEASE_S:
+            return "The clock was set back since it was last heard of, so that nobody can tell how long ago that is"
+        return f"It was last heard of less than {LEASE_S:g} s ago"
 
     def write(self, job: Job[_T]) -> _T:
         """What the job gives, once it is committed in the store. For work on the store itself, such as collection."""
@@ -298,6 +309,11 @@ class RunStore(StoredRuns):
         if self._writer is None:
             raise StoreUnusable(self.path, "it was opened for reading only.")
         return self._writer
+
+
+def _refuse_if_gone_on(run: StoredRun, since: int) -> None:
+    if run.epoch != since:
+        raise RunGoneOn(run.id, run.shown_state)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

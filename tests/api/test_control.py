@@ -8,7 +8,7 @@ import os
 import pytest
 
 import szal_nb as szal
-from szal_nb.errors import AnswerInDoubt, InvalidFlow, InvalidStep, RunError
+from szal_nb.errors import AnswerInDoubt, InvalidFlow, InvalidStep, RunError, RunGoneOn
 
 
 @pytest.mark.parametrize("store", [None, "file"])
@@ -72,6 +72,44 @@ def test_a_run_whose_answer_is_in_doubt_is_not_tried_again(tmp_path):
         assert (run.state, run["change"].error.type) == ("failed", "ValueChanged")
         with pytest.raises(AnswerInDoubt, match="cannot go on: step 'change' failed by"):
             run.retry("change")
+
+
+@pytest.mark.parametrize("ends", ["failed", "completed"])
+def test_a_step_is_not_tried_again_by_who_does_not_know_what_a_resume_has_done(ends, tmp_path):
+    flow, calls, broken = szal.Flow("f"), [], {"first", "second"}
+
+    @flow.step
+    def first():
+        calls.append("first")
+        if "first" in broken:
+            raise OSError("not yet")
+        return 1
+
+    @flow.step
+    def second(first):
+        calls.append("second")
+        if "second" in broken:
+            raise OSError("not yet")
+        return first + 1
+
+    async def main(store):
+        run = flow.start(store=store)
+        await run.wait()
+        broken.difference_update({"first"} if ends == "failed" else {"first", "second"})
+        resumed = await flow.resume(run.id, store=store).wait()
+        with pytest.raises(RunGoneOn, match=f"resumed since it ended here, and is {ends} now"):
+            run.retry("first")
+        broken.clear()
+        if ends == "failed":
+            resumed.retry("second")
+            await resumed
+        return resumed
+
+    with szal.open_store(tmp_path / "runs.db") as store:
+        run = asyncio.run(main(store))
+
+        assert calls.count("first") == 2
+        assert store.snapshot(run.id).state == "completed"
 
 
 def test_a_failure_undoes_what_completed():

@@ -26,6 +26,7 @@ from szal_nb.model.event import (
 from szal_nb.model.state import fold
 from szal_nb.model.value import NOT_STORED, ErrorInfo, ValueRef
 from szal_nb.store.runs import RunStore
+from tests.store.scribe import begun, new_run
 
 STEPS = ("load", "clean", "plot", "ask", "left", "late")
 ERROR = ErrorInfo(type="ValueError", message="no rows\nat all")
@@ -115,6 +116,17 @@ def test_a_follower_shows_the_wanted_runs_of_a_store_to_their_end(tmp_path, is_w
     assert [line[: line.index("half") + 4] if "half" in line else line for line in lines] == (
         [f"Run {run.id} of sums: 1 step", "  completed  half"] if is_wanted else []
     )
+
+
+def test_a_run_is_followed_that_begins_when_the_clock_was_set_back(tmp_path):
+    with RunStore.open(tmp_path / "runs.db") as store:
+        for number in range(30):
+            store.begin(new_run(f"{number:012x}")).append_sync(begun(9e9))
+        follower = Follower(store.path, lambda run: run.id == "a" * 12, stream=io.StringIO())
+        store.begin(new_run("a" * 12)).append_sync(begun(1.0))
+        follower.look(store)
+
+    assert list(follower.shown) == ["a" * 12]
 
 
 def half(x):

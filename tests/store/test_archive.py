@@ -14,7 +14,7 @@ from szal_nb.model.event import RunCompleted, RunFailed, RunResumed, RunStarted,
 from szal_nb.model.state import RunState
 from szal_nb.store.archive import NotARunFile, export_run, import_run
 from szal_nb.store.bundle import RunExists, references
-from szal_nb.store.doctor import Level, examine
+from szal_nb.store.doctor import Level, examine, repair
 from szal_nb.store.runs import RunStore
 from szal_nb.store.writer import Job
 from tests.store.scribe import begun, created, new_run
@@ -51,8 +51,8 @@ def other(tmp_path):
         yield opened
 
 
-def blobs(store):
-    return store.reader.fetch("SELECT hash, format, size, in_file, data FROM blobs ORDER BY hash")
+from szal_nb.store.bundle import RunExists, references
+from szal_nb.store.doctor import Level, examine, repair
 
 
 def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):

@@ -155,7 +155,11 @@ def completed(store, run_id, at, step="load", fingerprint="f", flow="sales", *, 
 
 
 def test_what_the_cache_takes_from_is_a_result_of_this_step_of_this_flow_that_stands(store):
-    """Newer are: another step's, one without a fingerprint, one that was undone, another flow's, an imported one."""
+    """Newer are: another step's, one without a fingerprint, one that was undone, another flow's, an imported one.
+
+    One is older that a clock said to be the newest, before it was set back.
+    """
+    completed(store, "9", 9.0)
     completed(store, "a", 1.0)
     completed(store, "b", 2.0, step="clean")
     completed(store, "c", 3.0, fingerprint="")
@@ -166,7 +170,7 @@ def test_what_the_cache_takes_from_is_a_result_of_this_step_of_this_flow_that_st
     completed(store, "f", 8.0, is_cached=False)
     store.write(Job(lambda connection: connection.execute("UPDATE runs SET is_imported = 1 WHERE id LIKE 'f%'")))
 
-    assert store.runs_with("sales", "load", "f") == ["a" * 12]
+    assert store.runs_with("sales", "load", "f") == ["a" * 12, "9" * 12]
     assert cache_holders(store) == {"a" * 12, "b" * 12}
 
 

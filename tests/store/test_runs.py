@@ -13,7 +13,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from szal_nb.errors import IllegalTransition, OwnershipLost, RunOwned, StoreError, UnknownRun, ValueUnavailable
+from szal_nb.errors import (
+    IllegalTransition,
+    OwnershipLost,
+    RunGoneOn,
+    RunOwned,
+    StoreError,
+    UnknownRun,
+    ValueUnavailable,
+)
 from szal_nb.model.event import (
     RunCancelled,
     RunCompleted,
@@ -159,10 +167,11 @@ class TestAnyStore:
         assert any_store.snapshot(RUN).steps["load"].attempt == 1
         assert any_store.run(RUN).events == 3
 
-    def test_runs_are_listed_newest_first_and_by_flow_state_and_number(self, any_store):
+    @pytest.mark.parametrize("clock", [1.0, -1.0], ids=["clock goes on", "clock is set back"])
+    def test_runs_are_listed_newest_first_and_by_flow_state_and_number(self, any_store, clock):
         for n, end in enumerate((RunCompleted(at=9.0), RunFailed(at=9.0), RunCancelled(at=9.0), None)):
             journal = any_store.begin(new_run(f"{n:012x}"))
-            journal.append_sync([*begun(float(n)), *([end] if end else [])])
+            journal.append_sync([*begun(9.0 + n * clock), *([end] if end else [])])
 
         def ids(**what):
             return [int(run.id, 16) for run in any_store.runs(**what)]
@@ -224,6 +233,16 @@ class TestOwnership:
             taken.append_sync([RunResumed(at=3.0, epoch=taken.epoch)])
         assert [type(event).__name__ for event in store.events(RUN)] == ["RunCreated", "RunStarted", "RunResumed"]
 
+    def test_who_ended_takes_a_run_back_only_if_nobody_went_on_with_it_since(self, store):
+        journal = store.begin(new_run())
+        journal.append_sync([*begun(), RunFailed(at=3.0)])
+        again = store.take_over(RUN, since=journal.epoch)
+        again.append_sync([RunResumed(at=4.0, epoch=again.epoch), RunFailed(at=5.0)])
+
+        with pytest.raises(RunGoneOn, match="is failed now"):
+            store.take_over(RUN, since=journal.epoch)
+        assert store.run(RUN).epoch == again.epoch
+
     async def test_a_stale_owner_does_not_harm_appends_that_were_joined_with_its_own(self, store):
         stale, other = store.begin(new_run()), store.begin(new_run("bbbbbbbbbbbb"))
         stale.append_sync(begun())
@@ -284,7 +303,11 @@ class TestOwnership:
         change(store, "UPDATE runs SET owner = ?", msgspec.json.encode(GONE).decode())
 
         assert store.run(RUN).shown_state == "running"
-        with pytest.raises(RunOwned, match="process 1 on elsewhere"):
+        with pytest.raises(RunOwned, match="process 1 on elsewhere. It was last heard of less than 60 s ago; --force"):
+            store.take_over(RUN)
+
+        change(store, "UPDATE runs SET lease_until = '2999-01-01T00:00:00+00:00'")
+        with pytest.raises(RunOwned, match="process 1 on elsewhere. The clock was set back since it was last heard of"):
             store.take_over(RUN)
 
         change(store, "UPDATE runs SET lease_until = '2020-01-01T00:00:00+00:00'")
