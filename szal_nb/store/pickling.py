@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 
@@ -29,8 +29,23 @@ from szal_nb.store.nans import named_nan, nan_name
 # Iterators that notice when what they go over changes.
 _OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
+# Between the name of a class and the step that gave it. Without it: the notebook's own.
+OF_STEP = "@"
+# By what cloudpickle told a class apart when it was stored, so that it is still that one when it is stored again: as in
+# cloudpickle, this goes for the process.
+_TRACKERS: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 # How a pickle spells a NaN.
 _NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
+
+
+class NameClass(Protocol):
+    """Tells under which name a pickle has a class."""
+
+    def __call__(self, kind: type, *, is_class: bool) -> str:
+        """The name by which a reader will find it; "" if it is to be stored whole.
+
+        PicklingError if no name leads to it. `is_class`: what is stored is a class itself.
+        """
 
 
 class UnknownClassError(Exception):
@@ -115,16 +130,24 @@ class _Limited(io.BytesIO):
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, *, is_class: bool, shared_memory: Collection[int] = ()) -> None:
+    def __init__(
+        self, file: io.BytesIO, *, is_class: bool, name_class: NameClass, shared_memory: Collection[int] = ()
+    ) -> None:
         super().__init__(file, protocol=5)
+        self._name_class = name_class
         self._shared_memory = shared_memory
         self._is_class = is_class
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):
-            if not self._is_class and obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
-                code = code_of_class(obj)
-                return notebook_class, (obj.__qualname__, code) if code else (obj.__qualname__,)
+            if obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
+                name = self._name_class(obj, is_class=self._is_class)
+                if name:
+                    code = code_of_class(obj)
+                    return notebook_class, (name, code) if code else (name,)
+            if obj in _TRACKERS:
+                make, (*before, _, extra), *rest = super().reducer_override(obj)
+                return make, (*before, _TRACKERS[obj], extra), *rest
         elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
@@ -156,7 +179,9 @@ class Classes:
     def skeleton(self, make: Callable[..., type], *arguments: Any) -> type:
         """As cloudpickle's `make`, whose last argument but one tells classes apart."""
         *before, tracker, extra = arguments
-        return make(*before, self._ids.setdefault(tracker, uuid.uuid4().hex), extra)
+        made = make(*before, self._ids.setdefault(tracker, uuid.uuid4().hex), extra)
+        _TRACKERS[made] = tracker
+        return made
 
     def set_state(self, set_state: Callable[[type, Any], type], made: type, state: Any) -> type:
         """As cloudpickle's `set_state`, the first time."""
@@ -219,16 +244,21 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
-def dump(value: object, *, limit: int | None = None) -> bytes:
+def by_qualname(kind: type, *, is_class: bool) -> str:
+    """The name that a class has in its module, whatever is there now; "" in what is a class itself."""
+    return "" if is_class else kind.__qualname__
+
+
+def dump(value: object, *, limit: int | None = None, name_class: NameClass = by_qualname) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
-    data = _dumped(_Pickler, value, limit)
-    return _dumped(_NanPickler, value, limit) if _NAN in data else data
+    data = _dumped(_Pickler, value, limit, name_class)
+    return _dumped(_NanPickler, value, limit, name_class) if _NAN in data else data
 
 
-def _dumped(pickler: type[_Pickler], value: object, limit: int | None) -> bytes:
+def _dumped(pickler: type[_Pickler], value: object, limit: int | None, name_class: NameClass) -> bytes:
     file = _Limited(limit)
     memory = getattr(value, "shared_memory", None) or ()
-    pickler(file, is_class=isinstance(value, type), shared_memory=memory).dump(value)
+    pickler(file, is_class=isinstance(value, type), name_class=name_class, shared_memory=memory).dump(value)
     return file.getvalue()
 
 
