@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 
+from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
 
@@ -105,6 +106,26 @@ def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     return view
 
 
+def _refusal_of(part: Any) -> str:
+    """Why no pickle can have this; "" if one may."""
+    if isinstance(part, io.IOBase) and not isinstance(part, io.BytesIO | io.StringIO):
+        # cloudpickle would read the file and store its text.
+        return "it holds an open file"
+    if isinstance(part, memoryview):
+        return "it holds a memoryview"
+    if type(part) in _OVER_TABLES:
+        # A pickle would have one over a list of what is left.
+        return "it holds an iterator over a dict or a set"
+    mock = sys.modules.get("unittest.mock")
+    if mock is not None and isinstance(part, mock.NonCallableMock):
+        # It would note how it is pickled, without end.
+        return "it holds a mock"
+    if mock is not None and isinstance(part, (mock._patch, mock._patch_dict)):  # noqa: SLF001
+        # It knows what it has put where in this process.
+        return HOLDS_PATCHER
+    return ""
+
+
 def _without_window(reduced: Any) -> Any:
     """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
     make, arguments, state, *rest = reduced
@@ -151,14 +172,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
-        elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
-            # cloudpickle would read the file and store its text.
-            raise pickle.PicklingError("it holds an open file")
-        elif isinstance(obj, memoryview):
-            raise pickle.PicklingError("it holds a memoryview")
-        elif type(obj) in _OVER_TABLES:
-            # A pickle would have one over a list of what is left.
-            raise pickle.PicklingError("it holds an iterator over a dict or a set")
+        elif refusal := _refusal_of(obj):
+            raise pickle.PicklingError(refusal)
         elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
             return _without_window(obj.__reduce_ex__(5))
         return super().reducer_override(obj)
