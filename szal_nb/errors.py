@@ -363,6 +363,22 @@ class ClassIsOne(RunError):
         )
 
 
+class PatcherHeld(RunError):
+    """A value that another step reads holds what may start or stop a patch, whichever step does it."""
+
+    def __init__(self, step: str, name: str) -> None:
+        super().__init__(step, name)
+        self.step = step
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"what step {self.step!r} gives as {self.name!r} holds a patcher of unittest.mock: which step starts or "
+            f"stops it nobody can tell. Give the patcher a name of its own (`p = mock.patch(…)`), or put in place and "
+            f"take away in one step."
+        )
+
+
 class ChangedSince(RunError):
     """A step that had failed gives a part of what others have changed meanwhile, which should have come after it."""
 

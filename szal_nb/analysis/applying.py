@@ -11,9 +11,11 @@ from szal_nb.analysis.frame import Frame, is_code
 from szal_nb.analysis.names import Change
 from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Summary, Tokens, Value, either
-from szal_nb.model.kept import attributes_state, calls_state, default_state
+from szal_nb.model.kept import UNTOLD, attributes_state, calls_state, default_state, patch_state
 
 _LONGEST_TOKEN = 200
+# How an attribute of what is passed to a function is assigned.
+_STORING = ("assigns inside", "changing function")
 _CALLED = "()"
 # Defaults that whoever gets them can change.
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Call)
@@ -68,8 +70,11 @@ class Applying(Frame):
 
     def store_in(self, dotted: str, node: ast.AST, what: str) -> None:
         """What a module holds under a dotted name is assigned or changed."""
-        for state in hidden.states_of_store(dotted):
+        owner = dotted.removesuffix(UNTOLD).removesuffix(".")
+        for state in hidden.states_of_store(owner) if owner else ():
             self.use_state(state, node, what)
+        if owner != dotted and (not owner or all(map(str.isidentifier, owner.split(".")))):
+            self.use_state(patch_state(dotted), node, what)
 
     def use_callable(self, function: Callable, node: ast.AST) -> Value:
         """A function is used without being called here: what it reads is read; what it may return, of those."""
@@ -260,6 +265,9 @@ class Applying(Frame):
         for token, change in found.changes:
             if not is_called and token.startswith("@"):
                 continue
+            module = substitution.meant.get(token, FRESH).ref
+            if module and change.rule in _STORING:
+                self.store_in(_place_in(module, change.what), node, f"{function.name}: {change.what}")
             what = change.what if change.rule == "notebook function" else f"{function.name}: {change.what}"
             is_deep = change.is_deep or substitution.is_part(token)
             objects = substitution.of({token})
@@ -279,6 +287,16 @@ class Applying(Frame):
                 record.states.append(replace(use, state=state, line=line if function.is_external else use.line))
         record.dynamic += [replace(read, line=line) for read in found.dynamic]
         record.has_calls = record.has_calls or found.has_calls
+
+
+def _place_in(module: str, what: str) -> str:
+    """What of a module is assigned by a function to which that is passed.
+
+    >>> _place_in("math", "module.pi"), _place_in("plt", "module.rcParams['x']"), _place_in("math", "setattr(…)")
+    ('math.pi', 'plt.rcParams', 'math.?')
+    """
+    _, *path = what.partition("[")[0].split(".")
+    return ".".join((module, *(path if path and all(map(str.isidentifier, path)) else [UNTOLD])))
 
 
 def called(token: str) -> str:

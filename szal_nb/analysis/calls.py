@@ -33,6 +33,7 @@ from szal_nb.analysis.tables import (
     gives_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
+from szal_nb.model.kept import UNTOLD, patch_state
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -134,6 +135,13 @@ class Calls(Applying):
             return either(self.one_of(results), self._known_method(call, name, owner))
         return self._known_method(call, name, owner)
 
+    def _start(self, call: Call, owner: Value, put: list[str]) -> Value:
+        """A patcher puts something in place of these, or takes it away."""
+        for dotted in put:
+            self.store_in(dotted, call.node, call.text)
+        self.change(owner.tokens, call.node, "changing method", call.text)
+        return Value(owner.tokens, is_part=True)
+
     def _of_class(self, node: ast.Call, name: str, owner: Value) -> Value | None:
         """What a method that is called through its class gives of what the class keeps; None if it keeps nothing."""
         if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
@@ -158,6 +166,8 @@ class Calls(Applying):
 
     def _known_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
+        if name in mocking.STARTING and (put := mocking.put_by(owner.kind)):
+            return self._start(call, owner, put)
         if owner.kind in IMMUTABLE:
             if name in MAKING_LISTS:
                 return self.fresh(node, (), "list")
@@ -268,20 +278,24 @@ class Calls(Applying):
         if name in ("setattr", "delattr") and call.args and call.args[0].ref:
             attribute = call.node.args[1] if len(call.node.args) > 1 else None
             known = attribute.value if isinstance(attribute, ast.Constant) else None
-            held = f"{call.args[0].ref}.{known}" if isinstance(known, str) else call.args[0].ref
+            held = f"{call.args[0].ref}.{known if isinstance(known, str) else UNTOLD}"
             self.store_in(held, call.node, f"{name}(…)")
-        if name in mocking.PATCHERS:
-            self._mock(call, name)
+        if name == mocking.STOPPING_ALL:
+            self.use_state(patch_state(UNTOLD), call.node, f"{name}()")
 
-    def _mock(self, call: Call, name: str) -> None:
+    def _mock(self, call: Call, name: str) -> Value:
         """Something is put in place of what modules hold, until somebody takes it away: it is as if it stayed."""
         found = mocking.patched_by(name, call.node, [value.ref for value in call.args])
         for dotted in found:
             self.store_in(dotted, call.node, f"{name}(…)")
         if not found:
             self.mark_dynamic(call.node, f"{name}(…)")
+        held = self._kept_by(call, name)
+        return Value(self.fresh(call.node, held).tokens | held, kind=mocking.patcher_kind(found))
 
     def _library_result(self, call: Call, name: str) -> Value:
+        if name in mocking.PATCHERS:
+            return self._mock(call, name)
         held = self._kept_by(call, name)
         if name in USED_UP:
             # Going through it uses up the generators that it goes through.

@@ -16,7 +16,7 @@ from szal_nb.analysis.names import Change, StateUse
 from szal_nb.analysis.resolved import Resolved, kept_object
 from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.errors import InvalidStep
-from szal_nb.model.kept import attributes_owner, attributes_state, default_owner, patched
+from szal_nb.model.kept import UNTOLD, attributes_owner, attributes_state, default_owner, patched
 from szal_nb.model.step import Executor
 
 # The rule of a change of a function by its calls.
@@ -98,6 +98,13 @@ def _object(state: str) -> frozenset[str]:
 def _refuse_inner_names(found: Resolved) -> None:
     """All names of a module at once, or the code of a function, can neither be recorded nor be put back."""
     for use in found.names.states:
+        if patched(use.state) == UNTOLD:
+            raise InvalidStep(
+                found.step.name,
+                f"line {use.line}: {use.what} puts something in place or takes it away, and nobody can tell what.",
+                'Make the patcher in a step, by a text (`p = mock.patch("module.name", …)`), and start and stop it by '
+                "its name, or use it in a `with`.",
+            )
         owner, dots, rest = patched(use.state).partition(".__")
         if dots:
             raise InvalidStep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 
+from szal_nb.analysis import mocking
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
 from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 
@@ -39,7 +40,11 @@ def kind_made(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
         case ast.Name(id=name) if name in names:
             return names[name].made
         case ast.Call(func=function):
-            return _of_call(_dotted(function, names))
+            dotted = _dotted(function, names)
+            if dotted in mocking.PATCHERS:
+                refs = [_dotted(argument, names) for argument in node.args]
+                return mocking.patcher_kind(mocking.patched_by(dotted, node, refs))
+            return _of_call(dotted)
     return ""
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from szal_nb.model.kept import UNTOLD
+
 _PATCH = "unittest.mock.patch"
 PATCHERS = frozenset({_PATCH, f"{_PATCH}.object", f"{_PATCH}.dict", f"{_PATCH}.multiple"})
+# Takes away all that any step has put in place.
+STOPPING_ALL = f"{_PATCH}.stopall"
+# Methods of a patcher that put something in place, or take it away.
+STARTING = frozenset({"start", "stop", "__enter__", "__exit__"})
 
 
 def patched_by(name: str, call: ast.Call, refs: Sequence[str]) -> list[str]:
@@ -23,6 +29,21 @@ def patched_by(name: str, call: ast.Call, refs: Sequence[str]) -> list[str]:
     if name == f"{_PATCH}.multiple":
         return [f"{target}.{keyword.arg}" for keyword in call.keywords if keyword.arg is not None]
     return [target]
+
+
+def patcher_kind(found: Sequence[str]) -> str:
+    """The kind of a patcher of these dotted things."""
+    return " ".join((_PATCH, *found))
+
+
+def put_by(kind: str) -> list[str]:
+    """What a patcher of this kind puts something in place of; `UNTOLD` if the code does not tell, none for all else.
+
+    >>> put_by("unittest.mock.patch math.pi"), put_by("unittest.mock.patch"), put_by("list")
+    (['math.pi'], ['?'], [])
+    """
+    name, *found = kind.split(" ")
+    return (found or [UNTOLD]) if name in PATCHERS else []
 
 
 def _dotted(node: ast.expr, ref: str) -> str:

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable as Function
 from typing import ClassVar
 
-from szal_nb.analysis import hidden, scope
+from szal_nb.analysis import hidden, mocking, scope
 from szal_nb.analysis.definitions import Definitions
 from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 from szal_nb.analysis.values import FRESH, State, Value, merged
+from szal_nb.model.kept import UNTOLD
 
 _NAME_ERRORS = frozenset({"NameError", "UnboundLocalError"})
 _DEEPEST_REPEATED_LOOP = 3
@@ -259,6 +260,10 @@ class Walker(Definitions):
         for item in node.items:
             value = self.eval(item.context_expr)
             managers.append((value, item.context_expr))
+            # What one does not tell is taken away again with it.
+            for dotted in mocking.put_by(value.kind):
+                if dotted != UNTOLD:
+                    self.store_in(dotted, item.context_expr, ast.unparse(item.context_expr))
             entered = self.call_by_itself(f"__{awaits}enter__", value, item.context_expr) or value
             if item.optional_vars is not None:
                 self.assign(item.optional_vars, self.anchored(entered, item.context_expr))

@@ -148,6 +148,9 @@ def _begin(
     plan = None
     given: dict[str, Given] = {}
     taken_refs: dict[str, tuple[ValueRef, ...]] = {}
+    classes = Classes(graph, surround.definitions, {})
+    if journal is not None:
+        classes.serve(journal)
     if take is not None and journal is not None:
         # What is taken depends on what the inputs are, so they are kept before the run begins.
         input_refs = journal.keep("", 0, taken, tuple(taken))
@@ -156,7 +159,8 @@ def _begin(
         plan = take.plan(graph, by_name, skipped)
         given = take.given(graph, by_name, plan)
         taken_refs = {name: one.values for name, one in given.items()}
-        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, taken_refs)
+        classes = Classes(graph, surround.definitions, taken_refs)
+        classes.serve(journal)
         if on_plan is not None:
             on_plan(plan)
     devices = device_slots(graph, gpus())
@@ -176,6 +180,7 @@ def _begin(
         taken,
         surround,
         journal,
+        classes=classes,
         run_id=run_id,
         devices=devices,
         input_refs=input_refs,
@@ -225,7 +230,8 @@ def resume_run(
         recorded = {ref.name: ref for ref in snapshot.inputs}
         changed = changed_classes(lambda: store.graph(run_id), graph)
         given = {name: step.values for name, step in snapshot.steps.items()}
-        journal.loader.resolve_class = Classes(graph, journal, surround.definitions, given, changed)
+        classes = Classes(graph, surround.definitions, given, changed)
+        classes.serve(journal)
         taken = {
             name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
             for name in graph.all_inputs
@@ -260,6 +266,7 @@ def resume_run(
             taken,
             surround,
             journal,
+            classes=classes,
             run_id=run_id,
             devices=devices,
             snapshot=snapshot,
@@ -344,6 +351,7 @@ def _launch(
     surround: Surround,
     journal: RunJournal | None,
     *,
+    classes: Classes,
     run_id: str,
     devices: DeviceSlots,
     snapshot: RunSnapshot | None = None,
@@ -383,6 +391,8 @@ def _launch(
         try:
             if again is not None and store is not None:
                 kept_by = await asyncio.to_thread(store.take_over, run_id, since=runner.epoch)
+                kept_by.keeper.forbidden = SECRETS
+                classes.serve(kept_by)
             if again is not None:
                 if kept_by is not None:
                     runner.read_late(reading_late(machine.graph, runner.snapshot, runner.watch.refs, kept_by))

@@ -9,7 +9,7 @@ from typing import Any
 
 from szal_nb.errors import RunError
 from szal_nb.model.graph import StepNode
-from szal_nb.model.kept import patched
+from szal_nb.model.kept import UNTOLD, patched
 
 _ABSENT = object()
 _VALUE, _LOST = "value", "lost"
@@ -19,6 +19,8 @@ _CONTAINERS = (list, dict, set)
 def read_patch(state: str) -> dict[str, Any]:
     """What the module has there now; empty if nothing."""
     *path, last = patched(state).split(".")
+    if last == UNTOLD:
+        return lost_patch("the code does not tell which attribute that is")
     found = vars_of(_owner(path)).get(last, _ABSENT) if _is_imported(path) else _ABSENT
     return {} if found is _ABSENT else {_VALUE: found}
 

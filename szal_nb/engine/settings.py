@@ -61,8 +61,13 @@ class Settings:
                 found[name] = _NOT_RECORDED if is_secret else value
         return found
 
-    @staticmethod
-    def _put_back_environment(changes: Mapping[str, Any]) -> None:
+    def _put_back_environment(self, changes: Mapping[str, Any]) -> None:
+        # A step that is made again finds nothing of what was set after it.
+        for name in self._changes().keys() - changes.keys():
+            if name in self._environment:
+                os.environ[name] = self._environment[name]
+            else:
+                del os.environ[name]
         for name, value in changes.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
@@ -31,6 +31,7 @@ from szal_nb.errors import (
     AnswerError,
     ChangedSince,
     ClassIsOne,
+    PatcherHeld,
     RebuiltDiffers,
     RetryAfter,
     StepTimeout,
@@ -38,12 +39,12 @@ from szal_nb.errors import (
     ValueNotStored,
 )
 from szal_nb.model.kept import patched, state_of
-from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
+from szal_nb.model.value import HOLDS_PATCHER, ValueRef, is_about_the_process, is_live_state
 
 log = logging.getLogger(__name__)
 
 # What another attempt would not mend.
-_FINAL = (AnswerError, ChangedSince, ClassIsOne, RebuiltDiffers, ValueNotStored)
+_FINAL = (AnswerError, ChangedSince, ClassIsOne, PatcherHeld, RebuiltDiffers, ValueNotStored)
 
 
 class Earlier(Protocol):
@@ -142,6 +143,7 @@ class StepOwner:
         step = self.machine.steps[i]
         if step.once or step.strict:
             check_kept(step, refs)
+        _check_patchers(step.name, given, refs)
         if not attempt.context.is_closed:
             self._table.put(i, given, refs)
             self.watch.kept(i, refs)
@@ -253,3 +255,10 @@ class StepOwner:
         info = describe(error, attempt.context)
         is_final = attempt.is_overdue or isinstance(error, _FINAL)
         return AttemptFailed(at, attempt.step, attempt.number, info, retry_after_s, is_final=is_final)
+
+
+def _check_patchers(step: str, given: Mapping[str, Any], refs: Iterable[ValueRef]) -> None:
+    """PatcherHeld if other steps could start or stop a patcher that no name of its own leads to."""
+    for ref in refs:
+        if ref.needed and ref.live == HOLDS_PATCHER and type(given.get(ref.name)).__module__ != "unittest.mock":
+            raise PatcherHeld(step, ref.name)

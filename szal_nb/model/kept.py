@@ -80,6 +80,10 @@ def patch_state(dotted: str) -> str:
     return f"{_PATCH}{dotted}"
 
 
+# Stands for an attribute that the code does not tell.
+UNTOLD = "?"
+
+
 def patched(state: str) -> str:
     """Which attribute of which module the state is; "" if it is another one."""
     return state.removeprefix(_PATCH) if state.startswith(_PATCH) else ""

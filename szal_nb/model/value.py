@@ -44,6 +44,8 @@ def as_live(ref: ValueRef, reason: str) -> ValueRef:
     )
 
 
+# The reason of a live value that can put something in place of what a module holds, or take it away again.
+HOLDS_PATCHER = "it holds a patcher of unittest.mock"
 # Begins the reason of a live value that could have been stored, had there been room.
 NOT_STORED = "it could not be stored: "
 _SHOWN = "<shown "

@@ -130,12 +130,15 @@ class PickleCodec:
     format = "pickle"
     is_safe = False
 
+    def __init__(self, name_class: pickling.NameClass = pickling.by_qualname) -> None:
+        self._name_class = name_class
+
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `Codec`."""
-        data = pickling.dump(value, limit=limit)
+        data = pickling.dump(value, limit=limit, name_class=self._name_class)
         if isinstance(value, BaseException):
             # Exceptions often pickle and then do not load: their __init__ wants more than `args`.
-            pickling.load(data, lambda name: type(value) if type(value).__qualname__ == name else None)
+            pickling.load(data, lambda _: type(value))
         return Encoded(self.format, (data,))
 
     def decode(self, data: bytes | Path, resolve_class: pickling.ResolveClass, /) -> object:

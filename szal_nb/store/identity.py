@@ -11,7 +11,7 @@ from types import NoneType
 
 # Two names for one of these cannot be told from two equal ones by anything a step should do.
 _WITHOUT_IDENTITY = frozenset(
-    {NoneType, bool, int, float, complex, str, bytes, tuple, frozenset, range, type, date, time, timedelta, slice}
+    {NoneType, bool, int, float, complex, str, bytes, tuple, frozenset, range, date, time, timedelta, slice}
 )
 
 

@@ -35,7 +35,7 @@ class RunJournal:
         self._record = record
         self._writer = writer
         self._release = release
-        # Their settings (`keeper.forbidden`, `loader.resolve_class`) may be changed.
+        # Their settings (`keeper.forbidden`, `keeper.classes`, `loader.resolve_class`) may be changed.
         self.keeper = keeper
         self.loader = loader
         self.is_closed = False
@@ -82,11 +82,16 @@ class RunJournal:
 
     def load(self, ref: ValueRef) -> object:
         """The value. Names that were bound to one object give one object, as long as this journal lives."""
-        return self.loader.load(ref)
+        return self._taken(ref, self.loader.load(ref))
 
     def load_fresh(self, ref: ValueRef) -> object:
         """The value as it was stored, in an object that nobody else has seen."""
-        return self.loader.load_fresh(ref)
+        return self._taken(ref, self.loader.load_fresh(ref))
+
+    def _taken(self, ref: ValueRef, value: object) -> object:
+        if isinstance(value, type) and self.keeper.classes is not None:
+            self.keeper.classes.took(ref, value)
+        return value
 
     def close(self) -> None:
         """Gives the run up: another process, or this one, may take it over at once."""

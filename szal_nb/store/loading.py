@@ -14,7 +14,7 @@ from szal_nb.model.value import ValueRef, shown_name
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
 from szal_nb.store.identity import Identities
-from szal_nb.store.pickling import OtherClassError, ResolveClass, Resolver, UnknownClassError
+from szal_nb.store.pickling import OF_STEP, OtherClassError, ResolveClass, Resolver, UnknownClassError
 from szal_nb.store.rendition import Bundle, Shown
 
 
@@ -29,7 +29,7 @@ class Loader:
         self,
         codecs: Sequence[Codec],
         contents: Contents,
-        class_value: Callable[[str], ValueRef | None],
+        class_value: Callable[[str, str | None], ValueRef | None],
         *,
         is_trusted: bool,
         resolve_class: ResolveClass,
@@ -96,8 +96,9 @@ class Loader:
         found: object = self.resolve_class(name)
         if found is None:
             # A class that a step of the run gave is a value like any other.
-            first, *rest = name.split(".")
-            ref = self._class_value(first)
+            path, _, step = name.partition(OF_STEP)
+            first, *rest = path.split(".")
+            ref = self._class_value(first, step or None)
             found = None if ref is None else self.load(ref)
             for part in rest:
                 found = getattr(found, part, None)

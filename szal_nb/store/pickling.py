@@ -19,18 +19,34 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 
+from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
 
 # Iterators that notice when what they go over changes.
 _OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
+# Between the name of a class and the step that gave it. Without it: the notebook's own.
+OF_STEP = "@"
+# By what cloudpickle told a class apart when it was stored, so that it is still that one when it is stored again: as in
+# cloudpickle, this goes for the process.
+_TRACKERS: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
 # How a pickle spells a NaN.
 _NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
+
+
+class NameClass(Protocol):
+    """Tells under which name a pickle has a class."""
+
+    def __call__(self, kind: type, *, is_class: bool) -> str:
+        """The name by which a reader will find it; "" if it is to be stored whole.
+
+        PicklingError if no name leads to it. `is_class`: what is stored is a class itself.
+        """
 
 
 class UnknownClassError(Exception):
@@ -90,6 +106,26 @@ def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     return view
 
 
+def _refusal_of(part: Any) -> str:
+    """Why no pickle can have this; "" if one may."""
+    if isinstance(part, io.IOBase) and not isinstance(part, io.BytesIO | io.StringIO):
+        # cloudpickle would read the file and store its text.
+        return "it holds an open file"
+    if isinstance(part, memoryview):
+        return "it holds a memoryview"
+    if type(part) in _OVER_TABLES:
+        # A pickle would have one over a list of what is left.
+        return "it holds an iterator over a dict or a set"
+    mock = sys.modules.get("unittest.mock")
+    if mock is not None and isinstance(part, mock.NonCallableMock):
+        # It would note how it is pickled, without end.
+        return "it holds a mock"
+    if mock is not None and isinstance(part, (mock._patch, mock._patch_dict)):  # noqa: SLF001
+        # It knows what it has put where in this process.
+        return HOLDS_PATCHER
+    return ""
+
+
 def _without_window(reduced: Any) -> Any:
     """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
     make, arguments, state, *rest = reduced
@@ -115,27 +151,29 @@ class _Limited(io.BytesIO):
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, *, is_class: bool, shared_memory: Collection[int] = ()) -> None:
+    def __init__(
+        self, file: io.BytesIO, *, is_class: bool, name_class: NameClass, shared_memory: Collection[int] = ()
+    ) -> None:
         super().__init__(file, protocol=5)
+        self._name_class = name_class
         self._shared_memory = shared_memory
         self._is_class = is_class
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type):
-            if not self._is_class and obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
-                code = code_of_class(obj)
-                return notebook_class, (obj.__qualname__, code) if code else (obj.__qualname__,)
+            if obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
+                name = self._name_class(obj, is_class=self._is_class)
+                if name:
+                    code = code_of_class(obj)
+                    return notebook_class, (name, code) if code else (name,)
+            if obj in _TRACKERS:
+                make, (*before, _, extra), *rest = super().reducer_override(obj)
+                return make, (*before, _TRACKERS[obj], extra), *rest
         elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
-        elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
-            # cloudpickle would read the file and store its text.
-            raise pickle.PicklingError("it holds an open file")
-        elif isinstance(obj, memoryview):
-            raise pickle.PicklingError("it holds a memoryview")
-        elif type(obj) in _OVER_TABLES:
-            # A pickle would have one over a list of what is left.
-            raise pickle.PicklingError("it holds an iterator over a dict or a set")
+        elif refusal := _refusal_of(obj):
+            raise pickle.PicklingError(refusal)
         elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
             return _without_window(obj.__reduce_ex__(5))
         return super().reducer_override(obj)
@@ -156,7 +194,9 @@ class Classes:
     def skeleton(self, make: Callable[..., type], *arguments: Any) -> type:
         """As cloudpickle's `make`, whose last argument but one tells classes apart."""
         *before, tracker, extra = arguments
-        return make(*before, self._ids.setdefault(tracker, uuid.uuid4().hex), extra)
+        made = make(*before, self._ids.setdefault(tracker, uuid.uuid4().hex), extra)
+        _TRACKERS[made] = tracker
+        return made
 
     def set_state(self, set_state: Callable[[type, Any], type], made: type, state: Any) -> type:
         """As cloudpickle's `set_state`, the first time."""
@@ -219,16 +259,21 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
-def dump(value: object, *, limit: int | None = None) -> bytes:
+def by_qualname(kind: type, *, is_class: bool) -> str:
+    """The name that a class has in its module, whatever is there now; "" in what is a class itself."""
+    return "" if is_class else kind.__qualname__
+
+
+def dump(value: object, *, limit: int | None = None, name_class: NameClass = by_qualname) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
-    data = _dumped(_Pickler, value, limit)
-    return _dumped(_NanPickler, value, limit) if _NAN in data else data
+    data = _dumped(_Pickler, value, limit, name_class)
+    return _dumped(_NanPickler, value, limit, name_class) if _NAN in data else data
 
 
-def _dumped(pickler: type[_Pickler], value: object, limit: int | None) -> bytes:
+def _dumped(pickler: type[_Pickler], value: object, limit: int | None, name_class: NameClass) -> bytes:
     file = _Limited(limit)
     memory = getattr(value, "shared_memory", None) or ()
-    pickler(file, is_class=isinstance(value, type), shared_memory=memory).dump(value)
+    pickler(file, is_class=isinstance(value, type), name_class=name_class, shared_memory=memory).dump(value)
     return file.getvalue()
 
 

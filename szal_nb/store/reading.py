@@ -192,13 +192,13 @@ class StoredRuns:
             is_for_looking=is_for_looking,
         )
 
-    def _class_values_of(self, run_id: str) -> Callable[[str], ValueRef | None]:
+    def _class_values_of(self, run_id: str) -> Callable[[str, str | None], ValueRef | None]:
         sql = f"""SELECT {projection.VALUE_COLUMNS} FROM "values"
-                  WHERE step_id IN (SELECT id FROM steps WHERE run_id = ?)
+                  WHERE step_id IN (SELECT id FROM steps WHERE run_id = ? AND name = coalesce(?, name))
                   AND name = ? AND is_current AND format = 'pickle' ORDER BY id DESC LIMIT 1"""  # noqa: S608
 
-        def find(name: str) -> ValueRef | None:
-            rows = self.reader.fetch(sql, (run_id, name))
+        def find(name: str, step: str | None) -> ValueRef | None:
+            rows = self.reader.fetch(sql, (run_id, step, name))
             return projection.value_ref(rows[0]) if rows else None
 
         return find

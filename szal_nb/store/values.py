@@ -8,19 +8,20 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import ModuleType
+from typing import Protocol
 
 import msgspec
 
 from szal_nb.errors import StoreError
 from szal_nb.model.graph import DISPLAY
 from szal_nb.model.value import NOT_STORED, ValueRef, is_shown, shown_name
-from szal_nb.store.codecs import Buffer, Codec, Encoded
+from szal_nb.store.codecs import Buffer, Codec, Encoded, PickleCodec
 from szal_nb.store.contents import SHORT_FORMAT, Parked
 from szal_nb.store.describing import shape_of, summary_of, type_name
 from szal_nb.store.failure import StoreFull, StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
-from szal_nb.store.pickling import TooLargeError
+from szal_nb.store.pickling import TooLargeError, by_qualname
 from szal_nb.store.rendition import rendition_of, subject_of
 
 INLINE_BYTES = 256 * 1024
@@ -45,6 +46,19 @@ WHERE blobs.size < 0
 """
 
 
+class ClassNames(Protocol):
+    """Knows by which names a reader will find the notebook's classes."""
+
+    def gave(self, step: str, values: Mapping[str, object]) -> None:
+        """The step gave these: what is a class among them is found by its name and the step."""
+
+    def took(self, ref: ValueRef, kind: type) -> None:
+        """What was recorded so is this class now."""
+
+    def name_of(self, kind: type, *, is_class: bool) -> str:
+        """See `NameClass`."""
+
+
 class Keeper:
     """Turns values into references, and their bytes into rows and files. One for each journal."""
 
@@ -56,7 +70,9 @@ class Keeper:
         *,
         forbidden: Callable[[bytes], bool] | None = None,
     ) -> None:
-        self._codecs = codecs
+        # Which name leads to which class is told by the run; may be set at any time.
+        self.classes: ClassNames | None = None
+        self._codecs = [PickleCodec(self._name_class) if type(codec) is PickleCodec else codec for codec in codecs]
         self._readable = {codec.format for codec in codecs if codec.is_safe}
         self._files = files
         self._identities = identities
@@ -69,6 +85,8 @@ class Keeper:
         self, step: str, attempt: int, values: Mapping[str, object], needed: Collection[str]
     ) -> tuple[ValueRef, ...]:
         """A reference for each value, in their order, then those to pictures of them; see `RunJournal.keep`."""
+        if self.classes is not None:
+            self.classes.gave(step, values)
         seen: dict[int, ValueRef] = {}
         refs = []
         has_opaque = False
@@ -83,6 +101,9 @@ class Keeper:
             refs.append(ref)
             has_opaque = has_opaque or ref.format not in self._readable
         return self._with_renditions((step, attempt), refs, values) if has_opaque else tuple(refs)
+
+    def _name_class(self, kind: type, *, is_class: bool) -> str:
+        return (by_qualname if self.classes is None else self.classes.name_of)(kind, is_class=is_class)
 
     def parked(self, digest: str) -> Parked | None:
         """The bytes that were kept but are not in the store yet."""

@@ -91,7 +91,7 @@ class CellFlow:
         return asyncio.run(go_on())
 
     def _surround(self, store: RunStore, graph: FlowGraph) -> Surround:
-        return Surround(store=store, packages=self.packages, rollbacks=self.rollbacks(graph))
+        return Surround(store=store, packages=self.packages, definitions=self.space, rollbacks=self.rollbacks(graph))
 
     async def _run(
         self,

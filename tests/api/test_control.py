@@ -463,3 +463,29 @@ def test_what_was_made_with_a_default_does_not_stand_for_what_is_made_with_a_val
         (None, "cached"),
         (1, "cached"),
     ]
+
+
+def test_a_step_that_is_retried_keeps_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("SZAL_RETRIED", "very-secret-text")
+    calls: list[str] = []
+    flow = szal.Flow("f")
+
+    @flow.step
+    def risky():
+        calls.append("risky")
+        if len(calls) == 1:
+            raise OSError("not yet")
+        return [str(szal.secret("SZAL_RETRIED"))]
+
+    async def main():
+        run = flow.start(store=tmp_path / "runs.db")
+        await run.wait()
+        run.retry("risky")
+        await run
+        return run
+
+    run = asyncio.run(main())
+
+    (ref,) = run.snapshot.steps["risky"].values
+    assert ref.live == "it contains a secret"
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"very-secret-text" in file.read_bytes()]

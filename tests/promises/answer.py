@@ -223,6 +223,8 @@ def shape_of(value: Any) -> object:
             return ("callable", getattr(item, "__name__", ""))
         if isinstance(item, Iterator):
             return (type(item).__name__, number, shape(list(copy.copy(item))))
-        return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(vars(item).items())))
+        slots = {name: getattr(item, name) for name in getattr(item, "__slots__", ()) if hasattr(item, name)}
+        state = slots | getattr(item, "__dict__", {})
+        return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(state.items())))
 
     return {name: shape(item) for name, item in sorted(value.items())}

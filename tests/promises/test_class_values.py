@@ -94,9 +94,16 @@ def test_a_dataclass_of_a_step_is_the_same_after_a_resume(store):  # noqa: F811
 
 def test_a_step_that_changes_a_class_is_not_made_again_as_if_it_were_another_class(store):  # noqa: F811
     """What it gives lives in the process that died; the class would lose what is on record of it."""
-    cells = [f"{CONFIG}\na = [1]", "later = iter(a)\nC.items = a", "xs = [list(later), a]\nC.items.append(0)"]
+    cells = [f"{CONFIG}\na = [1]", "later = iter([2])\nC.items = [3]", "xs = [list(later), a]\nC.items.append(0)"]
 
     assert check(cells, 0, store) == "refused"
+
+
+def test_a_class_that_holds_what_is_made_again_is_made_again_with_it(store):  # noqa: F811
+    """A resumed run equals an uncut one."""
+    cells = [f"{CONFIG}\na = [1]", "later = iter(a)\nC.items = a", "xs = [list(later), a]\nC.items.append(0)"]
+
+    assert check(cells, 0, store) == "same"
 
 
 def test_drawn_notebooks_on_a_class_have_one_answer(store):  # noqa: F811

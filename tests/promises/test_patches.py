@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import sys
+from unittest import mock
 
 import pytest
 
 from szal_nb.errors import InvalidStep
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
+from tests.promises.held import cut, moments
 
 MODULE = """VALUE = 1
 ITEMS = [1]
+TABLE = {"a": 1}
 class Kind:
     number = 1
 def go(x=0):
@@ -123,8 +127,118 @@ def test_what_cannot_be_recorded_of_a_module_is_refused(change):
         CellFlow({"a": change}, notebook=IMPORT).graph()
 
 
+MOCKS = (
+    f"{IMPORT}\nimport os\nfrom unittest import mock\nfrom unittest.mock import patch\nfrom contextlib import ExitStack"
+)
+LOOKS = {"look": "seen = {0}", "stop": "p.stop()", "after": "later = {0}"}
+
+
+def put_and_taken_away(put, seen, **cells):
+    return {**put, **{name: cell.format(seen) for name, cell in {**LOOKS, **cells}.items()}}
+
+
+# What one step puts in place, another one takes away: the notebook, the steps, and what is seen of it in turn.
+TAKEN_AWAY = {
+    "made, started and stopped": (MOCKS, put_and_taken_away({"make": "p = patch('szal_patched.VALUE', 5)", "start": "p.start()"}, "m.go()"), (5, 1)),
+    "begun and stopped": (MOCKS, put_and_taken_away({"start": "p = patch('szal_patched.VALUE', 5)\np.start()"}, "m.go()"), (5, 1)),
+    "of the notebook": (f"{MOCKS}\np = patch('szal_patched.VALUE', 5)", put_and_taken_away({"start": "p.start()"}, "m.go()"), (5, 1)),
+    "of an attribute": (MOCKS, put_and_taken_away({"start": "p = patch.object(m.Kind, 'number', 5)\np.start()"}, "m.Kind().number"), (5, 1)),
+    "of items": (MOCKS, put_and_taken_away({"start": "p = patch.dict('szal_patched.TABLE', a=5)\np.start()"}, "m.TABLE['a']"), (5, 1)),
+    "of the environment": (MOCKS, put_and_taken_away({"start": "p = patch.dict(os.environ, SZAL_PATCHED='5')\np.start()"}, "os.environ.get('SZAL_PATCHED')"), ("5", None)),
+    "entered and left": (MOCKS, put_and_taken_away({"start": "p = patch('szal_patched.VALUE', 5)\np.__enter__()"}, "m.go()", stop="p.__exit__(None, None, None)"), (5, 1)),
+    "a function that is a mock": (MOCKS, put_and_taken_away({"start": "p = patch.object(m, 'go', return_value=5)\np.start()"}, "m.go()"), (5, 1)),
+    "by a function that is given the module": (f"{IMPORT}\ndef put(o, v):\n    o.VALUE = v", put_and_taken_away({"start": "put(m, 5)"}, "m.go()", stop="put(m, 1)"), (5, 1)),
+}  # fmt: skip
+
+
+def gone_on_from_each_moment(notebook, cells, record, module, found):
+    """What `found` tells of the run, and of what goes on after its process died at each moment."""
+
+    def begin():
+        importlib.reload(module)
+        mock._patch._active_patches.clear()
+        os.environ.pop("SZAL_PATCHED", None)
+        return CellFlow(cells, notebook=notebook)
+
+    done = begin().run(record)
+    yield found(done)
+    for moment in moments(record, done.id):
+        old = cut(record, done.id, moment)
+        yield found(begin().resume(record, old))
+
+
+@pytest.mark.parametrize(("notebook", "cells", "expected"), TAKEN_AWAY.values(), ids=TAKEN_AWAY)
+def test_what_a_step_takes_away_again_is_gone_for_all_that_come_after_it_also_after_a_resume(
+    notebook, cells, expected, record, module
+):
+    """A resumed run equals an uncut one."""
+    seen = gone_on_from_each_moment(notebook, cells, record, module, lambda run: (run.values.seen, run.values.later))
+
+    assert set(seen) == {expected}
+
+
+UNTOLD = {
+    "setattr": (IMPORT, "for name in ['VALUE']:\n    setattr(m, name, 5)"),
+    "setattr of a function": (f"{IMPORT}\ndef put(o, n, v):\n    setattr(o, n, v)", "put(m, 'VALUE', 5)"),
+}
+
+
+@pytest.mark.parametrize(("notebook", "change"), UNTOLD.values(), ids=UNTOLD)
+def test_a_run_does_not_go_on_without_what_a_step_set_by_a_name_that_the_code_does_not_tell(
+    notebook, change, record, module
+):
+    """What shows only at run time fails the run. Never a silently different result."""
+
+    def found(run):
+        look = run["look"]
+        return look.value if look.error is None else look.error.message.partition(" which")[0]
+
+    cells = {"set": change, "look": "seen = m.go()"}
+    seen = gone_on_from_each_moment(notebook, cells, record, module, found)
+
+    assert set(seen) == {5, "A completed step has set szal_patched.?,"}
+
+
+@pytest.mark.parametrize("change", ["mock.patch.stopall()", "p = mock.patch(target, 5)\np.start()"])
+def test_who_puts_in_place_or_takes_away_what_nobody_can_tell_is_refused(change):
+    with pytest.raises(InvalidStep, match=r"Step 'a': line \d: .* and nobody can tell what"):
+        CellFlow({"a": change}, notebook=f"{MOCKS}\ntarget = 'szal_' + 'patched.VALUE'").graph()
+
+
+@pytest.mark.parametrize(
+    "held", ["p = ExitStack()\np.enter_context(patch('szal_patched.VALUE', 5))", "p = [patch('szal_patched.VALUE', 5)]"]
+)
+def test_a_patcher_that_steps_could_reach_by_no_name_of_its_own_fails_the_run(held, record, module):
+    """What shows only at run time fails the run and names the steps and the flag to write."""
+    run = CellFlow({"a": held, "b": "q = p"}, notebook=MOCKS).run(record)
+    importlib.reload(module)
+
+    assert run.state == "failed"
+    assert "what step 'a' gives as 'p' holds a patcher of unittest.mock" in run["a"].error.message
+
+
+def test_a_stack_of_patchers_that_one_step_uses_is_its_own_affair(record):
+    cells = {
+        "a": "with ExitStack() as p:\n    p.enter_context(patch('szal_patched.VALUE', 5))\n    n = m.go()",
+        "b": "k = m.go()",
+    }
+    run = CellFlow(cells, notebook=MOCKS).run(record)
+
+    assert (run["a"].error, run.values.n, run.values.k) == (None, 5, 1)
+
+
+def test_a_mock_is_not_stored(record):
+    """It noted how it was being stored, without end."""
+    run = CellFlow({"a": "fake = mock.MagicMock()\nfake.go(1)", "b": "n = fake.go.call_count"}, notebook=MOCKS).run(
+        record
+    )
+
+    assert run["b"].value == 1
+    assert {ref.live for ref in run.snapshot.steps["a"].values} == {"it holds a mock"}
+
+
 def test_a_mock_of_who_knows_what_is_ordered_with_all_steps():
-    cells = {"a": "n = 1", "b": "mock.patch(target, 5).start()", "c": "m = 2"}
+    cells = {"a": "n = 1", "b": "with mock.patch(target, 5):\n    k = 1", "c": "m = 2"}
     notebook = "from unittest import mock\ntarget = 'szal_' + 'patched.VALUE'"
     ordered = {(edge.source, edge.target) for edge in CellFlow(cells, notebook=notebook).graph().edges}
 

@@ -140,3 +140,18 @@ def test_a_step_that_no_setting_matters_to_leaves_them_to_who_changes_them_meanw
     assert (put_back("plain"), put_back("set")) == ("data", tmp_path.name)
     os.chdir("data")
     assert put_back("look") == tmp_path.name
+
+
+def test_a_step_that_runs_again_finds_the_environment_as_it_was_before_it_was_changed(store, leaves_no_trace):
+    cells = {
+        "make": "items = iter([os.environ.get('SZAL_MODE'), 2])",
+        "change": "os.environ['SZAL_MODE'] = 'fast'",
+        "look": "seen = next(items), os.environ.get('SZAL_MODE')",
+    }
+    flow = CellFlow(cells, notebook="import os")
+    flow.fails = {"look"}
+    cut = flow.run(store)
+    del os.environ["SZAL_MODE"]
+    run = CellFlow(cells, notebook="import os").resume(store, cut.id)
+
+    assert run["look"].value == (None, "fast")
