@@ -51,8 +51,26 @@ def other(tmp_path):
         yield opened
 
 
-from szal_nb.store.bundle import RunExists, references
-from szal_nb.store.doctor import Level, examine, repair
+def blobs(store):
+    return store.reader.fetch("SELECT hash, format, size, in_file, data FROM blobs ORDER BY hash")
+
+
+def test_imported_runs_are_older_than_all_own_ones_and_among_themselves_as_their_clocks_said(other, store, tmp_path):
+    others = {"dddddddddddd": 20.0, "eeeeeeeeeeee": 40.0, "ffffffffffff": 30.0, "111111111111": 30.0}
+    for run_id, at in others.items():
+        store.begin(new_run(run_id)).append_sync(begun(at))
+        export_run(store, run_id, tmp_path / run_id)
+    other.begin(new_run("aaaaaaaaaaaa")).append_sync(begun(10.0))
+    for run_id in others:
+        import_run(other, tmp_path / run_id)
+    other.begin(new_run("bbbbbbbbbbbb")).append_sync(begun(5.0))
+    repair(other.path, tmp_path / "saved" / "runs.db")
+
+    expected = ["b", "a", "e", "1", "f", "d"]
+    with RunStore.open(tmp_path / "saved" / "runs.db") as saved:
+        for each in (other, saved):
+            assert [run.id[0] for run in each.runs()] == expected
+            assert [run.id[0] for run in each.runs(flow="sales", limit=3)] == expected[:3]
 
 
 def test_an_imported_run_is_the_run_that_was_exported(exported, store, other):
