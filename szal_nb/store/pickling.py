@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
-from types import MappingProxyType, ModuleType
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NoReturn, Protocol
 
 import cloudpickle
@@ -132,6 +132,23 @@ def _without_window(reduced: Any) -> Any:
     return make, arguments, {name: part for name, part in state.items() if name != "_restore_to_pylab"}, *rest
 
 
+def _has_own_state(kind: type) -> bool:
+    return isinstance(getattr(kind, "__getstate__", None), FunctionType)
+
+
+def _reduced_unchanged(part: Any) -> Any:
+    """What the code of its class says of it. Many a `__getstate__` empties the attributes, where it meant a copy."""
+    attributes = vars(part)
+    before = dict(attributes)
+    reduced = part.__reduce_ex__(5)
+    if isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is attributes:
+        reduced = (*reduced[:2], dict(attributes), *reduced[3:])
+    for name in attributes.keys() - before.keys():
+        del attributes[name]
+    attributes.update((name, value) for name, value in before.items() if attributes.get(name, before) is not value)
+    return reduced
+
+
 class _NamingNans:
     """The NaNs that everybody means by name come back as these objects."""
 
@@ -176,6 +193,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError(refusal)
         elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
             return _without_window(obj.__reduce_ex__(5))
+        elif _has_own_state(type(obj)) and hasattr(obj, "__dict__") and type(obj) not in self.dispatch_table:
+            return _reduced_unchanged(obj)
         return super().reducer_override(obj)
 
 

@@ -85,6 +85,17 @@ def store(tmp_path):
         yield opened
 
 
+def assert_gives_the_same(cells, notebook, store):
+    names = [f"s{n}" for n in range(len(cells))]
+    graph = build_graph(FlowDefinition(name="f", steps=tuple(map(step, names, cells))), surroundings([notebook]))
+    expected = replace(from_the_top(cells, notebook, names, ()), namespace={})
+    order = allowed_order(graph, lambda ready: ready[-1])
+
+    for plan in ({}, {"order": order}, *({"order": order, "cut_after": n} for n in range(1, len(cells)))):
+        answer = replace(as_flow(graph, notebook, store, **plan), namespace={})
+        assert difference(expected, answer) == "", (plan, answer.error)
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     "cells",
@@ -96,11 +107,31 @@ def store(tmp_path):
     ],
 )
 def test_a_notebook_gives_as_a_flow_what_it_gives_from_the_top(cells, store):
-    names = [f"s{n}" for n in range(len(cells))]
-    graph = build_graph(FlowDefinition(name="f", steps=tuple(map(step, names, cells))), surroundings([IMPORTS]))
-    expected = replace(from_the_top(cells, IMPORTS, names, ()), namespace={})
-    order = allowed_order(graph, lambda ready: ready[-1])
+    assert_gives_the_same(cells, IMPORTS, store)
 
-    for plan in ({}, {"order": order}, *({"order": order, "cut_after": n} for n in range(1, len(cells)))):
-        answer = replace(as_flow(graph, IMPORTS, store, **plan), namespace={})
-        assert difference(expected, answer) == "", (plan, answer.error)
+
+OWN_STATE = """
+import threading
+
+class Connection:
+    def __init__(self):
+        self.lock, self.sent = threading.Lock(), 0
+
+    def send(self):
+        with self.lock:
+            return self.sent
+
+    def __getstate__(self):
+        state = self.__dict__
+        state["lock"] = None
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, lock=threading.Lock())
+"""
+
+
+def test_recording_a_value_does_not_change_it(store):
+    """Running the flow in parallel gives what "Restart and run all" gives."""
+    cells = ["connection = Connection()", "print(connection.send())", "print(connection.send(), connection.sent)"]
+    assert_gives_the_same(cells, OWN_STATE, store)

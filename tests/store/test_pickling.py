@@ -69,3 +69,28 @@ def test_a_nan_that_everybody_means_by_name_comes_back_as_itself():
 
     assert [nan_name(found[math.nan][0]), nan_name(found[1, np.nan])] == ["numpy", ""]
     assert math.isnan(found[1, np.nan])
+
+
+class Connection:
+    """As many are written: `__getstate__` empties the attributes themselves, and not a copy."""
+
+    def __init__(self):
+        self.lock, self.sent = object(), [1]
+
+    def __getstate__(self):
+        state = self.__dict__
+        state["lock"] = None
+        state["late"] = True
+        del state["sent"]
+        return state
+
+
+def test_a_value_is_what_it_was_when_code_of_its_own_has_said_what_to_store():
+    value = Connection()
+    lock, sent = value.lock, value.sent
+
+    read = load(dump([value, value]), none_here)
+
+    assert vars(value) == {"lock": lock, "sent": sent}
+    assert vars(read[0]) == {"lock": None, "late": True}
+    assert read[0] is read[1]
