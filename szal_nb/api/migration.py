@@ -83,7 +83,7 @@ def plan(store: RunStore, run_id: str, to: NewVersion) -> MigrationPlan:
     run = store.run(run_id)
     past = past_of(store, run.id)
     found = plan_migration(to.graph, past, declared_migrations())
-    refusals = [*_why_not_now(run), *found.refusals]
+    refusals = [*_why_not_now(run), *_carried_already(store, run, to.graph), *found.refusals]
     return replace(found, refusals=tuple(refusals))
 
 
@@ -95,6 +95,20 @@ def _why_not_now(run: StoredRun) -> list[str]:
     if run.state is RunState.ROLLING_BACK:
         return [f"it is being undone, and its process is gone: szal resume {run.id}"]
     return []
+
+
+def _carried_already(store: RunStore, run: StoredRun, graph: FlowGraph) -> list[str]:
+    """Two runs that go on from one would do twice what that has not done; one may wait that nobody was told of."""
+    for other in map(store.run, store.runs_from(run.id)):
+        if other.version == graph.flow.version and not other.state.is_final:
+            events = store.events(other.id)
+            if migrated_from(events) == run.id and not _has_gone_on(events):
+                return [f"it is carried over already, as run {other.id}; resume that one, or undo it first."]
+    return []
+
+
+def _has_gone_on(events: Iterable[Event]) -> bool:
+    return any(isinstance(event, StepStarted | RunResumed) for event in events)
 
 
 def movable_runs(store: RunStore, flow: str, version: int) -> list[StoredRun]:
@@ -227,21 +241,34 @@ def _known_values(store: RunStore, past: Past) -> dict[str, Any]:
 def undo(store: RunStore, run_id: str) -> str:
     """Takes a migration back: the run that it made is deleted, and the id of the old run given.
 
-    Raises MigrationError if the run was not made by a migration, or has gone on since.
+    Raises MigrationError if the run was not made by a migration, has gone on since, or must stay for now because a run
+    of its flow is going on, which may take values of it.
     """
     run = store.run(run_id)
     events = store.events(run.id)
     before = migrated_from(events)
     if not before:
         raise MigrationError(f"Run {run.id} was not made by a migration; there is nothing to undo.")
-    if any(isinstance(event, StepStarted | RunResumed) for event in events):
+    if _has_gone_on(events):
         raise MigrationError(
             f"Run {run.id} has gone on since the migration; it stays. The old run {before} is as it was."
         )
-    journal = store.take_over(run.id)
+    # One that was cut off here, or that somebody cancelled, has ended already.
+    if not run.state.is_final:
+        _cancel(store, run.id)
+    if not collect(store, [run.id]).runs:
+        raise MigrationError(
+            f"Run {run.id} is cancelled, but stays for now: a run of its flow is going on, which may take values of "
+            "it. Undo it again when that has ended."
+        )
+    return before
+
+
+def _cancel(store: RunStore, run_id: str) -> None:
+    journal = store.take_over(run_id)
     try:
         now = time.time()
-        left = [step for step in store.snapshot(run.id).steps.values() if not step.state.is_final]
+        left = [step for step in store.snapshot(run_id).steps.values() if not step.state.is_final]
         journal.append_sync(
             [
                 CancelRequested(at=now, reason="migration undone"),
@@ -251,5 +278,3 @@ def undo(store: RunStore, run_id: str) -> str:
         )
     finally:
         journal.close()
-    collect(store, [run.id])
-    return before

@@ -160,6 +160,11 @@ class StoredRuns:
                  ORDER BY runs.rowid DESC LIMIT 5"""
         return [str(row[0]) for row in self.reader.fetch(sql, (step, flow, fingerprint))]
 
+    def runs_from(self, run_id: str) -> list[str]:
+        """The runs that go on from this one, or take another way than it, newest first."""
+        sql = "SELECT id FROM runs WHERE from_run = ? ORDER BY rowid DESC"
+        return [str(row[0]) for row in self.reader.fetch(sql, (run_id,))]
+
     def loader(
         self,
         run_id: str,

@@ -16,7 +16,8 @@ import szal_nb as szal
 from szal_nb.api import migration
 from szal_nb.api.migration import NewVersion
 from szal_nb.errors import MigrationError, RunOwned
-from szal_nb.store.runs import RunStore
+from szal_nb.model.event import RunCreated
+from szal_nb.store.runs import NewRun, RunStore
 from tests.api.cell_flows import CellFlow, everything
 
 NOTEBOOK = "import random\nrows = 3\ndef grow(v):\n    return [n + 1 for n in v]\n"
@@ -273,6 +274,35 @@ def test_undo_takes_it_back_until_the_run_has_gone_on(store):
         migration.undo(store, migrated)
     with pytest.raises(MigrationError, match="not made by a migration"):
         migration.undo(store, old.id)
+
+
+def test_undo_takes_a_cancelled_one_back_too_and_says_if_it_must_stay(store):
+    old = stopped(store, SMALL, at="end").id
+    to = NewVersion(graph=CellFlow(SMALL, version=2).graph())
+    made = migration.apply(store, old, to)
+    alive = store.begin(NewRun(run_id="f" * 12, graph=to.graph))
+    alive.append_sync([RunCreated(at=1.0, flow="test", version=2, steps=("load", "use", "end"))])
+
+    with pytest.raises(
+        MigrationError, match=f"Run {made} is cancelled, but stays for now: a run of its flow is going on"
+    ):
+        migration.undo(store, made)
+    assert store.run(made).state == "cancelled"
+    alive.close()
+    assert migration.undo(store, made) == old
+    assert [run.id for run in store.runs()] == ["f" * 12, old]
+
+
+def test_a_run_is_not_carried_over_again_while_what_was_made_of_it_waits_to_go_on(store):
+    old = stopped(store, SMALL, at="end").id
+    second, third = CellFlow(SMALL, version=2), CellFlow(SMALL, version=3)
+    made = migration.apply(store, old, NewVersion(graph=second.graph()))
+
+    with pytest.raises(MigrationError, match=f"carried over already, as run {made}; resume that one, or undo it first"):
+        migration.apply(store, old, NewVersion(graph=second.graph()))
+    assert migration.plan(store, old, NewVersion(graph=third.graph())).is_safe
+    second.resume(store, made)
+    assert migration.plan(store, old, NewVersion(graph=second.graph())).is_safe
 
 
 def refusal(store, run_id, flow):
