@@ -81,6 +81,9 @@ class Notebook:
 def read_notebook(path: str | Path) -> Notebook:
     """The notebook in the file `path`; `InvalidNotebook` says what is wrong with it."""
     path = Path(path)
+    if not _is_text(str(path.absolute())):
+        # Neither a notebook, which says where it was, nor the record can hold it.
+        raise InvalidNotebook(str(path), "The name of the file, or of a folder above it, is not UTF-8: rename it.")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -92,6 +95,14 @@ def read_notebook(path: str | Path) -> Notebook:
     except OSError as error:
         raise InvalidNotebook(str(path), f"The file cannot be read: {error.strerror or error}.") from None
     return parse_notebook(text, path=path)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_notebook(text: str, *, path: Path | None = None) -> Notebook:

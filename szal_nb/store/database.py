@@ -31,9 +31,15 @@ class Durability(StrEnum):
     FAST = "fast"
 
 
+def real_file(path: Path) -> Path:
+    """The file itself if `path` is a link to it: what belongs to a store lies beside it, as SQLite's WAL does."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def lock_path(path: Path) -> Path:
     """Where the lock of the store at `path` is."""
-    return path.with_name(path.name + ".lock")
+    file = real_file(path)
+    return file.with_name(file.name + ".lock")
 
 
 def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = "WAL") -> sqlite3.Connection:

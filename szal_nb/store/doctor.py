@@ -21,7 +21,7 @@ from szal_nb.model.state import fold
 from szal_nb.model.step import Step
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
 from szal_nb.store.contents import content_bytes
-from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading
+from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading, real_file
 from szal_nb.store.failure import FAILURES, StoreUnusable
 from szal_nb.store.files import hash_of, statuses
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
@@ -62,7 +62,8 @@ def examine(path: Path) -> list[Finding]:
 
 
 def _platform(path: Path) -> Finding:
-    system = file_system_of(path.parent)
+    real = real_file(path)
+    system = file_system_of(real.parent)
     place = f"{system.kind or 'an unknown file system'}" + (f" mounted at {system.mount}" if system.mount else "")
     if system.is_network:
         return Finding(
@@ -72,7 +73,7 @@ def _platform(path: Path) -> Finding:
             advice="Faster and safer: a store on a local disk, by SZAL_STORE or [tool.szal] store in pyproject.toml.",
         )
     if not system.is_known:
-        used = "WAL" if journal_mode_of(path, system) == "WAL" else "a rollback journal instead"
+        used = "WAL" if journal_mode_of(real, system) == "WAL" else "a rollback journal instead"
         text = f"It lies on {place}. Whether WAL works there was tried when the store was made; it uses {used}."
         return Finding(level=Level.NOTICE, about="file system", text=text)
     return Finding(level=Level.FINE, about="file system", text=f"It lies on {place}.")
@@ -91,7 +92,7 @@ def _files(path: Path) -> Iterator[Finding]:
         yield Finding(level=Level.FINE, about="SQLite", text=f"{version}, schema version {VERSION}.")
     if path.is_file():
         mode = stat.S_IMODE(path.stat().st_mode)
-        wal = path.with_name(path.name + "-wal")
+        wal = real_file(path).with_name(real_file(path).name + "-wal")
         sizes = f"{_megabytes(path)} MB, WAL {_megabytes(wal) if wal.exists() else 0} MB"
         if mode & 0o077:
             advice = f"chmod 600 {path}"

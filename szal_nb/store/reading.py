@@ -16,7 +16,7 @@ from szal_nb.model.value import ValueRef
 from szal_nb.store import projection
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
-from szal_nb.store.database import Reader
+from szal_nb.store.database import Reader, real_file
 from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.files import ValueFiles
 from szal_nb.store.formats import all_codecs, installed_codecs
@@ -206,5 +206,6 @@ class StoredRuns:
 
 def values_folder(path: Path) -> Path:
     """Where the large values of the store at `path` are."""
-    is_standard = path.name == FILE and path.parent.name == FOLDER
-    return path.parent / "values" if is_standard else path.with_name(f"{path.name}.values")
+    file = real_file(path)
+    is_standard = file.name == FILE and file.parent.name == FOLDER
+    return file.parent / "values" if is_standard else file.with_name(f"{file.name}.values")

@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 from szal_nb.errors import RunGoneOn, RunOwned, StoreError
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
-from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare
+from szal_nb.store.database import Durability, Reader, check_readable, lock_path, prepare, real_file
 from szal_nb.store.failure import StoreUnusable
 from szal_nb.store.files import make_home
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
@@ -140,7 +140,8 @@ class RunStore(StoredRuns):
         lock = FileLock(lock_path(file))
         # WAL without our lock is safe only from SQLite 3.51.3 on.
         is_wal_safe = lock.is_available or not has_wal_reset_bug()
-        mode = journal_mode_of(file, file_system_of(file.parent)) if is_wal_safe else "TRUNCATE"
+        real = real_file(file)
+        mode = journal_mode_of(real, file_system_of(real.parent)) if is_wal_safe else "TRUNCATE"
         try:
             prepare(file, lock, journal_mode=mode)
         except BaseException:

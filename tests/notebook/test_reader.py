@@ -1,6 +1,8 @@
 """A notebook's flow, read from its file without running it; and what is said of files that are no notebooks."""
 
 import json
+import os
+import sys
 
 import pytest
 
@@ -308,3 +310,13 @@ def test_a_missing_file_names_the_nearest_notebook(tmp_path):
     (tmp_path / "latin.ipynb").write_bytes(b"\xff\xfe{")
     with pytest.raises(InvalidNotebook, match="not text in UTF-8"):
         read_notebook(tmp_path / "latin.ipynb")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_notebook_whose_path_is_no_text_is_refused(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "nb.ipynb").write_text('{"nbformat": 4, "cells": []}')
+
+    with pytest.raises(InvalidNotebook, match="The name of the file, or of a folder above it, is not UTF-8: rename it"):
+        read_notebook(folder / "nb.ipynb")

@@ -151,7 +151,7 @@ def test_a_way_on_that_is_cut_off_at_a_commit_and_asked_again_has_one_outcome(wa
 
     ends = list(range(1, len(names) + 1))
     if way in AND_PERHAPS and "SZAL_TORTURE" not in os.environ:
-        ends = [*ends[:2], *ends[-2:]]
+        ends = sorted({*ends[:2], *ends[-2:]})
     cut = 0
     for end in ends:
         folder = shutil.copytree(base, tmp_path / str(end))

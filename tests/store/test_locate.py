@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from szal_nb.errors import StoreError
+from szal_nb.model.event import StepCompleted, StepStarted
 from szal_nb.store.locate import durability_of, find_store
-from szal_nb.store.runs import open_store
+from szal_nb.store.runs import RunStore, open_store
+from tests.store.scribe import begun, new_run
 
 
 @pytest.fixture
@@ -137,3 +139,22 @@ def test_a_project_file_that_cannot_be_read_leaves_a_named_store_its_full_durabi
     (home / "pyproject.toml").write_text("[tool")
 
     assert durability_of(home / "runs.db") == "full"
+
+
+def test_a_link_to_a_store_is_that_store_with_its_lock_and_its_values(tmp_path):
+    real, link = tmp_path / "data" / "runs.db", tmp_path / "project" / ".szal" / "runs.db"
+    real.parent.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+    for path in (link, real):
+        with RunStore.open(path) as store:
+            journal = store.begin(new_run(path.parent.name[-1] * 12))
+            journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+            refs = journal.keep("load", 1, {"load": path.parent.name.encode() * 100_000}, {"load"})
+            journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    for path in (link, real):
+        with RunStore.open(path, read_only=True) as store:
+            assert len([store.value(run.id, "load", "load") for run in store.runs()]) == 2
+    assert [file.name for file in link.parent.iterdir() if file != link] == [".gitignore"]
+    assert {"runs.db", "runs.db.lock", "runs.db.values"} <= {file.name for file in real.parent.iterdir()}
