@@ -36,7 +36,7 @@ class Ending(Ledger):
         why = f"{', '.join(self._failures)} failed" if wish is RollbackOn.FAILURE else self._cancel_reason
         self._cancel_reason = why
         if self._can_undo and wish in self.graph.flow.rollback_on:
-            self._undo(at)
+            self._undo(at, wish)
         elif wish is RollbackOn.CANCEL:
             self.run_state = RunState.CANCELLED
             self._events.append(happened.RunCancelled(at=at, reason=why))
@@ -60,13 +60,12 @@ class Ending(Ledger):
         self._events.append(happened.RunFailed(at=at, reason=why))
         self._actions.append(told.EndRun())
 
-    def _undo(self, at: float) -> None:
+    def _undo(self, at: float, end: RollbackOn | None = None) -> None:
         """Begins to undo what this run completed, the last that completed first; goes on with it after a resume."""
         left = [i for i in reversed(self._undoable) if self.steps[i].rollback is not None]
-        if self.run_state is not RunState.ROLLING_BACK:
+        if end is not None:
             self.run_state = RunState.ROLLING_BACK
             names = tuple(self.names[i] for i in left)
-            end = self._kind_of_end() or RollbackOn.FAILURE
             self._events.append(happened.RollbackStarted(at=at, steps=names, reason=self._cancel_reason, end=end.value))
         self._rollback = Rollback(self.steps, left, seed=self._seed)
         self._actions += self._rollback.next()

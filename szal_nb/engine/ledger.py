@@ -82,7 +82,6 @@ class Ledger:
         self._rejected: set[int] = set()
         self._is_triggered = [False] * count
         self._open_count = count
-        self._running = 0
         self._failures: list[str] = []
         self._is_cancelling = False
         self._cancel_reason = ""
@@ -179,7 +178,6 @@ class Ledger:
                 continue
             attempt = attempts[i] = attempts[i] + 1
             self.state[i] = RUNNING
-            self._running += 1
             events.append(happened.StepStarted(at=at, step=self.names[i], attempt=attempt))
             actions.append(told.StartAttempt(i, attempt))
             if i in deadlines and attempt == self._base_attempt[i] + 1:
@@ -188,10 +186,6 @@ class Ledger:
             delay_s = starts.wake_in_s(at)
             if delay_s is not None:
                 self._actions.append(told.WakeAfter(delay_s))
-
-    def _release(self, i: int) -> None:
-        self._running -= 1
-        self._starts.give_back(i)
 
     def _fail(self, i: int, attempt: int, error: ErrorInfo, at: float) -> None:
         self.state[i] = FAILED

@@ -45,7 +45,7 @@ class RunMachine(Ending):
             _HANDLERS[type(signal)](self, signal)
         if self._starts.ready and self.run_state is not _PAUSED:
             self._start_ready(at)
-        if not self._open_count and not self._running and self.run_state in _UNDER_WAY:
+        if not self._open_count and self.run_state in _UNDER_WAY:
             self._end(at)
         turn = Turn(self._events, self._actions)
         self._events, self._actions = [], []
@@ -116,7 +116,6 @@ class RunMachine(Ending):
                 stopped=signal.stop,
             )
         )
-        self._running -= 1
         if self._starts.limits:
             self._starts.give_back(i)
         if self._can_undo and not signal.taken_from:
@@ -130,7 +129,7 @@ class RunMachine(Ending):
         i = signal.step
         if not self._is_current(i, signal.attempt):
             return
-        self._release(i)
+        self._starts.give_back(i)
         retry = self.steps[i].retry
         tried = signal.attempt - self._base_attempt[i]
         if (
@@ -155,7 +154,7 @@ class RunMachine(Ending):
 
     def _attempt_cancelled(self, signal: told.AttemptCancelled) -> None:
         if self._is_current(signal.step, signal.attempt):
-            self._release(signal.step)
+            self._starts.give_back(signal.step)
             self._cancel_step(signal.step, signal.at)
 
     def _attempt_output(self, signal: told.AttemptOutput) -> None:

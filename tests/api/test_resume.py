@@ -484,3 +484,14 @@ def test_what_a_step_changed_of_an_input_is_as_it_left_it_where_functions_keep_s
     run = flow.resume(store, cut.id)
 
     assert run.values.e == (("[[1, 3], [2]]", [1, 2]), [1, 2, 3])
+
+
+def test_a_run_is_not_gone_on_with_by_a_flow_that_has_other_steps(store):
+    flow = CellFlow({"a": "x = 1", "b": "y = x"})
+    flow.fails = {"b"}
+    run = flow.run(store)
+    before = list(store.events(run.id))
+
+    with pytest.raises(ReplayError, match="other steps than the run: b, c. Resume from the run's own snapshot"):
+        CellFlow({"a": "x = 1", "c": "y = x"}).resume(store, run.id)
+    assert list(store.events(run.id)) == before

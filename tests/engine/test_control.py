@@ -11,7 +11,7 @@ from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.signal import AttemptCompleted, Begin, Overdue, Reopen, Wake
 from szal_nb.model.event import StepProgress, StepStarted, kind_of
 from szal_nb.model.state import fold
-from szal_nb.model.step import OnConditionError, RetryPolicy, Trigger
+from szal_nb.model.step import Compensation, OnConditionError, RetryPolicy, Trigger
 from tests.engine.simulation import BOOM, Simulation, begun, flow_of, simulate
 from tests.engine.test_runner import finished, states
 
@@ -143,13 +143,24 @@ def test_a_step_that_failed_beside_the_one_that_is_run_again_still_counts():
 
     assert run.states == {"a": "completed", "b": "failed", "join": "skipped", "tidy": "completed"}
     assert (run.snapshot.state, run.snapshot.reason) == ("failed", "b failed")
+    # What has completed behind it does not run again.
+    assert [event.step for event in run.events if isinstance(event, StepStarted)].count("tidy") == 1
 
 
-def test_a_run_that_completed_or_goes_on_is_not_opened_again():
-    completed, going_on = simulate(flow_of("a")), begun(flow_of("a"))
-    for run in (completed, going_on):
+def test_what_goes_on_completed_or_is_undone_is_not_opened_again():
+    undoable = {name: {"rollback": Compensation()} for name in "ab"}
+    undone = begun(flow_of("a", "b <- a", "c <- b", steps=undoable))
+    for name in "ab":
+        undone.complete(name)
+    undone.fail("c")
+    undone.undo()
+    undone.undo(fails=True)
+    assert list(undone.states.values()) == ["completed", "rolled_back", "failed"]
+
+    failed = simulate(flow_of("a", "b"), fails={"b"})
+    for run, step in ((simulate(flow_of("a")), 0), (begun(flow_of("a")), 0), (failed, 0), (undone, 2)):
         events = list(run.events)
-        run.tell(lambda at: Reopen(at, 0, 2))
+        run.tell(lambda at, step=step: Reopen(at, step, 2))
         assert run.events == events
 
 

@@ -36,9 +36,10 @@ def test_a_burst_of_ready_steps_stays_within_the_limit_and_each_runs_exactly_onc
     assert sorted(step for step, _ in starts(run)) == sorted(["go", *names])
 
 
-def test_no_more_steps_start_in_a_length_of_time_than_a_rate_allows():
+@pytest.mark.parametrize("flow", [{}, {"max_parallel": 2}], ids=["alone", "beside another limit"])
+def test_no_more_steps_start_in_a_length_of_time_than_a_rate_allows(flow):
     names = [f"s{i}" for i in range(10)]
-    graph = flow_of(*names, steps={name: {"tags": ("web",)} for name in names}, limits=(("web", "3/100s"),))
+    graph = flow_of(*names, steps={name: {"tags": ("web",)} for name in names}, limits=(("web", "3/100s"),), **flow)
     run = simulate(graph)
 
     times = sorted(at for _, at in starts(run))

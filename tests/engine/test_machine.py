@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
 from szal_nb.engine.signal import Given
-from szal_nb.model.event import StepStarted, kind_of
+from szal_nb.model.event import StepSkipped, StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import Backoff, OnError, RetryPolicy, Trigger
 from szal_nb.model.value import ErrorInfo
@@ -44,7 +44,7 @@ def test_a_run_without_steps_completes():
     run = begun(flow_of())
 
     assert [kind_of(event) for event in run.events] == ["run.created", "run.started", "run.completed"]
-    assert run.is_ended
+    assert (run.is_ended, run.snapshot.reason) == (True, "")
 
 
 def test_a_failed_step_skips_all_that_depends_on_it_and_independent_branches_finish():
@@ -158,6 +158,14 @@ def test_what_completes_after_a_cancel_is_recorded_as_completed():
 
     assert run.states == {"load": "completed", "clean": "cancelled"}
     assert run.snapshot.state == "cancelled"
+
+
+def test_a_run_that_was_told_to_end_is_cancelled_also_if_its_last_step_completes():
+    run = begun(flow_of("load"))
+    run.cancel("enough")
+    run.complete("load")
+
+    assert (run.states, run.snapshot.state, run.snapshot.reason) == ({"load": "completed"}, "cancelled", "enough")
 
 
 def test_a_cancel_after_the_last_step_changes_nothing():
@@ -289,6 +297,13 @@ def test_steps_not_selected_are_skipped_with_the_reason_and_given_ones_complete_
     run.complete("left")
     assert run.states == {"load": "completed", "left": "completed", "right": "skipped", "join": "skipped"}
     assert run.snapshot.steps["load"].origin == "cached"
+
+
+def test_of_steps_that_are_not_selected_each_is_skipped_once():
+    run = begun(flow_of("load", "clean <- load"), skipped={"load": "not selected", "clean": "not selected"})
+
+    assert [event.step for event in run.events if isinstance(event, StepSkipped)] == ["load", "clean"]
+    assert run.snapshot.state == "completed"
 
 
 @pytest.mark.parametrize("flags", [{"approve": "sure?"}, {"when": "load > 1"}])
