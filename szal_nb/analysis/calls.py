@@ -78,7 +78,7 @@ class Calls(Applying):
         if target.ref:
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
-        self._change_arguments(call, is_looked_through=target.callable is not None)
+        self._change_arguments(call, target)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
@@ -92,13 +92,19 @@ class Calls(Applying):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)
 
-    def _change_arguments(self, call: Call, *, is_looked_through: bool) -> None:
+    def _change_arguments(self, call: Call, target: Value) -> None:
         if (out := call.keywords.get("out")) is not None:
             # As numpy and torch have it: the result is written there.
             self.change(out.tokens, call.node, "written to", call.text, is_deep=out.is_part)
-        if (axes := call.keywords.get("ax")) is not None and not is_looked_through:
+        if (axes := call.keywords.get("ax")) is not None and target.callable is None:
             # As pandas and seaborn have it: it is drawn there.
             self.change(axes.tokens, call.node, "drawn on", call.text, is_deep=axes.is_part)
+        drawings = [value for value in call.values if value.kind.startswith(DRAWINGS)]
+        is_function = any(value.callable is not None for value in (target, *call.values)) if drawings else False
+        if is_function or target.ref.startswith("matplotlib.pyplot."):
+            # A function does not know that it is given a drawing; from `plt.sca(ax)` on, others draw there.
+            for drawing in drawings:
+                self.change(drawing.tokens, call.node, "drawn on", call.text, is_certain=False, is_deep=True)
 
     def _with_arguments(self, node: ast.Call, *, is_discarded: bool) -> Call:
         args = [self.eval(argument) for argument in node.args]
@@ -304,7 +310,8 @@ class Calls(Applying):
         if name in FUNCTION_SHARES:
             return Value(held, is_part=True)
         if name in FUNCTION_HOLDS:
-            made = self.fresh(call.node, held, name if "." not in name and name != "tuple" else "")
+            drawn = next((value.kind for value in call.values if value.kind.startswith(DRAWINGS)), "")
+            made = self.fresh(call.node, held, drawn or (name if "." not in name and name != "tuple" else ""))
             return replace(made, path=files.path_of_elements(call.args[0].path)) if call.args else made
         root = name.partition(".")[0]
         if root in KNOWN_LIBRARIES or root == name:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from szal_nb.analysis import mocking
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
-from szal_nb.analysis.tables import IMMUTABLE, USED_UP
+from szal_nb.analysis.tables import DRAWINGS, IMMUTABLE, USED_UP, gives_drawing
 
 _NUMBERS = ("bool", "int", "float", "complex")
 _BUILTINS = {
@@ -17,7 +17,7 @@ _BUILTINS = {
 
 
 def kind_made(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
-    """The kind of what cannot change, or is used up by going through it; "" of all else.
+    """The kind of what cannot change, is used up by going through it, is drawn on or patches; "" of all else.
 
     >>> [kind_made(ast.parse(text, mode="eval").body, {}) for text in ("60 * 1.5", "iter([1])", "[1]")]
     ['float', 'iter', '']
@@ -40,12 +40,27 @@ def kind_made(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
         case ast.Name(id=name) if name in names:
             return names[name].made
         case ast.Call(func=function):
-            dotted = _dotted(function, names)
-            if dotted in mocking.PATCHERS:
-                refs = [_dotted(argument, names) for argument in node.args]
-                return mocking.patcher_kind(mocking.patched_by(dotted, node, refs))
-            return _of_call(dotted)
+            return _of_call(_dotted(function, names), node, names) or _on_drawing(function, names)
+        case ast.Attribute() | ast.Subscript():
+            return _on_drawing(node, names)
     return ""
+
+
+def is_told(kind: str) -> bool:
+    """Whether this is the kind of what is drawn on, or of a patcher, as `kind_made` tells it."""
+    return kind.startswith(DRAWINGS) or bool(mocking.put_by(kind))
+
+
+def _on_drawing(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
+    """The kind of what is a part of a drawing, or on it, as `axes[0]` and `fig.add_subplot()`; "" of all else."""
+    match node:
+        case ast.Attribute(value=owner, attr=name) if gives_drawing(name):
+            kind = kind_made(owner, names)
+        case ast.Subscript(value=owner):
+            kind = kind_made(owner, names)
+        case _:
+            return ""
+    return kind if kind.startswith(DRAWINGS) else ""
 
 
 def _of_both(left: str, right: str) -> str:
@@ -54,10 +69,13 @@ def _of_both(left: str, right: str) -> str:
     return left if left == right and left in ("str", "bytes") else ""
 
 
-def _of_call(dotted: str) -> str:
+def _of_call(dotted: str, node: ast.Call, names: Mapping[str, NotebookName]) -> str:
+    if dotted in mocking.PATCHERS:
+        refs = [_dotted(argument, names) for argument in node.args]
+        return mocking.patcher_kind(mocking.patched_by(dotted, node, refs))
     if dotted in _BUILTINS:
         return _BUILTINS[dotted]
-    return dotted if dotted in USED_UP or dotted.startswith("itertools.") else ""
+    return dotted if dotted in USED_UP or dotted.startswith(("itertools.", *DRAWINGS)) else ""
 
 
 def _dotted(node: ast.expr, names: Mapping[str, NotebookName]) -> str:

@@ -14,8 +14,9 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from szal_nb.analysis.making import is_told
 from szal_nb.analysis.surroundings import NotebookName
-from szal_nb.analysis.tables import USED_UP
+from szal_nb.analysis.tables import DRAWINGS, USED_UP
 from szal_nb.engine.code_globals import globals_in
 
 _IMMUTABLE = (bool, int, float, complex, str, bytes, range)
@@ -87,12 +88,14 @@ def _judged(name: str, value: Any) -> NotebookName:
 
 
 def _made(value: Any, read: str = "") -> str:
-    """The kind of a value that cannot change or is used up; `read` is what the text of the cells says of it."""
+    """The kind of a value as `kind_made` has it; `read` is what the text of the cells says of it."""
     if value is None:
         return "None"
     kind = type(value)
     if kind in _IMMUTABLE or (kind is tuple and read == "tuple"):
         return kind.__name__
+    if is_told(read) or kind.__module__.startswith(DRAWINGS):
+        return read or "matplotlib.axes"
     return read if read in USED_UP or read.startswith("itertools.") else "iter" if isinstance(value, Iterator) else ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from szal_nb.analysis.graph import NotebookName
-from szal_nb.analysis.making import kind_made
+from szal_nb.analysis.making import is_told, kind_made
 from szal_nb.notebook.document import parse_python
 
 # Cell magics whose body is Python that binds names in the notebook.
@@ -95,6 +95,11 @@ class _NameBinder(ast.NodeVisitor):
         for target in node.targets if made else ():
             if isinstance(target, ast.Name):
                 self._data(target.id, made)
+            elif is_told(made):
+                # `fig, axes = plt.subplots()`: all of it is one drawing.
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                        self._data(part.id, made)
         known = self.names.get(node.value.id) if isinstance(node.value, ast.Name) else None
         for target in node.targets:
             if isinstance(target, ast.Name) and isinstance(node.value, ast.Lambda):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from szal_nb.analysis.cell import analyze_cell
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
+from szal_nb.analysis.making import is_told
 from szal_nb.analysis.tables import IMMUTABLE, USED_UP
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import FlowGraph
@@ -72,7 +73,9 @@ def surroundings(plain: list[str]) -> Surroundings:
             found[given.name] = (
                 NotebookName("function", source=given.function)
                 if given.function
-                else NotebookName("data", made=given.kind if given.kind in IMMUTABLE | USED_UP else "")
+                else NotebookName(
+                    "data", made=given.kind if given.kind in IMMUTABLE | USED_UP or is_told(given.kind) else ""
+                )
             )
         found |= {name: NotebookName("data") for name in names.private}
         for node in ast.parse(source).body:

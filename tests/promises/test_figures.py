@@ -50,6 +50,16 @@ DRAWN_ON = {
     "names of the axes": ("ax = axes[0]\nax.plot([1, 2])", "for ax in axes.flat[1:]:\n    ax.plot([2, 1])"),
     "an array in one row": ("for ax in axes.ravel()[:1]:\n    ax.plot([1, 2])", "_ = axes.reshape(-1)[1].plot([2, 1])"),
     "the figure": ("fig.axes[0].plot([1, 2])", "fig.get_axes()[1].plot([2, 1])"),
+    "a list of them": (
+        "for ax in list(axes.ravel())[:1]:\n    ax.plot([1, 2])",
+        "for k, ax in enumerate(axes):\n    if k:\n        ax.plot([2, 1])",
+    ),
+    "a function that is mapped": (
+        "list(map(lambda ax: ax.plot([1, 2]), axes[:1]))",
+        "_ = [ax.plot(y) for ax, y in zip(axes[1:], [[2, 1]])]",
+    ),
+    "a function of the notebook": ("draw(axes[0])", "draw(axes[1])"),
+    "the current axes": ("plt.sca(axes[0])\nplt.plot([1, 2])", "plt.sca(axes[1])\nplt.plot([2, 1])"),
     "by pandas": ("df.plot(ax=axes[0])", "df.x.plot(ax=axes[1])"),
 }
 
@@ -62,12 +72,31 @@ def test_steps_that_draw_on_one_figure_wait_for_each_other_and_are_waited_for(le
         "right": right,
         "end": "drawn = [len(ax.lines) for ax in axes]",
     }
-    flow = CellFlow(cells, notebook="import pandas as pd\nfrom matplotlib import pyplot as plt")
+    draw = "def draw(ax):\n    ax.plot([1, 2])"
+    flow = CellFlow(cells, notebook=f"import pandas as pd\nfrom matplotlib import pyplot as plt\n{draw}")
     run = flow.run(store)
 
     assert (run.state, run.values.drawn) == ("completed", [1, 1])
     # Not by luck: one that does not wait is mostly the later one all the same.
     assert {("left", "right"), ("right", "end")} <= {(edge.source, edge.target) for edge in flow.graph().edges}
+
+
+@pytest.mark.parametrize(
+    "change", ["axes[0].plot([1, 2])", "for ax in axes.flat:\n    ax.plot([1, 2])", "draw(axes[1])"]
+)
+def test_a_figure_that_the_notebook_made_is_not_looked_at_while_its_axes_are_drawn_on(change, store):
+    """What shows only at run time fails the run and names the steps and the flag to write."""
+    notebook = (
+        "from matplotlib import pyplot as plt\ndef draw(ax):\n    ax.plot([1, 2])\nfig, axes = plt.subplots(1, 2)"
+    )
+    look = "drawn = sum(len(ax.lines) for ax in fig.axes)"
+    flow = CellFlow({"left": change, "look": look}, notebook=notebook)
+    said = [step.error.message for step in flow.run(store).steps.values() if step.error is not None]
+    ordered = CellFlow({"left": change, "look --after left": look}, notebook=notebook).run(store)
+
+    assert all("'axes' of the notebook and 'fig' of the notebook share objects" in text for text in said)
+    assert said
+    assert ordered.values.drawn == (2 if "flat" in change else 1)
 
 
 @pytest.mark.parametrize("step", ["title", "look"])
