@@ -265,6 +265,14 @@ def test_a_step_that_waits_to_be_retried_is_skipped_without_its_timer_and_a_run_
     assert run.states == {"a": "skipped", "b": "cancelled"}
 
 
+def test_a_step_that_was_skipped_while_it_waited_for_room_takes_none():
+    run = begun(flow_of("a", "b", "c", max_parallel=1))
+    run.skip("b")
+    run.complete("a")
+
+    assert run.under_way == {"c"}
+
+
 def test_trigger_any_starts_at_the_first_that_completes_and_only_once():
     graph = flow_of("a", "b", "first <- a, b", steps={"first": {"trigger": Trigger.ANY}})
     run = begun(graph)
@@ -288,6 +296,16 @@ def test_trigger_all_done_runs_after_failures():
     run = simulate(graph, fails={"a"})
 
     assert run.states == {"a": "failed", "b": "skipped", "tidy": "completed"}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.ALL, Trigger.ALL_DONE])
+def test_a_step_behind_one_that_failed_waits_for_the_others_too(trigger):
+    run = begun(flow_of("a", "b", "tidy <~ a, b", steps={"tidy": {"trigger": trigger}}))
+
+    run.fail("a")
+    assert run.under_way == {"b"}
+    run.complete("b")
+    assert run.under_way == {"tidy"}
 
 
 def test_steps_not_selected_are_skipped_with_the_reason_and_given_ones_complete_without_running():

@@ -318,3 +318,21 @@ def test_a_cancel_with_rollback_undoes_what_completed():
 
     assert seen == [5]
     assert (runner.snapshot.state, runner.snapshot.reason) == ("rolled_back", "enough")
+
+
+def test_each_compensation_has_its_own_attempts_and_is_tried_again_only_after_the_errors_that_it_names():
+    named = {"rollback": Compensation(retry=RetryPolicy(retries=3, retry_on=("OSError",)))}
+    twice = {"rollback": Compensation(retry=RetryPolicy(retries=1, delay_s=0))}
+    run = begun(flow_of("a", "b <- a", "c <- b", steps={"a": twice, "b": named}))
+    run.complete("a")
+    run.complete("b")
+    run.fail("c")
+    assert run.undoing == [(1, 1)]
+
+    run.undo(fails=True)
+    assert run.undoing == [(0, 1)]
+    run.undo(fails=True)
+    run.fire_timer()
+    assert run.undoing == [(0, 2)]
+    run.undo()
+    assert run.snapshot.reason == "c failed; b could not be undone"
