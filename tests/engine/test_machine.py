@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
-from szal_nb.engine.signal import Given
+from szal_nb.engine.signal import AttemptCancelled, AttemptCompleted, AttemptFailed, Given
 from szal_nb.model.event import StepSkipped, StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import Backoff, OnError, RetryPolicy, Trigger
@@ -333,6 +333,25 @@ def test_a_step_that_is_given_behind_another_one_is_neither_asked_about_nor_judg
     run.complete("join")
     assert run.snapshot.state == "completed"
     assert run.snapshot.steps["left"].reason == ""
+
+
+def test_an_attempt_ends_once():
+    run = begun(flow_of("load", "plot <- load"))
+    step, attempt = run.running[0]
+    run.complete("load")
+    events = list(run.events)
+
+    run.tell(lambda at: AttemptCompleted(at, step, attempt))
+    run.tell(lambda at: AttemptFailed(at, step, attempt, BOOM))
+    run.tell(lambda at: AttemptCancelled(at, step, attempt))
+    assert run.events == events
+
+
+def test_a_step_that_failed_gives_back_its_room():
+    run = begun(flow_of("a", "b", max_parallel=1))
+    run.fail("a")
+
+    assert run.under_way == {"b"}
 
 
 def test_signals_of_an_attempt_that_is_no_longer_current_are_ignored():
