@@ -38,6 +38,16 @@ def test_what_runs_when_the_run_is_stopped_goes_on_to_its_end():
     assert (run.snapshot.state, run.snapshot.reason) == ("completed", "stopped")
 
 
+def test_of_two_steps_that_stop_the_run_the_first_says_why():
+    run = begun(flow_of("a", "b", "c <- a, b"))
+    for name in "ab":
+        step, attempt = run._take(name)
+        run.tell(lambda at, step=step, attempt=attempt, name=name: AttemptCompleted(at, step, attempt, stop=name))
+
+    assert (run.snapshot.state, run.snapshot.reason) == ("completed", "stopped: a")
+    assert run.reasons["c"] == "the run was stopped: a"
+
+
 def test_all_attempts_together_may_take_no_longer_than_the_total_timeout():
     tries = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from szal_nb.engine.limit import Limit
 from szal_nb.errors import InvalidFlow
 from szal_nb.model.event import StepStarted
 from szal_nb.model.flow import FlowDefinition
@@ -46,6 +47,28 @@ def test_no_more_steps_start_in_a_length_of_time_than_a_rate_allows(flow):
     assert len(times) == 10
     assert all(later - first >= 100 for first, later in zip(times, times[3:], strict=False))
     assert times[-1] - times[0] < 400
+
+
+def test_room_that_a_step_cannot_use_yet_is_for_the_next_who_waits_for_it():
+    tags = {"y": ("b",), "z": ("a", "b"), "v": ("a",), "w": ("b",)}
+    steps = {name: {"tags": found} for name, found in tags.items()}
+    run = begun(flow_of(*tags, steps=steps, limits=(("a", "1"), ("b", "1"))))
+    assert run.under_way == {"y", "v"}
+
+    run.complete("y")
+    assert run.under_way == {"v", "w"}
+    run.complete("v")
+    assert run.under_way == {"w"}
+    run.complete("w")
+    assert run.under_way == {"z"}
+
+
+def test_a_rate_keeps_no_room_when_the_clock_is_set_back():
+    limit = Limit(1, per_s=60)
+
+    assert limit.take_if_room(0, at=1_000)
+    assert not limit.take_if_room(1, at=1_001)
+    assert limit.take_if_room(1, at=10)
 
 
 def test_among_ready_steps_the_highest_priority_goes_first():

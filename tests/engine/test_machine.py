@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.replay import plan_resume, put_where_record_ends
-from szal_nb.engine.signal import Given
+from szal_nb.engine.signal import AttemptCancelled, AttemptCompleted, AttemptFailed, Given
 from szal_nb.model.event import StepSkipped, StepStarted, kind_of
 from szal_nb.model.state import fold
 from szal_nb.model.step import Backoff, OnError, RetryPolicy, Trigger
@@ -265,6 +265,14 @@ def test_a_step_that_waits_to_be_retried_is_skipped_without_its_timer_and_a_run_
     assert run.states == {"a": "skipped", "b": "cancelled"}
 
 
+def test_a_step_that_was_skipped_while_it_waited_for_room_takes_none():
+    run = begun(flow_of("a", "b", "c", max_parallel=1))
+    run.skip("b")
+    run.complete("a")
+
+    assert run.under_way == {"c"}
+
+
 def test_trigger_any_starts_at_the_first_that_completes_and_only_once():
     graph = flow_of("a", "b", "first <- a, b", steps={"first": {"trigger": Trigger.ANY}})
     run = begun(graph)
@@ -288,6 +296,16 @@ def test_trigger_all_done_runs_after_failures():
     run = simulate(graph, fails={"a"})
 
     assert run.states == {"a": "failed", "b": "skipped", "tidy": "completed"}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.ALL, Trigger.ALL_DONE])
+def test_a_step_behind_one_that_failed_waits_for_the_others_too(trigger):
+    run = begun(flow_of("a", "b", "tidy <~ a, b", steps={"tidy": {"trigger": trigger}}))
+
+    run.fail("a")
+    assert run.under_way == {"b"}
+    run.complete("b")
+    assert run.under_way == {"tidy"}
 
 
 def test_steps_not_selected_are_skipped_with_the_reason_and_given_ones_complete_without_running():
@@ -315,6 +333,25 @@ def test_a_step_that_is_given_behind_another_one_is_neither_asked_about_nor_judg
     run.complete("join")
     assert run.snapshot.state == "completed"
     assert run.snapshot.steps["left"].reason == ""
+
+
+def test_an_attempt_ends_once():
+    run = begun(flow_of("load", "plot <- load"))
+    step, attempt = run.running[0]
+    run.complete("load")
+    events = list(run.events)
+
+    run.tell(lambda at: AttemptCompleted(at, step, attempt))
+    run.tell(lambda at: AttemptFailed(at, step, attempt, BOOM))
+    run.tell(lambda at: AttemptCancelled(at, step, attempt))
+    assert run.events == events
+
+
+def test_a_step_that_failed_gives_back_its_room():
+    run = begun(flow_of("a", "b", max_parallel=1))
+    run.fail("a")
+
+    assert run.under_way == {"b"}
 
 
 def test_signals_of_an_attempt_that_is_no_longer_current_are_ignored():

@@ -153,7 +153,8 @@ def test_a_value_that_was_found_in_another_run_is_not_undone_here_nor_after_a_re
     run.undo()
 
     assert run.states == {"a": "completed", "b": "rolled_back", "bad": "failed"}
-    assert run.snapshot.state == "rolled_back"
+    reason = "its rollback was cut short" if is_cut else "bad failed"
+    assert (run.snapshot.state, run.snapshot.reason) == ("rolled_back", reason)
 
 
 def test_a_clock_that_was_set_back_does_not_turn_the_order_round():
@@ -318,3 +319,21 @@ def test_a_cancel_with_rollback_undoes_what_completed():
 
     assert seen == [5]
     assert (runner.snapshot.state, runner.snapshot.reason) == ("rolled_back", "enough")
+
+
+def test_each_compensation_has_its_own_attempts_and_is_tried_again_only_after_the_errors_that_it_names():
+    named = {"rollback": Compensation(retry=RetryPolicy(retries=3, retry_on=("OSError",)))}
+    twice = {"rollback": Compensation(retry=RetryPolicy(retries=1, delay_s=0))}
+    run = begun(flow_of("a", "b <- a", "c <- b", steps={"a": twice, "b": named}))
+    run.complete("a")
+    run.complete("b")
+    run.fail("c")
+    assert run.undoing == [(1, 1)]
+
+    run.undo(fails=True)
+    assert run.undoing == [(0, 1)]
+    run.undo(fails=True)
+    run.fire_timer()
+    assert run.undoing == [(0, 2)]
+    run.undo()
+    assert run.snapshot.reason == "c failed; b could not be undone"
