@@ -42,7 +42,7 @@ def not_here(run: StoredRun) -> str:
         how = f"{run.owner} runs it, and there it is cancelled"
     elif run.shown_state in _OPEN:
         how += f"; %szal_resume {run.id} goes on with it"
-    return f"Run {run.id} is none of this kernel: {how}. %szal_show {run.id} shows it."
+    return f"Run {run.id} is not going on in this kernel: {how}. %szal_show {run.id} shows it."
 
 
 def check_unchanged(run_id: str, recorded: FlowGraph, graph: FlowGraph) -> None:

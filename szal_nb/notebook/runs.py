@@ -275,13 +275,21 @@ class Runs:
         raise RunError(f"This kernel has no run {run_id or ''}.".replace(" .", " yet."))
 
     def named(self, run_id: str | None) -> NotebookRun:
-        """As `find`, for a person, who may mean a run of another kernel: what the store says of that is the error."""
+        """As `find`, for a person, who may mean a run that another kernel has, or took from this one.
+
+        What the store says of that is the error.
+        """
         try:
-            return self.find(run_id)
+            run = self.find(run_id)
         except RunError:
             if run_id is None or not self._place(None).is_file():
                 raise
-        raise RunError(not_here(self.store().run(run_id)))
+            stored = self.store().run(run_id)
+        else:
+            if run.is_active or run.snapshot.state.is_final:
+                return run
+            stored = self.store(str(run.store_path)).run(run.id)
+        raise RunError(not_here(stored))
 
     def store(self, path: str | None = None) -> RunStore:
         """The store of the notebook, open; `path` overrides."""

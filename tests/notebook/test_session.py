@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from szal_nb.store.runs import RunStore
+
 pytestmark = pytest.mark.serial
 
 
@@ -396,3 +398,19 @@ def test_a_step_cell_costs_one_look_at_its_own_code(notebook):
         notebook.ok("counts.append(looks())")
 
     assert notebook.value("[after - before for before, after in zip(counts, counts[1:])]") == [1, 1, 1, 1]
+
+
+def test_a_run_that_was_taken_from_this_kernel_is_not_told_of_as_if_it_went_on_here(notebook, tmp_path):
+    (tmp_path / "hold").touch()
+    notebook.step("held", f"while pathlib.Path({str(tmp_path / 'hold')!r}).exists():\n    time.sleep(0.01)")
+    notebook.ok("import pathlib\nrun = %szal_run")
+    notebook.kernel.until(lambda: notebook.value("run['held'].state") == "running")
+    run, path = notebook.value("run.id, str(run.store_path)")
+    with RunStore.open(path) as store:
+        store.take_over(run, force=True).close()
+    (tmp_path / "hold").unlink()
+    notebook.kernel.until(lambda: not notebook.value("run.is_active"))
+
+    for line in ("%szal_status", "%szal_cancel", f"%szal_cancel {run}"):
+        told = f"Run {run} is not going on in this kernel: it is crashed; %szal_resume {run} goes on with it."
+        assert told in notebook.cell(line).error

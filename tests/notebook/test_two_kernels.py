@@ -54,7 +54,7 @@ def test_what_two_kernels_do_with_the_runs_of_each_other(tabs, tmp_path):
         assert f"RunOwned: Run {run} is being run by process {owner}. Wait for it" in second.cell(line).error
     for line in (f"%szal_status {run}", f"%szal_cancel {run}"):
         told = second.cell(line).error
-        assert f"Run {run} is none of this kernel: process {owner} runs it, and there it is cancelled." in told
+        assert f"Run {run} is not going on in this kernel: process {owner} runs it, and there it is cancelled." in told
 
     # Both run the flow at once.
     second.ok("run = %szal_run", cell_id="run")
@@ -69,7 +69,7 @@ def test_what_two_kernels_do_with_the_runs_of_each_other(tabs, tmp_path):
     second.ok("%szal_cancel", cell_id="cancel")
     reaches(second, "run.is_active", False)
     told = second.cell(f"%szal_status {run}").error
-    assert f"Run {run} is none of this kernel: it is crashed; %szal_resume {run} goes on with it." in told
+    assert f"Run {run} is not going on in this kernel: it is crashed; %szal_resume {run} goes on with it." in told
     (tmp_path / "hold").unlink()
     went = second.ok(f"again = %szal_resume {run}\nawait again.wait()", cell_id="resume")
     assert "Going on: one, ask kept, two, bad to run." in went.text

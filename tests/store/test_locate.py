@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,29 @@ def test_a_link_to_a_store_is_that_store_with_its_lock_and_its_values(tmp_path):
             assert len([store.value(run.id, "load", "load") for run in store.runs()]) == 2
     assert [file.name for file in link.parent.iterdir() if file != link] == [".gitignore"]
     assert {"runs.db", "runs.db.lock", "runs.db.values"} <= {file.name for file in real.parent.iterdir()}
+
+
+ODD = {
+    "marks of a URI": "a b#c?d%20e&f=g",
+    "a newline": "a\nb",
+    "quotes": "'\"$HOME`\\{x}",
+    "composed": "Za\u017c\u00f3\u0142\u0107",
+    "decomposed": "Zaz\u0307o\u0301\u0142c\u0301",
+    "long": "x" * 200,
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take some of these names for one, or for none")
+def test_a_store_is_made_and_read_in_folders_of_any_name_each_of_its_own(tmp_path):
+    for name in ODD.values():
+        with RunStore.open(tmp_path / name / ".szal" / "runs.db") as store:
+            journal = store.begin(new_run())
+            journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+            refs = journal.keep("load", 1, {"load": name.encode() * 100_000}, {"load"})
+            journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
+
+    for name in ODD.values():
+        assert find_store(tmp_path / name / "nb.ipynb") == tmp_path / name / ".szal" / "runs.db"
+        with RunStore.open(tmp_path / name / ".szal" / "runs.db", read_only=True) as store:
+            assert [store.value(run.id, "load", "load") for run in store.runs()] == [name.encode() * 100_000]
+    assert {folder.name for folder in tmp_path.iterdir()} == set(ODD.values())
