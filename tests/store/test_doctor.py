@@ -94,6 +94,32 @@ def test_contents_that_are_not_what_was_written_are_found(filled):
     assert problem.text.endswith("; 3 contents are not what was written")
 
 
+def test_a_file_that_no_run_names_is_noticed_and_gc_advised(filled):
+    with RunStore.open(filled, read_only=True) as store:
+        next(store.files.folder.glob("??")).joinpath("nobody's").write_text("x")
+
+    finding = about(filled, "values")
+    assert (finding.level, finding.advice) == (Level.NOTICE, "szal gc")
+    assert finding.text.endswith("; 1 of them belong to no run")
+
+
+def test_events_that_were_changed_are_a_problem_of_their_run(filled):
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.execute("UPDATE turns SET data = replace(data, 'load', 'plot') WHERE run_id = '000000000003'")
+
+    (problem,) = problems(filled)
+    assert (problem.about, problem.advice) == ("run 000000000003", "szal doctor --repair")
+    assert "do not match their checksum" in problem.text
+
+
+def test_rows_of_a_run_that_is_gone_are_damage(filled):
+    with closing(sqlite3.connect(filled)) as connection, connection:
+        connection.execute("DELETE FROM runs WHERE id = '000000000003'")
+
+    finding = about(filled, "integrity")
+    assert (finding.level, "a row of steps has no runs" in finding.text) == (Level.PROBLEM, True)
+
+
 def test_a_store_that_others_can_read_is_noticed(filled):
     filled.chmod(0o644)
 

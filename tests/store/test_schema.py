@@ -173,6 +173,17 @@ def test_a_newer_store_is_refused_and_not_a_byte_of_it_is_touched(filled, in_wal
     connection.close()
 
 
+def test_a_newer_store_that_nobody_has_open_stays_alone_in_its_folder(filled):
+    """No other journal mode, and nothing beside the lock, which is there before anything is looked at."""
+    sql(filled, "PRAGMA journal_mode = DELETE", f"PRAGMA user_version = {VERSION + 5}")
+    before = {file: file.read_bytes() for file in filled.parent.rglob("*") if file.is_file()}
+
+    for read_only in (True, False):
+        with pytest.raises(StoreTooNew):
+            RunStore.open(filled, read_only=read_only)
+        assert {file: file.read_bytes() for file in filled.parent.rglob("*") if file.is_file()} == before
+
+
 @pytest.mark.parametrize(
     ("content", "error", "text"),
     [

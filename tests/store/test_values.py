@@ -5,13 +5,15 @@ import enum
 import io
 import itertools
 import os
+import pickle
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import types
-from contextlib import closing
+import weakref
+from contextlib import closing, suppress
 
 import cloudpickle
 import msgspec
@@ -31,7 +33,7 @@ from szal_nb.model.event import StepCompleted, StepFailed, StepStarted, from_jso
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.codecs import Encoded
 from szal_nb.store.files import ValueFileDamaged
-from szal_nb.store.formats import ENTRY_POINTS, CodecUnusable
+from szal_nb.store.formats import ENTRY_POINTS, CodecUnusable, all_codecs
 from szal_nb.store.runs import RunStore
 from szal_nb.store.values import SHORT_BYTES
 from tests.store.scribe import begun, new_run
@@ -184,8 +186,11 @@ class TestFormats:
 
         with RunStore.open(path, codecs=[Reversed()]) as store:
             journal = store.begin(new_run())
-            ref = kept(journal, "abc")
+            journal.append_sync([*begun(), StepStarted(at=2.0, step="load", attempt=1)])
+            (ref,) = complete(journal, x="abc")
             assert (ref.format, journal.load(ref)) == ("reversed", "abc")
+        with RunStore.open(path, codecs=[]) as store, pytest.raises(ValueUnavailable, match="no .* format 'reversed'"):
+            store.loader(RUN).load(ref)
 
     def test_installed_packages_bring_codecs(self, path, tmp_path, monkeypatch):
         package = tmp_path / "site" / "fruit-1.dist-info"
@@ -319,6 +324,9 @@ class TestLive:
         ref = kept(journal, generator)
 
         assert journal.load(ref) is generator
+        ended = weakref.ref(generator)
+        del generator
+        assert ended() is None, "who asked for it once does not hold it"
 
     def test_a_live_value_of_another_process_is_unavailable_with_the_reason(self, journal, store):
         complete(journal, lock=threading.Lock())
@@ -406,6 +414,12 @@ class TestIdentity:
         tokens = {kept(journal, np.zeros(3)).identity for _ in range(50)}
 
         assert len(tokens) == 50
+
+    def test_parts_of_what_has_no_identity_are_no_one_object_by_being_equal(self, journal, store):
+        refs, loader = complete(journal, a=([1],), b=([1],)), store.loader(RUN)
+        one, other = (loader.load(ref)[0] for ref in refs)
+
+        assert (one, one is other) == ([1], False)
 
     def test_equal_immutable_values_need_no_identity(self, journal):
         assert [kept(journal, value).identity for value in ("a", 1, None, (1, 2), b"")] == [None] * 5
@@ -627,6 +641,14 @@ class TestNotebookClasses:
         assert journal.load_fresh(kept(journal, notebook()["add"]))(3) == 5
 
 
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
 class TestTrust:
     def test_a_record_of_somebody_else_is_read_but_never_unpickled(self, journal, store):
         complete(journal, plain=[1], array=np.zeros(3), frame=pd.DataFrame({"a": [1]}), pickled=Broken)
@@ -646,6 +668,23 @@ class TestTrust:
 
         with pytest.raises(ValueUnavailable, match="--trust"):
             store.value(RUN, "load", "pickled")
+
+    @pytest.mark.parametrize(
+        "codec", [codec for codec in all_codecs() if codec.is_safe], ids=lambda codec: codec.format
+    )
+    def test_a_format_that_runs_no_code_does_not_whatever_is_in_it(self, codec, tmp_path):
+        """A foreign record says itself of which format a content is."""
+        path, sprung = tmp_path / "content", tmp_path / "sprung"
+        objects = io.BytesIO()
+        np.save(objects, np.array([Trap(sprung)], dtype=object))
+        for content in (pickle.dumps(Trap(sprung)), objects.getvalue()):
+            path.write_bytes(content)
+            for data in (content, path):
+                with suppress(Exception):
+                    codec.decode(data, lambda _: None)
+        assert not sprung.exists()
+        pickle.loads(pickle.dumps(Trap(sprung)))
+        assert sprung.exists()
 
 
 @pytest.mark.parametrize(
