@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from operator import methodcaller
@@ -41,7 +42,7 @@ NOTEBOOK = "__main__"
 _C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
 # Classes of these libraries hold all their state in their attributes, and reading it does not change it. Models and
 # results of statsmodels are none: they keep what they are asked for, and work in buffers that they hold.
-_PLAIN_LIBRARIES = ("sklearn.", "scipy.sparse.", "torch.nn.")
+_PLAIN_LIBRARIES = ("argparse.", "collections.", "sklearn.", "scipy.sparse.", "torch.nn.")
 _Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 _NOTHING = object()
@@ -251,6 +252,15 @@ def iterator(walk: Walk, value: Any) -> None:
     _put_beside(walk, value)
 
 
+def _weak(walk: Walk, value: Any) -> None:
+    """What is referred to weakly is lost where it is not made, or read, together with what refers to it."""
+    opaque(walk, value)
+    if isinstance(value, weakref.ref):
+        _put_beside(walk, [value()])
+    else:
+        _put_beside(walk, [*(value if isinstance(value, weakref.WeakSet) else value.items())])
+
+
 def _put_beside(walk: Walk, value: Any) -> None:
     inside = walk.deep()
     inside.take(value)
@@ -314,6 +324,7 @@ _EXACT: dict[type, Taker] = {
     classmethod: lambda _, value: [value.__func__],
     GetSetDescriptorType: _still,
     MemberDescriptorType: _still,
+    **dict.fromkeys((weakref.ref, weakref.WeakSet, weakref.WeakValueDictionary, weakref.WeakKeyDictionary), _weak),
     # What it remembers others have, too, though it may remember more at any time.
     _Cache: iterator,
 }

@@ -369,3 +369,20 @@ NANS = {
 def test_a_nan_is_found_after_a_resume_as_before(cells, store):
     """A resumed run equals an uncut one."""
     assert {check(cells, seed, store) for seed in range(4)} == {"same"}
+
+
+WEAKLY = "import weakref\nclass N(list):\n    pass\nn = N([1])\n"
+HELD_BY_OTHERS = {
+    "a weak reference": [f"{WEAKLY}w = weakref.ref(n)", "n.append(2)", "print(w() is n, w())"],
+    "a dict of weak references": [f"{WEAKLY}w = weakref.WeakValueDictionary(a=n)", "n.append(2)", "print(w['a'] is n, len(w))"],
+    "a chain of dicts": ["import collections\nbase = {'a': 1}\ncm = collections.ChainMap({}, base)", "base['b'] = 2", "print(dict(cm), cm.maps[1] is base)"],
+    "a dict of one's own": ["import collections\nxs = [1]\nd = collections.UserDict(xs=xs)", "xs.append(2)", "print(d['xs'] is xs)"],
+    "parsed arguments": ["import argparse\nxs = [1]\nargs = argparse.Namespace(xs=xs)", "xs.append(2)", "print(args.xs is xs)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", HELD_BY_OTHERS.values(), ids=HELD_BY_OTHERS)
+def test_what_is_held_by_an_object_of_the_standard_library_stays_one_object(cells, store):
+    """A resumed run equals an uncut one: two names for one object stay one object."""
+    assert {check(cells, seed, store) for seed in (0, 2, 4)} == {"same"}
+    assert {check(cells, seed, store) for seed in (1, 3, 5)} <= {"same", "refused"}
