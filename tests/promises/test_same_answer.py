@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from szal_nb.analysis.graph import build_graph
+from szal_nb.api.classes import Classes
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.states import RecordedStates
 from szal_nb.engine.together import Together
@@ -252,9 +253,7 @@ def test_generators_that_start_anew_after_a_resume_are_found(store, monkeypatch)
 
 def test_instances_of_a_class_of_the_former_kernel_are_found(store, monkeypatch):
     former = {}
-    monkeypatch.setattr(
-        "szal_nb.api.launch.Classes", lambda *_: lambda name: former.setdefault(name, type(name, (), {}))
-    )
+    monkeypatch.setattr(Classes, "__call__", lambda _, name: former.setdefault(name, type(name, (), {})))
 
     assert find(store, cuts=True)
 
