@@ -69,10 +69,6 @@ class RecordedStates:
         states = self._graph.nodes[i].states
         return {(None, state_name(one)) for one in self._kept[i] if one in states and not are_calls(one)}
 
-    def are_drawn_by(self, i: int) -> bool:
-        """Whether step `i` uses global random generators."""
-        return bool(self._generators[i])
-
     def kept_of(self, i: int) -> Iterator[tuple[str, object, bool]]:
         """The kept states that step `i` has to do with, what is kept, and whether the step changes it."""
         for state in self._kept[i] if self.definitions else ():

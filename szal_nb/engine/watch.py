@@ -134,11 +134,11 @@ class Watch:
     def _begins_clean(self, i: int) -> bool:
         """Whether it is taken down what step `i` begins with: it may have another attempt, or that takes no copy."""
         step, changed = self._graph.nodes[i].step, self.usage.changed[i]
-        is_drawing, has_kept = self.states.are_drawn_by(i), self.states.are_kept_for(i)
+        has_kept = self.states.are_kept_for(i)
         if step.retry.retries > 0 or step.timeout_s is not None:
-            return bool(changed) or is_drawing or has_kept
+            return bool(changed) or has_kept
         if has_kept or not changed:
-            return is_drawing and not has_kept
+            return False
         # Of what steps gave the record is asked anyway.
         return changed[0][0] is None and self._stored(i, self._reach(i)) is not None
 
