@@ -84,8 +84,11 @@ def export_run(store: RunStore, run_id: str, target: Path) -> Manifest:
         target.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=target.parent, prefix=".szal-", suffix=".tmp")
         try:
-            with os.fdopen(fd, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-                _write(archive, manifest, bundle, blobs)
+            with os.fdopen(fd, "wb") as file:
+                with zipfile.ZipFile(file, "w") as archive:
+                    _write(archive, manifest, bundle, blobs)
+                file.flush()
+                os.fsync(file.fileno())
             Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)

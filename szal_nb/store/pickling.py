@@ -132,6 +132,13 @@ def _without_window(reduced: Any) -> Any:
     return make, arguments, {name: part for name, part in state.items() if name != "_restore_to_pylab"}, *rest
 
 
+def _without_addresses(reduced: Any) -> Any:
+    """The nodes that depend on a transform stand there by their addresses, which nobody looks up after reading."""
+    make, arguments, state, *rest = reduced
+    living = (parent for parent in state["_parents"].values() if parent is not None)
+    return make, arguments, {**state, "_parents": dict(enumerate(living))}, *rest
+
+
 def _has_own_state(kind: type) -> bool:
     return isinstance(getattr(kind, "__getstate__", None), FunctionType)
 
@@ -193,6 +200,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError(refusal)
         elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
             return _without_window(obj.__reduce_ex__(5))
+        elif (transforms := sys.modules.get("matplotlib.transforms")) and isinstance(obj, transforms.TransformNode):
+            return _without_addresses(obj.__reduce_ex__(5))
         elif _has_own_state(type(obj)) and hasattr(obj, "__dict__") and type(obj) not in self.dispatch_table:
             return _reduced_unchanged(obj)
         return super().reducer_override(obj)

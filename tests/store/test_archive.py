@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import zipfile
 from pathlib import Path
@@ -53,6 +54,16 @@ def other(tmp_path):
 
 def blobs(store):
     return store.reader.fetch("SELECT hash, format, size, in_file, data FROM blobs ORDER BY hash")
+
+
+def test_an_exported_file_is_synced_before_it_has_its_name(exported, store, tmp_path, monkeypatch):
+    # A power cut would leave an empty file under the name, in the place of one that was whole.
+    synced, named = [], []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    monkeypatch.setattr(Path, "replace", lambda self, target: named.append((self.stat().st_size, list(synced))))
+    export_run(store, RUN, tmp_path / "again.szal")
+
+    assert named == [(exported.stat().st_size, [exported.stat().st_size])]
 
 
 def test_imported_runs_are_older_than_all_own_ones_and_among_themselves_as_their_clocks_said(other, store, tmp_path):

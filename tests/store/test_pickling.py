@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,24 @@ def test_a_value_is_what_it_was_when_code_of_its_own_has_said_what_to_store():
     assert vars(value) == {"lock": lock, "sent": sent}
     assert vars(read[0]) == {"lock": None, "late": True}
     assert read[0] is read[1]
+
+
+DRAWN = """
+import hashlib, matplotlib
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from szal_nb.store.pickling import dump
+fig, axes = plt.subplots(1, 2, sharex=True)
+lines, image = axes[0].plot([1, 2]), axes[1].imshow([[1, 2]])
+drawn = [lines, plt.xlabel("x"), axes[0].bar([1], [2]), plt.colorbar(image), axes[0].contour([[1, 2], [3, 4]]), axes, fig]
+print([hashlib.md5(dump(one)).hexdigest() for one in drawn])
+"""
+
+
+def test_what_is_drawn_has_the_same_pickle_in_another_process():
+    # Else each plot differs from itself in `--verify`.
+    again = [
+        subprocess.run([sys.executable, "-c", DRAWN], capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+
+    assert again[0].stdout == again[1].stdout
