@@ -60,7 +60,7 @@ def test_an_exported_file_is_synced_before_it_has_its_name(exported, store, tmp_
     # A power cut would leave an empty file under the name, in the place of one that was whole.
     synced, named = [], []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
-    monkeypatch.setattr(Path, "replace", lambda self, target: named.append((self.stat().st_size, list(synced))))
+    monkeypatch.setattr(Path, "replace", lambda self, _: named.append((self.stat().st_size, list(synced))))
     export_run(store, RUN, tmp_path / "again.szal")
 
     assert named == [(exported.stat().st_size, [exported.stat().st_size])]
