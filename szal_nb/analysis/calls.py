@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
 from szal_nb.analysis.applying import Applying, Call, called
+from szal_nb.analysis.names import FITTING
 from szal_nb.analysis.tables import (
     CHANGING,
     CHANGING_AS_STATEMENT,
@@ -199,8 +200,10 @@ class Calls(Applying):
                 if name in HOLDING:
                     self.hold_below(owner, held)
                 return
-            self.change(owner.tokens, call.node, "changing method", call.text, is_deep=is_deep)
-            if name.startswith(("fit", "partial_fit")):
+            is_fitting = name.startswith(("fit", "partial_fit"))
+            rule = FITTING if is_fitting else "changing method"
+            self.change(owner.tokens, call.node, rule, call.text, is_deep=is_deep)
+            if is_fitting:
                 self.learn(owner.tokens, held)
             elif name in HOLDING:
                 self.hold(owner.tokens, held)

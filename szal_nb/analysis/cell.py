@@ -140,7 +140,7 @@ def _joined(found: list[ImportedName]) -> ImportedName:
 
 
 def _strongest(changes: list[tuple[str, Change]]) -> tuple[Change, ...]:
-    """One change a name: the first certain one, else the first."""
+    """One change a name: the first certain one that is no fitting, else the first certain one, else the first."""
     found: dict[str, Change] = {}
     for name, change in changes:
         if not name[:1].isidentifier():
@@ -149,7 +149,7 @@ def _strongest(changes: list[tuple[str, Change]]) -> tuple[Change, ...]:
         if seen is None:
             found[name] = change
         else:
-            best = change if change.is_certain and not seen.is_certain else seen
+            best = min(seen, change, key=lambda one: (not one.is_certain, one.need_not_reach))
             found[name] = replace(best, is_deep=seen.is_deep or change.is_deep)
     return tuple(found.values())
 

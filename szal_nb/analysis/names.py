@@ -22,6 +22,10 @@ class Read:
     via: str = ""
 
 
+# The rule of a change by which a model learns: it does so from its data, and leaves these as they are.
+FITTING = "fitting method"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A name from outside whose object the code changes in place, or may change.
@@ -36,6 +40,11 @@ class Change:
     what: str
     is_certain: bool = True
     is_deep: bool = False
+
+    @property
+    def need_not_reach(self) -> bool:
+        """Whether what the object shares with others need not be changed."""
+        return not self.is_certain or self.rule == FITTING
 
 
 @dataclass(frozen=True, slots=True)

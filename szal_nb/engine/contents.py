@@ -12,7 +12,6 @@ from typing import Any
 from szal_nb.engine.digest import Digest, TooLargeError, digest
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.sharing import SharedParts
-from szal_nb.engine.tabular import array_taker
 from szal_nb.engine.together import LARGE_BYTES
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.engine.versions import Versions
@@ -238,14 +237,10 @@ class Contents:
 
     def _can_wait(self, changer: int, changed: Key, other: Key) -> bool:
         """Whether the change need not reach the other value, and would be seen if it did."""
-        if is_held(changed) or is_held(other):
+        if (changer, changed) not in self._usage.doubtful or is_held(other):
             return False
         before = self._baseline.get(other) or self._taken_up(other)
         if before is None:
-            return False
-        usage, value = self._usage, self._versions.value(changed)
-        is_inside = id(value) not in self.parts.digest(other).objects and array_taker(type(value)) is None
-        if (changer, changed) not in usage.doubtful and not (is_inside and (changer, changed) in usage.shallow):
             return False
         return self.parts.are_compared(changed, other, before[0])
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gc
 import sys
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from operator import methodcaller
@@ -34,6 +33,7 @@ import xxhash
 
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.tabular import array_taker
+from szal_nb.model.generators import module_of_generator
 
 if TYPE_CHECKING:
     from szal_nb.engine.digest import Walk
@@ -204,6 +204,10 @@ def _builtin(walk: Walk, value: BuiltinFunctionType) -> Iterable[Any] | None:
 
 def _state(state: State) -> Taker:
     def taker(walk: Walk, value: Any) -> Iterable[Any]:
+        if module_of_generator(value):
+            # Whoever draws from it uses hidden state, and changes nothing of this value.
+            _still(walk, value)
+            return ()
         walk.tag(type(value).__name__)
         inside = walk.another()
         inside.take(state(value))
@@ -250,15 +254,6 @@ def iterator(walk: Walk, value: Any) -> None:
     """What is gone over belongs to it, though only how far it has come is its own."""
     opaque(walk, value)
     _put_beside(walk, value)
-
-
-def _weak(walk: Walk, value: Any) -> None:
-    """What is referred to weakly is lost where it is not made, or read, together with what refers to it."""
-    opaque(walk, value)
-    if isinstance(value, weakref.ref):
-        _put_beside(walk, [value()])
-    else:
-        _put_beside(walk, [*(value if isinstance(value, weakref.WeakSet) else value.items())])
 
 
 def _put_beside(walk: Walk, value: Any) -> None:
@@ -324,7 +319,6 @@ _EXACT: dict[type, Taker] = {
     classmethod: lambda _, value: [value.__func__],
     GetSetDescriptorType: _still,
     MemberDescriptorType: _still,
-    **dict.fromkeys((weakref.ref, weakref.WeakSet, weakref.WeakValueDictionary, weakref.WeakKeyDictionary), _weak),
     # What it remembers others have, too, though it may remember more at any time.
     _Cache: iterator,
 }

@@ -42,7 +42,6 @@ class Usage:
         self.changed: list[tuple[Key, ...]] = []
         # Of the changes, as pairs of a step and a version: see `StepNode`.
         self.doubtful: set[tuple[int, Key]] = set()
-        self.shallow: set[tuple[int, Key]] = set()
         for i, node in enumerate(graph.nodes):
             changes = set(node.changes)
             taken, changed = [], []
@@ -53,8 +52,6 @@ class Usage:
                     changed.append(key)
                     if binding.name in node.doubtful:
                         self.doubtful.add((i, key))
-                    if binding.name in node.shallow:
-                        self.shallow.add((i, key))
                     self.changers.setdefault(key, []).append(i)
                 else:
                     self.readers.setdefault(key, []).append(i)

@@ -128,8 +128,9 @@ class Watch:
         return self._only_reads[i] and not self.contents.is_compared(i)
 
     def _is_under_way(self, i: int) -> bool:
-        """Whether the body of step `i` runs, or what it did is being recorded."""
-        return i in self._entered or i in self._ending
+        """Whether the body of step `i` runs, or has reached nothing that others share, and is being recorded."""
+        usage = self.usage
+        return i in self._entered or (i in self._ending and usage.doubtful.issuperset((i, k) for k in usage.changed[i]))
 
     def _begins_clean(self, i: int) -> bool:
         """Whether it is taken down what step `i` begins with: it may have another attempt, or that takes no copy."""

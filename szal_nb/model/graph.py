@@ -96,12 +96,13 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `imports` are import statements, run in the step's namespace before the body. `definitions` are names of plain
     functions and classes of the notebook that the body uses, rebuilt over its values. Of `changes`, `doubtful` are
-    those by calls of unknown effect, `shallow` those of the object itself and of nothing inside. `needed` are the given
-    names that a later step reads or `--out` names. `deletes` are names that it takes out of the notebook. `states` are
-    the hidden states that the body changes. `notes` are sentences for the chip. `captures` are pairs: a given name that
-    holds code, and a global that the code reads when it is called. `parts` are what the fingerprint of the code is made
-    of (`analysis.fingerprint`), pairs of a name and a hash; empty in a graph that is not run. `undo` is None where the
-    step has no compensation, or one whose code is not known: that is given all that the step read and gave.
+    those that need not reach what others share with the value: calls of unknown effect, and the fitting of models.
+    `needed` are the given names that a later step reads or `--out` names. `deletes` are names that it takes out of the
+    notebook. `states` are the hidden states that the body changes. `notes` are sentences for the chip. `captures` are
+    pairs: a given name that holds code, and a global that the code reads when it is called. `parts` are what the
+    fingerprint of the code is made of (`analysis.fingerprint`), pairs of a name and a hash; empty in a graph that is
+    not run. `undo` is None where the step has no compensation, or one whose code is not known: that is given all that
+    the step read and gave.
     """
 
     step: Step
@@ -109,7 +110,6 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gives: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
-    shallow: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
@@ -133,7 +133,6 @@ class StepNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             gives=(),
             changes=(),
             doubtful=(),
-            shallow=(),
             imports=undo.imports,
             definitions=undo.definitions,
         )

@@ -7,6 +7,7 @@ stored whole.
 
 from __future__ import annotations
 
+import copyreg
 import io
 import math
 import pickle
@@ -23,6 +24,7 @@ from typing import Any, NoReturn, Protocol
 
 import cloudpickle
 
+from szal_nb.model.generators import global_generator, module_of_generator
 from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
@@ -139,13 +141,9 @@ def _without_addresses(reduced: Any) -> Any:
     return make, arguments, {**state, "_parents": dict(enumerate(living))}, *rest
 
 
-def _has_own_state(kind: type) -> bool:
-    return isinstance(getattr(kind, "__getstate__", None), FunctionType)
-
-
 def _reduced_unchanged(part: Any) -> Any:
     """What the code of its class says of it. Many a `__getstate__` empties the attributes, where it meant a copy."""
-    attributes = vars(part)
+    attributes = getattr(part, "__dict__", {})
     before = dict(attributes)
     reduced = part.__reduce_ex__(5)
     if isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is attributes:
@@ -154,6 +152,22 @@ def _reduced_unchanged(part: Any) -> Any:
         del attributes[name]
     attributes.update((name, value) for name, value in before.items() if attributes.get(name, before) is not value)
     return reduced
+
+
+def _reduced(part: Any) -> Any:
+    """What is written of things that would not be read again as what they are; None for all else."""
+    figures, transforms = map(sys.modules.get, ("matplotlib.figure", "matplotlib.transforms"))
+    if figures is not None and isinstance(part, figures.Figure):
+        return _without_window(part.__reduce_ex__(5))
+    if transforms is not None and isinstance(part, transforms.TransformNode):
+        return _without_addresses(part.__reduce_ex__(5))
+    if module := module_of_generator(part):
+        # A distribution of scipy holds it: it is that of whoever reads the value.
+        return global_generator, (module,)
+    kind = type(part)
+    if isinstance(getattr(kind, "__getstate__", None), FunctionType) and kind not in copyreg.dispatch_table:
+        return _reduced_unchanged(part)
+    return None
 
 
 class _NamingNans:
@@ -169,7 +183,8 @@ class _Limited(io.BytesIO):
         self._limit = limit
 
     def write(self, data: Any) -> int:
-        if self._limit is not None and self.tell() + len(data) > self._limit:
+        # Large parts come as buffers, which have no length.
+        if self._limit is not None and self.tell() + memoryview(data).nbytes > self._limit:
             raise TooLargeError
         return super().write(data)
 
@@ -198,12 +213,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
         elif refusal := _refusal_of(obj):
             raise pickle.PicklingError(refusal)
-        elif (figures := sys.modules.get("matplotlib.figure")) is not None and isinstance(obj, figures.Figure):
-            return _without_window(obj.__reduce_ex__(5))
-        elif (transforms := sys.modules.get("matplotlib.transforms")) and isinstance(obj, transforms.TransformNode):
-            return _without_addresses(obj.__reduce_ex__(5))
-        elif _has_own_state(type(obj)) and hasattr(obj, "__dict__") and type(obj) not in self.dispatch_table:
-            return _reduced_unchanged(obj)
+        else:
+            reduced = _reduced(obj)
+            if reduced is not None:
+                return reduced
         return super().reducer_override(obj)
 
 

@@ -36,7 +36,7 @@ def store(tmp_path):
         yield opened
 
 
-def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), doubtful=(), shallow=(), **flags):
+def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), doubtful=(), **flags):
     """A node as an analysis would make it that sees what is said here, and nothing else. `reads`: "x<load"."""
     bindings = []
     for read in (*reads, *changes):
@@ -46,7 +46,7 @@ def step(name, source, *, reads=(), changes=(), gives=(), states=(), after=(), d
     node = StepNode(
         step=Step(name=name, source=source, **flags),
         bindings=tuple(bindings), gives=gives, changes=changed, states=states, needed=(*gives, *changed),
-        doubtful=doubtful, shallow=shallow,
+        doubtful=doubtful,
     )  # fmt: skip
     sources = dict.fromkeys([*after, *(b.step for b in bindings if b.step)])
     return node, [Edge(source=source, target=name, kind=EdgeKind.DATA) for source in sources]
@@ -411,27 +411,6 @@ def test_a_call_of_unknown_effect_is_refused_where_nobody_could_see_what_it_did(
     )
 
     assert run(graph)["split"].error.type == "ValuesShared"
-
-
-@pytest.mark.parametrize(
-    ("source", "change", "error"),
-    [
-        ("inside = [1]\na, b = [inside], {'x': inside}", "a.append(2)", None),
-        ("inside = [1]\na, b = [inside], {'x': inside}", "a[0].append(2)", "call"),
-        ("a = [1]\nb = {'x': a}", "a.append(2)", "split"),
-        ("import numpy as np\na = np.zeros(9)\nb = a[3:]", "a[0] = 1", "split"),
-    ],
-)
-def test_a_change_of_an_object_itself_does_not_reach_what_others_share_of_its_parts(source, change, error):
-    graph = graph_of(
-        step("split", source, gives=("a", "b")),
-        step("call", change, changes=["a<split"], shallow=("a",)),
-        step("look", "m = len(b)", reads=["b<split"], gives=("m",)),
-    )
-    done = run(graph)
-
-    assert next((name for name in ("split", "call") if done[name].state == "failed"), None) == error
-    assert error is None or done[error].error.type == "ValuesShared"
 
 
 # Attempts

@@ -223,8 +223,8 @@ def shape_of(value: Any) -> object:
             return ("callable", getattr(item, "__name__", ""))
         if isinstance(item, Iterator):
             return (type(item).__name__, number, shape(list(copy.copy(item))))
-        slots = {name: getattr(item, name) for name in getattr(item, "__slots__", ()) if hasattr(item, name)}
-        state = slots | getattr(item, "__dict__", {})
+        names = getattr(item, "__slots__", None) if type(item).__module__ == "__main__" else None
+        state = vars(item) if names is None else {name: getattr(item, name) for name in names if hasattr(item, name)}
         return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(state.items())))
 
     return {name: shape(item) for name, item in sorted(value.items())}

@@ -61,11 +61,21 @@ CLASSIFIERS = [
     "print(cross_val_score(pipe, X, y, cv=3).round(4), tree.get_depth())",
     "print(permutation_importance(tree, X_test, y_test, random_state=0, n_repeats=2).importances_mean.round(3)[:3])",
 ]
+DISTRIBUTIONS = [
+    "np.random.seed(3)\nrandom.seed(4)",
+    "normal, pick = stats.norm(0, 1), random.choice",
+    "print(normal.rvs(2).round(4), pick(range(99)))",
+    "print(np.random.rand(), random.random())",
+    "print(normal.rvs(2).round(4), pick(range(99)))",
+    "print(np.random.rand(), random.random())",
+]
 IMPORTS = """
+import random
 import warnings
 import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
+from scipy import stats
 from sklearn.datasets import make_classification
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -104,6 +114,7 @@ def assert_gives_the_same(cells, notebook, store):
         pytest.param(SERIES, id="time series"),
         pytest.param(TWO_MODELS, id="two models of the same data"),
         pytest.param(CLASSIFIERS, id="classifiers"),
+        pytest.param(DISTRIBUTIONS, id="distributions"),
     ],
 )
 def test_a_notebook_gives_as_a_flow_what_it_gives_from_the_top(cells, store):

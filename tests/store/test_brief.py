@@ -23,7 +23,9 @@ PLAIN_STEP = (
     '"changes":[],"pure":[],"priority":0,"requires":[],"rollback":null}'
 )
 PLAIN_NODE = (
-    '{"step":' + PLAIN_STEP + ',"bindings":[],"gives":[],"changes":[],"deletes":[],"needed":[],"imports":[],'
+    '{"step":'
+    + PLAIN_STEP
+    + ',"bindings":[],"gives":[],"changes":[],"doubtful":[],"deletes":[],"needed":[],"imports":[],'
     '"definitions":[],"states":[],"is_async":false,"is_main_thread":false,"is_cacheable":true,"notes":[],'
     '"captures":[],"parts":[],"undo":null}'
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import random
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from szal_nb.store.nans import nan_name
-from szal_nb.store.pickling import Resolver, dump, load
+from szal_nb.store.pickling import Resolver, TooLargeError, dump, load
 
 
 def none_here(_):
@@ -117,3 +118,24 @@ def test_what_is_drawn_has_the_same_pickle_in_another_process():
     ]
 
     assert again[0].stdout == again[1].stdout
+
+
+class Model:
+    def __init__(self):
+        self.weights = np.zeros(100_000)
+
+
+def test_a_value_with_a_large_array_is_stored_up_to_a_limit():
+    assert load(dump(Model(), limit=2**20), none_here).weights.shape == (100_000,)
+    with pytest.raises(TooLargeError):
+        dump(Model(), limit=2**19)
+
+
+def test_the_global_generators_are_those_of_who_reads():
+    drawing = [np.random.mtrand._rand, np.random.normal, random.random, random.Random(1)]
+    read = load(dump(drawing), none_here)
+
+    assert read[0] is np.random.mtrand._rand
+    assert read[1].__self__ is np.random.mtrand._rand
+    assert read[2].__self__ is random._inst
+    assert read[3] is not drawing[3]
