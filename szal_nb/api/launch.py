@@ -32,6 +32,7 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
+from szal_nb.engine.imports import are_missing, import_again
 from szal_nb.engine.keeping import kept_at_first
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
@@ -332,6 +333,9 @@ async def _take_inputs(
     runner: Runner, inputs: Mapping[str, Any], snapshot: RunSnapshot | None, *, is_recorded: bool
 ) -> None:
     """Writes the inputs of a new run down, and looks at those of any before a step takes them."""
+    standing = runner.machine.standing
+    if are_missing(standing):
+        await asyncio.to_thread(import_again, standing)
     if snapshot is not None:
         runner.watch.take_inputs(snapshot.inputs)
         await asyncio.to_thread(runner.watch.resume)

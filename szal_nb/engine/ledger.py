@@ -33,7 +33,7 @@ from szal_nb.model import event as happened
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.state import RunState, StepState
-from szal_nb.model.step import OnError
+from szal_nb.model.step import OnError, Step
 from szal_nb.model.value import ErrorInfo, ValueRef
 
 _MAY_HAVE_RUN = (
@@ -143,6 +143,11 @@ class Ledger:
         self._given.clear()
         if is_rolling_back:
             self.run_state = RunState.ROLLING_BACK
+
+    @property
+    def standing(self) -> list[Step]:
+        """The steps that have completed already, or will without running."""
+        return [self.steps[i] for i, state in enumerate(self.state) if state is COMPLETED or i in self._given]
 
     def _is_current(self, i: int, attempt: int) -> bool:
         return self.state[i] is RUNNING and self._attempt[i] == attempt

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from szal_nb.engine.attempt import Attempt, describe
 from szal_nb.engine.immutable import are_immutable, are_small
+from szal_nb.engine.imports import import_again
 from szal_nb.engine.light_steps import bare_steps
 from szal_nb.engine.live_classes import LiveClasses
 from szal_nb.engine.machine import RunMachine
@@ -100,7 +101,10 @@ class StepOwner:
         try:
             fingerprint = self._table.fingerprint(attempt.step)
             if fingerprint and self._earlier is not None:
-                return self._earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
+                found = self._earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
+                if found is not None:
+                    import_again([self.machine.steps[attempt.step]])
+                return found
         except Exception:
             log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
         return None

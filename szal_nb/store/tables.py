@@ -13,6 +13,9 @@ from szal_nb.store.codecs import Encoded
 from szal_nb.store.pickling import ResolveClass, TooLargeError
 
 _PANDAS_KINDS = frozenset("biufmM")
+# A table of so few columns comes back with each column by itself, as one has it whose columns were made one by one. In
+# one block, `values` and `df[names].values` would be views that pandas lets nobody write to, where they were copies.
+_SPLIT_COLUMNS = 50
 
 
 class PandasCodec:
@@ -109,7 +112,12 @@ def _read_frame(arrow: Any, source: Any) -> Any:
     metadata = table.schema.metadata
     kind = msgspec.json.decode(metadata[b"szal"])
     place = msgspec.json.decode(metadata[b"range"])
-    frame = table.to_pandas(use_threads=False)
+    is_split = table.num_columns <= _SPLIT_COLUMNS
+    frame = table.to_pandas(use_threads=False, split_blocks=is_split)
+    for number, dtype in enumerate(frame.dtypes):
+        # Memory of Arrow cannot be written to.
+        if is_split or isinstance(dtype, pd.CategoricalDtype):
+            frame.isetitem(number, frame.iloc[:, number].array.copy())
     if place is not None:
         frame.index = pd.RangeIndex(place[0], place[1], place[2], name=place[3])
     if kind["kind"] == "DataFrame":

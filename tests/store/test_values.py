@@ -722,3 +722,29 @@ def test_values_of_standard_classes_that_cloudpickle_knows_come_back(journal):
         io.BytesIO(b"a"),
     ):
         assert kept(journal, value).live is None
+
+
+def frame_of_columns():
+    times, kinds = pd.to_datetime(["2020", "2021"]), pd.Categorical(["x", "y"])
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0], "c": kinds, "when": times})
+    frame["late"] = 1.0
+    return frame
+
+
+@pytest.mark.parametrize("column", ["a", "late", "c", "when"])
+def test_a_frame_that_was_read_can_be_written_to_as_the_one_that_was_stored(journal, column):
+    frame = round_trip(journal, frame_of_columns())[1]
+    wanted = frame_of_columns()
+    for each in (frame, wanted):
+        each.loc[0, column] = each[column].iloc[1]
+
+    pd.testing.assert_frame_equal(frame, wanted)
+
+
+@pytest.mark.parametrize("names", [["a", "late"], ["a", "b", "late"]])
+def test_the_values_of_columns_that_were_made_one_by_one_can_be_written_to(journal, names):
+    for frame in (frame_of_columns(), round_trip(journal, frame_of_columns())[1]):
+        values = frame[names].values
+        values[:, 0] = 7
+
+        assert frame["a"].tolist() == [1.0, 2.0]
