@@ -744,7 +744,7 @@ def test_a_frame_that_was_read_can_be_written_to_as_the_one_that_was_stored(jour
 @pytest.mark.parametrize("names", [["a", "late"], ["a", "b", "late"]])
 def test_the_values_of_columns_that_were_made_one_by_one_can_be_written_to(journal, names):
     for frame in (frame_of_columns(), round_trip(journal, frame_of_columns())[1]):
-        values = frame[names].values
+        values = frame[names].values  # noqa: PD011  as people write it
         values[:, 0] = 7
 
         assert frame["a"].tolist() == [1.0, 2.0]
