@@ -11,6 +11,7 @@ import copyreg
 import io
 import math
 import pickle
+import re
 import struct
 import sys
 import threading
@@ -19,7 +20,7 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from functools import partial
-from types import FunctionType, MappingProxyType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, NoReturn, Protocol
 
 import cloudpickle
@@ -37,6 +38,7 @@ OF_STEP = "@"
 # By what cloudpickle told a class apart when it was stored, so that it is still that one when it is stored again: as in
 # cloudpickle, this goes for the process.
 _TRACKERS: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+_KERNEL = re.compile(r"ipykernel_\d+")
 # How a pickle spells a NaN.
 _NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
 
@@ -128,6 +130,11 @@ def _refusal_of(part: Any) -> str:
     return ""
 
 
+def _of_any_kernel(code: CodeType) -> CodeType:
+    """Cells have the names of files in a folder of their kernel's, by the number of its process."""
+    return code.replace(co_filename=_KERNEL.sub("ipykernel_0", code.co_filename))
+
+
 def _without_window(reduced: Any) -> Any:
     """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
     make, arguments, state, *rest = reduced
@@ -213,6 +220,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
         elif refusal := _refusal_of(obj):
             raise pickle.PicklingError(refusal)
+        elif isinstance(obj, CodeType):
+            return self.dispatch_table[CodeType](_of_any_kernel(obj))
         else:
             reduced = _reduced(obj)
             if reduced is not None:

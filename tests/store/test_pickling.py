@@ -139,3 +139,15 @@ def test_the_global_generators_are_those_of_who_reads():
     assert read[1].__self__ is np.random.mtrand._rand
     assert read[2].__self__ is random._inst
     assert read[3] is not drawing[3]
+
+
+def test_a_function_of_a_cell_has_the_same_pickle_in_each_kernel():
+    def made(kernel):
+        space = {"__name__": "__main__"}
+        exec(
+            compile("def f(x):\n    return [x + n for n in (1, 2)]", f"/tmp/ipykernel_{kernel}/35123.py", "exec"), space
+        )
+        return [space["f"]]
+
+    assert dump(made(11)) == dump(made(2222))
+    assert load(dump(made(11)), none_here)[0](1) == [2, 3]
