@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
+from szal_nb.model.loaded import loaded
 
 __all__ = [
     "GENERATORS",
@@ -62,7 +63,7 @@ def _random_after(state: Any, words: int) -> Any:
 
 
 def _numpy() -> object:
-    module: Any = sys.modules.get("numpy.random")
+    module: Any = loaded("numpy.random")
     if module is None:
         return None
     state = module.get_state(legacy=False)
@@ -72,12 +73,12 @@ def _numpy() -> object:
 
 
 def _torch() -> object:
-    module: Any = sys.modules.get("torch")
+    module: Any = loaded("torch")
     return None if module is None else module.get_rng_state().numpy().tobytes()
 
 
 def _pandas_options() -> object:
-    module: Any = sys.modules.get("pandas._config.config")
+    module: Any = loaded("pandas._config.config")
     return None if module is None else repr(module._global_config)  # noqa: SLF001  the public way makes a text for people
 
 
@@ -215,7 +216,7 @@ def generator_states(names: Iterable[str]) -> dict[str, object]:
     """The states of these global generators by the names under which they are recorded, as plain data."""
     found: dict[str, object] = {}
     for name in names:
-        module: Any = sys.modules.get(name.partition(".")[0])
+        module: Any = loaded(name.partition(".")[0])
         if name == RANDOM:
             found[state_name(name)] = random.getstate()
         elif name == NUMPY_RANDOM and module is not None:

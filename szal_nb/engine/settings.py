@@ -17,6 +17,7 @@ from szal_nb.engine.patches import check_patch, is_lost, put_patch_back, read_pa
 from szal_nb.errors import RunError
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.kept import patched, state_name
+from szal_nb.model.loaded import loaded
 from szal_nb.model.value import ValueRef
 
 _SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|credential|auth|cookie|dsn|private|signature", re.IGNORECASE)
@@ -88,8 +89,8 @@ def _directory() -> str | None:
 
 
 def _pandas_options() -> dict[str, Any] | None:
-    pandas = sys.modules.get("pandas")
-    config: Any = sys.modules.get("pandas._config.config")
+    pandas = loaded("pandas")
+    config: Any = loaded("pandas._config.config")
     if pandas is None or config is None:
         return None
     names = config._registered_options.keys() - config._deprecated_options.keys()  # noqa: SLF001  no public way lists them
@@ -106,7 +107,7 @@ def _set_pandas_options(options: Mapping[str, Any]) -> None:
 
 
 def _drawing() -> dict[str, Any] | None:
-    matplotlib: Any = sys.modules.get("matplotlib")
+    matplotlib: Any = loaded("matplotlib")
     if matplotlib is None:
         return None
     return {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
+
+from szal_nb.model.loaded import loaded
 
 _GLOBAL = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
 
@@ -15,7 +16,7 @@ def module_of_generator(part: object) -> str:
     >>> module_of_generator(random.random.__self__), module_of_generator(random.Random())
     ('random', '')
     """
-    found = (module for module, name in _GLOBAL if getattr(sys.modules.get(module), name, None) is part)
+    found = (module for module, name in _GLOBAL if getattr(loaded(module), name, None) is part)
     return next(found, "") if part is not None else ""
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import pickle
-import sys
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from szal_nb.model.loaded import loaded
 from szal_nb.store import pickling, plain
 
 Buffer = bytes | memoryview
@@ -76,7 +76,7 @@ class ArrayCodec:
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `Codec`."""
-        numpy = sys.modules.get("numpy")
+        numpy = loaded("numpy")
         if numpy is None or type(value) is not numpy.ndarray or not _is_plain_dtype(numpy, value.dtype):
             return None
         _check_size(value.nbytes, limit)
@@ -112,7 +112,7 @@ class ScalarCodec(ArrayCodec):
 
     def encode(self, value: Any, _limit: int | None, /) -> Encoded | None:
         """See `Codec`."""
-        numpy = sys.modules.get("numpy")
+        numpy = loaded("numpy")
         if numpy is None or not isinstance(value, numpy.generic) or type(value).__module__ != "numpy":
             return None
         if not _is_plain_dtype(numpy, value.dtype) or value.dtype.kind == "V":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
+from szal_nb.model.loaded import loaded
 from szal_nb.store.codecs import Encoded
 from szal_nb.store.pickling import ResolveClass, TooLargeError
 
@@ -22,7 +22,7 @@ class ImageCodec:
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `codecs.Codec`."""
-        pillow = sys.modules.get("PIL.Image")
+        pillow = loaded("PIL.Image")
         if pillow is None or type(value) is not pillow.Image or value.mode not in _MODES or value.info:
             return None
         pixels = value.tobytes()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
+
+from szal_nb.model.loaded import loaded
 
 _MATH, _NUMPY = "math", "numpy"
 
@@ -16,7 +17,7 @@ def nan_name(value: object) -> str:
     """
     if id(value) == id(math.nan):
         return _MATH
-    numpy = sys.modules.get(_NUMPY)
+    numpy = loaded(_NUMPY)
     return _NUMPY if numpy is not None and id(value) == id(numpy.nan) else ""
 
 

@@ -13,7 +13,6 @@ import math
 import pickle
 import re
 import struct
-import sys
 import threading
 import uuid
 import weakref
@@ -26,6 +25,7 @@ from typing import Any, NoReturn, Protocol
 import cloudpickle
 
 from szal_nb.model.generators import global_generator, module_of_generator
+from szal_nb.model.loaded import loaded
 from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
@@ -89,7 +89,7 @@ def notebook_class(name: str, code: str = "") -> NoReturn:  # noqa: ARG001 as pi
 
 def _owner(array: Any) -> Any:
     """The array whose memory this one looks into; None for all else, and for arrays with memory of their own."""
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is None or type(array) is not numpy.ndarray or array.dtype.hasobject:
         return None
     owner = array
@@ -120,7 +120,7 @@ def _refusal_of(part: Any) -> str:
     if type(part) in _OVER_TABLES:
         # A pickle would have one over a list of what is left.
         return "it holds an iterator over a dict or a set"
-    mock = sys.modules.get("unittest.mock")
+    mock = loaded("unittest.mock")
     if mock is not None and isinstance(part, mock.NonCallableMock):
         # It would note how it is pickled, without end.
         return "it holds a mock"
@@ -163,7 +163,7 @@ def _reduced_unchanged(part: Any) -> Any:
 
 def _reduced(part: Any) -> Any:
     """What is written of things that would not be read again as what they are; None for all else."""
-    figures, transforms = map(sys.modules.get, ("matplotlib.figure", "matplotlib.transforms"))
+    figures, transforms = map(loaded, ("matplotlib.figure", "matplotlib.transforms"))
     if figures is not None and isinstance(part, figures.Figure):
         return _without_window(part.__reduce_ex__(5))
     if transforms is not None and isinstance(part, transforms.TransformNode):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import io
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from szal_nb.model.loaded import loaded
 
 # Pictures, and charts that front ends draw. Pages of HTML are left out: they bring code along, and megabytes of it.
 _KINDS = ("image/", "application/vnd.plotly.", "application/vnd.vega")
@@ -35,7 +36,7 @@ class Shown:
 
 def subject_of(value: object) -> object:
     """What there is to draw of a value: of axes their figure, else the value itself."""
-    axes = sys.modules.get("matplotlib.axes")
+    axes = loaded("matplotlib.axes")
     if axes is None or not isinstance(value, axes.Axes):
         return value
     figure: object = value.get_figure()
@@ -55,7 +56,7 @@ def rendition_of(value: object) -> Bundle | None:
 
 
 def _pictures(value: object) -> Mapping[str, Any]:
-    figures = sys.modules.get("matplotlib.figure")
+    figures = loaded("matplotlib.figure")
     if figures is not None and isinstance(value, figures.Figure):
         # One with nothing on it is shown by nobody.
         return {"image/png": _png_of(value)} if value.axes or value.lines else {}

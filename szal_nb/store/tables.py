@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from szal_nb.model.loaded import loaded
 from szal_nb.store.codecs import Encoded
 from szal_nb.store.pickling import ResolveClass, TooLargeError
 
@@ -26,7 +26,7 @@ class PandasCodec:
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `codecs.Codec`."""
-        pandas, arrow = sys.modules.get("pandas"), sys.modules.get("pyarrow")
+        pandas, arrow = loaded("pandas"), loaded("pyarrow")
         if pandas is None or arrow is None or type(value) not in {pandas.DataFrame, pandas.Series}:
             return None
         if not _is_exact_in_arrow(pandas, value):
@@ -165,7 +165,7 @@ class PolarsCodec:
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `codecs.Codec`."""
-        polars = sys.modules.get("polars")
+        polars = loaded("polars")
         if polars is None or type(value) is not polars.DataFrame:
             return None
         return self._encode(polars, value, limit)
@@ -200,7 +200,7 @@ class PolarsSeriesCodec(PolarsCodec):
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `codecs.Codec`."""
-        polars = sys.modules.get("polars")
+        polars = loaded("polars")
         if polars is None or type(value) is not polars.Series:
             return None
         return self._encode(polars, value.to_frame(), limit)
@@ -218,7 +218,7 @@ class TableCodec:
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `codecs.Codec`."""
-        arrow = sys.modules.get("pyarrow")
+        arrow = loaded("pyarrow")
         if arrow is None or type(value) is not arrow.Table:
             return None
         if limit is not None and value.nbytes > limit:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import importlib.machinery
 import io
 import itertools
 import os
@@ -748,3 +749,17 @@ def test_the_values_of_columns_that_were_made_one_by_one_can_be_written_to(journ
         values[:, 0] = 7
 
         assert frame["a"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PIL.Image", "matplotlib.figure", "matplotlib.axes", "matplotlib.transforms", "pyarrow", "polars", "pandas"],
+)
+def test_a_library_that_another_thread_is_still_importing_is_asked_for_nothing(journal, monkeypatch, name):
+    # Its module is there by then, and empty: what a step gave meanwhile could not be stored.
+    unfinished = types.ModuleType(name)
+    unfinished.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    unfinished.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, name, unfinished)
+
+    assert kept(journal, [np.zeros(3), types.SimpleNamespace(y=1)]).live is None
