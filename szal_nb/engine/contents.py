@@ -196,10 +196,14 @@ class Contents:
 
     def _share(self, key: Key, found: Digest) -> None:
         for other in self.parts.add(key, found):
-            for error, changer, changed, read in self._unordered(key, other):
-                if not self._can_wait(changer, changed, read):
-                    raise error
-                self._awaited.setdefault(changer, {}).setdefault(read, error)
+            for changed, read in ((key, other), (other, key)):
+                is_seen: bool | None = None
+                for changer, error in self._unordered(changed, read):
+                    if is_seen is None:
+                        is_seen = self._is_seen(changed, read)
+                    if not is_seen or (changer, changed) not in self._usage.doubtful:
+                        raise error
+                    self._awaited.setdefault(changer, {}).setdefault(read, error)
 
     def look_after(self, i: int) -> None:
         """Step `i` has ended; ValuesShared if it has changed what another value shares with one that it may change."""
@@ -220,29 +224,26 @@ class Contents:
 
     def refuse_sharing(self, a: Key, b: Key) -> None:
         """ValuesShared if a step changes one of the two, which share something, while another may use the other."""
-        for error, *_ in self._unordered(a, b):
-            raise error
-
-    def _unordered(self, a: Key, b: Key) -> Iterator[tuple[ValuesShared, int, Key, Key]]:
-        """What is wrong, who changes which of the two, and which is the other."""
-        usage = self._usage
         for changed, other in ((a, b), (b, a)):
-            for changer in usage.all_users(changed)[1]:
-                for user in usage.all_users(other)[0]:
-                    if not usage.are_ordered(changer, user):
-                        error = ValuesShared(
-                            usage.title(changed), usage.names[changer], usage.title(other), usage.names[user]
-                        )
-                        yield error, changer, changed, other
+            for _, error in self._unordered(changed, other):
+                raise error
 
-    def _can_wait(self, changer: int, changed: Key, other: Key) -> bool:
-        """Whether the change need not reach the other value, and would be seen if it did."""
-        if (changer, changed) not in self._usage.doubtful or is_held(other):
+    def _unordered(self, changed: Key, other: Key) -> Iterator[tuple[int, ValuesShared]]:
+        """The steps that change the one while another may use the other, with what is wrong."""
+        usage = self._usage
+        for changer in usage.all_users(changed)[1]:
+            for user in usage.all_users(other)[0]:
+                if not usage.are_ordered(changer, user):
+                    names = usage.names
+                    yield changer, ValuesShared(usage.title(changed), names[changer], usage.title(other), names[user])
+                    break
+
+    def _is_seen(self, changed: Key, other: Key) -> bool:
+        """Whether a change of what the two share would be seen in the other."""
+        if is_held(other):
             return False
         before = self._baseline.get(other) or self._taken_up(other)
-        if before is None:
-            return False
-        return self.parts.are_compared(changed, other, before[0])
+        return before is not None and self.parts.are_compared(changed, other, before[0])
 
     def _taken_up(self, key: Key) -> tuple[Digest, int] | None:
         """What the value holds, if it held that when its last reader ended: it is compared again from now on."""
