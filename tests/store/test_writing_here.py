@@ -28,13 +28,14 @@ COMPLETED = StepCompleted(at=3.0, step="load", attempt=1)
 
 
 @pytest.fixture
-def commits(monkeypatch):
-    """The names of the threads that committed."""
+def commits(monkeypatch, path):
+    """The names of the threads that committed to this store: the heart of another one may beat in this process."""
     names = []
     under_lock = writer_module.Writer._under_lock
 
     def noted(self, entries):
-        names.append(threading.current_thread().name)
+        if self._path == path:
+            names.append(threading.current_thread().name)
         return under_lock(self, entries)
 
     monkeypatch.setattr(writer_module.Writer, "_under_lock", noted)
