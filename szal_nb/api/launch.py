@@ -32,7 +32,7 @@ from szal_nb.engine.body import Body
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
-from szal_nb.engine.imports import are_missing, import_again
+from szal_nb.engine.imports import import_again
 from szal_nb.engine.keeping import kept_at_first
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.rebuilding import Rebuilding
@@ -334,7 +334,7 @@ async def _take_inputs(
 ) -> None:
     """Writes the inputs of a new run down, and looks at those of any before a step takes them."""
     standing = runner.machine.standing
-    if are_missing(standing):
+    if any("import" in step.source for step in standing):
         await asyncio.to_thread(import_again, standing)
     if snapshot is not None:
         runner.watch.take_inputs(snapshot.inputs)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import logging
-import sys
 from collections.abc import Iterable, Iterator
 
 from szal_nb.model.step import Executor, Step, StepKind
@@ -17,17 +16,15 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def import_again(steps: Iterable[Step]) -> None:
-    """Imports what the bodies of these steps import, in their order. What cannot be imported any more is left out."""
+    """Imports what the bodies of these steps import, in their order. What cannot be imported any more is left out.
+
+    Called in a worker thread: modules may take seconds, and thousands of bodies are read.
+    """
     for step, module, names in _imports(steps):
         try:
             __import__(module, fromlist=names)
         except Exception as error:  # noqa: BLE001  the code of any module; a step that needs it will say so
             log.info("%s, which step %r has imported, cannot be imported again: %s", module, step, error)
-
-
-def are_missing(steps: Iterable[Step]) -> bool:
-    """Whether one of these steps has imported a module that is not there in this process."""
-    return any(module not in sys.modules for _, module, _ in _imports(steps))
 
 
 def _imports(steps: Iterable[Step]) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ stored whole.
 from __future__ import annotations
 
 import copyreg
+import functools
 import io
 import math
 import pickle
@@ -18,7 +19,6 @@ import uuid
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from functools import partial
 from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, NoReturn, Protocol
 
@@ -161,20 +161,24 @@ def _reduced_unchanged(part: Any) -> Any:
     return reduced
 
 
-def _reduced(part: Any) -> Any:
-    """What is written of things that would not be read again as what they are; None for all else."""
+def _generator(part: Any) -> Any:
+    # A distribution of scipy holds it: the one of the process is that of whoever reads the value.
+    module = module_of_generator(part)
+    return (global_generator, (module,)) if module else NotImplemented
+
+
+@functools.lru_cache(maxsize=4096)
+def _reducer_of(kind: type) -> Callable[[Any], Any] | None:
+    """How what is written of such things is told, where they would not be read again as what they are."""
     figures, transforms = map(loaded, ("matplotlib.figure", "matplotlib.transforms"))
-    if figures is not None and isinstance(part, figures.Figure):
-        return _without_window(part.__reduce_ex__(5))
-    if transforms is not None and isinstance(part, transforms.TransformNode):
-        return _without_addresses(part.__reduce_ex__(5))
-    if module := module_of_generator(part):
-        # A distribution of scipy holds it: it is that of whoever reads the value.
-        return global_generator, (module,)
-    kind = type(part)
-    if isinstance(getattr(kind, "__getstate__", None), FunctionType) and kind not in copyreg.dispatch_table:
-        return _reduced_unchanged(part)
-    return None
+    if figures is not None and issubclass(kind, figures.Figure):
+        return lambda part: _without_window(part.__reduce_ex__(5))
+    if transforms is not None and issubclass(kind, transforms.TransformNode):
+        return lambda part: _without_addresses(part.__reduce_ex__(5))
+    if kind.__name__ in ("Random", "RandomState"):
+        return _generator
+    has_own_state = isinstance(getattr(kind, "__getstate__", None), FunctionType)
+    return _reduced_unchanged if has_own_state and kind not in copyreg.dispatch_table else None
 
 
 class _NamingNans:
@@ -206,6 +210,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._is_class = is_class
 
     def reducer_override(self, obj: Any) -> Any:
+        kind: Any = type(obj)
         if isinstance(obj, type):
             if obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
                 name = self._name_class(obj, is_class=self._is_class)
@@ -222,10 +227,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError(refusal)
         elif isinstance(obj, CodeType):
             return self.dispatch_table[CodeType](_of_any_kernel(obj))
-        else:
-            reduced = _reduced(obj)
-            if reduced is not None:
-                return reduced
+        elif (reducer := _reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented:
+            return reduced
         return super().reducer_override(obj)
 
 
@@ -290,9 +293,9 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if module_name == "cloudpickle.cloudpickle" and global_name in _SKELETONS:
-            return partial(self._classes.skeleton, super().find_class(module_name, global_name))
+            return functools.partial(self._classes.skeleton, super().find_class(module_name, global_name))
         if (module_name, global_name) == ("cloudpickle.cloudpickle", "_class_setstate"):
-            return partial(self._classes.set_state, super().find_class(module_name, global_name))
+            return functools.partial(self._classes.set_state, super().find_class(module_name, global_name))
         if (module_name, global_name) == (__name__, notebook_class.__name__):
             return self._resolved
         if module_name == NOTEBOOK:
