@@ -132,7 +132,7 @@ class _Around:
                 self._uses(value)
         elif isinstance(value, type) and _package_of(value.__module__) == self._home:
             self.parts[f"class {name}"] = _source_digest(value)
-            for member in vars(value).values() if id(value) not in self._seen else ():
+            for member in [*vars(value).values()] if id(value) not in self._seen else ():
                 self._seen.add(id(value))
                 if isinstance(member, FunctionType):
                     self._uses(member)

@@ -113,7 +113,7 @@ def globals_of(code: Any, wanted: Collection[str]) -> Iterator[tuple[_Names, str
         seen.add(id(part))
         if isinstance(part, type):
             if part.__module__ == _NOTEBOOK:
-                todo += (inner for base in part.__mro__ for inner in vars(base).values())
+                todo += (inner for base in part.__mro__ for inner in [*vars(base).values()])
             continue
         todo += _wrapped_by(part)
         if isinstance(part, FunctionType) and (names := part.__globals__).get("__name__") == _NOTEBOOK:

@@ -56,8 +56,8 @@ def kept_by(definition: Any, state: str) -> dict[str, Any]:
         found = _defaults(inspect.unwrap(definition))
         return {default[1]: found[default[1]]} if default[1] in found else {}
     if isinstance(definition, type):
-        return {name: value for name, value in vars(definition).items() if is_data(name, value)}
-    kept = {name: value for name, value in vars(definition).items() if name != "__wrapped__"}
+        return {name: value for name, value in [*vars(definition).items()] if is_data(name, value)}
+    kept = {name: value for name, value in [*vars(definition).items()] if name != "__wrapped__"}
     return {**kept, "cache_info": Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
 
 
@@ -79,7 +79,7 @@ def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:
         for name, value in kept.items():
             setattr(definition, name, value)
     else:
-        wrapped = {name: value for name, value in vars(definition).items() if name == "__wrapped__"}
+        wrapped = {name: value for name, value in [*vars(definition).items()] if name == "__wrapped__"}
         vars(definition).clear()
         kept = {name: value for name, value in kept.items() if not isinstance(value, Remembered)}
         vars(definition).update({**wrapped, **kept})

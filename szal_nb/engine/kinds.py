@@ -112,7 +112,7 @@ def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
     """What cached properties keep is a part of it, though no change that anybody could see when it appears."""
     walk.is_lazy = True
     kind = type(value)
-    kept = [item for name, item in vars(value).items() if _is_cached(kind, name)]
+    kept = [item for name, item in [*vars(value).items()] if _is_cached(kind, name)]
     if kept:
         _put_beside(walk, kept)
     return _instance(walk, value)
@@ -123,17 +123,17 @@ def _is_cached(kind: type, name: str) -> bool:
 
 
 def _has_cached(kind: type) -> bool:
-    return any(isinstance(item, functools.cached_property) for base in kind.__mro__ for item in vars(base).values())
+    return any(isinstance(item, functools.cached_property) for base in kind.__mro__ for item in [*vars(base).values()])
 
 
 def _attributes(value: Any) -> list[Any]:
     found: list[Any] = []
     kind = type(value)
-    for name, item in getattr(value, "__dict__", {}).items():
+    for name, item in [*getattr(value, "__dict__", {}).items()]:
         if not _is_cached(kind, name):
             found += (name, item)
     for base in kind.__mro__:
-        for name, slot in vars(base).items():
+        for name, slot in [*vars(base).items()]:
             if isinstance(slot, MemberDescriptorType) and not _is_c_class(base):
                 found += (name, getattr(value, name, _NOTHING))
     return found
@@ -283,7 +283,7 @@ def _still(walk: Walk, value: Any) -> None:
 
 def _is_c_class(kind: type) -> bool:
     """Whether instances hold state that no attribute shows."""
-    return any(isinstance(item, _C_METHODS) for item in vars(kind).values()) or isinstance(
+    return any(isinstance(item, _C_METHODS) for item in [*vars(kind).values()]) or isinstance(
         vars(kind).get("__new__"), BuiltinFunctionType
     )
 

@@ -123,7 +123,7 @@ def _parts_of(owner: Any) -> Iterator[Any]:
 def _made_by(owner: Any) -> Iterator[Any]:
     """The caches that the methods of a class are."""
     if isinstance(owner, type):
-        parts = (getattr(part, "__func__", part) for part in vars(owner).values())
+        parts = (getattr(part, "__func__", part) for part in [*vars(owner).values()])
         yield from (part for part in parts if isinstance(part, _Cache))
 
 
@@ -144,4 +144,4 @@ def _has_contents(cell: CellType) -> bool:
 
 
 def _attributes(function: FunctionType) -> dict[str, Any]:
-    return {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+    return {name: value for name, value in [*vars(function).items()] if name != "__wrapped__"}

@@ -109,7 +109,7 @@ def _globals_read_by(value: Any) -> tuple[str, ...]:
     kind = value if isinstance(value, type) else type(value)
     if kind.__module__ != "__main__":
         return ()
-    parts = [part for one in kind.__mro__ if one.__module__ == "__main__" for part in vars(one).values()]
+    parts = [part for one in kind.__mro__ if one.__module__ == "__main__" for part in [*vars(one).values()]]
     codes = [part.__code__ for part in map(_unwrapped, parts) if isinstance(part, FunctionType)]
     return tuple(dict.fromkeys(name for code in codes for name in globals_in(code)))
 

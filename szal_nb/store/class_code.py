@@ -53,7 +53,7 @@ def _told_of(kind: type) -> str:
 
 def _functions_of(kind: type) -> Iterator[tuple[str, FunctionType]]:
     """The functions of a class, each with its name and what it is there."""
-    for name, member in vars(kind).items():
+    for name, member in [*vars(kind).items()]:
         parts = (member.fget, member.fset, member.fdel) if isinstance(member, property) else (member,)
         for part in map(_unwrapped, parts):
             if isinstance(part, FunctionType):
