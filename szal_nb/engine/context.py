@@ -78,6 +78,23 @@ def _frames_of_body(error: BaseException) -> TracebackType | None:
     return frames
 
 
+class OwnWarnings:
+    """What one step, or one thread that belongs to no step, has set inside of `warnings.catch_warnings`."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.set: dict[str, Any] = {}
+
+    def leave(self) -> None:
+        """One of those that were entered is left; with the last of them nothing of it is left.
+
+        Threads of one step may leave in another order than they entered: what is put back last is not what was first.
+        """
+        self.depth -= 1
+        if not self.depth:
+            self.set = {}
+
+
 class StepContext(msgspec.Struct, eq=False, weakref=True):
     """One attempt, seen from inside. `outputs` are what it has shown so far."""
 
@@ -97,6 +114,8 @@ class StepContext(msgspec.Struct, eq=False, weakref=True):
     devices: tuple[str, ...] = ()
     # What a person said when the step was approved (`run.approve(step, value)`): plain data.
     answer: Any = None
+    # What the step has set inside of `warnings.catch_warnings`.
+    own_warnings: OwnWarnings | None = None
     _room_for_text: int = MOST_TEXT
     _room_for_data: int = MOST_DATA
     _masks: dict[str, StreamMask] | None = None

@@ -14,10 +14,10 @@ import os
 import random
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from szal_nb.engine.own_warnings import CAN_BE_OWN, filters_of_process
 from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
 from szal_nb.model.loaded import loaded
 
@@ -104,7 +104,8 @@ _SETTING_PROBES: dict[str, Callable[[], object]] = {
     "working directory": _directory,
     "environment": _environment,
     "pandas options": _pandas_options,
-    "warnings filters": lambda: tuple(warnings.filters),
+    # Where `catch_warnings` is not each thread's own, libraries in other threads leave filters behind.
+    **({"warnings filters": lambda: tuple(filters_of_process())} if CAN_BE_OWN else {}),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
 }
 

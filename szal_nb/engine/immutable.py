@@ -14,9 +14,9 @@ from uuid import UUID
 
 _EXACT = frozenset(
     {NoneType, bool, int, float, complex, str, bytes, range, slice, date, time, timedelta, timezone, Decimal, Fraction}
-    | {UUID, re.Pattern, EllipsisType, NotImplementedType, CodeType, ModuleType}
+    | {UUID, re.Pattern, EllipsisType, NotImplementedType, CodeType}
 )
-_BASES = (enum.Enum, PurePath, date, tzinfo)
+_BASES = (enum.Enum, PurePath, date, tzinfo, ModuleType)
 # Libraries whose values of these names are never changed in place.
 _BY_NAME = frozenset(
     {"pyarrow.lib.Table", "pyarrow.lib.ChunkedArray", "pyarrow.lib.RecordBatch", "pyarrow.lib.Schema"}

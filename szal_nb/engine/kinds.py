@@ -302,6 +302,7 @@ _BUILT_IN: tuple[tuple[type, Taker], ...] = (
     (set, _set),
     (frozenset, _set),
     (bytearray, _bytes),
+    (ModuleType, _still),
 )
 _EXACT: dict[type, Taker] = {
     **dict(_BUILT_IN),
@@ -309,7 +310,6 @@ _EXACT: dict[type, Taker] = {
     FunctionType: _function,
     CellType: _cell,
     MethodType: _method,
-    ModuleType: _still,
     BuiltinFunctionType: _builtin,
     memoryview: _bytes,
     SimpleNamespace: _instance,

@@ -24,6 +24,7 @@ from szal_nb.engine.elements import ElementRecord
 from szal_nb.engine.executors import Executors
 from szal_nb.engine.machine import RunMachine
 from szal_nb.engine.mapping import MapRun
+from szal_nb.engine.own_warnings import own_warnings
 from szal_nb.engine.placement import Placement
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.showing import Showing
@@ -159,7 +160,7 @@ class Runner(StepOwner):
         timer = None
         if timeout_s is not None:
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
-        with captured_streams():
+        with captured_streams(), own_warnings():
             try:
                 await self.turns.run(first)
             finally:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from szal_nb.engine.own_warnings import filters_of_process, set_filters_of_process
 from szal_nb.engine.patches import check_patch, is_lost, put_patch_back, read_patch
 from szal_nb.errors import RunError
 from szal_nb.model.graph import FlowGraph, StepNode
@@ -123,8 +124,7 @@ def _set_drawing(settings: Mapping[str, Any]) -> None:
 
 
 def _set_filters(filters: list[Any]) -> None:
-    warnings.resetwarnings()
-    warnings.filters[:] = [tuple(one) for one in filters]  # type: ignore[index]
+    set_filters_of_process([tuple(one) for one in filters])
 
 
 def _set_locale(name: str) -> None:
@@ -139,7 +139,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "working directory": _directory,
     "pandas options": _pandas_options,
     "pyplot": _drawing,
-    "warnings filters": lambda: list(warnings.filters),
+    "warnings filters": lambda: list(filters_of_process()),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
     "import path": lambda: list(sys.path),
 }
