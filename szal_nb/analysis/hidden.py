@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from szal_nb.analysis.tables import _names
-from szal_nb.model.kept import patch_state
+from szal_nb.model.kept import WARNINGS_ARE_OWN, patch_state
 
 RANDOM = "random"
 NUMPY_RANDOM = "numpy.random"
@@ -175,6 +175,22 @@ _ALIAS = "="
 
 _PLOT_ACCESSORS = _names("plot hist boxplot")
 _DRAWING_METHODS = _names("sample")
+
+
+# Context managers that set what counts for who entered them, and for nobody else, by the text of their use.
+_OWN_WHILE_ENTERED = {
+    **({"warnings.catch_warnings(…)": WARNINGS} if WARNINGS_ARE_OWN else {}),
+    "numpy.errstate(…)": NUMPY_OPTIONS,
+}
+
+
+def own_while_entered(use: str) -> str:
+    """The hidden state that is a step's own inside of a `with` that begins with this use; "" if it is none.
+
+    >>> own_while_entered("numpy.errstate(…)")
+    'numpy options'
+    """
+    return _OWN_WHILE_ENTERED.get(use, "")
 
 
 def is_within(dotted: str, prefix: str) -> bool:

@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from szal_nb.engine.own_warnings import CAN_BE_OWN, filters_of_process
-from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, state_name
+from szal_nb.engine.own_warnings import filters_of_process
+from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, WARNINGS_ARE_OWN, state_name
 from szal_nb.model.loaded import loaded
 
 __all__ = [
@@ -105,7 +105,7 @@ _SETTING_PROBES: dict[str, Callable[[], object]] = {
     "environment": _environment,
     "pandas options": _pandas_options,
     # Where `catch_warnings` is not each thread's own, libraries in other threads leave filters behind.
-    **({"warnings filters": lambda: tuple(filters_of_process())} if CAN_BE_OWN else {}),
+    **({"warnings filters": lambda: tuple(filters_of_process())} if WARNINGS_ARE_OWN else {}),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
 }
 

@@ -8,7 +8,6 @@ does it with `-X context_aware_warnings`; outside of one, filters are set for th
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,9 +16,8 @@ from types import ModuleType
 from typing import Any
 
 from szal_nb.engine.context import CURRENT, OwnWarnings
+from szal_nb.model.kept import WARNINGS_ARE_OWN
 
-# Python 3.14 has other insides, and a switch of its own for this.
-CAN_BE_OWN = sys.version_info < (3, 14)
 _MODULE = warnings
 _PROCESS = vars(warnings)
 
@@ -174,7 +172,7 @@ _INSTALLED = _Installed()
 @contextmanager
 def own_warnings() -> Iterator[None]:
     """While it is entered, by however many runs at once, `catch_warnings` counts for who entered it."""
-    if not CAN_BE_OWN:
+    if not WARNINGS_ARE_OWN:
         yield
         return
     _INSTALLED.enter()

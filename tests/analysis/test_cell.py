@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from szal_nb.analysis.cell import analyze_cell
+from szal_nb.model.kept import WARNINGS_ARE_OWN
 
 
 @dataclass(frozen=True)
@@ -499,7 +500,42 @@ STATES = [
     Case("options of pandas by attribute", "pd.options.display.width = 80", "pd", states="pandas options"),
     Case("warnings", "warnings.filterwarnings('ignore')", "warnings", states="warnings filters"),
     Case(
-        "warnings for a while", "with warnings.catch_warnings():\n    x = 1", "warnings", "x", states="warnings filters"
+        "warnings of its own",
+        "with warnings.catch_warnings(record=True) as seen:\n    warnings.simplefilter('ignore')\n    x = 1",
+        "warnings",
+        "seen x",
+        states="" if WARNINGS_ARE_OWN else "warnings filters",
+    ),
+    Case(
+        "warnings of its own, then those of all",
+        "with warnings.catch_warnings():\n    x = 1\nwarnings.simplefilter('ignore')",
+        "warnings",
+        "x",
+        states="warnings filters",
+    ),
+    Case(
+        "a setting inside of what is its own",
+        "with warnings.catch_warnings(), np.errstate(all='ignore'):\n    os.chdir(p)\n    x = random.random()",
+        "warnings np os p random",
+        "x",
+        states="working directory random",
+    ),
+    Case("errors of numpy for a while", "with np.errstate(all='ignore'):\n    np.seterr(all='raise')", "np"),
+    Case("errors of numpy", "np.seterr(all='ignore')", "np", states="numpy options"),
+    Case("one that is entered later", "w = warnings.catch_warnings()", "warnings", "w", states="warnings filters"),
+    Case(
+        "warnings set by a function of another with",
+        "def quiet():\n    warnings.simplefilter('ignore')\nwith lock:\n    quiet()",
+        "lock warnings",
+        "quiet",
+        states="warnings filters",
+    ),
+    Case(
+        "warnings set by a function of its own with",
+        "def quiet():\n    warnings.simplefilter('ignore')\nwith warnings.catch_warnings():\n    quiet()",
+        "warnings",
+        "quiet",
+        states="" if WARNINGS_ARE_OWN else "warnings filters",
     ),
     Case("locale", "locale.setlocale(locale.LC_ALL, 'C')", "locale", states="locale"),
     Case("signals", "signal.signal(signal.SIGINT, h)", "signal h", states="signals"),

@@ -14,11 +14,12 @@ import pytest
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.digest import digest
 from szal_nb.engine.immutable import is_immutable
-from szal_nb.engine.own_warnings import CAN_BE_OWN, filters_of_process, own_warnings, set_filters_of_process
+from szal_nb.engine.own_warnings import filters_of_process, own_warnings, set_filters_of_process
+from szal_nb.model.kept import WARNINGS_ARE_OWN
 from szal_nb.store.pickling import dump
 
 pytestmark = [
-    pytest.mark.skipif(not CAN_BE_OWN, reason="Python has a switch of its own for this"),
+    pytest.mark.skipif(not WARNINGS_ARE_OWN, reason="Python has a switch of its own for this"),
     # What pytest does itself to each test is entered before, and left after it.
     pytest.mark.filterwarnings("default"),
 ]
