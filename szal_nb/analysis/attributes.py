@@ -19,13 +19,13 @@ _OF_CLASSES = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 @lru_cache(maxsize=20_000)
 def attributes_changed(source: str) -> frozenset[str]:
     """The names whose own attributes the code changes: of functions, and of classes, also through their instances."""
-    if "." not in source:
+    if not any(mark in source for mark in (".", "[", "attr(")):
         return frozenset()
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return frozenset()
-    found = {owner.id for owner, _ in _changes(tree) if isinstance(owner, ast.Name)}
+    found = {root.id for owner, _ in _changes(tree) if isinstance(root := _root(owner), ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and _keeps(node):
             found.add(node.name)
@@ -61,6 +61,13 @@ def _keeps(node: ast.ClassDef) -> bool:
     return False
 
 
+def _root(owner: ast.expr) -> ast.expr:
+    """What the dots begin with: a class inside of a class is a part of that."""
+    while isinstance(owner, ast.Attribute):
+        owner = owner.value
+    return owner
+
+
 def _is_assigned(method: ast.AST, owner: str, attribute: str) -> bool:
     """Whether the attribute is bound anew on the object, so that what follows is about its own."""
     return any(
@@ -92,6 +99,9 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             place = place.value
         if isinstance(place, ast.Attribute):
             yield place.value, place.attr
+        match node:
+            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[owner, name, *_]):
+                yield owner, str(name.value) if isinstance(name, ast.Constant) else ""
 
 
 def _changed_names(tree: ast.AST) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import replace
 
 from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
@@ -284,11 +285,10 @@ class Calls(Applying):
             owner in _STORES or (call.is_discarded and not is_event and _may_be_held(owner))
         ):
             self.store_in(owner, call.node, f"{name}(…)")
+        if extended := hidden.EXTENDING.get(name):
+            self.store_in(f"{extended}.{_text_of(call.node.args[:1])}", call.node, f"{name}(…)")
         if name in ("setattr", "delattr") and call.args and call.args[0].ref:
-            attribute = call.node.args[1] if len(call.node.args) > 1 else None
-            known = attribute.value if isinstance(attribute, ast.Constant) else None
-            held = f"{call.args[0].ref}.{known if isinstance(known, str) else UNTOLD}"
-            self.store_in(held, call.node, f"{name}(…)")
+            self.store_in(f"{call.args[0].ref}.{_text_of(call.node.args[1:2])}", call.node, f"{name}(…)")
         if name == mocking.STOPPING_ALL:
             self.use_state(patch_state(UNTOLD), call.node, f"{name}()")
 
@@ -394,6 +394,11 @@ def _changes_what_it_holds(name: str, owner: Value) -> bool:
     if name in HOLDING and not name.startswith(("fit", "set_params")):
         return False
     return name not in CONTAINER_METHODS and not owner.kind.startswith(KEEPING_KINDS)
+
+
+def _text_of(args: Sequence[ast.expr]) -> str:
+    """The text that the first of these arguments is; UNTOLD where it is none that is written there."""
+    return next((one.value for one in args if isinstance(one, ast.Constant) and isinstance(one.value, str)), UNTOLD)
 
 
 def _may_be_held(dotted: str) -> bool:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from szal_nb.analysis.hidden import spelled
 from szal_nb.analysis.keeping import KEEPS
+from szal_nb.analysis.makers import makers_of_given
 from szal_nb.analysis.missing import near
 from szal_nb.analysis.names import Change, StateUse
 from szal_nb.analysis.resolved import NO_OBJECTS, Known, Resolved, Version, input_object, state_of_object
 from szal_nb.analysis.surroundings import NameKind
+from szal_nb.analysis.tables import IMMUTABLE
 from szal_nb.errors import InvalidStep
 from szal_nb.model.kept import kept_owner
 from szal_nb.model.step import StepKind
@@ -67,7 +69,7 @@ def give(found: Resolved, known: Known) -> None:
         _hold_captured(found, gives)
     given: dict[str, Version] = {}
     changed = _changed_versions(found, gives, known) if found.changes else []
-    for version in _with_inside(found, (*changed, *gives.values())):
+    for version in _with_makers(found, known, _with_inside(found, (*changed, *gives.values()))):
         before = known.versions.get(version.name) if version.is_optional else None
         given[version.name] = known.versions[version.name] = _or_as_before(version, before, known)
         known.deleted.pop(version.name, None)
@@ -161,6 +163,14 @@ def _with_inside(found: Resolved, versions: Sequence[Version]) -> Sequence[Versi
         return replace(version, inside=frozenset(token for token in seen if state_of_object(token)))
 
     return [told(version) for version in versions]
+
+
+def _with_makers(found: Resolved, known: Known, versions: Sequence[Version]) -> Sequence[Version]:
+    """The same versions, which say what made what they may hold."""
+    makers = makers_of_given(found, known.around) if versions else NO_OBJECTS
+    if not makers:
+        return versions
+    return [one if one.kind in IMMUTABLE else replace(one, makers=makers) for one in versions]
 
 
 def _kind_before(name: str, before: Version | None, known: Known) -> str:

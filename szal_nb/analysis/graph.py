@@ -37,6 +37,7 @@ from szal_nb.analysis.tables import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode
+from szal_nb.model.kept import attributes_owner
 from szal_nb.model.step import Step, Trigger
 
 __all__ = ["NotebookName", "Surroundings", "build_graph"]
@@ -67,6 +68,8 @@ def build_graph(flow: FlowDefinition, surroundings: Surroundings = _NOTHING) -> 
         raise FlowCycle(cycle)
     needed = _needed(found)
     main = main_thread(found)
+    if any(one.remade for one in found):
+        _define_makers(by_name, edges)
     return FlowGraph(
         flow=flow,
         nodes=tuple(node_of(by_name[name], needed.get(name, ()), main) for name in steps),
@@ -97,6 +100,15 @@ def classes_around(surroundings: Surroundings) -> dict[str, str]:
     names = surroundings.names if surroundings.with_code is None else surroundings.with_code
     found = ((name, surroundings.names.get(name)) for name in names)
     return {name: one.source for name, one in found if one is not None and one.source}
+
+
+def _define_makers(found: Mapping[str, Resolved], edges: Edges) -> None:
+    """Who reads an instance of a class that a step changes has to do with the class, as if its code named it."""
+    for edge in edges.all():
+        for name in filter(None, map(attributes_owner, edge.names)) if "hidden-state" in edge.rules else ():
+            for one in (found[edge.source], found[edge.target]):
+                if name not in one.definitions and name not in one.bindings:
+                    one.definitions += (name,)
 
 
 def _inputs(found: Sequence[Resolved], surroundings: Surroundings) -> tuple[str, ...]:

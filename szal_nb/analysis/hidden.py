@@ -105,6 +105,19 @@ _SETTING_LOOKS = frozenset({
 })  # fmt: skip
 _LOOKS_KEPT = ("matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams")
 
+# Calls that put something on a class of a library, by the name that they are given.
+EXTENDING: dict[str, str] = {
+    "pandas.api.extensions.register_dataframe_accessor": "pandas.DataFrame",
+    "pandas.api.extensions.register_series_accessor": "pandas.Series",
+    "pandas.api.extensions.register_index_accessor": "pandas.Index",
+    "polars.api.register_dataframe_namespace": "polars.DataFrame",
+    "polars.api.register_lazyframe_namespace": "polars.LazyFrame",
+    "polars.api.register_series_namespace": "polars.Series",
+    "polars.api.register_expr_namespace": "polars.Expr",
+    "xarray.register_dataarray_accessor": "xarray.DataArray",
+    "xarray.register_dataset_accessor": "xarray.Dataset",
+}
+
 # Modules of which every use is a write, but for what stands behind the colon.
 _WRITING_MODULES: dict[str, tuple[str, frozenset[str]]] = {
     "matplotlib.pyplot": (PYPLOT, _names("cm get_cmap colormaps Normalize Figure Axes")),

@@ -48,7 +48,7 @@ def take_kept(
     # What has no text is an object that a function finds by itself, not code.
     sources = {name: source for name in found.definitions if name in around and (source := around[name].source)}
     changed = {name for source in (*sources.values(), *given.values()) for name in attributes_changed(source)}
-    if any(f"{name}." in glance.source for name in (*sources, *given)):
+    if any(f"{name}." in glance.source or f"attr({name}" in glance.source for name in (*sources, *given)):
         changed |= attributes_changed(glance.source)
     changes += [Change(name, 0, KEEPS, f"{name}.… =") for name in given if name in changed]
     _take_attributes(found, glance, sources, given)

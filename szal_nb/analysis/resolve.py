@@ -14,6 +14,7 @@ from szal_nb.analysis.glance import Glance
 from szal_nb.analysis.helpers import Helpers
 from szal_nb.analysis.hidden import NAMED, spelled
 from szal_nb.analysis.keeping import take_kept
+from szal_nb.analysis.makers import take_makers
 from szal_nb.analysis.missing import missing, near
 from szal_nb.analysis.names import CellNames, Context, ImportedName, Read, StateUse
 from szal_nb.analysis.resolved import Known, Resolved, Version, input_object, objects_of
@@ -37,6 +38,7 @@ class Resolver:
     def resolve(self, step: Step) -> Resolved:
         """All that is found of a step; `known` has then what it leaves behind."""
         found = self._resolve_step(step, self.known.glances[step.name])
+        take_makers(found, self.known.around)
         give(found, self.known)
         if step.rollback is not None:
             found.undo = undo_of(found, self.known, self.helpers)

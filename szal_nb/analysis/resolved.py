@@ -18,6 +18,8 @@ from szal_nb.model.step import Step
 
 NO_OBJECTS: frozenset[str] = frozenset()
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Among makers: any class or module, as far as anybody can tell.
+ANY_MAKER = "any maker"
 # Begins the object that stands for all that a function or class of the notebook keeps as one hidden state.
 _KEPT = "kept:"
 
@@ -27,7 +29,8 @@ class Version:
     """What a name is bound to, for the steps that come after: `giver` gave it, or changed it last.
 
     `fallback` is what it stays when the giver leaves it alone; `or_input`: then it stays what the notebook has.
-    `objects` are those that the giver binds it to, `inside` what functions keep of what these hold.
+    `objects` are those that the giver binds it to, `inside` what functions keep of what these hold. `makers` are the
+    notebook's classes and the modules that made what it may hold, as the hidden states that they are.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Version:
     fallback: Version | None = None
     or_input: bool = False
     inside: frozenset[str] = NO_OBJECTS
+    makers: frozenset[str] = NO_OBJECTS
 
 
 class Resolved(msgspec.Struct):
@@ -50,7 +54,8 @@ class Resolved(msgspec.Struct):
 
     `holds` are objects with those that may be inside them, as the step leaves them; `learns` the same of those that it
     keeps but leaves alone. `followed` are the versions that it reads under their own names. `passed` are names that it
-    may leave as they were, with what they are then.
+    may leave as they were, with what they are then. `makers` are those of the values that it reads, `remade` those
+    that it changes.
     """
 
     step: Step
@@ -73,6 +78,8 @@ class Resolved(msgspec.Struct):
     condition_outputs: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     undo: Undo | None = None
+    makers: frozenset[str] = NO_OBJECTS
+    remade: frozenset[str] = NO_OBJECTS
     # What functions of the notebook that it uses remember: see `memory`.
     remembering: tuple[str, ...] = ()
     _bindings: dict[str, Binding] | None = None

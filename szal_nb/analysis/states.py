@@ -11,15 +11,14 @@ from itertools import pairwise
 
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.edges import Edges
+from szal_nb.analysis.makers import MODULE
 from szal_nb.analysis.names import StateUse
 from szal_nb.analysis.places import TOP, Index, between, last_before, put, take
-from szal_nb.analysis.resolved import Resolved
+from szal_nb.analysis.resolved import ANY_MAKER, Resolved
 from szal_nb.errors import InvalidStep
 from szal_nb.model.graph import Edge, EdgeKind
 from szal_nb.model.kept import attributes_owner, attributes_state, memory_owner, memory_state, patched
 from szal_nb.model.step import Executor
-
-_MODULE = "module "
 
 
 def _uses(one: Resolved) -> dict[str, StateUse]:
@@ -51,6 +50,8 @@ class States:
         self._remembering = Index()
         # Users of functions and classes of the notebook, which may keep something from call to call.
         self._using = Index()
+        # Readers of what classes and modules made, by these; and who changes such.
+        self._holding, self._remaking = Index(), Index()
         self._dynamic: list[int] = []
         self._all: list[int] = []
         # Files by the steps that use them; those among them whose paths are not fully known.
@@ -67,6 +68,10 @@ class States:
             self._importing.put(module, place)
         for name in one.definitions:
             self._using.put(name, place)
+        for maker in one.makers:
+            self._holding.put(maker, place)
+        for maker in one.remade:
+            self._remaking.put(maker, place)
         for state in _memories(one):
             self._remembering.put(state, place)
         for use in _uses(one).values() if one.names.states else ():
@@ -82,6 +87,10 @@ class States:
             self._importing.take(module, place)
         for name in one.definitions:
             self._using.take(name, place)
+        for maker in one.makers:
+            self._holding.take(maker, place)
+        for maker in one.remade:
+            self._remaking.take(maker, place)
         for state in _memories(one):
             self._remembering.take(state, place)
         for state in _uses(one):
@@ -118,12 +127,20 @@ class States:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         if hidden.PYPLOT in uses and hidden.LOOKS in self._writers:
             uses.setdefault(hidden.LOOKS, StateUse(hidden.LOOKS, 0, is_write=False, what=""))
-        for state in sorted(f"{_MODULE}{module}" for module in one.modules):
+        for state in sorted(f"{MODULE}{module}" for module in one.modules):
             if state in self._writers:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for name in sorted(set(one.definitions)):
             if (state := attributes_state(name)) in self._writers:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=name))
+        for state in self._remade(one) if self._remaking and one.makers else ():
+            uses.setdefault(state, StateUse(state, 0, is_write=False, what="by what it reads"))
+
+    def _remade(self, one: Resolved) -> list[str]:
+        """What made what the step reads, or may have, and is changed by some step."""
+        remade = self._remaking.keys()
+        found = remade if ANY_MAKER in one.makers else one.makers & remade
+        return sorted(state for state in found if hidden.spelled(state) not in one.step.pure)
 
     def _users(self, state: str, since: int, place: int) -> Iterator[tuple[str, StateUse]]:
         """The steps between that use the state and do not change it."""
@@ -133,10 +150,13 @@ class States:
         if state == hidden.LOOKS:
             found.update(between(self._writers.of(hidden.PYPLOT), since, place))
             found.update(between(self._readers.of(hidden.PYPLOT), since, place))
-        if state.startswith(_MODULE):
-            found.update(between(self._importing.of(state.removeprefix(_MODULE)), since, place))
+        if state.startswith(MODULE):
+            found.update(between(self._importing.of(state.removeprefix(MODULE)), since, place))
         if attributes_owner(state):
             found.update(between(self._using.of(attributes_owner(state)), since, place))
+        if state in self._remaking:
+            holding = {user for one in (state, ANY_MAKER) for user in between(self._holding.of(one), since, place)}
+            found.update(user for user in holding if hidden.spelled(state) not in self._steps[user].step.pure)
         for user in sorted(found):
             yield self._use(user, state)
 

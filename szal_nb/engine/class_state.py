@@ -16,6 +16,7 @@ from szal_nb.engine.kinds import NOTEBOOK
 
 # What a class has of its own that is no data.
 _OF_CODE = (staticmethod, classmethod, property)
+_CONTAINERS = (list, dict, set, bytearray)
 Path = tuple[str, ...]
 # By the place in the class: what is there, by name.
 State = dict[Path, dict[str, Any]]
@@ -33,6 +34,20 @@ def held_state(definition: Any) -> State:
     holders = _holders(definition) if isinstance(definition, type) else _functions(definition, (), set())
     found = {path: _held_by(holder) for path, holder in holders}
     return {path: held for path, held in found.items() if held}
+
+
+def held_inside(kind: type) -> State:
+    """What methods of a class, and classes inside of it, keep for themselves: defaults, attributes, what grows.
+
+    Else what is in the cells of a function is its code's business: a lock, a connection.
+    """
+    found = {path: held for path, held in held_state(kind).items() if path}
+    kept = {path: {name: value for name, value in held.items() if _grows(name, value)} for path, held in found.items()}
+    return {path: held for path, held in kept.items() if held}
+
+
+def _grows(name: str, value: Any) -> bool:
+    return name.startswith(("__", ".")) or type(value) in _CONTAINERS
 
 
 def put_into_class(kind: type, state: Mapping[Path, Mapping[str, Any]]) -> None:

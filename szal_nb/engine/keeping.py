@@ -7,11 +7,15 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from szal_nb.engine.class_state import is_data
+from szal_nb.engine.class_state import held_inside, is_data, put_into_class
 from szal_nb.engine.memory import Memory, Remembered, clear, holds_nothing_that_changes, is_unused
 from szal_nb.engine.usage import Usage
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import are_calls, default_owner, is_kept, kept_owner, memory_owner, state_name
+from szal_nb.model.own_code import is_code, own_code
+
+# Among what a class keeps: what its methods, and classes inside of it, keep for themselves.
+_INSIDE = "<inside>"
 
 
 class Definitions(Protocol):
@@ -56,7 +60,14 @@ def kept_by(definition: Any, state: str) -> dict[str, Any]:
         found = _defaults(inspect.unwrap(definition))
         return {default[1]: found[default[1]]} if default[1] in found else {}
     if isinstance(definition, type):
-        return {name: value for name, value in [*vars(definition).items()] if is_data(name, value)}
+        own = own_code(definition)
+        kept = {
+            name: value
+            for name, value in [*vars(definition).items()]
+            if is_data(name, value) or (is_code(value) and value is not own.get(name))
+        }
+        inside = held_inside(definition)
+        return {**kept, _INSIDE: inside} if inside else kept
     kept = {name: value for name, value in [*vars(definition).items()] if name != "__wrapped__"}
     return {**kept, "cache_info": Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
 
@@ -74,15 +85,25 @@ def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:
     if default is not None:
         _set_default(inspect.unwrap(definition), default[1], kept)
     elif isinstance(definition, type):
-        for name in kept_by(definition, state).keys() - kept.keys():
-            delattr(definition, name)
-        for name, value in kept.items():
-            setattr(definition, name, value)
+        _set_attributes(definition, kept_by(definition, state), kept)
     else:
         wrapped = {name: value for name, value in [*vars(definition).items()] if name == "__wrapped__"}
         vars(definition).clear()
         kept = {name: value for name, value in kept.items() if not isinstance(value, Remembered)}
         vars(definition).update({**wrapped, **kept})
+
+
+def _set_attributes(kind: type, now: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    own = own_code(kind)
+    for name in now.keys() - kept.keys() - {_INSIDE}:
+        if name in own:
+            setattr(kind, name, own[name])
+        else:
+            delattr(kind, name)
+    for name, value in kept.items():
+        if name != _INSIDE:
+            setattr(kind, name, value)
+    put_into_class(kind, kept.get(_INSIDE, {}))
 
 
 def states_of(definitions: Definitions, states: Iterable[str]) -> dict[str, object]:
@@ -111,8 +132,8 @@ def _has_cache(kept: object) -> bool:
 
 
 def copied(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that shares nothing with what it was made of. Raises whatever a value raises that cannot be copied."""
-    return copy.deepcopy(dict(kept))
+    """A copy that shares no data with what it was made of. Raises whatever a value raises that cannot be copied."""
+    return copy.deepcopy(dict(kept), {id(value): value for value in kept.values() if is_code(value)})
 
 
 def _defaults(function: Any) -> dict[str, Any]:

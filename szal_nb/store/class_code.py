@@ -15,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from szal_nb.analysis.fingerprint import code_digest
+from szal_nb.model.own_code import defined_members
 
 NOTEBOOK = "__main__"
 # What a digest was made of: those of different kinds cannot be compared. "code " was made of functions in an order that
@@ -53,7 +54,7 @@ def _told_of(kind: type) -> str:
 
 def _functions_of(kind: type) -> Iterator[tuple[str, FunctionType]]:
     """The functions of a class, each with its name and what it is there."""
-    for name, member in [*vars(kind).items()]:
+    for name, member in defined_members(kind).items():
         parts = (member.fget, member.fset, member.fdel) if isinstance(member, property) else (member,)
         for part in map(_unwrapped, parts):
             if isinstance(part, FunctionType):

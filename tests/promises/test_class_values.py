@@ -46,9 +46,21 @@ THROUGH_OBJECTS = {
 NOT_SAID = {
     "by a helper that is given an object": [f"{CONFIG}\nc = C()", f"{GROW}grow(c)", "print(c.items)", "print(C.items)"],
     "by a helper that is given a list of objects": [f"{CONFIG}\nks = [C(), C()]", f"{GROW}grow(ks[0])", "print(ks[1].items, C.items)", "print(C.items)"],
+    "a property": ["class C:\n    _xs = []\n    @property\n    def xs(self):\n        return self._xs\nc = C()\nxs = c.xs", "xs.append(1)", "print(c.xs)", "c.xs.append(2)", "print(xs, c.xs is xs)"],
+}  # fmt: skip
+# Nothing but who made it says so; of the notebook's own classes that is enough.
+BY_ITS_MAKER = {
     "through a base": [CONFIG, "class B(C):\n    pass\nxs = B.items", "C.items.append(2)", "print(B.items, xs)", "xs.append(3)", "print(C.items is B.items)"],
     "a default of a method": ["class C:\n    def go(self, acc=[]):\n        acc.append(1)\n        return acc", "xs = C().go()", "xs.append(5)", "print(C().go())"],
-    "a property": ["class C:\n    _xs = []\n    @property\n    def xs(self):\n        return self._xs\nc = C()\nxs = c.xs", "xs.append(1)", "print(c.xs)", "c.xs.append(2)", "print(xs, c.xs is xs)"],
+}  # fmt: skip
+GO = "class C:\n    def go(self, acc=[]):\n        acc.append(1)\n        return acc"
+TOTAL = "class C:\n    def go(self, *, acc={}):\n        acc[len(acc)] = 1\n        return acc\n    class In:\n        seen = []"
+KEPT_INSIDE = {
+    "a default of a method, called by two steps": [GO, "print(C().go())", "print(C().go())", "print(C().go())"],
+    "and what it gave, as a value": [GO, "xs = C().go()", "print(xs)", "print(C().go(), xs)"],
+    "and that is changed": [GO, "xs = C().go()", "xs.append(5)", "print(C().go(), xs)", "print(C().go() is xs)"],
+    "a default by keyword": [TOTAL, "print(C().go())", "print(C().go())"],
+    "a class inside of a class": [TOTAL, "C.In.seen.append(1)", "print(C.In.seen)", "C.In.seen = [3]", "print(C.In.seen)"],
 }  # fmt: skip
 
 
@@ -226,3 +238,16 @@ def test_an_attempt_that_would_find_a_class_as_another_left_it_is_refused(record
 
     assert run.state == "failed"
     assert "a class is one for all that have it" in run["b"].error.message
+
+
+@pytest.mark.parametrize("cells", BY_ITS_MAKER.values(), ids=BY_ITS_MAKER)
+def test_who_reads_what_a_class_of_the_notebook_made_is_ordered_with_who_changes_it(cells, store):  # noqa: F811
+    assert {check(cells, seed, store) for seed in (1, 3, 5)} == {"same"}
+    assert {check(cells, seed, store) for seed in (0, 2, 4)} == {"refused"}
+
+
+@pytest.mark.parametrize("cells", KEPT_INSIDE.values(), ids=KEPT_INSIDE)
+def test_what_methods_and_inner_classes_keep_is_there_after_a_resume(cells, store):  # noqa: F811
+    """A resumed run equals an uncut one."""
+    for seed in (1, 3):
+        assert check(cells, seed, store) == "same"

@@ -146,3 +146,86 @@ def test_recording_a_value_does_not_change_it(store):
     """Running the flow in parallel gives what "Restart and run all" gives."""
     cells = ["connection = Connection()", "print(connection.send())", "print(connection.send(), connection.sent)"]
     assert_gives_the_same(cells, OWN_STATE, store)
+
+
+OWN_CLASSES = """
+import pandas as pd
+
+class Net:
+    rate = 1
+
+    def __init__(self, size):
+        self.size = size
+
+    def cost(self):
+        return self.rate * self.size
+
+class Deep(Net):
+    pass
+
+def made(size):
+    return [Net(size), Deep(size)]
+
+nets = [Net(2)]
+count = 3
+"""
+ACCESSOR = """
+@pd.api.extensions.register_dataframe_accessor("own")
+class Own:
+    def __init__(self, df):
+        self._df = df
+    def total(self):
+        return int(self._df["a"].sum())
+"""
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param(
+            ["net = Net(4)", "print(net.cost())", "Net.rate = 10", "print(net.cost())"], id="an attribute of a class"
+        ),
+        pytest.param(
+            ["print(nets[0].cost())", "Net.rate = 10", "print(nets[0].cost())"], id="of the notebook's instance"
+        ),
+        pytest.param(
+            ["found = made(count)", "first, second = found", "Net.rate = 7", "print(first.cost(), second.cost())"],
+            id="of a base class, for instances that a function made",
+        ),
+        pytest.param(
+            [
+                "net = Net(4)",
+                "held = {'net': net}",
+                "def twice(self):\n    return 2 * self.cost()\nNet.twice = twice",
+                "print(net.twice(), held['net'].twice())",
+                "Net.twice = lambda self: 0",
+                "print(held['net'].twice())",
+            ],
+            id="a method put on a class",
+        ),
+        pytest.param(
+            [
+                "df = pd.DataFrame({'a': [1, 2]})",
+                "def total(self):\n    return int(self.to_numpy().sum())\npd.DataFrame.total = total",
+                "print(df.total())",
+                "part = df.iloc[:1]",
+                "pd.DataFrame.total = lambda self: -1",
+                "print(part.total())",
+                "del pd.DataFrame.total",
+            ],
+            id="a method put on tables",
+        ),
+        pytest.param(
+            [
+                "df = pd.DataFrame({'a': [1, 2]})",
+                ACCESSOR,
+                "print(df.own.total())",
+                "del pd.DataFrame.own",
+            ],
+            id="an accessor of tables",
+        ),
+    ],
+)
+def test_what_is_put_on_a_class_is_there_for_the_steps_below(cells, store):
+    """Running the flow in parallel gives what "Restart and run all" gives."""
+    assert_gives_the_same(cells, OWN_CLASSES, store)
