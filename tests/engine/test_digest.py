@@ -133,8 +133,19 @@ CHANGES = {
     "frame, attrs": (table, lambda v: v.attrs.update(a=1)),
     "series": (table()["f"].copy, lambda v: v.__setitem__(5, 9)),
     "series, name": (table()["f"].copy, lambda v: setattr(v, "name", "g")),
+    "frame with a column that is called name": (
+        lambda: pd.DataFrame({"name": ["Ada", "Bo"], "attrs": [1, 2]}), lambda v: v.__setitem__("name", ["Ada", "Cy"])
+    ),
     "frame of lists": (lambda: pd.DataFrame({"a": [[1], [2]]}), lambda v: v["a"][0].append(1)),
     "polars": (lambda: pl.DataFrame({"a": [1, 2], "s": ["x", None]}), lambda v: v.insert_column(0, pl.Series("b", [1, 2]))),
+    "polars, a list in a later column": (
+        lambda: pl.DataFrame([pl.Series(n, [[1]], dtype=pl.Object) for n in ("one", "two")]),
+        lambda v: v["two"][0].append(2),
+    ),
+    "polars, behind a column of objects": (
+        lambda: pl.DataFrame([pl.Series("o", [object], dtype=pl.Object), pl.Series("n", [1])]),
+        lambda v: v.__setitem__((0, "n"), 5),
+    ),
     "polars, cell": (lambda: pl.DataFrame({"a": [1, 2]}), lambda v: v.__setitem__((0, "a"), 5)),
 }  # fmt: skip
 
