@@ -21,7 +21,7 @@ def read_patch(state: str) -> dict[str, Any]:
     *path, last = patched(state).split(".")
     if last == UNTOLD:
         return lost_patch("the code does not tell which attribute that is")
-    found = vars_of(_owner(path)).get(last, _ABSENT) if _is_imported(path) else _ABSENT
+    found = _held(_owner(path), last) if _is_imported(path) else _ABSENT
     return {} if found is _ABSENT else {_VALUE: found}
 
 
@@ -34,7 +34,7 @@ def put_patch_back(state: str, kept: Mapping[str, Any]) -> None:
     """Puts it there again; a list, dict or set into the one that is there, which others may have by another name."""
     *path, last = patched(state).split(".")
     owner = _owner(path)
-    now = vars_of(owner).get(last, _ABSENT)
+    now = _held(owner, last)
     if _VALUE not in kept:
         if now is not _ABSENT:
             delattr(owner, last)
@@ -70,6 +70,15 @@ def uses_module(node: StepNode, state: str) -> bool:
 def vars_of(owner: Any) -> Mapping[str, Any]:
     """What a module or class has of its own."""
     return getattr(owner, "__dict__", {})
+
+
+def _held(owner: Any, name: str) -> Any:
+    """What it has under this name; `_ABSENT` if nothing of its own."""
+    found = vars_of(owner).get(name, _ABSENT)
+    if found is _ABSENT and hasattr(type(getattr(type(owner), name, None)), "__set__"):
+        # An object of a library that has its settings as properties or slots: `plotly.io.templates.default`.
+        return getattr(owner, name, _ABSENT)
+    return found
 
 
 def _is_imported(path: list[str]) -> bool:

@@ -20,6 +20,17 @@ ITEMS = [1]
 TABLE = {"a": 1}
 class Kind:
     number = 1
+class Settings:
+    __slots__ = ("_theme", "width")
+    def __init__(self):
+        self._theme, self.width = "light", 1
+    @property
+    def theme(self):
+        return self._theme
+    @theme.setter
+    def theme(self, name):
+        self._theme = name.lower()
+settings = Settings()
 def go(x=0):
     return VALUE + x
 """
@@ -36,6 +47,8 @@ PATCHES = {
     "an item": (IMPORT, "m.ITEMS[0] = 5", "list(m.ITEMS)", [5]),
     "a function": (IMPORT, "def f(x=0):\n    return 50\nm.go = f", "m.go()", 50),
     "an attribute of a class": (FROM, "Kind.number = 5", "Kind().number", 5),
+    "a slot of an object": (IMPORT, "m.settings.width = 5", "m.settings.width", 5),
+    "a property of an object": (IMPORT, "m.settings.theme = 'Dark'", "m.settings.theme", "dark"),
     "through a function": (f"{IMPORT}\ndef patch():\n    m.VALUE = 5", "patch()", "m.VALUE", 5),
     "a mock": (f"{IMPORT}\nfrom unittest import mock", "mock.patch('szal_patched.VALUE', 5).start()", "m.go()", 5),
     "a mock of an attribute": (
