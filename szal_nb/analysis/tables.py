@@ -273,9 +273,25 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
     "networkx.add_cycle": (0,),
     "networkx.add_star": (0,),
     "sqlalchemy.event.listen": (0,),
+    # A table is entered into what it is given.
+    "sqlalchemy.Table": (1,),
+    "sqlalchemy.schema.Table": (1,),
     "torch.nn.utils.clip_grad_norm_": (0,),
     "joblib.parallel_backend": (),
 }
+
+# Methods that write to a database: which argument, counted from 0, it is.
+WRITING_TO = {"to_sql": (1, "con"), "create_all": (0, "bind"), "drop_all": (0, "bind"), "to_postgis": (1, "con")}
+
+# Methods of duckdb whose result has nothing to do with the connection any more.
+FETCHING = _names("""
+df fetchdf fetch_df to_df pl fetchall fetchone fetchmany fetchnumpy to_arrow_table arrow torch tf
+""")
+
+# What makes objects that keep their arguments, but is no class by its name.
+MAKERS = _names("""
+sqlalchemy.orm.sessionmaker sqlalchemy.orm.scoped_session sqlalchemy.inspect sqlalchemy.ext.asyncio.async_sessionmaker
+""")
 
 # Functions whose result may be an argument, or share its memory.
 FUNCTION_SHARES = _names("""
