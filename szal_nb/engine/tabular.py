@@ -134,7 +134,9 @@ def _polars(walk: Walk, value: Any) -> Iterable[Any]:
 
 def _tensor(walk: Walk, value: Any) -> Iterable[Any]:
     torch: Any = sys.modules["torch"]
-    walk.tag("tensor", str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad, value._version)  # noqa: SLF001
+    # What was made in inference mode counts no changes.
+    version = None if value.is_inference() else value._version  # noqa: SLF001
+    walk.tag("tensor", str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad, version)
     walk.grow(value.numel() * value.element_size())
     if value.device.type == "cpu" and value.layout == torch.strided:
         data = value.detach().contiguous().reshape(-1)

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 import random
+import sys
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import SimpleNamespace
@@ -235,3 +236,36 @@ def test_objects_that_can_be_shared_are_known_and_others_are_not():
 
     assert set(found.objects) >= {id(inner), id(point)}
     assert id(Colour.RED) not in found.objects
+
+
+class Tensor:
+    """As torch has it, on the CPU: in inference mode it refuses to say how often it was changed."""
+
+    dtype, device, layout, grad, requires_grad = "float64", SimpleNamespace(type="cpu"), "strided", None, False
+
+    def __init__(self, values, *, is_inference):
+        self.values = np.array(values)
+        self.shape = self.values.shape
+        self.is_inference = lambda: is_inference
+        self.detach = self.contiguous = lambda: self
+        self.numel, self.element_size = lambda: self.values.size, lambda: self.values.itemsize
+        self.reshape = self.view = lambda _: self
+        self.numpy = lambda: self.values.view(np.uint8)
+
+    @property
+    def _version(self):
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return 0
+
+
+@pytest.mark.parametrize("is_inference", [True, False])
+def test_a_change_of_a_tensor_is_seen_also_of_one_that_counts_none(monkeypatch, is_inference):
+    torch = SimpleNamespace(Tensor=Tensor, strided="strided", uint8=np.uint8)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    tensor = Tensor([1.0, 2.0], is_inference=is_inference)
+    before = digest(tensor)
+
+    assert digest(tensor) == before
+    tensor.values[0] = 5
+    assert digest(tensor) != before
