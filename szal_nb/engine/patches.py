@@ -9,7 +9,7 @@ from typing import Any
 
 from szal_nb.errors import RunError
 from szal_nb.model.graph import StepNode
-from szal_nb.model.kept import UNTOLD, patched
+from szal_nb.model.kept import DUCKDB, UNTOLD, patched
 
 _ABSENT = object()
 _VALUE, _LOST = "value", "lost"
@@ -21,6 +21,8 @@ def read_patch(state: str) -> dict[str, Any]:
     *path, last = patched(state).split(".")
     if last == UNTOLD:
         return lost_patch("the code does not tell which attribute that is")
+    if patched(state) == DUCKDB:
+        return lost_patch("a database in memory ends with its process")
     found = _held(_owner(path), last) if _is_imported(path) else _ABSENT
     return {} if found is _ABSENT else {_VALUE: found}
 
@@ -51,8 +53,8 @@ def check_patch(state: str, kept: Mapping[str, Any], node: StepNode) -> None:
     """Raises RunError if a step that may use the module cannot have what a completed step has put there."""
     if is_lost(kept) and uses_module(node, state):
         raise RunError(
-            f"A completed step has set {patched(state)}, which is not recorded because {kept[_LOST]}. The run cannot "
-            f"go on: start a new one, which takes from this one what is beyond doubt (--reuse)."
+            f"A completed step has changed {patched(state)}, which is not recorded because {kept[_LOST]}. The run "
+            f"cannot go on: start a new one, which takes from this one what is beyond doubt (--reuse)."
         )
 
 
