@@ -116,6 +116,12 @@ nbunch_iter neighbors number_of_edges number_of_nodes order predecessors size su
 to_undirected
 """)
 
+_GEOPANDAS = _names("""
+buffer clip contains covered_by covers crosses disjoint dissolve distance estimate_utm_crs explore intersection
+intersects overlaps overlay representative_point set_crs set_geometry simplify sindex sjoin sjoin_nearest
+symmetric_difference to_crs to_wkb to_wkt touches unary_union union_all within
+""")
+
 _SHOWING = _names("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
@@ -156,7 +162,7 @@ getchannel resize_copy filter transpose
 
 # Known not to change their object, whatever its type is.
 UNCHANGING = (
-    (_PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _SHOWING | _TENSORS | _IMAGES)
+    (_PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _GEOPANDAS | _SHOWING | _TENSORS | _IMAGES)
     - CHANGING
     - CHANGING_AS_STATEMENT
 )

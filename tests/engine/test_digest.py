@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 
 from szal_nb.engine.digest import TooLargeError, digest
+from szal_nb.engine.immutable import is_immutable_kind
 from szal_nb.engine.kinds import register_comparer
 
 
@@ -238,19 +240,38 @@ def test_objects_that_can_be_shared_are_known_and_others_are_not():
     assert id(Colour.RED) not in found.objects
 
 
+def test_what_a_matrix_has_found_out_of_itself_is_no_change():
+    matrix = sparse.csr_matrix(np.eye(3))
+    before = digest(matrix)
+
+    assert matrix.has_sorted_indices
+    assert digest(matrix) == before
+    matrix.data[0] = 5
+    assert digest(matrix) != before
+
+
+@pytest.mark.parametrize(("module", "name"), [("shapely.lib", "Geometry"), ("pyproj.crs.crs", "CRS")])
+def test_what_tables_of_places_have_in_common_cannot_change(module, name):
+    """Tables that are made of one another have the same geometries, and the same reference system."""
+    kind = type(name, (), {"__module__": module})
+
+    assert is_immutable_kind(kind)
+    assert is_immutable_kind(type("Point", (kind,), {"__module__": "shapely.geometry.point"}))
+
+
 class Tensor:
     """As torch has it, on the CPU: in inference mode it refuses to say how often it was changed."""
 
     dtype, device, layout, grad, requires_grad = "float64", SimpleNamespace(type="cpu"), "strided", None, False
 
     def __init__(self, values, *, is_inference):
-        self.values = np.array(values)
-        self.shape = self.values.shape
+        self.numbers = np.array(values)
+        self.shape = self.numbers.shape
         self.is_inference = lambda: is_inference
         self.detach = self.contiguous = lambda: self
-        self.numel, self.element_size = lambda: self.values.size, lambda: self.values.itemsize
+        self.numel, self.element_size = lambda: self.numbers.size, lambda: self.numbers.itemsize
         self.reshape = self.view = lambda _: self
-        self.numpy = lambda: self.values.view(np.uint8)
+        self.numpy = lambda: self.numbers.view(np.uint8)
 
     @property
     def _version(self):
@@ -267,5 +288,5 @@ def test_a_change_of_a_tensor_is_seen_also_of_one_that_counts_none(monkeypatch, 
     before = digest(tensor)
 
     assert digest(tensor) == before
-    tensor.values[0] = 5
+    tensor.numbers[0] = 5
     assert digest(tensor) != before
