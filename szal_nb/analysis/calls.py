@@ -37,7 +37,7 @@ from szal_nb.analysis.tables import (
     gives_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
-from szal_nb.model.kept import UNTOLD, patch_state
+from szal_nb.model.kept import DUCKDB, UNTOLD, patch_state
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -276,6 +276,8 @@ class Calls(Applying):
         if made:
             return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
+        if _asks_duckdb(name) and _changes_duckdb(call, name.partition(".")[2]):
+            self.use_state(patch_state(DUCKDB), call.node, call.text)
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(call.args):
@@ -358,6 +360,10 @@ class Calls(Applying):
     def _call_unknown(self, call: Call, target: Value) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
+        is_own = target.kind.startswith("class ")
+        if target.kind.startswith("torch.nn.") or (is_own and self.surface.methods("forward", target.kind)[1]):
+            # While it is trained a model drops out at random.
+            self.use_state(hidden.TORCH_RANDOM, call.node, call.text)
         if not call.is_discarded and self.surface.are_remembered(target.tokens):
             # Code that came out of a memory may keep something that its calls change.
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
@@ -388,6 +394,13 @@ def _asks_duckdb(dotted: str) -> bool:
     """Whether a function works on the connection that duckdb keeps for the process."""
     root, _, last = dotted.partition(".")
     return root == "duckdb" and last[:1].islower() and "." not in last and last != "connect"
+
+
+def _changes_duckdb(call: Call, function: str) -> bool:
+    """Whether it may leave something in the database in memory that is not there in another process."""
+    if function in {"sql", "query", "execute", "executemany", "from_query"}:
+        return strings.changes_database(strings.sql_of(call.node))
+    return function in {"register", "create_function", "append", "begin"}
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:

@@ -778,12 +778,19 @@ def test_a_question_that_is_asked_later_waits_for_the_changes_above_it():
 
 
 @pytest.mark.parametrize(
-    "draw", ["loss.backward()", "for xb in loader:\n    print(xb)", "xb = next(iter(loader))", "seen = score(loader)"]
-)
+    "draw",
+    [
+        "loss.backward()", "for xb in loader:\n    print(xb)", "xb = next(iter(loader))", "seen = score(loader)",
+        "out = model(xs)",
+    ],
+)  # fmt: skip
 def test_who_trains_or_goes_through_a_loader_draws(draw):
     """Also a loader that does not shuffle draws the seed of its workers."""
     head = "# %%\nimport torch\nfrom torch.utils.data import DataLoader\nloss = xs = 1\ndef score(xs):\n    return [1 for x in xs]\n"
-    graph = notebook_graph(f"{head}# %% a\nloader = DataLoader(xs)\n# %% b\n{draw}\n# %% c\nw = torch.randn(2)\n")
+    head += "class Net(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    graph = notebook_graph(
+        f"{head}# %% a\nloader = DataLoader(xs)\nmodel = Net()\n# %% b\n{draw}\n# %% c\nw = torch.randn(2)\n"
+    )
     assert ("b", "c", ("torch.random",)) in {(edge.source, edge.target, edge.names) for edge in graph.edges}
 
 
