@@ -85,9 +85,9 @@ class Executors:
                 self._loop.call_soon(self._serve_here)
         elif executor is Executor.PROCESS:
             attempt.body = ProcessBody(attempt, PROCESSES)
-            self.on_a_thread(partial(self._run_in_thread, attempt, {}))
+            self._begin_on_a_thread(attempt)
         else:
-            self.on_a_thread(partial(self._run_in_thread, attempt, read_thread_settings()))
+            self._begin_on_a_thread(attempt)
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
         """The attempt gave this; its owner is told on the loop when that is kept."""
@@ -268,6 +268,9 @@ class Executors:
         self._is_here = bool(ready)
         if ready:
             self._loop.call_soon(self._serve_here)
+
+    def _begin_on_a_thread(self, attempt: Attempt) -> None:
+        self.on_a_thread(partial(self._run_in_thread, attempt, read_thread_settings()))
 
     def _run_in_thread(self, attempt: Attempt, settings: ThreadSettings) -> None:
         set_thread_settings(settings)
