@@ -16,6 +16,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from szal_nb.engine.digest import TooLargeError, digest
 from szal_nb.engine.immutable import is_immutable_kind
@@ -248,6 +250,18 @@ def test_what_a_matrix_has_found_out_of_itself_is_no_change():
     assert digest(matrix) == before
     matrix.data[0] = 5
     assert digest(matrix) != before
+
+
+def test_to_transform_a_table_by_its_columns_is_no_change():
+    table = pd.DataFrame({"first": [1.0, 2.0, 4.0], "second": list("xyx")})
+    columns = make_column_transformer((StandardScaler(), ["first"]), (OneHotEncoder(sparse_output=False), ["second"]))
+    columns.set_output(transform="pandas").fit(table)
+    before = digest(columns)
+
+    columns.transform(table)
+    assert digest(columns) == before
+    columns.fit(table[::2])
+    assert digest(columns) != before
 
 
 @pytest.mark.parametrize(("module", "name"), [("shapely.lib", "Geometry"), ("pyproj.crs.crs", "CRS")])
