@@ -14,6 +14,7 @@ from szal_nb.analysis.tables import (
     CHANGING_AS_STATEMENT,
     CONTAINER_METHODS,
     DRAWINGS,
+    FETCHING,
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
@@ -22,6 +23,7 @@ from szal_nb.analysis.tables import (
     KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
+    MAKERS,
     MAKING_LISTS,
     NOT_GOING_THROUGH,
     PLOTTING,
@@ -31,11 +33,12 @@ from szal_nb.analysis.tables import (
     TABLE_CHANGING,
     UNCHANGING,
     USED_UP,
+    WRITING_TO,
     changes_drawing,
     gives_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
-from szal_nb.model.kept import UNTOLD, patch_state
+from szal_nb.model.kept import DUCKDB, UNTOLD, patch_state
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
@@ -54,8 +57,8 @@ _ALL_CHANGING = CHANGING | CHANGING_AS_STATEMENT
 # What they map, or are given to run, gives what the function gave.
 _POOLS = ("concurrent.futures.", "multiprocessing.", "joblib.")
 _DATABASES = ("duckdb.", "sqlite3.")
-# Functions that work on the one database that duckdb keeps for the process.
-_OF_THE_PROCESS = frozenset({"duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.executemany"})
+# A connection of duckdb, also the one that it keeps for the process, refuses what another thread asks of it meanwhile.
+_DUCKDB = "duckdb."
 _SQL = frozenset({"sql", "query"})
 _NOT_TABLES = frozenset({
     "set_option", "get_option", "Timestamp", "Timedelta", "ExcelFile", "ExcelWriter", "HDFStore", "unique", "factorize",
@@ -81,6 +84,7 @@ class Calls(Applying):
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
         self._change_arguments(call, target)
+        self._use_states_of_kinds(call, target, owner)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
@@ -93,6 +97,13 @@ class Calls(Applying):
         if owner is not None and isinstance(func, ast.Attribute):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)
+
+    def _use_states_of_kinds(self, call: Call, target: Value, owner: Value | None) -> None:
+        kinds = [value.kind for value in (*call.values, owner or FRESH)]
+        if hidden.LOADER in kinds:
+            self.use_state(hidden.TORCH_RANDOM, call.node, call.text)
+        if any(kind.startswith(_DUCKDB) for kind in kinds) or _asks_duckdb(target.ref):
+            self.use_state("duckdb", call.node, call.text)
 
     def _change_arguments(self, call: Call, target: Value) -> None:
         if (out := call.keywords.get("out")) is not None:
@@ -124,8 +135,9 @@ class Calls(Applying):
         if name == "shuffle" and call.args:
             # Of a generator, as `random.shuffle` is of the global one.
             self.change(call.args[0].tokens, node, "changing method", call.text, is_deep=call.args[0].is_part)
-        if name == "to_sql":
-            for database in [*call.args[1:2], *(call.keywords[key] for key in ("con",) if key in call.keywords)]:
+        if name in WRITING_TO:
+            position, keyword = WRITING_TO[name]
+            for database in [*call.args[position : position + 1], *filter(None, [call.keywords.get(keyword)])]:
                 self.change(database.tokens, call.node, "changing function", call.text, is_deep=True)
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
@@ -229,9 +241,9 @@ class Calls(Applying):
             return Value(self.fresh(call.node, owner.tokens).tokens | owner.tokens, owner.kind)
         if name in SHALLOW and not is_table:
             return self.fresh(call.node, owner.tokens, owner.kind) if owner.tokens else FRESH
-        if owner.kind.startswith("duckdb.") and name in _SQL:
-            # It is looked at only when it is read.
-            return self.fresh(call.node, owner.tokens, "duckdb.relation")
+        if owner.kind.startswith(_DUCKDB):
+            # A relation is looked at only when it is read.
+            return FRESH if name in FETCHING else self.fresh(call.node, owner.tokens, "duckdb.relation")
         if is_table and name != "pipe":
             return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else Value(kind=owner.kind)
         if name in SHARING or name not in _KNOWN_METHODS or owner.kind.startswith(_POOLS):
@@ -265,9 +277,8 @@ class Calls(Applying):
         if made:
             return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
-        if name in _OF_THE_PROCESS:
-            is_write = strings.changes_database(strings.sql_of(call.node))
-            self.use_state("duckdb", call.node, f"{name}(…)", is_write=is_write)
+        if _asks_duckdb(name) and _changes_duckdb(call, name.partition(".")[2]):
+            self.use_state(patch_state(DUCKDB), call.node, call.text)
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(call.args):
@@ -349,6 +360,10 @@ class Calls(Applying):
     def _call_unknown(self, call: Call, target: Value) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
+        is_own = target.kind.startswith("class ")
+        if target.kind.startswith("torch.nn.") or (is_own and self.surface.methods("forward", target.kind)[1]):
+            # While it is trained a model drops out at random.
+            self.use_state(hidden.TORCH_RANDOM, call.node, call.text)
         if not call.is_discarded and self.surface.are_remembered(target.tokens):
             # Code that came out of a memory may keep something that its calls change.
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
@@ -373,6 +388,19 @@ class Calls(Applying):
         rule = "passed to a function of unknown effect"
         for value in call.values:
             self.change(value.tokens, call.node, rule, call.text, is_certain=False, is_deep=True)
+
+
+def _asks_duckdb(dotted: str) -> bool:
+    """Whether a function works on the connection that duckdb keeps for the process."""
+    root, _, last = dotted.partition(".")
+    return root == "duckdb" and last[:1].islower() and "." not in last and last != "connect"
+
+
+def _changes_duckdb(call: Call, function: str) -> bool:
+    """Whether it may leave something in the database in memory that is not there in another process."""
+    if function in {"sql", "query", "execute", "executemany", "from_query"}:
+        return strings.changes_database(strings.sql_of(call.node))
+    return function in {"register", "create_function", "append", "begin"}
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
@@ -436,7 +464,9 @@ def _is_mode(value: object) -> bool:
 def _keeps_arguments(dotted: str) -> bool:
     """Whether what is made keeps its arguments: objects do, results of functions do not."""
     last = dotted.rpartition(".")[2]
-    return last[:1].isupper() and not dotted.startswith(("pandas.", "polars.", "numpy.", "datetime.", "pathlib."))
+    return (last[:1].isupper() or dotted in MAKERS) and not dotted.startswith(
+        ("pandas.", "polars.", "numpy.", "datetime.", "pathlib.")
+    )
 
 
 def _made_kind(dotted: str) -> str:

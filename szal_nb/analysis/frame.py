@@ -284,6 +284,8 @@ class Frame:
         """All elements of `value` are taken: a generator or an open file is used up by that."""
         if value.kind in USED_UP or value.kind.startswith("itertools."):
             self.change(value.tokens, node, "uses up", ast.unparse(node)[:40], is_deep=value.is_part)
+        if value.kind == hidden.LOADER:
+            self.use_state(hidden.TORCH_RANDOM, node, ast.unparse(node)[:40])
 
     def use_state(self, state: str, node: ast.AST, what: str, *, is_write: bool = True) -> None:
         """Hidden state is used at `node`."""

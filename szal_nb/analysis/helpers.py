@@ -200,6 +200,9 @@ class Helpers:
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
+        if any(kind.startswith("class ") for _, kind in found.kinds):
+            # Whoever calls a model calls this.
+            behind_dots.add("forward")
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
             around = self._known_names.around

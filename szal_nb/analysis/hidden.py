@@ -27,10 +27,20 @@ SIGNALS = "signals"
 STDOUT = "standard output"
 IMPORT_PATH = "import path"
 LOGGING = "logging"
+POLARS_OPTIONS = "polars options"
+SKLEARN_OPTIONS = "sklearn options"
+TORCH_OPTIONS = "torch options"
+XARRAY_OPTIONS = "xarray options"
+ALTAIR_OPTIONS = "altair options"
+DASK_OPTIONS = "dask options"
 
+_LIBRARY_OPTIONS = frozenset(
+    {POLARS_OPTIONS, SKLEARN_OPTIONS, TORCH_OPTIONS, XARRAY_OPTIONS, ALTAIR_OPTIONS, DASK_OPTIONS}
+)
 # Settings of the whole process: any call may depend on them, so a write is ordered with every step that calls anything.
 PROCESS_WIDE = frozenset(
     {DIRECTORY, ENVIRONMENT, PANDAS_OPTIONS, NUMPY_OPTIONS, WARNINGS, LOCALE, STDOUT, IMPORT_PATH, LOGGING}
+    | _LIBRARY_OPTIONS
 )
 
 # What `--changes` may name besides values, with "-" for a space.
@@ -61,7 +71,11 @@ _WRITING_CALLS: dict[str, str] = {
     "pandas.reset_option": PANDAS_OPTIONS,
     "pandas.option_context": PANDAS_OPTIONS,
     "pandas.set_eng_float_format": PANDAS_OPTIONS,
-    "polars.Config": "polars options",
+    "polars.Config": POLARS_OPTIONS,
+    "sklearn.set_config": SKLEARN_OPTIONS,
+    "sklearn.config_context": SKLEARN_OPTIONS,
+    "xarray.set_options": XARRAY_OPTIONS,
+    "dask.config.set": DASK_OPTIONS,
     "numpy.seterr": NUMPY_OPTIONS,
     "numpy.errstate": NUMPY_OPTIONS,
     "numpy.seterrcall": NUMPY_OPTIONS,
@@ -90,9 +104,13 @@ _WRITING_CALLS: dict[str, str] = {
     "torch.manual_seed": TORCH_RANDOM,
     "torch.seed": TORCH_RANDOM,
     "torch.set_rng_state": TORCH_RANDOM,
-    "torch.set_default_dtype": "torch options",
-    "torch.set_num_threads": "torch options",
-    "torch.use_deterministic_algorithms": "torch options",
+    **{
+        f"torch.{name}": TORCH_OPTIONS
+        for name in _names("""
+    set_default_dtype set_default_device set_num_threads set_grad_enabled set_printoptions
+    use_deterministic_algorithms set_float32_matmul_precision autograd.set_grad_enabled
+    """)
+    },
     "scipy.stats.bootstrap": NUMPY_RANDOM,
 }
 
@@ -188,12 +206,17 @@ _ALIAS = "="
 
 _PLOT_ACCESSORS = _names("plot hist boxplot")
 _DRAWING_METHODS = _names("sample")
+# Who goes through one draws the seed of its workers, also where it does not shuffle.
+LOADER = "torch.utils.data.DataLoader"
 
 
 # Context managers that set what counts for who entered them, and for nobody else, by the text of their use.
 _OWN_WHILE_ENTERED = {
     **({"warnings.catch_warnings(…)": WARNINGS} if WARNINGS_ARE_OWN else {}),
     "numpy.errstate(…)": NUMPY_OPTIONS,
+    "sklearn.config_context(…)": SKLEARN_OPTIONS,
+    "torch.set_grad_enabled(…)": TORCH_OPTIONS,
+    "torch.autograd.set_grad_enabled(…)": TORCH_OPTIONS,
 }
 
 
@@ -219,6 +242,8 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
     if found is not None:
         return (found,)
     root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
+    if (options := _options_set_by(dotted, last)) is not None:
+        return (options,)
     if root == "torch":
         is_draw = last in _TORCH_DRAWS and "generator" not in keywords
         return (TORCH_RANDOM,) if is_draw or (last in _TORCH_LAYERS and ".nn." in dotted) else ()
@@ -231,6 +256,18 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
             return (RANDOM, NUMPY_RANDOM)
         return (PYPLOT,) if last.startswith("draw") else ()
     return ()
+
+
+def _options_set_by(dotted: str, last: str) -> str | None:
+    """The options of a library that a method of what holds them sets.
+
+    >>> _options_set_by("polars.Config.set_tbl_rows", "set_tbl_rows")
+    'polars options'
+    """
+    if is_within(dotted, "polars.Config"):
+        return POLARS_OPTIONS if last.startswith(("set_", "load", "restore_", "activate_")) else None
+    is_altair = dotted.partition(".")[0] == "altair"
+    return ALTAIR_OPTIONS if is_altair and last in {"enable", "disable_max_rows"} else None
 
 
 @lru_cache(maxsize=10_000)
@@ -286,7 +323,8 @@ def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:
         return (NUMPY_RANDOM,)
     if name == "rvs" and "random_state" not in keywords:
         return (NUMPY_RANDOM,)
-    return ()
+    # Who trains drops out and shuffles.
+    return (TORCH_RANDOM,) if name == "backward" else ()
 
 
 def is_unseeded(dotted: str, keywords: frozenset[str]) -> bool:

@@ -116,6 +116,12 @@ nbunch_iter neighbors number_of_edges number_of_nodes order predecessors size su
 to_undirected
 """)
 
+_GEOPANDAS = _names("""
+buffer clip contains covered_by covers crosses disjoint dissolve distance estimate_utm_crs explore intersection
+intersects overlaps overlay representative_point set_crs set_geometry simplify sindex sjoin sjoin_nearest
+symmetric_difference to_crs to_wkb to_wkt touches unary_union union_all within
+""")
+
 _SHOWING = _names("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
@@ -156,7 +162,7 @@ getchannel resize_copy filter transpose
 
 # Known not to change their object, whatever its type is.
 UNCHANGING = (
-    (_PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _SHOWING | _TENSORS | _IMAGES)
+    (_PLAIN | _PANDAS | _NUMPY | _POLARS | _SKLEARN | _NETWORKX | _GEOPANDAS | _SHOWING | _TENSORS | _IMAGES)
     - CHANGING
     - CHANGING_AS_STATEMENT
 )
@@ -273,9 +279,25 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
     "networkx.add_cycle": (0,),
     "networkx.add_star": (0,),
     "sqlalchemy.event.listen": (0,),
+    # A table is entered into what it is given.
+    "sqlalchemy.Table": (1,),
+    "sqlalchemy.schema.Table": (1,),
     "torch.nn.utils.clip_grad_norm_": (0,),
     "joblib.parallel_backend": (),
 }
+
+# Methods that write to a database: which argument, counted from 0, it is.
+WRITING_TO = {"to_sql": (1, "con"), "create_all": (0, "bind"), "drop_all": (0, "bind"), "to_postgis": (1, "con")}
+
+# Methods of duckdb whose result has nothing to do with the connection any more.
+FETCHING = _names("""
+df fetchdf fetch_df to_df pl fetchall fetchone fetchmany fetchnumpy to_arrow_table arrow torch tf
+""")
+
+# What makes objects that keep their arguments, but is no class by its name.
+MAKERS = _names("""
+sqlalchemy.orm.sessionmaker sqlalchemy.orm.scoped_session sqlalchemy.inspect sqlalchemy.ext.asyncio.async_sessionmaker
+""")
 
 # Functions whose result may be an argument, or share its memory.
 FUNCTION_SHARES = _names("""

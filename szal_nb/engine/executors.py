@@ -19,6 +19,12 @@ from szal_nb.engine.attempt import UNREADABLE, Attempt
 from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 from szal_nb.engine.process import PROCESSES, ProcessBody
 from szal_nb.engine.signal import AttemptCompleted, Signal
+from szal_nb.engine.thread_settings import (
+    ThreadSettings,
+    changed_settings,
+    read_thread_settings,
+    set_thread_settings,
+)
 from szal_nb.engine.worker import WorkerPool
 from szal_nb.errors import RunError
 from szal_nb.model.step import Executor
@@ -61,7 +67,7 @@ class Executors:
         self._has_spare = False
         self._is_taking = False
         self._spares: set[asyncio.Task[None]] = set()
-        self._from_threads: deque[tuple[Attempt, Signal | None]] = deque()
+        self._from_threads: deque[tuple[Attempt, Signal | None, ThreadSettings]] = deque()
         self._is_draining = False
         self._to_keep: deque[tuple[Attempt, Context, dict[str, Any]]] = deque()
         self._keepers = 0
@@ -79,9 +85,9 @@ class Executors:
                 self._loop.call_soon(self._serve_here)
         elif executor is Executor.PROCESS:
             attempt.body = ProcessBody(attempt, PROCESSES)
-            self.on_a_thread(partial(self._run_in_thread, attempt))
+            self._begin_on_a_thread(attempt)
         else:
-            self.on_a_thread(partial(self._run_in_thread, attempt))
+            self._begin_on_a_thread(attempt)
 
     def complete(self, attempt: Attempt, given: dict[str, Any]) -> None:
         """The attempt gave this; its owner is told on the loop when that is kept."""
@@ -231,7 +237,7 @@ class Executors:
                 attempt, context, given = queue.popleft()
             except IndexError:
                 break
-            self._from_threads.append((attempt, context.run(_complete, attempt, given)))
+            self._from_threads.append((attempt, context.run(_complete, attempt, given), {}))
             self._wake()
         self.on_loop(self._keeper_left)
 
@@ -263,8 +269,13 @@ class Executors:
         if ready:
             self._loop.call_soon(self._serve_here)
 
-    def _run_in_thread(self, attempt: Attempt) -> None:
-        self._from_threads.append((attempt, _run_function(attempt)))
+    def _begin_on_a_thread(self, attempt: Attempt) -> None:
+        self.on_a_thread(partial(self._run_in_thread, attempt, read_thread_settings()))
+
+    def _run_in_thread(self, attempt: Attempt, settings: ThreadSettings) -> None:
+        set_thread_settings(settings)
+        signal = _run_function(attempt)
+        self._from_threads.append((attempt, signal, changed_settings(settings)))
         self._wake()
 
     def _wake(self) -> None:
@@ -277,7 +288,8 @@ class Executors:
         self._is_draining = False
         queue = self._from_threads
         while queue:
-            attempt, signal = queue.popleft()
+            attempt, signal, settings = queue.popleft()
+            set_thread_settings(settings)
             attempt.owner.end(attempt, signal)
 
 

@@ -22,9 +22,10 @@ _BY_NAME = frozenset(
     {"pyarrow.lib.Table", "pyarrow.lib.ChunkedArray", "pyarrow.lib.RecordBatch", "pyarrow.lib.Schema"}
     | {"pandas._libs.tslibs.timestamps.Timestamp", "pandas._libs.tslibs.timedeltas.Timedelta"}
     | {"pandas._libs.tslibs.nattype.NaTType", "pandas._libs.missing.NAType", "pandas._libs.tslibs.period.Period"}
+    | {"shapely.lib.Geometry", "pyproj.crs.crs.CRS"}
     | {"numpy.dtype", "torch.dtype", "torch.device", "torch.Size"}
 )
-_ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch"})
+_ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch", "shapely", "pyproj"})
 _SMALL = frozenset({NoneType, bool, float})
 _LARGE = 2**63
 _LONG = 1_000

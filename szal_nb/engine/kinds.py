@@ -43,6 +43,13 @@ _C_METHODS = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptor
 # Classes of these libraries hold all their state in their attributes, and reading it does not change it. Models and
 # results of statsmodels are none: they keep what they are asked for, and work in buffers that they hold.
 _PLAIN_LIBRARIES = ("argparse.", "collections.", "sklearn.", "scipy.sparse.", "torch.nn.")
+# What objects of these modules keep of themselves once somebody has asked: how the data of a matrix lies, the names of
+# the columns of the last table that was transformed.
+_FOUND_OUT = {
+    "_has_sorted_indices": "scipy.sparse.",
+    "_has_canonical_format": "scipy.sparse.",
+    "_transformers_feature_names_out": "sklearn.compose.",
+}
 _Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 _NOTHING = object()
@@ -119,6 +126,8 @@ def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
 
 
 def _is_cached(kind: type, name: str) -> bool:
+    if name in _FOUND_OUT and kind.__module__.startswith(_FOUND_OUT[name]):
+        return True
     return isinstance(getattr(kind, name, None), functools.cached_property)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from szal_nb.errors import RunError
 from szal_nb.model.graph import StepNode
-from szal_nb.model.kept import UNTOLD, patched
+from szal_nb.model.kept import DUCKDB, UNTOLD, patched
 
 _ABSENT = object()
 _VALUE, _LOST = "value", "lost"
@@ -21,7 +21,9 @@ def read_patch(state: str) -> dict[str, Any]:
     *path, last = patched(state).split(".")
     if last == UNTOLD:
         return lost_patch("the code does not tell which attribute that is")
-    found = vars_of(_owner(path)).get(last, _ABSENT) if _is_imported(path) else _ABSENT
+    if patched(state) == DUCKDB:
+        return lost_patch("a database in memory ends with its process")
+    found = _held(_owner(path), last) if _is_imported(path) else _ABSENT
     return {} if found is _ABSENT else {_VALUE: found}
 
 
@@ -34,7 +36,7 @@ def put_patch_back(state: str, kept: Mapping[str, Any]) -> None:
     """Puts it there again; a list, dict or set into the one that is there, which others may have by another name."""
     *path, last = patched(state).split(".")
     owner = _owner(path)
-    now = vars_of(owner).get(last, _ABSENT)
+    now = _held(owner, last)
     if _VALUE not in kept:
         if now is not _ABSENT:
             delattr(owner, last)
@@ -51,8 +53,8 @@ def check_patch(state: str, kept: Mapping[str, Any], node: StepNode) -> None:
     """Raises RunError if a step that may use the module cannot have what a completed step has put there."""
     if is_lost(kept) and uses_module(node, state):
         raise RunError(
-            f"A completed step has set {patched(state)}, which is not recorded because {kept[_LOST]}. The run cannot "
-            f"go on: start a new one, which takes from this one what is beyond doubt (--reuse)."
+            f"A completed step has changed {patched(state)}, which is not recorded because {kept[_LOST]}. The run "
+            f"cannot go on: start a new one, which takes from this one what is beyond doubt (--reuse)."
         )
 
 
@@ -70,6 +72,15 @@ def uses_module(node: StepNode, state: str) -> bool:
 def vars_of(owner: Any) -> Mapping[str, Any]:
     """What a module or class has of its own."""
     return getattr(owner, "__dict__", {})
+
+
+def _held(owner: Any, name: str) -> Any:
+    """What it has under this name; `_ABSENT` if nothing of its own."""
+    found = vars_of(owner).get(name, _ABSENT)
+    if found is _ABSENT and hasattr(type(getattr(type(owner), name, None)), "__set__"):
+        # An object of a library that has its settings as properties or slots: `plotly.io.templates.default`.
+        return getattr(owner, name, _ABSENT)
+    return found
 
 
 def _is_imported(path: list[str]) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 
 from szal_nb.engine.attempt import Attempt, names_of
 from szal_nb.engine.body import Body
+from szal_nb.engine.cached_properties import lock_free_properties
 from szal_nb.engine.capture import captured_streams
 from szal_nb.engine.conditions import Conditions, Evaluate, no_conditions
 from szal_nb.engine.context import PlainPresenter, Presenter, StepContext
@@ -160,7 +161,7 @@ class Runner(StepOwner):
         timer = None
         if timeout_s is not None:
             timer = self._loop.call_later(timeout_s, lambda: self.post(TimedOut(self._clock(), timeout_s)))
-        with captured_streams(), own_warnings():
+        with captured_streams(), own_warnings(), lock_free_properties():
             try:
                 await self.turns.run(first)
             finally:

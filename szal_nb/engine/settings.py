@@ -5,6 +5,7 @@ Those of numpy are each step's own: they belong to the context that its body run
 
 from __future__ import annotations
 
+import importlib
 import locale
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 
 from szal_nb.engine.own_warnings import filters_of_process, set_filters_of_process
 from szal_nb.engine.patches import check_patch, is_lost, put_patch_back, read_patch
+from szal_nb.engine.thread_settings import read_thread_settings, set_thread_settings
 from szal_nb.errors import RunError
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.kept import patched, state_name
@@ -123,6 +125,83 @@ def _set_drawing(settings: Mapping[str, Any]) -> None:
         parameters.update(settings)
 
 
+def _polars_options() -> dict[str, Any] | None:
+    polars = loaded("polars")
+    return None if polars is None else {"all": polars.Config.save(if_set=True)}
+
+
+def _set_polars_options(options: Mapping[str, Any]) -> None:
+    polars: Any = importlib.import_module("polars")
+
+    polars.Config.restore_defaults()
+    polars.Config.load(options["all"])
+
+
+def _sklearn_options() -> dict[str, Any] | None:
+    sklearn = loaded("sklearn")
+    return None if sklearn is None else sklearn.get_config()
+
+
+def _set_sklearn_options(options: Mapping[str, Any]) -> None:
+    sklearn: Any = importlib.import_module("sklearn")
+
+    sklearn.set_config(**options)
+
+
+def _xarray_options() -> dict[str, Any] | None:
+    xarray = loaded("xarray")
+    return None if xarray is None else dict(xarray.get_options())
+
+
+def _set_xarray_options(options: Mapping[str, Any]) -> None:
+    xarray: Any = importlib.import_module("xarray")
+
+    now = xarray.get_options()
+    xarray.set_options(**{name: value for name, value in options.items() if now[name] != value})
+
+
+def _torch_options() -> dict[str, Any] | None:
+    torch = loaded("torch")
+    if torch is None:
+        return None
+    own = read_thread_settings()["torch"]
+    return {
+        "dtype": torch.get_default_dtype(),
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "precision": torch.get_float32_matmul_precision(),
+        "own": own,
+    }
+
+
+def _set_torch_options(options: Mapping[str, Any]) -> None:
+    torch: Any = importlib.import_module("torch")
+
+    torch.set_default_dtype(options["dtype"])
+    torch.set_num_threads(options["threads"])
+    torch.use_deterministic_algorithms(options["deterministic"])
+    torch.set_float32_matmul_precision(options["precision"])
+    set_thread_settings({"torch": options["own"]})
+
+
+_ALTAIR_REGISTRIES = ("data_transformers", "renderers", "theme", "themes")
+
+
+def _altair_options() -> dict[str, Any] | None:
+    altair = loaded("altair")
+    if altair is None:
+        return None
+    found = {name: vars(altair).get(name) for name in _ALTAIR_REGISTRIES}
+    return {name: (one.active, dict(one.options)) for name, one in found.items() if one is not None}
+
+
+def _set_altair_options(options: Mapping[str, Any]) -> None:
+    altair: Any = importlib.import_module("altair")
+
+    for name, (active, own) in options.items():
+        getattr(altair, name).enable(active, **own)
+
+
 def _set_filters(filters: list[Any]) -> None:
     set_filters_of_process([tuple(one) for one in filters])
 
@@ -142,6 +221,11 @@ _READ: dict[str, Callable[[], Any]] = {
     "warnings filters": lambda: list(filters_of_process()),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
     "import path": lambda: list(sys.path),
+    "polars options": _polars_options,
+    "sklearn options": _sklearn_options,
+    "xarray options": _xarray_options,
+    "torch options": _torch_options,
+    "altair options": _altair_options,
 }
 _WRITE: dict[str, Callable[[Any], None]] = {
     "working directory": os.chdir,
@@ -150,6 +234,11 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "warnings filters": _set_filters,
     "locale": _set_locale,
     "import path": _set_path,
+    "polars options": _set_polars_options,
+    "sklearn options": _set_sklearn_options,
+    "xarray options": _set_xarray_options,
+    "torch options": _set_torch_options,
+    "altair options": _set_altair_options,
 }
 SETTINGS = frozenset({*_READ, "environment"})
 

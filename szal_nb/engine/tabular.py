@@ -58,7 +58,8 @@ def memory(walk: Walk, array: Any) -> None:
 
 def _frame(walk: Walk, value: Any) -> Iterable[Any]:
     walk.tag(type(value).__name__, value.shape, getattr(value.flags, "allows_duplicate_labels", None))
-    parts: list[Any] = [*value.axes, value.attrs, getattr(value, "name", None)]
+    # A frame has no name, but may have a column of that name: pandas makes a series of it anew each time.
+    parts: list[Any] = [*value.axes, value.attrs, value.name if value.ndim == 1 else None]
     columns: dict[int, Any] = {}
     for block in value._mgr.blocks:  # noqa: SLF001  by column the public way takes milliseconds for wide frames
         array = block.values
@@ -115,23 +116,27 @@ def _extension_array(walk: Walk, value: Any) -> Iterable[Any]:
 
 def _polars(walk: Walk, value: Any) -> Iterable[Any]:
     columns = value.get_columns() if hasattr(value, "get_columns") else [value]
+    parts: list[Any] = []
     walk.tag(type(value).__name__, len(value))
     for column in columns:
         walk.tag(column.name, str(column.dtype), len(column))
         if column.dtype == sys.modules["polars"].Object:
-            return walk.items(column.to_list()) or ()
+            parts += walk.items(column.to_list()) or ()
+            continue
         array = column.to_arrow()
         for chunk in getattr(array, "chunks", [array]):
             walk.tag(chunk.offset, len(chunk))
             for buffer in chunk.buffers():
                 if buffer is not None:
                     walk.bytes(buffer, buffer.size)
-    return ()
+    return parts
 
 
 def _tensor(walk: Walk, value: Any) -> Iterable[Any]:
     torch: Any = sys.modules["torch"]
-    walk.tag("tensor", str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad, value._version)  # noqa: SLF001
+    # What was made in inference mode counts no changes.
+    version = None if value.is_inference() else value._version  # noqa: SLF001
+    walk.tag("tensor", str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad, version)
     walk.grow(value.numel() * value.element_size())
     if value.device.type == "cpu" and value.layout == torch.strided:
         data = value.detach().contiguous().reshape(-1)

@@ -84,6 +84,8 @@ def patch_state(dotted: str) -> str:
     return f"{_PATCH}{dotted}"
 
 
+# The database in memory that duckdb keeps for the process, as if it were an attribute of the module.
+DUCKDB = "duckdb.default_connection"
 # Stands for an attribute that the code does not tell.
 UNTOLD = "?"
 

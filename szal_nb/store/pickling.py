@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import importlib
 import io
 import math
 import pickle
@@ -110,6 +111,25 @@ def _view(owner: Any, dtype: Any, shape: Any, *place: Any) -> Any:
     return view
 
 
+def untyped_storage(data: bytes) -> Any:
+    """The memory of tensors of torch that these bytes were."""
+    torch: Any = importlib.import_module("torch")
+    made = torch.UntypedStorage(len(data))
+    if data:
+        _bytes_of(torch, made).copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+    return made
+
+
+def typed_storage(untyped: Any, dtype: Any) -> Any:
+    """The same memory as tensors of this type have it."""
+    torch: Any = importlib.import_module("torch")
+    return torch.storage.TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)
+
+
+def _bytes_of(torch: Any, untyped: Any) -> Any:
+    return torch.empty(0, dtype=torch.uint8, device="cpu").set_(untyped)
+
+
 def _refusal_of(part: Any) -> str:
     """Why no pickle can have this; "" if one may."""
     if isinstance(part, io.IOBase) and not isinstance(part, io.BytesIO | io.StringIO):
@@ -188,6 +208,9 @@ class _NamingNans:
         return nan_name(obj) or None if type(obj) is float else None
 
 
+_STORAGES = frozenset({"TypedStorage", "UntypedStorage"})
+
+
 class _Limited(io.BytesIO):
     def __init__(self, limit: int | None) -> None:
         super().__init__()
@@ -208,6 +231,21 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._name_class = name_class
         self._shared_memory = shared_memory
         self._is_class = is_class
+        # The memory that tensors of torch look into, by its address.
+        self._storages: dict[int, Any] = {}
+
+    def _storage(self, part: Any) -> Any:
+        """As torch itself writes it, its address is in it, and tensors that look into one memory get a copy each."""
+        torch = loaded("torch")
+        if torch is None or not isinstance(part, (torch.storage.TypedStorage, torch.UntypedStorage)):
+            return NotImplemented
+        is_typed = isinstance(part, torch.storage.TypedStorage)
+        untyped = part._untyped_storage if is_typed else part  # noqa: SLF001  the public way warns
+        if untyped.device.type != "cpu":
+            return NotImplemented
+        if is_typed:
+            return typed_storage, (self._storages.setdefault(untyped.data_ptr(), untyped), part.dtype)
+        return untyped_storage, (_bytes_of(torch, untyped).numpy().tobytes(),)
 
     def reducer_override(self, obj: Any) -> Any:
         kind: Any = type(obj)
@@ -227,7 +265,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise pickle.PicklingError(refusal)
         elif isinstance(obj, CodeType):
             return self.dispatch_table[CodeType](_of_any_kernel(obj))
-        elif (reducer := _reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented:
+        elif (kind.__name__ in _STORAGES and (reduced := self._storage(obj)) is not NotImplemented) or (
+            (reducer := _reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented
+        ):
             return reduced
         return super().reducer_override(obj)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from szal_nb.model.loaded import loaded
 
@@ -63,17 +63,35 @@ def _pictures(value: object) -> Mapping[str, Any]:
     kind = type(value)
     if isinstance(value, type) or kind.__module__ == "builtins":
         return {}
+    if (spec := _altair_spec(value)) is not None:
+        return spec
     bundle: Mapping[str, Any] = {}
     make: Callable[[Any], Any] | None = getattr(kind, "_repr_mimebundle_", None)
     if make is not None:
         made = make(value)
         bundle = made[0] if isinstance(made, tuple) else made or {}
-    found = {name: part for name, part in bundle.items() if name.startswith(_KINDS)}
+    found = _drawn(bundle)
     for method, name in _METHODS.items():
         if not found and (draw := getattr(kind, method, None)) is not None:
             made = draw(value)
             found = {name: made[0] if isinstance(made, tuple) else made}
     return found
+
+
+def _altair_spec(value: object) -> Mapping[str, Any] | None:
+    """What a chart of altair is shown as; None for anything else. Raises for one that is not complete yet."""
+    altair = loaded("altair")
+    charts = getattr(altair, "TopLevelMixin", None)
+    if charts is None or not isinstance(value, charts):
+        return None
+    # Its own `_repr_mimebundle_` would show the traceback of a base, which is no chart yet, in the cell.
+    draw, subject = altair.renderers.get(), cast("Any", value)
+    bundle = draw(subject.to_dict(context={"pre_transform": False})) if draw else {}
+    return _drawn(bundle[0] if isinstance(bundle, tuple) else bundle)
+
+
+def _drawn(bundle: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in bundle.items() if name.startswith(_KINDS)}
 
 
 def _png_of(figure: Any) -> bytes:

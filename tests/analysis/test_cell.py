@@ -81,14 +81,16 @@ TEXT = [
         "y = duckdb.sql('select * from orders join users using (id)').df()",
         "duckdb orders? users?",
         "y",
+        states="duckdb",
     ),
     Case(
         "a table expression of SQL is no read",
         "y = duckdb.sql('with t as (select * from orders) select * from t').df()",
         "duckdb orders?",
         "y",
+        states="duckdb",
     ),
-    Case("several tables after from", "y = duckdb.query('select 1 from a, b')", "duckdb a? b?", "y"),
+    Case("several tables after from", "y = duckdb.query('select 1 from a, b')", "duckdb a? b?", "y", states="duckdb"),
 ]
 
 IMPORTS = [

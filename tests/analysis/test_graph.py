@@ -757,18 +757,61 @@ def test_a_statement_that_changes_a_database_is_a_change_of_its_connection(maker
     assert {("a", "b"), ("b", "c"), ("c", "d")} <= {(edge.source, edge.target) for edge in notebook_graph(cells).edges}
 
 
-@pytest.mark.parametrize("read", DATABASE_READS)
-def test_questions_to_a_database_need_no_order(read):
-    cells = (
-        f"# %%\nimport duckdb\nimport pandas as pd\n# %% a\ncon = duckdb.connect()\n# %% b\n{read}\n# %% c\n{read}\n"
-    )
+def test_questions_to_a_database_need_no_order():
+    read = "y = pd.read_sql('select * from t', con)"
+    cells = f"# %%\nimport sqlite3\nimport pandas as pd\n# %% a\ncon = sqlite3.connect('a.db')\n# %% b\n{read}\n# %% c\n{read}\n"
     assert edges_of(notebook_graph(cells)) == ["a -> b: data of con", "a -> c: data of con"]
+
+
+@pytest.mark.parametrize("read", [*DATABASE_READS, "y = con.table('t').filter('n > 1').fetchall()", "print(asked)"])
+def test_a_connection_of_duckdb_is_asked_one_question_at_a_time(read):
+    """It refuses what another thread asks of it meanwhile."""
+    head = "# %%\nimport duckdb\nimport pandas as pd\n# %% a\ncon = duckdb.connect()\nasked = con.sql('select 1')\n"
+    graph = notebook_graph(f"{head}# %% b\n{read}\n# %% c\n{read}\n")
+    assert ("b", "c", ("duckdb",)) in {(edge.source, edge.target, edge.names) for edge in graph.edges}
 
 
 def test_a_question_that_is_asked_later_waits_for_the_changes_above_it():
     cells = "# %%\nimport duckdb\n# %% a\ncon = duckdb.connect()\n# %% b\nasked = con.sql('select * from t')\n"
     graph = notebook_graph(f"{cells}# %% c\ncon.execute('insert into t values (1)')\n# %% d\ny = asked.df()\n")
     assert ("c", "d") in {(edge.source, edge.target) for edge in graph.edges}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        "loss.backward()", "for xb in loader:\n    print(xb)", "xb = next(iter(loader))", "seen = score(loader)",
+        "out = model(xs)",
+    ],
+)  # fmt: skip
+def test_who_trains_or_goes_through_a_loader_draws(draw):
+    """Also a loader that does not shuffle draws the seed of its workers."""
+    head = "# %%\nimport torch\nfrom torch.utils.data import DataLoader\nloss = xs = 1\ndef score(xs):\n    return [1 for x in xs]\n"
+    head += "class Net(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    graph = notebook_graph(
+        f"{head}# %% a\nloader = DataLoader(xs)\nmodel = Net()\n# %% b\n{draw}\n# %% c\nw = torch.randn(2)\n"
+    )
+    assert ("b", "c", ("torch.random",)) in {(edge.source, edge.target, edge.names) for edge in graph.edges}
+
+
+def test_options_of_libraries_come_before_what_they_may_matter_to():
+    settings = [
+        "pl.Config.set_tbl_rows(3)", "sklearn.set_config(display='text')", "xr.set_options(keep_attrs=True)",
+        "torch.set_default_dtype(torch.float64)", "alt.data_transformers.disable_max_rows()",
+    ]  # fmt: skip
+    for setting in settings:
+        head = "# %%\nimport polars as pl, sklearn, xarray as xr, torch, altair as alt\nt = 1\n"
+        graph = notebook_graph(f"{head}# %% a\n{setting}\n# %% b\nprint(t)\n")
+        assert [(edge.source, edge.target) for edge in graph.edges] == [("a", "b")], setting
+
+
+def test_who_makes_sessions_keeps_the_engine():
+    """What a session writes, others read through the engine, also pandas."""
+    head = "# %%\nfrom sqlalchemy.orm import sessionmaker\nimport sqlalchemy as sa\nimport pandas as pd\n"
+    made = "# %% a\nengine = sa.create_engine('sqlite://')\n# %% b\nmeta.create_all(engine)\n# %% c\nmake = sessionmaker(bind=engine)\n"
+    write = "# %% d\nwith make() as session:\n    session.add(1)\n    session.commit()\n"
+    graph = notebook_graph(f"{head}meta = sa.MetaData()\n{made}{write}# %% e\ny = pd.read_sql('select 1', engine)\n")
+    assert {("b", "c"), ("c", "d"), ("d", "e")} <= {(edge.source, edge.target) for edge in graph.edges}
 
 
 def test_the_database_of_the_process_is_hidden_state():
@@ -778,5 +821,5 @@ def test_the_database_of_the_process_is_hidden_state():
         f"{head}# %% b\nx = {question}\n# %% c\ny = {question}\n# %% d\nduckdb.execute('drop table t')\n"
     )
     assert edges_of(graph) == [
-        "a -> b: order of duckdb", "a -> c: order of duckdb", "b -> d: order of duckdb", "c -> d: order of duckdb",
+        "a -> b: order of duckdb", "b -> c: order of duckdb", "c -> d: order of duckdb",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 import random
+import sys
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import SimpleNamespace
@@ -14,8 +15,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from szal_nb.engine.digest import TooLargeError, digest
+from szal_nb.engine.immutable import is_immutable_kind
 from szal_nb.engine.kinds import register_comparer
 
 
@@ -133,8 +138,19 @@ CHANGES = {
     "frame, attrs": (table, lambda v: v.attrs.update(a=1)),
     "series": (table()["f"].copy, lambda v: v.__setitem__(5, 9)),
     "series, name": (table()["f"].copy, lambda v: setattr(v, "name", "g")),
+    "frame with a column that is called name": (
+        lambda: pd.DataFrame({"name": ["Ada", "Bo"], "attrs": [1, 2]}), lambda v: v.__setitem__("name", ["Ada", "Cy"])
+    ),
     "frame of lists": (lambda: pd.DataFrame({"a": [[1], [2]]}), lambda v: v["a"][0].append(1)),
     "polars": (lambda: pl.DataFrame({"a": [1, 2], "s": ["x", None]}), lambda v: v.insert_column(0, pl.Series("b", [1, 2]))),
+    "polars, a list in a later column": (
+        lambda: pl.DataFrame([pl.Series(n, [[1]], dtype=pl.Object) for n in ("one", "two")]),
+        lambda v: v["two"][0].append(2),
+    ),
+    "polars, behind a column of objects": (
+        lambda: pl.DataFrame([pl.Series("o", [object], dtype=pl.Object), pl.Series("n", [1])]),
+        lambda v: v.__setitem__((0, "n"), 5),
+    ),
     "polars, cell": (lambda: pl.DataFrame({"a": [1, 2]}), lambda v: v.__setitem__((0, "a"), 5)),
 }  # fmt: skip
 
@@ -224,3 +240,67 @@ def test_objects_that_can_be_shared_are_known_and_others_are_not():
 
     assert set(found.objects) >= {id(inner), id(point)}
     assert id(Colour.RED) not in found.objects
+
+
+def test_what_a_matrix_has_found_out_of_itself_is_no_change():
+    matrix = sparse.csr_matrix(np.eye(3))
+    before = digest(matrix)
+
+    assert matrix.has_sorted_indices
+    assert digest(matrix) == before
+    matrix.data[0] = 5
+    assert digest(matrix) != before
+
+
+def test_to_transform_a_table_by_its_columns_is_no_change():
+    table = pd.DataFrame({"first": [1.0, 2.0, 4.0], "second": list("xyx")})
+    columns = make_column_transformer((StandardScaler(), ["first"]), (OneHotEncoder(sparse_output=False), ["second"]))
+    columns.set_output(transform="pandas").fit(table)
+    before = digest(columns)
+
+    columns.transform(table)
+    assert digest(columns) == before
+    columns.fit(table[::2])
+    assert digest(columns) != before
+
+
+@pytest.mark.parametrize(("module", "name"), [("shapely.lib", "Geometry"), ("pyproj.crs.crs", "CRS")])
+def test_what_tables_of_places_have_in_common_cannot_change(module, name):
+    """Tables that are made of one another have the same geometries, and the same reference system."""
+    kind = type(name, (), {"__module__": module})
+
+    assert is_immutable_kind(kind)
+    assert is_immutable_kind(type("Point", (kind,), {"__module__": "shapely.geometry.point"}))
+
+
+class Tensor:
+    """As torch has it, on the CPU: in inference mode it refuses to say how often it was changed."""
+
+    dtype, device, layout, grad, requires_grad = "float64", SimpleNamespace(type="cpu"), "strided", None, False
+
+    def __init__(self, values, *, is_inference):
+        self.numbers = np.array(values)
+        self.shape = self.numbers.shape
+        self.is_inference = lambda: is_inference
+        self.detach = self.contiguous = lambda: self
+        self.numel, self.element_size = lambda: self.numbers.size, lambda: self.numbers.itemsize
+        self.reshape = self.view = lambda _: self
+        self.numpy = lambda: self.numbers.view(np.uint8)
+
+    @property
+    def _version(self):
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return 0
+
+
+@pytest.mark.parametrize("is_inference", [True, False])
+def test_a_change_of_a_tensor_is_seen_also_of_one_that_counts_none(monkeypatch, is_inference):
+    torch = SimpleNamespace(Tensor=Tensor, strided="strided", uint8=np.uint8)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    tensor = Tensor([1.0, 2.0], is_inference=is_inference)
+    before = digest(tensor)
+
+    assert digest(tensor) == before
+    tensor.numbers[0] = 5
+    assert digest(tensor) != before

@@ -20,6 +20,17 @@ ITEMS = [1]
 TABLE = {"a": 1}
 class Kind:
     number = 1
+class Settings:
+    __slots__ = ("_theme", "width")
+    def __init__(self):
+        self._theme, self.width = "light", 1
+    @property
+    def theme(self):
+        return self._theme
+    @theme.setter
+    def theme(self, name):
+        self._theme = name.lower()
+settings = Settings()
 def go(x=0):
     return VALUE + x
 """
@@ -36,6 +47,8 @@ PATCHES = {
     "an item": (IMPORT, "m.ITEMS[0] = 5", "list(m.ITEMS)", [5]),
     "a function": (IMPORT, "def f(x=0):\n    return 50\nm.go = f", "m.go()", 50),
     "an attribute of a class": (FROM, "Kind.number = 5", "Kind().number", 5),
+    "a slot of an object": (IMPORT, "m.settings.width = 5", "m.settings.width", 5),
+    "a property of an object": (IMPORT, "m.settings.theme = 'Dark'", "m.settings.theme", "dark"),
     "through a function": (f"{IMPORT}\ndef patch():\n    m.VALUE = 5", "patch()", "m.VALUE", 5),
     "a mock": (f"{IMPORT}\nfrom unittest import mock", "mock.patch('szal_patched.VALUE', 5).start()", "m.go()", 5),
     "a mock of an attribute": (
@@ -196,7 +209,7 @@ def test_a_run_does_not_go_on_without_what_a_step_set_by_a_name_that_the_code_do
     cells = {"set": change, "look": "seen = m.go()"}
     seen = gone_on_from_each_moment(notebook, cells, record, module, found)
 
-    assert set(seen) == {5, "A completed step has set szal_patched.?,"}
+    assert set(seen) == {5, "A completed step has changed szal_patched.?,"}
 
 
 @pytest.mark.parametrize("change", ["mock.patch.stopall()", "p = mock.patch(target, 5)\np.start()"])
@@ -268,7 +281,7 @@ def test_a_patch_that_cannot_be_stored_is_said_by_the_step_that_needs_it(record)
     run = flow.resume(record, cut.id)
 
     assert run["other"].state == "completed"
-    assert "has set szal_patched.VALUE, which is not recorded" in run["look"].error.message
+    assert "has changed szal_patched.VALUE, which is not recorded" in run["look"].error.message
     assert "--reuse" in run["look"].error.message
 
 
@@ -299,3 +312,26 @@ def test_a_call_of_a_module_is_no_change_of_it(statement):
     node = CellFlow({"a": statement}, notebook=notebook).graph().nodes[0]
 
     assert not any(state.startswith("patch of") for state in node.states)
+
+
+def test_a_run_does_not_go_on_without_the_database_in_memory_that_duckdb_keeps_for_the_process(record):
+    """What shows only at run time fails the run. Never a silently different result."""
+    make = "import duckdb\nduckdb.sql('create or replace table szal_t as select 5 as n')"
+    cells = {
+        "make": make,
+        "look": "import duckdb\nseen = duckdb.sql('select n from szal_t').fetchall()",
+        "other": "n = 1",
+    }
+    flow = CellFlow(cells)
+    flow.fails = {"look", "other"}
+    cut = flow.run(record)
+    flow = CellFlow(cells)
+    run = flow.resume(record, cut.id)
+
+    assert (run["other"].state, run["look"].state) == ("completed", "failed")
+    assert run["look"].error.message == (
+        "A completed step has changed duckdb.default_connection, which is not recorded because a database in memory "
+        "ends with its process. The run cannot go on: start a new one, which takes from this one what is beyond doubt "
+        "(--reuse)."
+    )
+    assert flow.run(record)["look"].value == [(5,)]

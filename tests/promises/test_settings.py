@@ -9,13 +9,24 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+import polars as pl
 import pytest
+import sklearn
 
 from szal_nb.engine.settings import RecordedSettings
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
 
-NOTEBOOK = "import os, sys, warnings\nimport pandas as pd\nimport matplotlib as mpl\nimport matplotlib.pyplot as plt"
+NOTEBOOK = """
+import os, sys, warnings
+import pandas as pd
+import polars as pl
+import sklearn
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from sklearn.preprocessing import StandardScaler
+"""
+SCALED = "type(StandardScaler().fit_transform(pd.DataFrame({'a': [1.0, 2.0]}))).__module__.partition('.')[0]"
 
 
 @pytest.fixture
@@ -32,6 +43,8 @@ def leaves_no_trace(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     with warnings.catch_warnings(), pd.option_context("display.max_rows", 60), mpl.rc_context():
         yield
+    pl.Config.restore_defaults()
+    sklearn.set_config(transform_output="default")
     for name in ("SZAL_MODE", "SZAL_TOKEN"):
         os.environ.pop(name, None)
 
@@ -43,6 +56,8 @@ def another_process(tmp_path):
     sys.path[:] = [entry for entry in sys.path if "szal-extra" not in entry]
     os.environ.pop("SZAL_MODE", None)
     mpl.rcParams["lines.linewidth"] = 1.5
+    pl.Config.restore_defaults()
+    sklearn.set_config(transform_output="default")
     warnings.simplefilter("error")
 
 
@@ -51,6 +66,8 @@ SETTINGS = {
     "environment": ("os.environ['SZAL_MODE'] = 'fast'", "os.environ.get('SZAL_MODE')", "fast"),
     "pandas options": ("pd.set_option('display.max_rows', 7)", "pd.get_option('display.max_rows')", 7),
     "looks of figures": ("plt.rcParams['lines.linewidth'] = 9", "plt.rcParams['lines.linewidth']", 9.0),
+    "polars options": ("pl.Config.set_tbl_rows(3)", "repr(pl.Series('a', range(9))).count('\\n')", 7),
+    "sklearn options": ("sklearn.set_config(transform_output='pandas')", SCALED, "pandas"),
     "import path": ("sys.path.append('/szal-extra')", "sys.path[-1]", "/szal-extra"),
     "warnings filters": (
         "warnings.filterwarnings('ignore', category=DeprecationWarning)",
@@ -155,3 +172,26 @@ def test_a_step_that_runs_again_finds_the_environment_as_it_was_before_it_was_ch
     run = CellFlow(cells, notebook="import os").resume(store, cut.id)
 
     assert run["look"].value == (None, "fast")
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+def test_what_a_library_keeps_for_each_thread_counts_for_all_steps_and_for_the_notebook(store):
+    """Running the flow in parallel gives what "Restart and run all" gives."""
+    cells = {
+        "before": f"first = {SCALED}",
+        "polars": "sklearn.set_config(transform_output='polars')",
+        "after": f"second = {SCALED}",
+        "own": f"with sklearn.config_context(transform_output='default'):\n    third = {SCALED}",
+        "last": f"fourth = {SCALED}",
+    }
+    sklearn.set_config(transform_output="pandas")
+    flow = CellFlow(cells, notebook=NOTEBOOK)
+    run = flow.run(store)
+
+    assert [run[name].value for name in ("before", "after", "own", "last")] == [
+        "pandas", "polars", "numpy", "polars",
+    ]  # fmt: skip
+    assert sklearn.get_config()["transform_output"] == "polars"
+    assert {(edge.source, edge.target) for edge in flow.graph().edges} == {
+        ("before", "polars"), ("polars", "after"), ("polars", "own"), ("polars", "last"),
+    }  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from szal_nb.store.nans import nan_name
-from szal_nb.store.pickling import Resolver, TooLargeError, dump, load
+from szal_nb.store.pickling import Resolver, TooLargeError, class_in, dump, load
 
 
 def none_here(_):
@@ -151,3 +151,20 @@ def test_a_function_of_a_cell_has_the_same_pickle_in_each_kernel():
 
     assert dump(made(11)) == dump(made(2222))
     assert load(dump(made(11)), none_here)[0](1) == [2, 3]
+
+
+def test_tensors_have_the_same_pickle_in_each_process_and_share_what_they_shared():
+    """A resumed run equals an uncut one. As torch has it, the address of the memory stands in the pickle."""
+    torch = pytest.importorskip("torch", reason="torch is not installed for the tests")
+    made = []
+    for _ in range(2):
+        # Each at another address.
+        tensor = torch.arange(6.0)
+        made.append([tensor, tensor[2:], torch.nn.Parameter(torch.ones(2)), torch.tensor([])])
+    first, second = map(dump, made)
+    assert first == second
+
+    whole, part, parameter, nothing = load(first, class_in(None))
+    part[0] = 9
+    assert whole.tolist() == [0, 1, 9, 3, 4, 5]
+    assert (parameter.requires_grad, nothing.numel(), made[0][0].tolist()[2]) == (True, 0, 2)

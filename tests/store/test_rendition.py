@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
@@ -75,6 +77,34 @@ def test_what_a_front_end_would_draw_is_what_is_shown():
     assert rendition_of(Vector()) == {"image/svg+xml": "<svg/>"}
     for value in (Broken(), Broken, object(), {"a": 1}, plt.figure()):
         assert rendition_of(value) is None
+
+
+def test_a_base_of_charts_is_no_picture_and_shows_no_error(monkeypatch):
+    """As altair has it: what is shown of a chart that is not complete is its traceback, in the cell."""
+    shown = []
+
+    class TopLevelMixin:
+        def __init__(self, spec):
+            self.spec = spec
+
+        def to_dict(self, context):
+            assert context == {"pre_transform": False}
+            if "mark" not in self.spec:
+                raise ValueError("'mark' is a required property")
+            return self.spec
+
+        def _repr_mimebundle_(self, **_):
+            shown.append("traceback")
+
+    altair = SimpleNamespace(TopLevelMixin=TopLevelMixin)
+    altair.renderers = SimpleNamespace(
+        get=lambda: lambda spec: {"application/vnd.vegalite.v6+json": spec, "text/plain": ""}
+    )
+    monkeypatch.setitem(sys.modules, "altair", altair)
+
+    assert rendition_of(TopLevelMixin({"encoding": {}})) is None
+    assert rendition_of(TopLevelMixin({"mark": "bar"})) == {"application/vnd.vegalite.v6+json": {"mark": "bar"}}
+    assert shown == []
 
 
 def test_a_figure_is_kept_as_it_is_shown_and_as_it_is(store, figure):
