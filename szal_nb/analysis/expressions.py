@@ -188,6 +188,7 @@ class Expressions(Calls):
 
     def _bool(self, node: ast.BoolOp) -> Value:
         value = self.eval(node.values[0], is_discarded=True)
+        self.branch()
         for operand in node.values[1:]:
             before = self.state.copy() if self.state else None
             value = either(value, self.eval(operand, is_discarded=True))
@@ -196,6 +197,7 @@ class Expressions(Calls):
 
     def _choice(self, node: ast.IfExp) -> Value:
         self.eval(node.test)
+        self.branch()
         before = self.state.copy() if self.state else None
         body = self.eval(node.body)
         after_body, self.state = self.state, before

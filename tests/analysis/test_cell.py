@@ -130,6 +130,23 @@ BRANCHES = [
     ),
     Case("a for loop may not run", "for i in xs:\n    y = i", "xs", "i? y?"),
     Case("a loop reads before it binds", "for i in xs:\n    t = t + i", "xs t", "i? t?"),
+    Case(
+        "behind a branch, an earlier round may have bound it",
+        "for i in xs:\n    if i:\n        a = b\n    b = i",
+        "xs b?",
+        "i? a? b?",
+    ),
+    Case(
+        "a round that binds and continues",
+        "for i in xs:\n    if i:\n        t = 0\n        continue\n    t = t + i\ny = t",
+        "xs t?",
+        "i? t? y",
+    ),
+    Case("a choice in a loop", "while c:\n    a = b if a0 else 0\n    b = a", "c a0 b?", "a? b?"),
+    Case("no round of the loop binds it", "for i in xs:\n    if i:\n        print(b)", "xs b", "i?"),
+    Case(
+        "behind the loop, a name is read for certain", "for i in xs:\n    if i:\n        pass\nb\nb = 1", "xs b", "i? b"
+    ),
     Case("a for loop with else", "for i in xs:\n    pass\nelse:\n    y = 1", "xs", "i? y"),
     Case("a loop that unpacks", "for k, (a, b) in d.items():\n    print(k, a, b)", "d", "k? a? b?"),
     Case("a while loop", "while n > 0:\n    n = n - 1", "n", "n?"),
