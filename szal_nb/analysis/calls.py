@@ -24,6 +24,7 @@ from szal_nb.analysis.tables import (
     MAKING_LISTS,
     NOT_GOING_THROUGH,
     PLOTTING,
+    RECIPES,
     RUNNING,
     SHALLOW,
     SHARING,
@@ -32,6 +33,7 @@ from szal_nb.analysis.tables import (
     USED_UP,
     changes_drawing,
     gives_drawing,
+    makes_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
 from szal_nb.model.kept import UNTOLD, patch_state
@@ -85,6 +87,16 @@ class Calls(Applying):
                 self.go_through(value, argument)
         if target.callable is not None:
             return self.call_function(call, target.callable)
+        found = self._called(call, target, owner)
+        axes = call.keywords.get("ax")
+        if axes is None or not axes.tokens:
+            return found
+        # What is drawn on axes is a part of them; many functions give the axes themselves.
+        drawn = self.part(axes)
+        return replace(drawn, tokens=drawn.tokens | found.tokens, kind=drawn.kind or found.kind)
+
+    def _called(self, call: Call, target: Value, owner: Value | None) -> Value:
+        func = call.node.func
         if target.ref:
             return self._call_library(call, target.ref)
         if memory.is_remembering(target.kind):
@@ -179,6 +191,8 @@ class Calls(Applying):
             if name in MAKING_LISTS:
                 return self.fresh(node, (), "list")
             return Value(kind=owner.kind if owner.kind == "str" else "")
+        if owner.kind.startswith(RECIPES) and name == "on" and call.args:
+            self.change(call.args[0].tokens, node, "drawn on", call.text, is_deep=call.args[0].is_part)
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)
         self._change_owner(call, name, owner)
@@ -376,6 +390,8 @@ class Calls(Applying):
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
+    if owner.kind.startswith(RECIPES):
+        return False
     if owner.kind.startswith(DRAWINGS):
         return changes_drawing(name)
     if owner.kind.startswith(_TABLES) and not (owner.is_part and name in CHANGING):
@@ -437,4 +453,6 @@ def _keeps_arguments(dotted: str) -> bool:
 def _made_kind(dotted: str) -> str:
     if dotted.startswith("pandas."):
         return "pandas.DataFrame" if dotted.rpartition(".")[2] not in _NOT_TABLES else dotted
+    if dotted.startswith(DRAWINGS) and not makes_drawing(dotted):
+        return "pandas.DataFrame" if dotted == "seaborn.load_dataset" else ""
     return _MADE_BY_BUILTINS.get(dotted, dotted)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from szal_nb.analysis import mocking
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
-from szal_nb.analysis.tables import DRAWINGS, IMMUTABLE, USED_UP, gives_drawing
+from szal_nb.analysis.tables import DRAWINGS, IMMUTABLE, USED_UP, gives_drawing, makes_drawing
 
 _NUMBERS = ("bool", "int", "float", "complex")
 _BUILTINS = {
@@ -75,7 +75,7 @@ def _of_call(dotted: str, node: ast.Call, names: Mapping[str, NotebookName]) -> 
         return mocking.patcher_kind(mocking.patched_by(dotted, node, refs))
     if dotted in _BUILTINS:
         return _BUILTINS[dotted]
-    return dotted if dotted in USED_UP or dotted.startswith(("itertools.", *DRAWINGS)) else ""
+    return dotted if dotted in USED_UP or dotted.startswith("itertools.") or makes_drawing(dotted) else ""
 
 
 def _dotted(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
