@@ -107,16 +107,26 @@ def _set_pandas_options(options: Mapping[str, Any]) -> None:
             pd.set_option(name, value)
 
 
+# Beside the parameters of matplotlib: what the letters of its colours stand for. A theme of seaborn changes that.
+_COLORS = "colors of one letter"
+
+
 def _drawing() -> dict[str, Any] | None:
     matplotlib: Any = loaded("matplotlib")
     if matplotlib is None:
         return None
-    return {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    found = {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    codes = matplotlib.colors.colorConverter.colors
+    return {**found, _COLORS: {letter: codes[letter] for letter in matplotlib.colors.BASE_COLORS}}
 
 
 def _set_drawing(settings: Mapping[str, Any]) -> None:
     import matplotlib as mpl  # late: heavy
 
+    settings = dict(settings)
+    for letter, color in settings.pop(_COLORS, {}).items():
+        # Colours that it has looked up are forgotten with each assignment.
+        mpl.colors.colorConverter.colors[letter] = color
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parameters: Any = mpl.rcParams

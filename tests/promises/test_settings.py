@@ -11,7 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from szal_nb.engine.settings import RecordedSettings
+from szal_nb.engine.settings import RecordedSettings, Settings
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
 
@@ -74,6 +74,22 @@ def test_a_setting_is_after_a_resume_what_a_completed_step_had_made_of_it(change
     assert run.state == "completed", run.snapshot
     assert (run["look"].value, run["more"].value) == (expected, (expected, 1))
     assert "set" not in flow.deeds
+
+
+def test_what_letters_of_colors_stand_for_is_put_back_with_the_looks_of_figures():
+    # As `seaborn.set_theme()` does: points were drawn in another green after a resume.
+    settings, codes = Settings(), mpl.colors.colorConverter.colors
+    before = codes["g"]
+    try:
+        codes["g"] = themed = (0.3, 0.6, 0.4)
+        kept = settings.read("pyplot")
+        codes["g"] = before
+        assert mpl.colors.to_rgb("g") == before
+        settings.put_back("pyplot", kept)
+
+        assert mpl.colors.to_rgb("g") == themed
+    finally:
+        codes["g"] = before
 
 
 @pytest.mark.usefixtures("leaves_no_trace")
