@@ -162,6 +162,14 @@ _UNSEEDED_ROOTS = frozenset({"sklearn", "imblearn", "umap"})
 # Those of them that draw only when told to shuffle.
 _SHUFFLERS = frozenset({"KFold", "StratifiedKFold"})
 
+# What draws with pyplot, by its name alone: `shap.summary_plot`, `control.bode_plot`, `sklearn.tree.plot_tree`.
+_BEGINS_AS_DRAWING = ("plot_", "draw_", "imshow")
+_ENDS_AS_DRAWING = ("plot", "imshow", "dendrogram")
+_MODULES_THAT_DRAW = frozenset({"plotting", "plots"})
+_NAMES_THAT_DRAW = {"control": _names("bode nyquist nichols gangof4 rlocus sisotool pzmap phase_portrait")}
+# Those have pictures of their own.
+_WITHOUT_PYPLOT = frozenset({"plotly", "bokeh", "altair", "holoviews", "hvplot", "panel"})
+
 # networkx draws from `random` or numpy when `seed` is not given.
 _NETWORKX_DRAWS = _names("""
 spring_layout erdos_renyi_graph gnp_random_graph gnm_random_graph barabasi_albert_graph watts_strogatz_graph
@@ -217,7 +225,14 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
         if last in _NETWORKX_DRAWS and "seed" not in keywords:
             return (RANDOM, NUMPY_RANDOM)
         return (PYPLOT,) if last.startswith("draw") else ()
-    return ()
+    return (PYPLOT,) if _is_named_as_drawing(dotted, root, last) else ()
+
+
+def _is_named_as_drawing(dotted: str, root: str, last: str) -> bool:
+    if root in _WITHOUT_PYPLOT or "." not in dotted:
+        return False
+    is_drawing = last.startswith(_BEGINS_AS_DRAWING) or last.endswith(_ENDS_AS_DRAWING)
+    return is_drawing or last in _NAMES_THAT_DRAW.get(root, ()) or not _MODULES_THAT_DRAW.isdisjoint(dotted.split("."))
 
 
 @lru_cache(maxsize=10_000)

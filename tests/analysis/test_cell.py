@@ -570,6 +570,19 @@ STATES = [
     Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot matplotlib options"),
     Case("seaborn", "sns.histplot(df)", "sns df", states="pyplot"),
     Case(
+        "a library that draws", "import shap\nshap.summary_plot(v)", "v", changes="v~", imports="shap", states="pyplot"
+    ),
+    Case("a module that draws", "from shap.plots import bar\nx = bar(v)", "v", "x", imports="bar", states="pyplot"),
+    Case("a library with pictures of its own", "import plotly\nx = plotly.offline.plot(v)", "v", "x", imports="plotly"),
+    Case(
+        "a colour bar is drawn beside what it tells of",
+        "import matplotlib.pyplot as plt\nplt.colorbar(found)",
+        "found",
+        changes="found",
+        imports="plt",
+        states="pyplot",
+    ),
+    Case(
         "a data set of seaborn is a table",
         "import seaborn as sns\ndf = sns.load_dataset(n)\nxs.append(df)\nbig = df.query(q)",
         "n xs q",
