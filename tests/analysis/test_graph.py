@@ -702,6 +702,18 @@ def test_code_that_runs_later_over_an_ambiguous_global_is_refused(late):
         notebook_graph(f"# %% a\nk = [2]\n# %% b\n{late}\n# %% c\nk.append(5)\n# %% d\ny = f\n")
 
 
+def test_code_that_runs_later_over_a_global_that_others_may_change_is_refused_with_the_flag_that_says_they_do_not():
+    cells = (
+        "# %% a\nk = [2]\n# %% b\nf = print, lambda x: x * k\n# %% c{0}\nk.look()\n# %% e{0}\nk.look()\n# %% d\ny = f\n"
+    )
+    with pytest.raises(InvalidStep) as refused:
+        notebook_graph(cells.format(""))
+
+    assert "reads 'k', which steps 'c' and 'e' may change in place (k.look(…)). If nothing" in str(refused.value)
+    assert "say `--pure k` on steps 'c' and 'e'" in str(refused.value)
+    assert notebook_graph(cells.format(" --pure k")).edges
+
+
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)
 def test_code_that_runs_later_over_a_global_with_one_value_is_not_refused(late):
     graph = notebook_graph(f"# %% a\nk = [2]\n# %% z\nk.append(5)\n# %% b\n{late}\n# %% d\ny = f\n")
