@@ -289,7 +289,10 @@ class Calls(Applying):
         return self._library_result(call, name)
 
     def _use_states(self, call: Call, name: str) -> None:
-        for state in hidden.states_of_call(name, frozenset(call.keywords)):
+        keywords = frozenset(call.keywords)
+        if name.startswith("networkx.draw") and len(call.args) > 1:
+            keywords |= {"pos"}
+        for state in hidden.states_of_call(name, keywords):
             self.use_state(state, call.node, f"{name}(…)")
         owner, _, method = name.rpartition(".")
         # `set()` with nothing to set is that of an event, by which steps at work at once wait for each other.

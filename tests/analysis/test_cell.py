@@ -569,6 +569,31 @@ STATES = [
     Case("pyplot through hist", "df['a'].hist(bins=3)", "df", states="pyplot"),
     Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot matplotlib options"),
     Case("seaborn", "sns.histplot(df)", "sns df", states="pyplot"),
+    Case("a graph is laid out", "import networkx as nx\nnx.draw(G)", "G", imports="nx", states="pyplot numpy.random"),
+    Case("a graph is laid out already", "import networkx as nx\nnx.draw(G, p)", "G p", imports="nx", states="pyplot"),
+    Case(
+        "communities are found by chance",
+        "import networkx as nx\nfound = nx.community.louvain_communities(G)",
+        "G",
+        "found",
+        imports="nx",
+        states="random numpy.random",
+    ),
+    Case(
+        "communities from a seed",
+        "import networkx as nx\nfound = nx.community.louvain_communities(G, seed=1)",
+        "G",
+        "found",
+        imports="nx",
+    ),
+    Case(
+        "a sample of nodes",
+        "import networkx as nx\na = nx.betweenness_centrality(G)\nb = nx.betweenness_centrality(G, k=9)",
+        "G",
+        "a b",
+        imports="nx",
+        states="random numpy.random",
+    ),
     Case(
         "a library that draws", "import shap\nshap.summary_plot(v)", "v", changes="v~", imports="shap", states="pyplot"
     ),
