@@ -128,7 +128,7 @@ class Calls(Applying):
 
     def _call_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
-        for state in hidden.states_of_method(name, frozenset(call.keywords)):
+        for state in (*hidden.states_of_kind(owner.kind), *hidden.states_of_method(name, frozenset(call.keywords))):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])

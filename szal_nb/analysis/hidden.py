@@ -27,6 +27,8 @@ SIGNALS = "signals"
 STDOUT = "standard output"
 IMPORT_PATH = "import path"
 LOGGING = "logging"
+# Systems of control that are given no name are numbered, and are known to each other by that.
+SYSTEM_NAMES = "names of systems"
 
 # Settings of the whole process: any call may depend on them, so a write is ordered with every step that calls anything.
 PROCESS_WIDE = frozenset(
@@ -36,7 +38,17 @@ PROCESS_WIDE = frozenset(
 # What `--changes` may name besides values, with "-" for a space.
 NAMED = {
     state.replace(" ", "-"): state
-    for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, LOOKS, SIGNALS)
+    for state in (
+        *PROCESS_WIDE,
+        RANDOM,
+        NUMPY_RANDOM,
+        TORCH_RANDOM,
+        TENSORFLOW_RANDOM,
+        PYPLOT,
+        LOOKS,
+        SIGNALS,
+        SYSTEM_NAMES,
+    )
 }
 
 
@@ -246,7 +258,8 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
         return (NUMPY_RANDOM,)
     if root == "networkx":
         return _states_of_networkx(dotted, last, keywords)
-    return (PYPLOT,) if _is_named_as_drawing(dotted, root, last) else ()
+    drawing = (PYPLOT,) if _is_named_as_drawing(dotted, root, last) else ()
+    return (SYSTEM_NAMES, *drawing) if root == "control" else drawing
 
 
 def _states_of_networkx(dotted: str, last: str, keywords: frozenset[str]) -> tuple[str, ...]:
@@ -307,6 +320,15 @@ def alias_of(dotted: str) -> str:
 def aliased(kind: str) -> str:
     """The dotted thing that a value of this kind is; empty if it is none."""
     return kind[1:] if kind.startswith(_ALIAS) else ""
+
+
+def states_of_kind(kind: str) -> tuple[str, ...]:
+    """The hidden states that methods of a value of this kind, and operators between such values, write.
+
+    >>> states_of_kind("control.tf")
+    ('names of systems',)
+    """
+    return (SYSTEM_NAMES,) if kind.startswith("control.") else ()
 
 
 def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:

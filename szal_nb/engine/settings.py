@@ -5,6 +5,7 @@ Those of numpy are each step's own: they belong to the context that its body run
 
 from __future__ import annotations
 
+import importlib
 import locale
 import os
 import re
@@ -137,6 +138,16 @@ def _set_filters(filters: list[Any]) -> None:
     set_filters_of_process([tuple(one) for one in filters])
 
 
+def _system_names() -> int | None:
+    systems: Any = loaded("control.iosys")
+    return None if systems is None else int(systems.InputOutputSystem._idCounter)  # noqa: SLF001  no public way
+
+
+def _set_system_names(number: int) -> None:
+    systems: Any = importlib.import_module("control.iosys")
+    systems.InputOutputSystem._idCounter = number  # noqa: SLF001  no public way
+
+
 def _set_locale(name: str) -> None:
     locale.setlocale(locale.LC_ALL, name)
 
@@ -152,6 +163,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "warnings filters": lambda: list(filters_of_process()),
     "locale": lambda: locale.setlocale(locale.LC_ALL),
     "import path": lambda: list(sys.path),
+    "names of systems": _system_names,
 }
 _WRITE: dict[str, Callable[[Any], None]] = {
     "working directory": os.chdir,
@@ -160,6 +172,7 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "warnings filters": _set_filters,
     "locale": _set_locale,
     "import path": _set_path,
+    "names of systems": _set_system_names,
 }
 SETTINGS = frozenset({*_READ, "environment"})
 

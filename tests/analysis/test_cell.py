@@ -569,6 +569,20 @@ STATES = [
     Case("pyplot through hist", "df['a'].hist(bins=3)", "df", states="pyplot"),
     Case("style of matplotlib", "plt.rcParams['figure.dpi'] = 90", "plt", states="pyplot matplotlib options"),
     Case("seaborn", "sns.histplot(df)", "sns df", states="pyplot"),
+    Case(
+        "what is made of systems is a system",
+        "from control import tf\ns = tf('s')\nP = 1 / (s + 1)",
+        gives="s P",
+        imports="tf",
+        states="names of systems",
+    ),
+    Case(
+        "systems without names are numbered",
+        "import control as ct\nP = ct.tf([1], [1, 2])\nct.bode_plot(P)",
+        gives="P",
+        imports="ct",
+        states="names of systems pyplot",
+    ),
     Case("a graph is laid out", "import networkx as nx\nnx.draw(G)", "G", imports="nx", states="pyplot numpy.random"),
     Case("a graph is laid out already", "import networkx as nx\nnx.draw(G, p)", "G p", imports="nx", states="pyplot"),
     Case(

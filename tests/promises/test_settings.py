@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib as mpl
 import pandas as pd
@@ -90,6 +91,20 @@ def test_what_letters_of_colors_stand_for_is_put_back_with_the_looks_of_figures(
         assert mpl.colors.to_rgb("g") == themed
     finally:
         codes["g"] = before
+
+
+def test_systems_are_numbered_on_where_completed_steps_had_come_to(monkeypatch):
+    # Two systems of control with one name cannot be connected: a resume failed where an uncut run had not.
+    numbered = ModuleType("control.iosys")
+    numbered.InputOutputSystem = type("InputOutputSystem", (), {"_idCounter": 3})
+    monkeypatch.setitem(sys.modules, "control", ModuleType("control"))
+    monkeypatch.setitem(sys.modules, "control.iosys", numbered)
+    kept = Settings().read("names of systems")
+    numbered.InputOutputSystem._idCounter = 0
+
+    Settings().put_back("names of systems", kept)
+
+    assert numbered.InputOutputSystem._idCounter == 3
 
 
 @pytest.mark.usefixtures("leaves_no_trace")
