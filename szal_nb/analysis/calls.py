@@ -9,6 +9,7 @@ from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
 from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.names import FITTING
 from szal_nb.analysis.tables import (
+    ASKING_GENERATORS,
     CHANGING,
     CHANGING_AS_STATEMENT,
     CONTAINER_METHODS,
@@ -16,6 +17,7 @@ from szal_nb.analysis.tables import (
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
+    GENERATORS,
     HOLDING,
     IMMUTABLE,
     KEEPING_CODE,
@@ -128,7 +130,8 @@ class Calls(Applying):
 
     def _call_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
-        for state in (*hidden.states_of_kind(owner.kind), *hidden.states_of_method(name, frozenset(call.keywords))):
+        of_method = () if owner.kind in GENERATORS else hidden.states_of_method(name, frozenset(call.keywords))
+        for state in (*hidden.states_of_kind(owner.kind), *of_method):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
@@ -198,6 +201,8 @@ class Calls(Applying):
         self._change_owner(call, name, owner)
         if owner.kind.startswith(DRAWINGS):
             return self.part(owner) if gives_drawing(name) else replace(self.part(owner), kind="")
+        if owner.kind in GENERATORS and name not in _KNOWN_METHODS:
+            return self.fresh(node, self.reach(token for value in call.values for token in value.tokens))
         return self._method_result(call, name, owner)
 
     def _change_owner(self, call: Call, name: str, owner: Value) -> None:
@@ -395,6 +400,8 @@ class Calls(Applying):
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
     if owner.kind.startswith(RECIPES):
         return False
+    if owner.kind in GENERATORS:
+        return name not in ASKING_GENERATORS
     if owner.kind.startswith(DRAWINGS):
         return changes_drawing(name)
     if owner.kind.startswith(_TABLES) and not (owner.is_part and name in CHANGING):

@@ -120,6 +120,10 @@ _SHOWING = _names("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
 
+# Each draw changes the generator that it is from, whatever it is called.
+GENERATORS = _names("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
+ASKING_GENERATORS = _names("get_state getstate")
+
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
 DRAWINGS = ("matplotlib.", "seaborn.")
 # Of the same libraries: recipes of a drawing. Whatever a method adds, it adds to a copy that it gives.

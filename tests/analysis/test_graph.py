@@ -151,6 +151,14 @@ EDGES = {
         "# %%\nimport numpy as np\n# %% a\nrng = np.random.default_rng(0)\n# %% b\nx = rng.normal()\n# %% c\ny = rng.normal()\n",
         ["a -> b: data of rng", "b -> c: data of rng"],
     ),
+    "rare draws of one generator": (
+        "# %%\nimport numpy as np\n# %% a\nrs = np.random.RandomState(0)\n# %% b\nx = rs.gamma(2)\n# %% c\ny = rs.zipf(2)\n",
+        ["a -> b: data of rs", "b -> c: data of rs"],
+    ),
+    "draws of a generator of the notebook": (
+        "# %%\nimport numpy as np\nrs = np.random.default_rng(0)\n# %% b\nx = rs.gamma(2)\n# %% c\ny = rs.beta(2, 2)\n",
+        ["b -> c: data of rs"],
+    ),
     "an iterator of the notebook is used up": (
         "# %%\nlines = open('x')\n# %% a\nx = list(lines)\n# %% b\nfor line in lines:\n    print(line)\n",
         ["a -> b: data of lines"],
