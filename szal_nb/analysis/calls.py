@@ -10,6 +10,7 @@ from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
 from szal_nb.analysis.applying import Applying, Call, called
 from szal_nb.analysis.names import FITTING
 from szal_nb.analysis.tables import (
+    ASKING_GENERATORS,
     CHANGING,
     CHANGING_AS_STATEMENT,
     CONTAINER_METHODS,
@@ -18,6 +19,7 @@ from szal_nb.analysis.tables import (
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
+    GENERATORS,
     HOLDING,
     IMMUTABLE,
     KEEPING_CODE,
@@ -27,6 +29,7 @@ from szal_nb.analysis.tables import (
     MAKING_LISTS,
     NOT_GOING_THROUGH,
     PLOTTING,
+    RECIPES,
     RUNNING,
     SHALLOW,
     SHARING,
@@ -36,6 +39,7 @@ from szal_nb.analysis.tables import (
     WRITING_TO,
     changes_drawing,
     gives_drawing,
+    makes_drawing,
 )
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
 from szal_nb.model.kept import DUCKDB, UNTOLD, patch_state
@@ -90,6 +94,16 @@ class Calls(Applying):
                 self.go_through(value, argument)
         if target.callable is not None:
             return self.call_function(call, target.callable)
+        found = self._called(call, target, owner)
+        axes = call.keywords.get("ax")
+        if axes is None or not axes.tokens:
+            return found
+        # What is drawn on axes is a part of them; many functions give the axes themselves.
+        drawn = self.part(axes)
+        return replace(drawn, tokens=drawn.tokens | found.tokens, kind=drawn.kind or found.kind)
+
+    def _called(self, call: Call, target: Value, owner: Value | None) -> Value:
+        func = call.node.func
         if target.ref:
             return self._call_library(call, target.ref)
         if memory.is_remembering(target.kind):
@@ -128,7 +142,8 @@ class Calls(Applying):
 
     def _call_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
-        for state in hidden.states_of_method(name, frozenset(call.keywords)):
+        of_method = () if owner.kind in GENERATORS else hidden.states_of_method(name, frozenset(call.keywords))
+        for state in (*hidden.states_of_kind(owner.kind), *of_method):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
         self.change_by_functions(call, [owner, *call.values])
@@ -192,11 +207,15 @@ class Calls(Applying):
             if name in MAKING_LISTS:
                 return self.fresh(node, (), "list")
             return Value(kind=owner.kind if owner.kind == "str" else "")
+        if owner.kind.startswith(RECIPES) and name == "on" and call.args:
+            self.change(call.args[0].tokens, node, "drawn on", call.text, is_deep=call.args[0].is_part)
         if owner.kind.endswith("!unseeded") and name.startswith(("fit", "partial_fit")):
             self.use_state(hidden.NUMPY_RANDOM, node, call.text)
         self._change_owner(call, name, owner)
         if owner.kind.startswith(DRAWINGS):
             return self.part(owner) if gives_drawing(name) else replace(self.part(owner), kind="")
+        if owner.kind in GENERATORS and name not in _KNOWN_METHODS:
+            return self.fresh(node, self.reach(token for value in call.values for token in value.tokens))
         return self._method_result(call, name, owner)
 
     def _change_owner(self, call: Call, name: str, owner: Value) -> None:
@@ -287,7 +306,10 @@ class Calls(Applying):
         return self._library_result(call, name)
 
     def _use_states(self, call: Call, name: str) -> None:
-        for state in hidden.states_of_call(name, frozenset(call.keywords)):
+        keywords = frozenset(call.keywords)
+        if name.startswith("networkx.draw") and len(call.args) > 1:
+            keywords |= {"pos"}
+        for state in hidden.states_of_call(name, keywords):
             self.use_state(state, call.node, f"{name}(…)")
         owner, _, method = name.rpartition(".")
         # `set()` with nothing to set is that of an event, by which steps at work at once wait for each other.
@@ -404,6 +426,10 @@ def _changes_duckdb(call: Call, function: str) -> bool:
 
 
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
+    if owner.kind.startswith(RECIPES):
+        return False
+    if owner.kind in GENERATORS:
+        return name not in ASKING_GENERATORS
     if owner.kind.startswith(DRAWINGS):
         return changes_drawing(name)
     if owner.kind.startswith(_TABLES) and not (owner.is_part and name in CHANGING):
@@ -472,4 +498,6 @@ def _keeps_arguments(dotted: str) -> bool:
 def _made_kind(dotted: str) -> str:
     if dotted.startswith("pandas."):
         return "pandas.DataFrame" if dotted.rpartition(".")[2] not in _NOT_TABLES else dotted
+    if dotted.startswith(DRAWINGS) and not makes_drawing(dotted):
+        return "pandas.DataFrame" if dotted == "seaborn.load_dataset" else ""
     return _MADE_BY_BUILTINS.get(dotted, dotted)

@@ -64,8 +64,8 @@ class Captures:
                 user = self._user(one.step.name, captured.owner, place)
                 if captured.name in self._suspects and user is not None:
                     changers = between(self._changers.of(captured.name), at, place + 1)
-                    names = [self._steps[changer].step.name for changer in changers]
-                    refuse_ambiguity(one, captured, user=user, changers=names, places=places, known=known)
+                    below = [self._steps[changer] for changer in changers]
+                    refuse_ambiguity(one, captured, user=user, changers=below, places=places, known=known)
 
     def _may_be_ambiguous(self, name: str, known: Known, around: Mapping[str, NotebookName]) -> bool:
         givers, of_notebook = known.givers_of(name), around.get(name)

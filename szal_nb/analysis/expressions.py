@@ -165,6 +165,10 @@ class Expressions(Calls):
         kinds = {value.kind for value in values}
         if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
             return Value(kind=kinds.pop())
+        for kind in sorted(kinds):
+            for state in hidden.states_of_kind(kind):
+                self.use_state(state, node, ast.unparse(node))
+                return Value(kind=kind)
         kinds.discard("tuple")
         if isinstance(node.op, ast.BitAnd | ast.BitOr) and "mask" in kinds:
             return Value(kind="mask")
@@ -188,6 +192,7 @@ class Expressions(Calls):
 
     def _bool(self, node: ast.BoolOp) -> Value:
         value = self.eval(node.values[0], is_discarded=True)
+        self.branch()
         for operand in node.values[1:]:
             before = self.state.copy() if self.state else None
             value = either(value, self.eval(operand, is_discarded=True))
@@ -196,6 +201,7 @@ class Expressions(Calls):
 
     def _choice(self, node: ast.IfExp) -> Value:
         self.eval(node.test)
+        self.branch()
         before = self.state.copy() if self.state else None
         body = self.eval(node.body)
         after_body, self.state = self.state, before

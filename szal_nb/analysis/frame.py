@@ -50,6 +50,8 @@ class Frame:
         self.deferred: set[str] = set()
         self.guards_names = 0
         self.loop_exits: list[list[State]] = []
+        # A branch of the loop around was met: what is read behind it an earlier round may have bound.
+        self.may_be_later_round = False
         self.tries: list[list[State]] = []
         self.summaries: dict[int, Summary] = {}
         # What runs later, by token: functions, names of classes, names that a generator reads. See `code_token`.
@@ -211,16 +213,21 @@ class Frame:
         is_builtin = name in BUILTINS and not self.surface.knows(name)
         table = self.record.builtins if is_builtin else self.record.reads
         is_optional = is_optional or self.guards_names > 0
+        is_deferred = is_deferred or self.may_be_later_round
         seen = table.get(name)
         if seen is None:
             table[name] = Read(name, line, is_optional, via)
             if is_deferred:
                 self.deferred.add(name)
         else:
-            if not is_deferred:
+            if not is_deferred and not is_optional:
                 self.deferred.discard(name)
             if seen.is_optional and not is_optional:
                 table[name] = Read(name, line, is_optional, via)
+
+    def branch(self) -> None:
+        """From here on, code may run in some rounds only of the loop around it."""
+        self.may_be_later_round = bool(self.loop_exits)
 
     def read_table(self, name: str, line: int) -> None:
         """A name in SQL: a read if it turns out to be the name of a value, else a table of the database."""

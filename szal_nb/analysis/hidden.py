@@ -33,6 +33,8 @@ TORCH_OPTIONS = "torch options"
 XARRAY_OPTIONS = "xarray options"
 ALTAIR_OPTIONS = "altair options"
 DASK_OPTIONS = "dask options"
+# Systems of control that are given no name are numbered, and are known to each other by that.
+SYSTEM_NAMES = "names of systems"
 
 _LIBRARY_OPTIONS = frozenset(
     {POLARS_OPTIONS, SKLEARN_OPTIONS, TORCH_OPTIONS, XARRAY_OPTIONS, ALTAIR_OPTIONS, DASK_OPTIONS}
@@ -46,7 +48,17 @@ PROCESS_WIDE = frozenset(
 # What `--changes` may name besides values, with "-" for a space.
 NAMED = {
     state.replace(" ", "-"): state
-    for state in (*PROCESS_WIDE, RANDOM, NUMPY_RANDOM, TORCH_RANDOM, TENSORFLOW_RANDOM, PYPLOT, LOOKS, SIGNALS)
+    for state in (
+        *PROCESS_WIDE,
+        RANDOM,
+        NUMPY_RANDOM,
+        TORCH_RANDOM,
+        TENSORFLOW_RANDOM,
+        PYPLOT,
+        LOOKS,
+        SIGNALS,
+        SYSTEM_NAMES,
+    )
 }
 
 
@@ -193,13 +205,44 @@ _UNSEEDED_ROOTS = frozenset({"sklearn", "imblearn", "umap"})
 # Those of them that draw only when told to shuffle.
 _SHUFFLERS = frozenset({"KFold", "StratifiedKFold"})
 
-# networkx draws from `random` or numpy when `seed` is not given.
+# What draws with pyplot, by its name alone: `shap.summary_plot`, `control.bode_plot`, `sklearn.tree.plot_tree`.
+_BEGINS_AS_DRAWING = ("plot_", "draw_", "imshow")
+_ENDS_AS_DRAWING = ("plot", "imshow", "dendrogram")
+_MODULES_THAT_DRAW = frozenset({"plotting", "plots"})
+_NAMES_THAT_DRAW = {"control": _names("bode nyquist nichols gangof4 rlocus sisotool pzmap phase_portrait")}
+# Those have pictures of their own.
+_WITHOUT_PYPLOT = frozenset({"plotly", "bokeh", "altair", "holoviews", "hvplot", "panel"})
+
+# networkx draws from `random` or numpy when `seed` is not given: all that it decorates with `py_random_state` or
+# `np_random_state`.
 _NETWORKX_DRAWS = _names("""
-spring_layout erdos_renyi_graph gnp_random_graph gnm_random_graph barabasi_albert_graph watts_strogatz_graph
-connected_watts_strogatz_graph random_regular_graph powerlaw_cluster_graph random_geometric_graph
-fast_gnp_random_graph dense_gnm_random_graph newman_watts_strogatz_graph random_tree random_labeled_tree
-configuration_model stochastic_block_model random_layout
+LFR_benchmark_graph algebraic_connectivity approximate_current_flow_betweenness_centrality arf_layout asadpour_atsp
+asyn_fluidc asyn_lpa_communities barabasi_albert_graph configuration_model connected_double_edge_swap
+connected_watts_strogatz_graph dense_gnm_random_graph directed_configuration_model directed_edge_swap
+directed_joint_degree_graph discrete_sequence double_edge_swap dual_barabasi_albert_graph duplication_divergence_graph
+expected_degree_graph extended_barabasi_albert_graph fast_gnp_random_graph fast_label_propagation_communities
+fiedler_vector forceatlas2_layout gaussian_random_partition_graph general_random_intersection_graph
+generate_random_paths geographical_threshold_graph geometric_soft_configuration_graph gn_graph gnc_graph
+gnm_random_graph gnmk_random_graph gnp_random_graph gnr_graph greedy_branching greedy_k_edge_augmentation
+joint_degree_graph k_random_intersection_graph lattice_reference leiden_communities leiden_partitions
+louvain_communities louvain_partitions maximal_independent_set navigable_small_world_graph
+newman_watts_strogatz_graph omega one_exchange panther_similarity panther_vector_similarity
+partial_duplication_graph planted_partition_graph powerlaw_cluster_graph powerlaw_sequence
+preferential_attachment_graph random_clustered_graph random_cograph random_degree_sequence_graph
+random_geometric_graph random_graph random_internet_as_graph random_kernel_graph random_labeled_rooted_forest
+random_labeled_rooted_tree random_labeled_tree random_layout random_lobster random_lobster_graph
+random_partition_graph random_powerlaw_tree random_powerlaw_tree_sequence random_reference random_regular_graph
+random_shell_graph random_spanning_tree random_threshold_sequence random_tournament random_tree
+random_uniform_k_out_graph random_unlabeled_rooted_forest random_unlabeled_rooted_tree random_unlabeled_tree
+randomized_partitioning relaxed_caveman_graph scale_free_graph sigma simulated_annealing_tsp
+soft_random_geometric_graph spanner spectral_graph_forge spectral_ordering spring_layout stochastic_block_model
+threshold_accepting_tsp thresholded_random_geometric_graph uniform_random_intersection_graph watts_strogatz_graph
+waxman_graph erdos_renyi_graph binomial_graph
 """)
+# What draws only for a sample of `k` nodes, and what lays a graph out unless it is given `pos`.
+_NETWORKX_SAMPLES = _names("betweenness_centrality edge_betweenness_centrality")
+_NETWORKX_APPROXIMATIONS = frozenset(f"networkx.approximation.{name}" for name in ("average_clustering", "diameter"))
+_NETWORKX_LAYOUTS = _names("draw draw_networkx draw_spring draw_random draw_forceatlas2")
 
 # Begins the kind of a value that is a dotted thing under another name.
 _ALIAS = "="
@@ -252,10 +295,24 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
     if root == "scipy" and last == "rvs" and "random_state" not in keywords:
         return (NUMPY_RANDOM,)
     if root == "networkx":
-        if last in _NETWORKX_DRAWS and "seed" not in keywords:
-            return (RANDOM, NUMPY_RANDOM)
-        return (PYPLOT,) if last.startswith("draw") else ()
-    return ()
+        return _states_of_networkx(dotted, last, keywords)
+    drawing = (PYPLOT,) if _is_named_as_drawing(dotted, root, last) else ()
+    return (SYSTEM_NAMES, *drawing) if root == "control" else drawing
+
+
+def _states_of_networkx(dotted: str, last: str, keywords: frozenset[str]) -> tuple[str, ...]:
+    if last.startswith("draw"):
+        return (PYPLOT, NUMPY_RANDOM) if last in _NETWORKX_LAYOUTS and "pos" not in keywords else (PYPLOT,)
+    is_sample = "k" in keywords if last in _NETWORKX_SAMPLES else dotted in _NETWORKX_APPROXIMATIONS
+    is_draw = is_sample or last in _NETWORKX_DRAWS
+    return (RANDOM, NUMPY_RANDOM) if is_draw and "seed" not in keywords else ()
+
+
+def _is_named_as_drawing(dotted: str, root: str, last: str) -> bool:
+    if root in _WITHOUT_PYPLOT or "." not in dotted:
+        return False
+    is_drawing = last.startswith(_BEGINS_AS_DRAWING) or last.endswith(_ENDS_AS_DRAWING)
+    return is_drawing or last in _NAMES_THAT_DRAW.get(root, ()) or not _MODULES_THAT_DRAW.isdisjoint(dotted.split("."))
 
 
 def _options_set_by(dotted: str, last: str) -> str | None:
@@ -313,6 +370,15 @@ def alias_of(dotted: str) -> str:
 def aliased(kind: str) -> str:
     """The dotted thing that a value of this kind is; empty if it is none."""
     return kind[1:] if kind.startswith(_ALIAS) else ""
+
+
+def states_of_kind(kind: str) -> tuple[str, ...]:
+    """The hidden states that methods of a value of this kind, and operators between such values, write.
+
+    >>> states_of_kind("control.tf")
+    ('names of systems',)
+    """
+    return (SYSTEM_NAMES,) if kind.startswith("control.") else ()
 
 
 def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:

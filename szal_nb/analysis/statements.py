@@ -168,6 +168,7 @@ class Walker(Definitions):
 
     def _if(self, node: ast.If) -> None:
         self.eval(node.test)
+        self.branch()
         before = self.state.copy() if self.state else None
         self.run(node.body)
         after_body, self.state = self.state, before
@@ -197,6 +198,7 @@ class Walker(Definitions):
         before = self.state
         if before is None:
             return
+        self.branch()
         head: State | None = before
         exits: list[State] = []
         times = 2 if len(self.loop_exits) < _DEEPEST_REPEATED_LOOP else 1
@@ -218,6 +220,7 @@ class Walker(Definitions):
             after = None
             for left in exits:
                 after = merged(after, left)
+        self.branch()
         self.state = after.copy() if after is not None else None
         if orelse and not is_endless:
             self.run(orelse)
@@ -234,6 +237,7 @@ class Walker(Definitions):
         for state in self.tries.pop():
             caught = merged(caught, state)
         self.guards_names -= guards
+        self.branch()
         self.run(node.orelse)
         after = self.state
         for handler in node.handlers:
@@ -285,6 +289,7 @@ class Walker(Definitions):
         subject = self.part(self.eval(node.subject))
         after: State | None = None
         is_complete = False
+        self.branch()
         for case in node.cases:
             before = self.state.copy() if self.state else None
             self._children(case.pattern)

@@ -126,8 +126,19 @@ _SHOWING = _names("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
 
+# Each draw changes the generator that it is from, whatever it is called.
+GENERATORS = _names("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
+ASKING_GENERATORS = _names("get_state getstate")
+
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
 DRAWINGS = ("matplotlib.", "seaborn.")
+# Of the same libraries: recipes of a drawing. Whatever a method adds, it adds to a copy that it gives.
+RECIPES = ("seaborn.objects.",)
+# And what makes no drawing: colours, dates, tables.
+_NO_DRAWINGS = _names("""
+load_dataset get_dataset_names axes_style plotting_context desaturate saturate set_hls_values get_cmap imread
+""")
+_WITHOUT_DRAWINGS = ("matplotlib.cbook.", "matplotlib.cm.", "matplotlib.colors.", "matplotlib.dates.")
 # What is on them, or in an array of them.
 _PARTS_OF_DRAWINGS = _names("""
 ravel flatten reshape transpose tolist item copy findobj get_axes get_children get_figure get_legend get_lines
@@ -137,6 +148,18 @@ get_ygridlines
 _ASKING_DRAWINGS = _names("savefig show contains properties pchanged draw")
 # Methods of a table, and of its `.plot`, that give axes.
 PLOTTING = _names("plot hist boxplot bar barh line area pie scatter hexbin kde density box")
+
+
+def makes_drawing(dotted: str) -> bool:
+    """Whether what calling this gives is drawn on.
+
+    >>> makes_drawing("matplotlib.pyplot.subplots"), makes_drawing("seaborn.load_dataset")
+    (True, False)
+    """
+    last = dotted.rpartition(".")[2]
+    if last in _NO_DRAWINGS or last.endswith("_palette"):
+        return False
+    return dotted.startswith(DRAWINGS) and not (dotted.startswith(_WITHOUT_DRAWINGS) and last.islower())
 
 
 def changes_drawing(name: str) -> bool:
@@ -209,6 +232,7 @@ KEEPING_KINDS = (
     "pandas.",
     "polars.",
     "numpy.",
+    "seaborn.",
     "statsmodels.",
     "scipy.",
     "networkx.",
@@ -278,6 +302,16 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
     "networkx.add_path": (0,),
     "networkx.add_cycle": (0,),
     "networkx.add_star": (0,),
+    "networkx.freeze": (0,),
+    "networkx.double_edge_swap": (0,),
+    "networkx.connected_double_edge_swap": (0,),
+    "networkx.directed_edge_swap": (0,),
+    "matplotlib.pyplot.colorbar": (0,),
+    "matplotlib.pyplot.clabel": (0,),
+    "skimage.draw.set_color": (0,),
+    "skimage.graph.cut_threshold": (1,),
+    "skimage.graph.cut_normalized": (1,),
+    "skimage.graph.merge_hierarchical": (1,),
     "sqlalchemy.event.listen": (0,),
     # A table is entered into what it is given.
     "sqlalchemy.Table": (1,),

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from szal_nb.analysis.doubt import doubted
+from szal_nb.analysis.glance import glance_at
 from szal_nb.analysis.versions import newest_versions
 from szal_nb.api.together import RecordedTogether
 from szal_nb.errors import RunError, RunFailed, ValueUnavailable
 from szal_nb.model.event import Event, StepOutput, StepStarted
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.model.state import AttemptSnapshot, RunSnapshot, RunState, StepSnapshot, StepState, fold
+from szal_nb.model.step import StepKind
 from szal_nb.model.value import ElementEnd, ErrorInfo, Output, ValueRef
 
 
@@ -322,6 +324,15 @@ class Run:
     def deleted_names(self) -> list[str]:
         """The names that completed steps have deleted, and none has given again."""
         return [name for name, giver in self._givers().items() if giver is None]
+
+    def imports(self) -> dict[str, str]:
+        """The statements by which cells that have completed imported something, by the names that these bind."""
+        found: dict[str, str] = {}
+        for node in self.graph.nodes:
+            step = node.step
+            if step.kind is StepKind.CELL and self.snapshot.steps[step.name].state is StepState.COMPLETED:
+                found.update((one.name, one.statement) for one in glance_at(step).imports)
+        return found
 
     def _givers(self) -> dict[str, str | None]:
         """As `giver`, of all names."""

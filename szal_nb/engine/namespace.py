@@ -63,5 +63,12 @@ def rebuilt(value: Any, namespace: dict[str, Any], *, force: bool = False) -> An
     return function
 
 
+def imported(name: str, statement: str) -> Any:
+    """What an import statement makes `name`; raises what the import raises."""
+    namespace: dict[str, Any] = {}
+    exec(_compiled_import(statement), namespace)
+    return namespace[name]
+
+
 def _compiled_import(statement: str) -> CodeType:
     return compile(statement, "<import>", "exec", dont_inherit=True)

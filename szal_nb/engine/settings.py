@@ -109,16 +109,26 @@ def _set_pandas_options(options: Mapping[str, Any]) -> None:
             pd.set_option(name, value)
 
 
+# Beside the parameters of matplotlib: what the letters of its colours stand for. A theme of seaborn changes that.
+_COLORS = "colors of one letter"
+
+
 def _drawing() -> dict[str, Any] | None:
     matplotlib: Any = loaded("matplotlib")
     if matplotlib is None:
         return None
-    return {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    found = {name: value for name, value in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
+    codes = matplotlib.colors.colorConverter.colors
+    return {**found, _COLORS: {letter: codes[letter] for letter in matplotlib.colors.BASE_COLORS}}
 
 
 def _set_drawing(settings: Mapping[str, Any]) -> None:
     import matplotlib as mpl  # late: heavy
 
+    settings = dict(settings)
+    for letter, color in settings.pop(_COLORS, {}).items():
+        # Colours that it has looked up are forgotten with each assignment.
+        mpl.colors.colorConverter.colors[letter] = color
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parameters: Any = mpl.rcParams
@@ -206,6 +216,16 @@ def _set_filters(filters: list[Any]) -> None:
     set_filters_of_process([tuple(one) for one in filters])
 
 
+def _system_names() -> int | None:
+    systems: Any = loaded("control.iosys")
+    return None if systems is None else int(systems.InputOutputSystem._idCounter)  # noqa: SLF001  no public way
+
+
+def _set_system_names(number: int) -> None:
+    systems: Any = importlib.import_module("control.iosys")
+    systems.InputOutputSystem._idCounter = number  # noqa: SLF001  no public way
+
+
 def _set_locale(name: str) -> None:
     locale.setlocale(locale.LC_ALL, name)
 
@@ -226,6 +246,7 @@ _READ: dict[str, Callable[[], Any]] = {
     "xarray options": _xarray_options,
     "torch options": _torch_options,
     "altair options": _altair_options,
+    "names of systems": _system_names,
 }
 _WRITE: dict[str, Callable[[Any], None]] = {
     "working directory": os.chdir,
@@ -239,6 +260,7 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "xarray options": _set_xarray_options,
     "torch options": _set_torch_options,
     "altair options": _set_altair_options,
+    "names of systems": _set_system_names,
 }
 SETTINGS = frozenset({*_READ, "environment"})
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from szal_nb.api.run import Run
+from szal_nb.engine.namespace import imported
 from szal_nb.errors import ValueUnavailable
 from szal_nb.notebook.own_names import ABSENT, OwnNames
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,4 +79,19 @@ class Binder:
             self._own.bind(run.flow, name, value)
             self._before[name] = value
             bound.append(name)
+        self._bind_imports(run)
         return Bound(run_id=run.id, names=tuple(bound), rebound=tuple(rebound), unavailable=tuple(unavailable))
+
+    def _bind_imports(self, run: Run) -> None:
+        """What cells that are steps have imported, the notebook has imported; names that it has itself are its own."""
+        given = {*run.names(), *run.deleted_names()}
+        for name, statement in run.imports().items():
+            is_free = name not in self._own.namespace or self._own.is_given(name)
+            if name in given or name.startswith("_") or not is_free:
+                continue
+            try:
+                thing = imported(name, statement)
+            except Exception as error:  # noqa: BLE001  the code of any module; a cell that needs the name will say so
+                log.info("%r, as a step of run %s has it, fails: %s", statement, run.id, error)
+            else:
+                self._own.bind(run.flow, name, thing)

@@ -168,6 +168,15 @@ def _without_addresses(reduced: Any) -> Any:
     return make, arguments, {**state, "_parents": dict(enumerate(living))}, *rest
 
 
+def _in_order(reduced: Any) -> Any:
+    """Axes that share a scale stand there in sets, and a set has its elements by their addresses."""
+    make, arguments, state, *rest = reduced
+    if (order := state.get("_ordering")) is not None:
+        groups = {axes: sorted(group, key=order.__getitem__) for axes, group in state["_mapping"].items()}
+        state = {**state, "_mapping": groups}
+    return make, arguments, state, *rest
+
+
 def _reduced_unchanged(part: Any) -> Any:
     """What the code of its class says of it. Many a `__getstate__` empties the attributes, where it meant a copy."""
     attributes = getattr(part, "__dict__", {})
@@ -190,11 +199,13 @@ def _generator(part: Any) -> Any:
 @functools.lru_cache(maxsize=4096)
 def _reducer_of(kind: type) -> Callable[[Any], Any] | None:
     """How what is written of such things is told, where they would not be read again as what they are."""
-    figures, transforms = map(loaded, ("matplotlib.figure", "matplotlib.transforms"))
+    books, figures, transforms = map(loaded, ("matplotlib.cbook", "matplotlib.figure", "matplotlib.transforms"))
     if figures is not None and issubclass(kind, figures.Figure):
         return lambda part: _without_window(part.__reduce_ex__(5))
     if transforms is not None and issubclass(kind, transforms.TransformNode):
         return lambda part: _without_addresses(part.__reduce_ex__(5))
+    if books is not None and issubclass(kind, books.Grouper):
+        return lambda part: _in_order(part.__reduce_ex__(5))
     if kind.__name__ in ("Random", "RandomState"):
         return _generator
     has_own_state = isinstance(getattr(kind, "__getstate__", None), FunctionType)

@@ -151,6 +151,14 @@ EDGES = {
         "# %%\nimport numpy as np\n# %% a\nrng = np.random.default_rng(0)\n# %% b\nx = rng.normal()\n# %% c\ny = rng.normal()\n",
         ["a -> b: data of rng", "b -> c: data of rng"],
     ),
+    "rare draws of one generator": (
+        "# %%\nimport numpy as np\n# %% a\nrs = np.random.RandomState(0)\n# %% b\nx = rs.gamma(2)\n# %% c\ny = rs.zipf(2)\n",
+        ["a -> b: data of rs", "b -> c: data of rs"],
+    ),
+    "draws of a generator of the notebook": (
+        "# %%\nimport numpy as np\nrs = np.random.default_rng(0)\n# %% b\nx = rs.gamma(2)\n# %% c\ny = rs.beta(2, 2)\n",
+        ["b -> c: data of rs"],
+    ),
     "an iterator of the notebook is used up": (
         "# %%\nlines = open('x')\n# %% a\nx = list(lines)\n# %% b\nfor line in lines:\n    print(line)\n",
         ["a -> b: data of lines"],
@@ -700,6 +708,18 @@ def test_code_that_runs_later_over_an_ambiguous_global_is_refused(late):
         notebook_graph(f"# %% a\nk = 2\n# %% b\n{late}\n# %% c\nk = 5\n# %% d\ny = f\n")
     with pytest.raises(InvalidStep, match="f, which step 'd' uses, reads 'k', which step 'c' changes in place"):
         notebook_graph(f"# %% a\nk = [2]\n# %% b\n{late}\n# %% c\nk.append(5)\n# %% d\ny = f\n")
+
+
+def test_code_that_runs_later_over_a_global_that_others_may_change_is_refused_with_the_flag_that_says_they_do_not():
+    cells = (
+        "# %% a\nk = [2]\n# %% b\nf = print, lambda x: x * k\n# %% c{0}\nk.look()\n# %% e{0}\nk.look()\n# %% d\ny = f\n"
+    )
+    with pytest.raises(InvalidStep) as refused:
+        notebook_graph(cells.format(""))
+
+    assert "reads 'k', which steps 'c' and 'e' may change in place (k.look(…)). If nothing" in str(refused.value)
+    assert "say `--pure k` on steps 'c' and 'e'" in str(refused.value)
+    assert notebook_graph(cells.format(" --pure k")).edges
 
 
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)

@@ -121,7 +121,7 @@ def test_methods_of_polars_that_are_known_not_to_change_do_not():
 )
 def test_functions_in_the_tables_exist(dotted):
     root = dotted.partition(".")[0]
-    if root in {"torch", "sqlalchemy"}:
+    if root in {"torch", "sqlalchemy", "skimage"}:
         pytest.skip(f"{root} is not installed for the tests")
     pytest.importorskip(root)
     parts = dotted.split(".")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import cmath
+import math
+
 from szal_nb.errors import ValueUnavailable
 from szal_nb.notebook.binding import Binder, Bound
 from szal_nb.notebook.own_names import OwnNames
@@ -10,9 +13,13 @@ class FakeRun:
 
     id, flow = "r1", "f"
 
-    def __init__(self, *given, gone=()):
+    def __init__(self, *given, gone=(), imports=None):
         self._given = given
         self._gone = gone
+        self._imports = imports or {}
+
+    def imports(self):
+        return self._imports
 
     def names(self):
         return list(dict.fromkeys(name for _, name, _ in self._given))
@@ -104,3 +111,21 @@ def test_a_value_that_is_gone_is_named():
 
     assert (notebook, bound.unavailable) == ({}, ("x",))
     assert "Not to be had" in str(bound)
+
+
+def test_what_steps_have_imported_the_notebook_has_imported():
+    notebook = {"sqrt": "the notebook's own", "x": 1}
+    own = OwnNames(notebook)
+    imports = {
+        "plot": "import math as plot",
+        "sqrt": "from math import sqrt",
+        "x": "import cmath as x",
+        "gone": "import no_such_module as gone",
+        "_own": "import cmath as _own",
+    }
+    bound = Binder(own, ["x"]).bind(FakeRun(("a", "x", 2), imports=imports))
+
+    assert notebook == {"sqrt": "the notebook's own", "x": 2, "plot": math}
+    assert (bound.names, str(bound)) == (("x",), "")
+    Binder(own, []).bind(FakeRun(imports={"plot": "import cmath as plot"}))
+    assert notebook["plot"] is cmath

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib as mpl
 import pandas as pd
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 import sklearn
 
-from szal_nb.engine.settings import RecordedSettings
+from szal_nb.engine.settings import RecordedSettings, Settings
 from szal_nb.store.runs import RunStore
 from tests.api.cell_flows import CellFlow
 
@@ -91,6 +92,36 @@ def test_a_setting_is_after_a_resume_what_a_completed_step_had_made_of_it(change
     assert run.state == "completed", run.snapshot
     assert (run["look"].value, run["more"].value) == (expected, (expected, 1))
     assert "set" not in flow.deeds
+
+
+def test_what_letters_of_colors_stand_for_is_put_back_with_the_looks_of_figures():
+    # As `seaborn.set_theme()` does: points were drawn in another green after a resume.
+    settings, codes = Settings(), mpl.colors.colorConverter.colors
+    before = codes["g"]
+    try:
+        codes["g"] = themed = (0.3, 0.6, 0.4)
+        kept = settings.read("pyplot")
+        codes["g"] = before
+        assert mpl.colors.to_rgb("g") == before
+        settings.put_back("pyplot", kept)
+
+        assert mpl.colors.to_rgb("g") == themed
+    finally:
+        codes["g"] = before
+
+
+def test_systems_are_numbered_on_where_completed_steps_had_come_to(monkeypatch):
+    # Two systems of control with one name cannot be connected: a resume failed where an uncut run had not.
+    numbered = ModuleType("control.iosys")
+    numbered.InputOutputSystem = type("InputOutputSystem", (), {"_idCounter": 3})
+    monkeypatch.setitem(sys.modules, "control", ModuleType("control"))
+    monkeypatch.setitem(sys.modules, "control.iosys", numbered)
+    kept = Settings().read("names of systems")
+    numbered.InputOutputSystem._idCounter = 0
+
+    Settings().put_back("names of systems", kept)
+
+    assert numbered.InputOutputSystem._idCounter == 3
 
 
 @pytest.mark.usefixtures("leaves_no_trace")

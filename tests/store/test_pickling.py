@@ -7,9 +7,11 @@ import math
 import random
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from matplotlib.cbook import Grouper
 
 from szal_nb.store.nans import nan_name
 from szal_nb.store.pickling import Resolver, TooLargeError, class_in, dump, load
@@ -168,3 +170,34 @@ def test_tensors_have_the_same_pickle_in_each_process_and_share_what_they_shared
     part[0] = 9
     assert whole.tolist() == [0, 1, 9, 3, 4, 5]
     assert (parameter.requires_grad, nothing.numel(), made[0][0].tolist()[2]) == (True, 0, 2)
+
+
+class Sharing:
+    """As axes that share a scale; their addresses are told by the test."""
+
+    addresses: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __hash__(self) -> int:
+        return self.addresses[self.name]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def test_who_shares_a_scale_has_the_same_pickle_wherever_it_lies(monkeypatch):
+    # Else each figure of several axes differs from itself in `--verify`.
+    def pickled(**addresses: int) -> bytes:
+        monkeypatch.setattr(Sharing, "addresses", addresses)
+        axes = [Sharing(name) for name in ("top", "middle", "bottom")]
+        sharing = Grouper()
+        sharing.join(*axes)
+        return dump((axes, sharing))
+
+    found = pickled(top=1, middle=2, bottom=3)
+
+    assert pickled(top=3, middle=1, bottom=2) == found
+    axes, sharing = load(found, none_here)
+    assert sharing.get_siblings(axes[2]) == axes
