@@ -56,12 +56,17 @@ class History:
 
     def bound_by(self, source: str) -> Iterable[str]:
         """The names that a cell binds in the notebook."""
-        return _names_after(source, {})
+        return bound_in(source)
 
     def delete(self, keys: Iterable[str]) -> None:
         """The cells are no longer in the notebook; what they bound is still there."""
         for key in keys:
             self.cells.pop(key, None)
+
+
+def bound_in(source: str) -> Mapping[str, NotebookName]:
+    """What an ordinary cell binds; nothing if it is a step."""
+    return _names_after(source, {})
 
 
 def _names_after(source: str, before: dict[str, NotebookName]) -> dict[str, NotebookName]:

@@ -129,7 +129,7 @@ class Runs:
         skipped |= unselected(graph, only=wish.only, from_step=wish.from_step, until=wish.until)
         take, inputs = taken(self.store(parsed.store), graph, wish, given, own)
         inputs, notes = self._session.own.as_they_were(inputs)
-        for note in notes:
+        for note in (*notes, *self._session.bound_again(graph)):
             print(note)  # noqa: T201 - for the reader of the cell
         self._keeping.begin(graph)
         moved = self._generators.begin(graph.flow.name) & used_generators(graph)

@@ -24,6 +24,7 @@ from szal_nb.errors import DefinitionError, InvalidFlow
 from szal_nb.model.flow import FlowDefinition
 from szal_nb.model.graph import Edge, FlowGraph, StepNode
 from szal_nb.model.step import Step
+from szal_nb.notebook.bound_again import bound_again
 from szal_nb.notebook.cells import compile_step, read_step_cell
 from szal_nb.notebook.chip import RollbackChip, StepChip, chip_of, rollback_chip_of
 from szal_nb.notebook.definitions import Cell, Defined, DefinedRollback, Definitions
@@ -264,6 +265,14 @@ class Session:
         return {
             node.step.name: defined[node.step.name].make_body(node, _functions_for(node, own)) for node in graph.nodes
         }
+
+    def bound_again(self, graph: FlowGraph) -> list[str]:
+        """What to say of names that cells bind again below steps that use them."""
+        saved = self.saved()
+        if saved is None:
+            return []
+        cell_of = {one.step.name: one.cell.key for one in self.definitions.of_flow(graph.flow.name)}
+        return bound_again(graph, cell_of, self.history.cells.values(), saved.numbers)
 
     def rollbacks(self, graph: FlowGraph) -> dict[str, Body]:
         """What undoes the steps of a graph, where anything does."""
