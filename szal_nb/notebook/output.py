@@ -7,7 +7,7 @@ A front end that keeps output which arrives after its cell has ended gets it und
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class StepOutputs:
     `homes` are the steps' cells. `shown` are the steps whose cell shows what an earlier run put there; it is kept up
     to date. `waiting` is the request of the cell that waits for the run, or that began it. `is_attended` says that a
     person is at the front end; elsewhere an error that a step shows would be taken for that of its cell, and a notebook
-    that deals with it would count as failed.
+    that deals with it would count as failed. `earlier` tells what a step showed when it ran, by run and step.
     """
 
     def __init__(
@@ -66,8 +66,10 @@ class StepOutputs:
         waiting: Parent,
         *,
         is_attended: bool = True,
+        earlier: Callable[[str, str], Sequence[Output]] = lambda _run, _step: (),
     ) -> None:
         self._publish = publish
+        self._earlier = earlier
         self._steps = {step.name: step for step in steps}
         self._homes = homes
         self._shown = shown
@@ -101,13 +103,27 @@ class StepOutputs:
     def _end(self, event: StepCompleted) -> None:
         """Says what a step did not do; and which value is live, beneath a chip that did not know before the run."""
         if event.origin != "ran":
+            is_empty = event.step not in self._shown
             self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
+            if event.taken_from and is_empty:
+                self._recall(event.step, event.taken_from)
             return
         home = self._homes.get(event.step)
         live = rebuilt_on_resume(event.values)
         if live and (home is None or REBUILDS not in str(home.chip)):
             why = "; ".join(map(_why_again, live))
             self._show(event.step, "stream", {"name": "stdout", "text": f"{REBUILDS}: {why}\n"})
+
+    def recall(self, run_id: str, steps: Iterable[str]) -> None:
+        """The cells of these steps of a run that goes on, which do not run again, show what they showed in it."""
+        for step in steps:
+            if step not in self._shown:
+                self._recall(step, run_id)
+
+    def _recall(self, step: str, run_id: str) -> None:
+        # A cell that waits shows what happens while it does.
+        for output in self._earlier(run_id, step) if self._home(step) is not None else ():
+            self._show(step, *message_of(output))
 
     def _begin(self, step: str) -> None:
         """What an earlier run showed under the cell makes room, once a run."""

@@ -25,6 +25,7 @@ from szal_nb.engine.code_globals import Lender
 from szal_nb.errors import InvalidFlow, RunError, StoreError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
+from szal_nb.notebook.earlier_outputs import EarlierOutputs
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
 from szal_nb.notebook.going_on import check_unchanged, newest_open, not_here, say_going_on
@@ -135,7 +136,7 @@ class Runs:
         moved = self._generators.begin(graph.flow.name) & used_generators(graph)
         if moved and not self._session.history.seeds:
             print(drawn_again(moved))  # noqa: T201 - for the reader of the cell
-        outputs = self._outputs(graph)
+        outputs = self._outputs(graph, self.store(parsed.store))
         surround = self._surround(parsed.store, graph, outputs, params=given.params)
         lender = Lender(self._session.loans, graph.all_inputs)
         run = start_run(
@@ -185,7 +186,7 @@ class Runs:
     def _resumed(self, record: RunStore, run_id: str, flow: str, *, force: bool = False) -> NotebookRun:
         graph = self._ready_graph(flow)
         check_unchanged(run_id, record.graph(run_id), graph)
-        outputs = self._outputs(graph)
+        outputs = self._outputs(graph, record)
         own = self._session.own.of(graph.flow.name)
         live = {name: own[name] for name in graph.inputs if name in own}
         self._generators.resume(graph.flow.name)
@@ -200,6 +201,7 @@ class Runs:
             force=force,
             on_plan=say_going_on,
         )
+        outputs.recall(run.id, [name for name, step in run.steps.items() if step.state == "completed"])
         return self._adopt(run, outputs, lender)
 
     def run_step(self, step: str, flow: str | None = None) -> NotebookRun:
@@ -314,7 +316,7 @@ class Runs:
             raise RunError(f"Run {active.id} of this flow is still going on: `await run` first, or %szal_cancel.")
         return graph
 
-    def _outputs(self, graph: FlowGraph) -> StepOutputs:
+    def _outputs(self, graph: FlowGraph, record: RunStore) -> StepOutputs:
         session = self._session
         steps = [node.step for node in graph.nodes]
         return StepOutputs(
@@ -324,6 +326,7 @@ class Runs:
             session.shown,
             session.request(),
             is_attended=not session.waits() and self._headless.launcher is None,
+            earlier=EarlierOutputs(record).of,
         )
 
     def _surround(

@@ -107,6 +107,50 @@ def test_a_copy_of_a_project_goes_on_without_touching_the_first(tmp_path):
     assert (then / ".szal" / "runs" / f"{run}.ipynb").read_bytes() == saved_then
 
 
+def _shown_by(path):
+    """What stands below each step, without its chip: texts, and the kinds of all else."""
+    found = {}
+    for cell in saved(path):
+        first, *_ = "".join(cell["source"]).split("\n")
+        if first.startswith("%%szal_step"):
+            outputs = cell["outputs"][1:]
+            found[first.split()[1]] = [
+                "".join(one["text"]) if "text" in one else sorted(one["data"]) for one in outputs
+            ]
+    return found
+
+
+@pytest.mark.serial
+def test_a_notebook_that_is_resumed_or_reused_shows_what_its_steps_showed_when_they_ran(shell):
+    write_notebook(
+        shell.folder / "nb.ipynb",
+        f"{HEAD}\nimport pathlib\nfrom IPython.display import HTML",
+        "%%szal_step load\nx = 1\nprint('loaded')\nHTML('<b>table</b>')",
+        "%%szal_step fit\nif not pathlib.Path('ready').exists():\n    raise OSError('not yet')\nprint('fitted', x)",
+        "run = %szal_run\nawait run",
+    )
+    assert shell.json("run", "nb.ipynb", "-o", "cut.ipynb")[0] == 1
+    shown = _shown_by(shell.folder / "cut.ipynb")["load"]
+    assert shown == ["loaded\n", ["text/html", "text/plain"]]
+    (shell.folder / "ready").touch()
+
+    run = shell.runs()[0]["id"]
+    assert shell.call("resume", run, "-o", "resumed.ipynb")[0] == 0
+    assert _shown_by(shell.folder / "resumed.ipynb") == {"load": shown, "fit": ["fitted 1\n"]}
+
+    assert shell.call("run", "nb.ipynb", "--reuse", run, "-o", "reused.ipynb")[0] == 0
+    again = _shown_by(shell.folder / "reused.ipynb")
+    assert again == {
+        "load": ["cached: not run again\nloaded\n", shown[1]],
+        "fit": ["cached: not run again\nfitted 1\n"],
+    }
+
+    newest = shell.runs()[0]["id"]
+    assert newest != run
+    assert shell.call("run", "nb.ipynb", "--reuse", newest, "-o", "once more.ipynb")[0] == 0
+    assert _shown_by(shell.folder / "once more.ipynb") == again
+
+
 @pytest.mark.serial
 def test_a_failing_step_skips_its_dependents_and_is_exit_1_here_and_with_papermill(shell):
     write_notebook(
