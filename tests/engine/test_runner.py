@@ -151,9 +151,12 @@ def test_ends_that_come_while_the_journal_writes_are_joined_into_one_turn():
     class Writing(FakeJournal):
         """Is at the first of the ends until all others have come."""
 
+        has_waited = False
+
         async def append(self, events):
             ended = sum(isinstance(event, StepCompleted) for event in events)
-            while 0 < ended + len(runner.turns._inbox) < len(names):  # noqa: ASYNC110 nothing tells of them
+            while ended and not self.has_waited:
+                self.has_waited = ended + len(runner.turns._inbox) == len(names)
                 await asyncio.sleep(0)
             await super().append(events)
 
