@@ -17,7 +17,10 @@ pytestmark = pytest.mark.serial
 
 CELLS = {
     "head": "%load_ext szal_nb\nimport asyncio, time\nfrom pathlib import Path",
-    "one": "%%szal_step one\ngiven_once = Path('.').resolve().name\nprint('one runs')",
+    "one": (
+        "%%szal_step one\ngiven_once = Path('.').resolve().name\n"
+        "with Path('ran').open('a') as file:\n    file.write('one ')\nprint('one runs')"
+    ),
     "two": "%%szal_step two\nwhile Path('hold').exists():\n    time.sleep(0.05)\ngiven_twice = given_once * 2",
 }
 
@@ -89,7 +92,9 @@ def test_a_run_whose_kernel_was_killed_goes_on_in_a_new_kernel_without_running_c
         assert "Going on: one kept, two to run." in last.text
         assert notebook.value("(run.id, run.state, run['one'].origin)") == (run_id, "completed", "resumed")
         assert notebook.value("given_twice") == 2 * tmp_path.name
-        assert "one runs" not in cells["one"].text
+        assert (tmp_path / "ran").read_text() == "one "
+        # What it showed then.
+        assert cells["one"].text == "one runs\n"
 
 
 def test_a_step_that_changed_since_is_not_gone_on_with(tmp_path):
