@@ -9,6 +9,7 @@ from typing import Any
 from szal_nb.analysis.comparison import RunDiff, compare_runs, verify_differences
 from szal_nb.analysis.explaining import Explanation, explain
 from szal_nb.analysis.reuse import Past
+from szal_nb.api.earlier_outputs import EarlierOutputs
 from szal_nb.api.reuse import record_of
 from szal_nb.api.run import Recorded, Run, StoredValues
 from szal_nb.api.shown import with_pictures
@@ -28,9 +29,10 @@ def replay(store: RunStore, run_id: str, *, trust: bool = False) -> Run:
     snapshot = store.snapshot(run.id)
     load: Callable[[ValueRef], Any] = store.loader(run.id, trust=trust).load
     recorded = Recorded(with_pictures(events, load))
+    earlier = EarlierOutputs(store)
     for step in snapshot.steps.values():
         if step.taken_from and not recorded.of(step.name):
-            recorded.put(step.name, _outputs_of(store, step.taken_from, step.name))
+            recorded.put(step.name, earlier.of(step.taken_from, step.name))
     return Run(
         run.id,
         store.graph(run.id),
@@ -40,23 +42,6 @@ def replay(store: RunStore, run_id: str, *, trust: bool = False) -> Run:
         store_path=store.path,
         history=lambda: (events, load),
     )
-
-
-def _outputs_of(store: RunStore, run_id: str, step: str) -> Any:
-    """What a step showed in the run that its values were taken from; nothing if that run is gone."""
-    seen = set()
-    while run_id not in seen:
-        seen.add(run_id)
-        try:
-            events = store.events(run_id)
-            found = store.snapshot(run_id).steps.get(step)
-        except Exception:  # noqa: BLE001 the run was collected since, or never was in this store
-            return ()
-        outputs = Recorded(events).of(step)
-        if outputs or found is None or not found.taken_from:
-            return outputs
-        run_id = found.taken_from
-    return ()
 
 
 def diff(store: RunStore, before: str, after: str) -> RunDiff:

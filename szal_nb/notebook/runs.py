@@ -16,6 +16,7 @@ from typing import Any
 
 from IPython.display import display
 
+from szal_nb.api.earlier_outputs import EarlierOutputs
 from szal_nb.api.environment import packages
 from szal_nb.api.launch import Surround, resume_run, start_run
 from szal_nb.api.migration import NewVersion
@@ -25,7 +26,6 @@ from szal_nb.engine.code_globals import Lender
 from szal_nb.errors import InvalidFlow, RunError, StoreError
 from szal_nb.model.graph import FlowGraph
 from szal_nb.notebook.binding import Binder
-from szal_nb.notebook.earlier_outputs import EarlierOutputs
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
 from szal_nb.notebook.going_on import check_unchanged, newest_open, not_here, say_going_on
@@ -326,7 +326,7 @@ class Runs:
             session.shown,
             session.request(),
             is_attended=not session.waits() and self._headless.launcher is None,
-            earlier=EarlierOutputs(record).of,
+            earlier=EarlierOutputs(record, only_ours=True).of,
         )
 
     def _surround(

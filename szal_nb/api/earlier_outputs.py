@@ -15,10 +15,11 @@ _LONGEST_CHAIN = 100
 
 
 class EarlierOutputs:
-    """Reads it from the store; nothing of runs that others have made, whose HTML nobody has looked at."""
+    """Reads it from the store, each run once. `only_ours`: nothing of runs that others have made."""
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, *, only_ours: bool = False) -> None:
         self._store = store
+        self._only_ours = only_ours
         self._runs: dict[str, tuple[Recorded, dict[str, str]]] = {}
 
     def of(self, run_id: str, step: str) -> Sequence[Output]:
@@ -34,8 +35,9 @@ class EarlierOutputs:
         found = self._runs.get(run_id)
         if found is None:
             found = Recorded(), {}
+            # The run was collected since, or never was in this store.
             with suppress(StoreError):
-                if self._store.is_ours(self._store.run(run_id)):
+                if not self._only_ours or self._store.is_ours(self._store.run(run_id)):
                     events = self._store.events(run_id)
                     taken = {e.step: e.taken_from for e in events if isinstance(e, StepCompleted)}
                     found = Recorded(events), taken
