@@ -15,17 +15,17 @@ from szal_nb.analysis.tables import (
     CHANGING_AS_STATEMENT,
     CONTAINER_METHODS,
     DRAWINGS,
+    FACTORIES,
     FETCHING,
     FUNCTION_CHANGES,
     FUNCTION_HOLDS,
     FUNCTION_SHARES,
-    GENERATORS,
+    GENERATOR_KINDS,
     HOLDING,
     IMMUTABLE,
     KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
-    MAKERS,
     MAKING_LISTS,
     NOT_GOING_THROUGH,
     PLOTTING,
@@ -142,7 +142,7 @@ class Calls(Applying):
 
     def _call_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
-        of_method = () if owner.kind in GENERATORS else hidden.states_of_method(name, frozenset(call.keywords))
+        of_method = () if owner.kind in GENERATOR_KINDS else hidden.states_of_method(name, frozenset(call.keywords))
         for state in (*hidden.states_of_kind(owner.kind), *of_method):
             self.use_state(state, node, f".{name}(…)")
         strings.read_in_call(self, node, name)
@@ -214,7 +214,7 @@ class Calls(Applying):
         self._change_owner(call, name, owner)
         if owner.kind.startswith(DRAWINGS):
             return self.part(owner) if gives_drawing(name) else replace(self.part(owner), kind="")
-        if owner.kind in GENERATORS and name not in _KNOWN_METHODS:
+        if owner.kind in GENERATOR_KINDS and name not in _KNOWN_METHODS:
             return self.fresh(node, self.reach(token for value in call.values for token in value.tokens))
         return self._method_result(call, name, owner)
 
@@ -428,7 +428,7 @@ def _changes_duckdb(call: Call, function: str) -> bool:
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
     if owner.kind.startswith(RECIPES):
         return False
-    if owner.kind in GENERATORS:
+    if owner.kind in GENERATOR_KINDS:
         return name not in ASKING_GENERATORS
     if owner.kind.startswith(DRAWINGS):
         return changes_drawing(name)
@@ -490,7 +490,7 @@ def _is_mode(value: object) -> bool:
 def _keeps_arguments(dotted: str) -> bool:
     """Whether what is made keeps its arguments: objects do, results of functions do not."""
     last = dotted.rpartition(".")[2]
-    return (last[:1].isupper() or dotted in MAKERS) and not dotted.startswith(
+    return (last[:1].isupper() or dotted in FACTORIES) and not dotted.startswith(
         ("pandas.", "polars.", "numpy.", "datetime.", "pathlib.")
     )
 

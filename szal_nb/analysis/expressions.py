@@ -165,10 +165,10 @@ class Expressions(Calls):
         kinds = {value.kind for value in values}
         if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
             return Value(kind=kinds.pop())
-        for kind in sorted(kinds):
+        if kind := next(filter(hidden.states_of_kind, sorted(kinds)), ""):
             for state in hidden.states_of_kind(kind):
                 self.use_state(state, node, ast.unparse(node))
-                return Value(kind=kind)
+            return Value(kind=kind)
         kinds.discard("tuple")
         if isinstance(node.op, ast.BitAnd | ast.BitOr) and "mask" in kinds:
             return Value(kind="mask")

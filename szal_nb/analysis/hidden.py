@@ -17,6 +17,8 @@ TENSORFLOW_RANDOM = "tensorflow.random"
 PYPLOT = "pyplot"
 # How figures look: whoever draws depends on it.
 LOOKS = "matplotlib options"
+# Begins the state of a module, which is changed when something is assigned to what it holds.
+MODULE = "module "
 DIRECTORY = "working directory"
 ENVIRONMENT = "environment"
 PANDAS_OPTIONS = "pandas options"
@@ -253,23 +255,14 @@ _DRAWING_METHODS = _names("sample")
 LOADER = "torch.utils.data.DataLoader"
 
 
-# Context managers that set what counts for who entered them, and for nobody else, by the text of their use.
-_OWN_WHILE_ENTERED = {
-    **({"warnings.catch_warnings(…)": WARNINGS} if WARNINGS_ARE_OWN else {}),
-    "numpy.errstate(…)": NUMPY_OPTIONS,
-    "sklearn.config_context(…)": SKLEARN_OPTIONS,
-    "torch.set_grad_enabled(…)": TORCH_OPTIONS,
-    "torch.autograd.set_grad_enabled(…)": TORCH_OPTIONS,
+# Context managers that set what counts for who entered them, and for nobody else.
+OWN_WHILE_ENTERED = {
+    **({"warnings.catch_warnings": WARNINGS} if WARNINGS_ARE_OWN else {}),
+    "numpy.errstate": NUMPY_OPTIONS,
+    "sklearn.config_context": SKLEARN_OPTIONS,
+    "torch.set_grad_enabled": TORCH_OPTIONS,
+    "torch.autograd.set_grad_enabled": TORCH_OPTIONS,
 }
-
-
-def own_while_entered(use: str) -> str:
-    """The hidden state that is a step's own inside of a `with` that begins with this use; "" if it is none.
-
-    >>> own_while_entered("numpy.errstate(…)")
-    'numpy options'
-    """
-    return _OWN_WHILE_ENTERED.get(use, "")
 
 
 def is_within(dotted: str, prefix: str) -> bool:
@@ -345,7 +338,7 @@ def states_of_store(dotted: str) -> tuple[str, ...]:
         if is_within(dotted, prefix):
             return (state,)
     own = (patch_state(dotted),) if all(map(str.isidentifier, dotted.split("."))) and "." in dotted else ()
-    return (*(states_of_use(dotted) or (f"module {dotted.partition('.')[0]}",)), *own)
+    return (*(states_of_use(dotted) or (f"{MODULE}{dotted.partition('.')[0]}",)), *own)
 
 
 @lru_cache(maxsize=10_000)

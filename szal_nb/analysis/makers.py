@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from szal_nb.analysis.hidden import MODULE
 from szal_nb.analysis.resolved import ANY_MAKER, NO_OBJECTS, Resolved, Version
 from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.model.kept import attributes_owner, attributes_state
-
-# Begins the hidden state of a module.
-MODULE = "module "
 
 
 def take_makers(found: Resolved, around: Mapping[str, NotebookName]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from szal_nb.analysis import mocking
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
-from szal_nb.analysis.tables import DRAWINGS, GENERATORS, IMMUTABLE, USED_UP, gives_drawing, makes_drawing
+from szal_nb.analysis.tables import DRAWINGS, GENERATOR_KINDS, IMMUTABLE, USED_UP, gives_drawing, makes_drawing
 
 _NUMBERS = ("bool", "int", "float", "complex")
 _BUILTINS = {
@@ -48,7 +48,7 @@ def kind_made(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
 
 def is_told(kind: str) -> bool:
     """Whether this is the kind of what is drawn on or drawn from, or of a patcher, as `kind_made` tells it."""
-    return kind.startswith(DRAWINGS) or kind in GENERATORS or bool(mocking.put_by(kind))
+    return kind.startswith(DRAWINGS) or kind in GENERATOR_KINDS or bool(mocking.put_by(kind))
 
 
 def _on_drawing(node: ast.expr, names: Mapping[str, NotebookName]) -> str:
@@ -75,7 +75,9 @@ def _of_call(dotted: str, node: ast.Call, names: Mapping[str, NotebookName]) -> 
         return mocking.patcher_kind(mocking.patched_by(dotted, node, refs))
     if dotted in _BUILTINS:
         return _BUILTINS[dotted]
-    is_known = dotted in USED_UP or dotted in GENERATORS or dotted.startswith("itertools.") or makes_drawing(dotted)
+    is_known = (
+        dotted in USED_UP or dotted in GENERATOR_KINDS or dotted.startswith("itertools.") or makes_drawing(dotted)
+    )
     return dotted if is_known else ""
 
 

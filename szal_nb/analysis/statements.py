@@ -261,11 +261,9 @@ class Walker(Definitions):
         before = None
         awaits = "a" if isinstance(node, ast.AsyncWith) else ""
         managers = []
-        uses, own = len(self.record.states), set()
+        uses = len(self.record.states)
         for item in node.items:
             value = self.eval(item.context_expr)
-            if isinstance(item.context_expr, ast.Call) and len(self.record.states) > uses:
-                own.add(hidden.own_while_entered(self.record.states[-1].what))
             managers.append((value, item.context_expr))
             # What one does not tell is taken away again with it.
             for dotted in mocking.put_by(value.kind):
@@ -279,9 +277,9 @@ class Walker(Definitions):
         self.run(node.body)
         for manager, expression in reversed(managers):
             self.call_by_itself(f"__{awaits}exit__", manager, expression)
-        if own:
-            inside = self.record.states[uses:]
-            self.record.states[uses:] = [use for use in inside if use.state not in own or not use.is_write]
+        own = {hidden.OWN_WHILE_ENTERED.get(manager.kind) for manager, _ in managers}
+        inside = self.record.states[uses:]
+        self.record.states[uses:] = [use for use in inside if use.state not in own or not use.is_write]
         if before is not None:
             self.state = merged(before, self.state)
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 
 from szal_nb.analysis import files, hidden
 from szal_nb.analysis.edges import Edges
-from szal_nb.analysis.makers import MODULE
 from szal_nb.analysis.names import StateUse
 from szal_nb.analysis.places import TOP, Index, between, last_before, put, take
 from szal_nb.analysis.resolved import ANY_MAKER, Resolved
@@ -127,7 +126,7 @@ class States:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         if hidden.PYPLOT in uses and hidden.LOOKS in self._writers:
             uses.setdefault(hidden.LOOKS, StateUse(hidden.LOOKS, 0, is_write=False, what=""))
-        for state in sorted(f"{MODULE}{module}" for module in one.modules):
+        for state in sorted(f"{hidden.MODULE}{module}" for module in one.modules):
             if state in self._writers:
                 uses.setdefault(state, StateUse(state, 0, is_write=False, what=""))
         for name in sorted(set(one.definitions)):
@@ -150,8 +149,8 @@ class States:
         if state == hidden.LOOKS:
             found.update(between(self._writers.of(hidden.PYPLOT), since, place))
             found.update(between(self._readers.of(hidden.PYPLOT), since, place))
-        if state.startswith(MODULE):
-            found.update(between(self._importing.of(state.removeprefix(MODULE)), since, place))
+        if state.startswith(hidden.MODULE):
+            found.update(between(self._importing.of(state.removeprefix(hidden.MODULE)), since, place))
         if attributes_owner(state):
             found.update(between(self._using.of(attributes_owner(state)), since, place))
         if state in self._remaking:

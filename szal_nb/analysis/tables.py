@@ -127,7 +127,7 @@ show display plot hist info head describe savefig save to_file print_summary _re
 """)
 
 # Each draw changes the generator that it is from, whatever it is called.
-GENERATORS = _names("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
+GENERATOR_KINDS = _names("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
 ASKING_GENERATORS = _names("get_state getstate")
 
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
@@ -329,7 +329,7 @@ df fetchdf fetch_df to_df pl fetchall fetchone fetchmany fetchnumpy to_arrow_tab
 """)
 
 # What makes objects that keep their arguments, but is no class by its name.
-MAKERS = _names("""
+FACTORIES = _names("""
 sqlalchemy.orm.sessionmaker sqlalchemy.orm.scoped_session sqlalchemy.inspect sqlalchemy.ext.asyncio.async_sessionmaker
 """)
 
