@@ -7,11 +7,11 @@ them, one by way of the other and the other way round (expressions of dask), wai
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
+
+from szal_nb.engine.installed import Installed
 
 HAS_LOCKS = sys.version_info < (3, 12)
 _MISSING = object()
@@ -30,30 +30,19 @@ def _get(self: Any, instance: Any, owner: type | None = None) -> Any:
     return found
 
 
-class _Installed:
-    """How many need it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-
-    def change(self, users: int) -> None:
-        with self._lock:
-            self._users += users
-            cached_property.__get__ = _get if self._users else _get_locked  # type: ignore[method-assign]
+def _put() -> None:
+    cached_property.__get__ = _get  # type: ignore[method-assign]
 
 
-_INSTALLED = _Installed()
+def _take() -> None:
+    # Somebody may have put one of his own in between.
+    if cached_property.__get__ is _get:
+        cached_property.__get__ = _get_locked  # type: ignore[method-assign]
 
 
-@contextmanager
-def lock_free_properties() -> Iterator[None]:
+_INSTALLED = Installed(_put, _take)
+
+
+def lock_free_properties() -> AbstractContextManager[None]:
     """While it is entered, by however many runs at once, no `cached_property` makes one thread wait for another."""
-    if not HAS_LOCKS:
-        yield
-        return
-    _INSTALLED.change(1)
-    try:
-        yield
-    finally:
-        _INSTALLED.change(-1)
+    return _INSTALLED.entered() if HAS_LOCKS else nullcontext()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
 from szal_nb.engine.context import CURRENT, OwnWarnings
+from szal_nb.engine.installed import Installed
 from szal_nb.model.kept import WARNINGS_ARE_OWN
 
 _MODULE = warnings
@@ -136,50 +137,35 @@ def _exit_own(self: Any, *error: Any) -> None:
     own.leave()
 
 
-class _Installed:
-    """How many need it, and what was there before."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._before: dict[str, Any] = {}
-
-    def enter(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users > 1 or type(_MODULE) is not ModuleType:
-                return
-            self._before = {name: _PROCESS[name] for name in _REPLACED}
-            _PROCESS.update(_REPLACED)
-            warnings.catch_warnings.__enter__ = _enter_own  # type: ignore[method-assign]
-            warnings.catch_warnings.__exit__ = _exit_own  # type: ignore[method-assign]
-            _MODULE.__class__ = _Warnings
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users or type(_MODULE) is not _Warnings:
-                return
-            _MODULE.__class__ = ModuleType  # type: ignore[assignment]
-            warnings.catch_warnings.__enter__ = _enter  # type: ignore[method-assign]
-            warnings.catch_warnings.__exit__ = _exit  # type: ignore[method-assign]
-            _PROCESS.update(self._before)
+_before: dict[str, Any] = {}
 
 
-_INSTALLED = _Installed()
-
-
-@contextmanager
-def own_warnings() -> Iterator[None]:
-    """While it is entered, by however many runs at once, `catch_warnings` counts for who entered it."""
-    if not WARNINGS_ARE_OWN:
-        yield
+def _put() -> None:
+    if type(_MODULE) is not ModuleType:
+        # Somebody else answers for it.
         return
-    _INSTALLED.enter()
-    try:
-        yield
-    finally:
-        _INSTALLED.leave()
+    _before.update((name, _PROCESS[name]) for name in _REPLACED)
+    _PROCESS.update(_REPLACED)
+    warnings.catch_warnings.__enter__ = _enter_own  # type: ignore[method-assign]
+    warnings.catch_warnings.__exit__ = _exit_own  # type: ignore[method-assign]
+    _MODULE.__class__ = _Warnings
+
+
+def _take() -> None:
+    if type(_MODULE) is not _Warnings:
+        return
+    _MODULE.__class__ = ModuleType  # type: ignore[assignment]
+    warnings.catch_warnings.__enter__ = _enter  # type: ignore[method-assign]
+    warnings.catch_warnings.__exit__ = _exit  # type: ignore[method-assign]
+    _PROCESS.update(_before)
+
+
+_INSTALLED = Installed(_put, _take)
+
+
+def own_warnings() -> AbstractContextManager[None]:
+    """While it is entered, by however many runs at once, `catch_warnings` counts for who entered it."""
+    return _INSTALLED.entered() if WARNINGS_ARE_OWN else nullcontext()
 
 
 def filters_of_process() -> list[Any]:
