@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 from dataclasses import replace
 
 from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
-from szal_nb.analysis.applying import Applying, Call, called
+from szal_nb.analysis.applying import Call, called
 from szal_nb.analysis.names import FITTING
 from szal_nb.analysis.tables import (
     ASKING_GENERATORS,
@@ -41,35 +40,29 @@ from szal_nb.analysis.tables import (
     gives_drawing,
     makes_drawing,
 )
+from szal_nb.analysis.used_states import DUCKDB_KINDS, UsedStates
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
-from szal_nb.model.kept import DUCKDB, UNTOLD, patch_state
 
 _DYNAMIC = frozenset({"globals", "locals", "exec", "eval", "compile", "__import__", "vars", "dir"})
 _TABLES = ("pandas.", "polars.")
 _KNOWN_METHODS = UNCHANGING | CHANGING | CHANGING_AS_STATEMENT
 _RETURNING_SELF = frozenset({"fit", "partial_fit", "set_params", "set_output"})
-_STORES = frozenset({
-    "os.environ", "sys.path", "sys.modules", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "warnings.filters",
-})  # fmt: skip
 _MADE_BY_BUILTINS = {
     "len": "int", "range": "range", "str": "str", "int": "int", "float": "float", "bool": "bool", "repr": "str",
     "open": "file", "bytes": "bytes", "isinstance": "bool", "hasattr": "bool", "callable": "bool", "type": "type",
     "input": "str", "format": "str", "chr": "str", "ord": "int", "hash": "int", "id": "int", "complex": "complex",
     "round": "", "abs": "", "sum": "",
 }  # fmt: skip
-_ALL_CHANGING = CHANGING | CHANGING_AS_STATEMENT
 # What they map, or are given to run, gives what the function gave.
 _POOLS = ("concurrent.futures.", "multiprocessing.", "joblib.")
 _DATABASES = ("duckdb.", "sqlite3.")
-# A connection of duckdb, also the one that it keeps for the process, refuses what another thread asks of it meanwhile.
-_DUCKDB = "duckdb."
 _SQL = frozenset({"sql", "query"})
 _NOT_TABLES = frozenset({
     "set_option", "get_option", "Timestamp", "Timedelta", "ExcelFile", "ExcelWriter", "HDFStore", "unique", "factorize",
 })  # fmt: skip
 
 
-class Calls(Applying):
+class Calls(UsedStates):
     """The part of the walk that looks at calls; `call` is its door."""
 
     def call(self, node: ast.Call, *, is_discarded: bool) -> Value:
@@ -88,7 +81,7 @@ class Calls(Applying):
             self.use_ref(target.ref, func)
         call = self._with_arguments(node, is_discarded=is_discarded)
         self._change_arguments(call, target)
-        self._use_states_of_kinds(call, target, owner)
+        self.use_states_of_kinds(call, target, owner)
         if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
             for argument, value in zip(node.args, call.args, strict=True):
                 self.go_through(value, argument)
@@ -111,13 +104,6 @@ class Calls(Applying):
         if owner is not None and isinstance(func, ast.Attribute):
             return self._call_method(call, func.attr, owner)
         return self._call_unknown(call, target)
-
-    def _use_states_of_kinds(self, call: Call, target: Value, owner: Value | None) -> None:
-        kinds = [value.kind for value in (*call.values, owner or FRESH)]
-        if hidden.LOADER in kinds:
-            self.use_state(hidden.TORCH_RANDOM, call.node, call.text)
-        if any(kind.startswith(_DUCKDB) for kind in kinds) or _asks_duckdb(target.ref):
-            self.use_state("duckdb", call.node, call.text)
 
     def _change_arguments(self, call: Call, target: Value) -> None:
         if (out := call.keywords.get("out")) is not None:
@@ -260,7 +246,7 @@ class Calls(Applying):
             return Value(self.fresh(call.node, owner.tokens).tokens | owner.tokens, owner.kind)
         if name in SHALLOW and not is_table:
             return self.fresh(call.node, owner.tokens, owner.kind) if owner.tokens else FRESH
-        if owner.kind.startswith(_DUCKDB):
+        if owner.kind.startswith(DUCKDB_KINDS):
             # A relation is looked at only when it is read.
             return FRESH if name in FETCHING else self.fresh(call.node, owner.tokens, "duckdb.relation")
         if is_table and name != "pipe":
@@ -288,7 +274,7 @@ class Calls(Applying):
             return Value(ref=f"{call.args[0].ref}.__dict__")
         if name in _DYNAMIC:
             return self._look_into_namespace(call, name)
-        self._use_states(call, name)
+        self.use_states_of_library(call, name)
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_function(name, paths, named, mode):
             self.use_file(path, call.node, f"{name}(…)", is_write=is_write)
@@ -296,34 +282,12 @@ class Calls(Applying):
         if made:
             return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
-        if _asks_duckdb(name) and _changes_duckdb(call, name.partition(".")[2]):
-            self.use_state(patch_state(DUCKDB), call.node, call.text)
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(call.args):
                 changed = call.args[position]
                 self.change(changed.tokens, call.node, "changing function", call.text, is_deep=changed.is_part)
         return self._library_result(call, name)
-
-    def _use_states(self, call: Call, name: str) -> None:
-        keywords = frozenset(call.keywords)
-        if name.startswith("networkx.draw") and len(call.args) > 1:
-            keywords |= {"pos"}
-        for state in hidden.states_of_call(name, keywords):
-            self.use_state(state, call.node, f"{name}(…)")
-        owner, _, method = name.rpartition(".")
-        # `set()` with nothing to set is that of an event, by which steps at work at once wait for each other.
-        is_event = method == "set" and not call.values
-        if method in _ALL_CHANGING and (
-            owner in _STORES or (call.is_discarded and not is_event and _may_be_held(owner))
-        ):
-            self.store_in(owner, call.node, f"{name}(…)")
-        if extended := hidden.EXTENDING.get(name):
-            self.store_in(f"{extended}.{_text_of(call.node.args[:1])}", call.node, f"{name}(…)")
-        if name in ("setattr", "delattr") and call.args and call.args[0].ref:
-            self.store_in(f"{call.args[0].ref}.{_text_of(call.node.args[1:2])}", call.node, f"{name}(…)")
-        if name == mocking.STOPPING_ALL:
-            self.use_state(patch_state(UNTOLD), call.node, f"{name}()")
 
     def _mock(self, call: Call, name: str) -> Value:
         """Something is put in place of what modules hold, until somebody takes it away: it is as if it stayed."""
@@ -382,10 +346,7 @@ class Calls(Applying):
     def _call_unknown(self, call: Call, target: Value) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
-        is_own = target.kind.startswith("class ")
-        if target.kind.startswith("torch.nn.") or (is_own and self.surface.methods("forward", target.kind)[1]):
-            # While it is trained a model drops out at random.
-            self.use_state(hidden.TORCH_RANDOM, call.node, call.text)
+        self.use_states_of_model(call, target)
         if not call.is_discarded and self.surface.are_remembered(target.tokens):
             # Code that came out of a memory may keep something that its calls change.
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
@@ -412,19 +373,6 @@ class Calls(Applying):
             self.change(value.tokens, call.node, rule, call.text, is_certain=False, is_deep=True)
 
 
-def _asks_duckdb(dotted: str) -> bool:
-    """Whether a function works on the connection that duckdb keeps for the process."""
-    root, _, last = dotted.partition(".")
-    return root == "duckdb" and last[:1].islower() and "." not in last and last != "connect"
-
-
-def _changes_duckdb(call: Call, function: str) -> bool:
-    """Whether it may leave something in the database in memory that is not there in another process."""
-    if function in {"sql", "query", "execute", "executemany", "from_query"}:
-        return strings.changes_database(strings.sql_of(call.node))
-    return function in {"register", "create_function", "append", "begin"}
-
-
 def _changes(name: str, owner: Value, *, is_discarded: bool) -> bool:
     if owner.kind.startswith(RECIPES):
         return False
@@ -448,17 +396,6 @@ def _changes_what_it_holds(name: str, owner: Value) -> bool:
     if name in HOLDING and not name.startswith(("fit", "set_params")):
         return False
     return name not in CONTAINER_METHODS and not owner.kind.startswith(KEEPING_KINDS)
-
-
-def _text_of(args: Sequence[ast.expr]) -> str:
-    """The text that the first of these arguments is; UNTOLD where it is none that is written there."""
-    return next((one.value for one in args if isinstance(one, ast.Constant) and isinstance(one.value, str)), UNTOLD)
-
-
-def _may_be_held(dotted: str) -> bool:
-    """Whether this may be something that a module holds, and no module or class itself."""
-    root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
-    return "." in dotted and (last.isupper() or root not in KNOWN_LIBRARIES)
 
 
 def _is_inplace(node: ast.Call) -> bool:
