@@ -69,7 +69,7 @@ class Executors:
         self._spares: set[asyncio.Task[None]] = set()
         self._from_threads: deque[tuple[Attempt, Signal | None, ThreadSettings]] = deque()
         self._is_draining = False
-        self._to_keep: deque[tuple[Attempt, Context, dict[str, Any]]] = deque()
+        self._to_keep: deque[tuple[Attempt, Context, dict[str, Any], ThreadSettings]] = deque()
         self._keepers = 0
 
     def begin(self, attempt: Attempt, executor: Executor) -> None:
@@ -175,7 +175,9 @@ class Executors:
 
     async def _load_and_run(self, attempt: Attempt, context: Context) -> None:
         try:
-            inputs = await asyncio.to_thread(attempt.owner.inputs_of, attempt)
+            inputs, changed = await asyncio.to_thread(_load, attempt, read_thread_settings())
+            # What a resume puts back there counts for the body, which runs here.
+            set_thread_settings(changed)
             coroutine, found = context.run(_begin_coroutine, attempt, inputs)
         except BaseException as error:  # noqa: BLE001  as in `_run_now`
             self._threw(attempt, context, error)
@@ -225,7 +227,7 @@ class Executors:
 
     def _keep(self, attempt: Attempt, context: Context, given: dict[str, Any]) -> None:
         """Has a thread write down what a coroutine gave; few threads do so for all of them."""
-        self._to_keep.append((attempt, context, given))
+        self._to_keep.append((attempt, context, given, read_thread_settings()))
         if self._keepers < _MOST_KEEPERS:
             self._keepers += 1
             self._pool.submit(self._keep_all)
@@ -234,9 +236,11 @@ class Executors:
         queue = self._to_keep
         while True:
             try:
-                attempt, context, given = queue.popleft()
+                attempt, context, given, settings = queue.popleft()
             except IndexError:
                 break
+            # They are recorded as the body left them.
+            set_thread_settings(settings)
             self._from_threads.append((attempt, context.run(_complete, attempt, given), {}))
             self._wake()
         self.on_loop(self._keeper_left)
@@ -291,6 +295,13 @@ class Executors:
             attempt, signal, settings = queue.popleft()
             set_thread_settings(settings)
             attempt.owner.end(attempt, signal)
+
+
+def _load(attempt: Attempt, settings: ThreadSettings) -> tuple[dict[str, Any], ThreadSettings]:
+    """The inputs, and what reading them has set for the thread."""
+    set_thread_settings(settings)
+    inputs = attempt.owner.inputs_of(attempt)
+    return inputs, changed_settings(settings)
 
 
 def _begin_coroutine(attempt: Attempt, inputs: dict[str, Any]) -> tuple[Coroutine[Any, Any, Any] | None, Any]:

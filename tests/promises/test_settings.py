@@ -226,3 +226,23 @@ def test_what_a_library_keeps_for_each_thread_counts_for_all_steps_and_for_the_n
     assert {(edge.source, edge.target) for edge in flow.graph().edges} == {
         ("before", "polars"), ("polars", "after"), ("polars", "own"), ("polars", "last"),
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+@pytest.mark.parametrize("setting", ["", "await asyncio.sleep(0)\n"], ids=["in a thread", "on the loop"])
+@pytest.mark.parametrize("reading", ["", "await asyncio.sleep(0)\n"], ids=["in a thread", "on the loop"])
+def test_what_a_library_keeps_for_each_thread_is_there_after_a_resume(store, setting, reading):
+    """A resumed run equals an uncut one. Tables are written down, and read, on threads that no body runs on."""
+    scaled = "type(StandardScaler().fit_transform(table)).__module__.partition('.')[0]"
+    cells = {
+        "set": f"{setting}sklearn.set_config(transform_output='pandas')\ntable = pd.DataFrame({{'a': [1.0, 2.0]}})",
+        "scaled": f"{reading}found = {scaled}",
+    }
+    flow = CellFlow(cells, notebook=f"import asyncio\n{NOTEBOOK}")
+    flow.fails = {"scaled"}
+    cut = flow.run(store)
+    sklearn.set_config(transform_output="default")
+
+    run = CellFlow(cells, notebook=f"import asyncio\n{NOTEBOOK}").resume(store, cut.id)
+
+    assert run.value("scaled", "found") == "pandas"
