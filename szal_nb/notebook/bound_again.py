@@ -7,14 +7,12 @@ answer, so the run says it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.model.graph import FlowGraph, StepNode
 from szal_nb.notebook.history import Executed, bound_in
 
 _CODE = (NameKind.FUNCTION, NameKind.CLASS, NameKind.CALLABLE)
-_bound_in = lru_cache(maxsize=10_000)(bound_in)
 
 
 def bound_again(
@@ -27,7 +25,7 @@ def bound_again(
     """
     bound: dict[str, list[tuple[int, NotebookName]]] = {}
     for cell in cells:
-        for name, known in _bound_in(cell.source).items() if cell.key in numbers else ():
+        for name, known in bound_in(cell.source).items() if cell.key in numbers else ():
             bound.setdefault(name, []).append((numbers[cell.key], known))
     again = {name: sorted(places, key=_number) for name, places in bound.items() if len(places) > 1}
     found: dict[tuple[str, int, int], list[str]] = {}

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,13 @@ class History:
         self.names = _names_after(source, self.names)
         self.seeds = self.seeds or "seed" in source
 
-    def bound_by(self, source: str) -> Iterable[str]:
-        """The names that a cell binds in the notebook."""
-        return bound_in(source)
-
     def delete(self, keys: Iterable[str]) -> None:
         """The cells are no longer in the notebook; what they bound is still there."""
         for key in keys:
             self.cells.pop(key, None)
 
 
+@lru_cache(maxsize=10_000)
 def bound_in(source: str) -> Mapping[str, NotebookName]:
     """What an ordinary cell binds; nothing if it is a step."""
     return _names_after(source, {})

@@ -85,8 +85,7 @@ class StepOutputs:
                 case StepStarted():
                     self._begin(event.step)
                 case StepOutput():
-                    for output in event.items:
-                        self._show(event.step, *message_of(output))
+                    self._show_all(event.step, event.items)
                 case StepRetrying():
                     text = f"Attempt {event.attempt} failed: {event.error}. Next attempt in {event.delay_s:.3g} s.\n"
                     self._show(event.step, "stream", {"name": "stderr", "text": text})
@@ -105,8 +104,8 @@ class StepOutputs:
         if event.origin != "ran":
             is_empty = event.step not in self._shown
             self._show(event.step, "stream", {"name": "stdout", "text": f"{event.origin}: not run again\n"})
-            if event.taken_from and is_empty:
-                self._recall(event.step, event.taken_from)
+            if event.taken_from and is_empty and self._home(event.step) is not None:
+                self._show_all(event.step, self._earlier(event.taken_from, event.step))
             return
         home = self._homes.get(event.step)
         live = rebuilt_on_resume(event.values)
@@ -114,15 +113,16 @@ class StepOutputs:
             why = "; ".join(map(_why_again, live))
             self._show(event.step, "stream", {"name": "stdout", "text": f"{REBUILDS}: {why}\n"})
 
-    def recall(self, run_id: str, steps: Iterable[str]) -> None:
-        """The cells of these steps of a run that goes on, which do not run again, show what they showed in it."""
-        for step in steps:
-            if step not in self._shown:
-                self._recall(step, run_id)
+    def recall(self, step: str, outputs: Sequence[Output], taken_from: str = "") -> None:
+        """The cell of a step that does not run again shows `outputs`, or what it showed in the run it is taken from.
 
-    def _recall(self, step: str, run_id: str) -> None:
-        # A cell that waits shows what happens while it does.
-        for output in self._earlier(run_id, step) if self._home(step) is not None else ():
+        A cell that waits shows only what happens while it does.
+        """
+        if step not in self._shown and self._home(step) is not None:
+            self._show_all(step, self._earlier(taken_from, step) if taken_from else outputs)
+
+    def _show_all(self, step: str, outputs: Iterable[Output]) -> None:
+        for output in outputs:
             self._show(step, *message_of(output))
 
     def _begin(self, step: str) -> None:

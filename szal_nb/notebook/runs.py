@@ -25,6 +25,7 @@ from szal_nb.api.selection import Selection, unselected
 from szal_nb.engine.code_globals import Lender
 from szal_nb.errors import InvalidFlow, RunError, StoreError
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.state import StepState
 from szal_nb.notebook.binding import Binder
 from szal_nb.notebook.figures import separate_figures
 from szal_nb.notebook.flags import ParsedRun
@@ -201,7 +202,10 @@ class Runs:
             force=force,
             on_plan=say_going_on,
         )
-        outputs.recall(run.id, [name for name, step in run.steps.items() if step.state == "completed"])
+        # Of a run that others have made nobody has looked at the HTML.
+        for step in run.snapshot.steps.values() if record.is_ours(record.run(run_id)) else ():
+            if step.state is StepState.COMPLETED:
+                outputs.recall(step.name, run.outputs(step.name), step.taken_from)
         return self._adopt(run, outputs, lender)
 
     def run_step(self, step: str, flow: str | None = None) -> NotebookRun:

@@ -31,7 +31,7 @@ from szal_nb.notebook.definitions import Cell, Defined, DefinedRollback, Definit
 from szal_nb.notebook.document import Notebook
 from szal_nb.notebook.flags import ParsedFlow, parse_rollback_line, parse_step_line
 from szal_nb.notebook.headless import read_headless
-from szal_nb.notebook.history import History, SavedNotebook, notebook_path
+from szal_nb.notebook.history import History, SavedNotebook, bound_in, notebook_path
 from szal_nb.notebook.live_names import LiveNames
 from szal_nb.notebook.output import Home
 from szal_nb.notebook.own_names import OwnNames
@@ -119,7 +119,7 @@ class Session:
         is_completed = bool(getattr(result, "success", False))
         self.definitions.end_cell(is_completed=is_completed)
         if is_completed:
-            self.own.executed(self.history.bound_by(result.info.raw_cell))
+            self.own.executed(bound_in(result.info.raw_cell))
 
     # Definitions
 
