@@ -43,6 +43,7 @@ from szal_nb.engine.replay import (
     plan_resume,
     put_where_record_ends,
     rejected_steps,
+    with_overtaken,
 )
 from szal_nb.engine.requirement import check_requirements, gpus
 from szal_nb.engine.runner import Runner
@@ -241,7 +242,9 @@ def resume_run(
         }
         taken |= beside_live
         devices = device_slots(graph, gpus())
-        machine = RunMachine(graph, limits=[*capacity(graph, bodies), *devices.limits], seed=run_id)
+        machine = RunMachine(
+            with_overtaken(graph, plan), limits=[*capacity(graph, bodies), *devices.limits], seed=run_id
+        )
         put_where_record_ends(
             machine,
             snapshot,

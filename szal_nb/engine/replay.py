@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from szal_nb.engine.keeping import kept_states
@@ -22,7 +22,7 @@ from szal_nb.model.event import (
     StepStarted,
     StepWaiting,
 )
-from szal_nb.model.graph import FlowGraph
+from szal_nb.model.graph import Edge, EdgeKind, FlowGraph
 from szal_nb.model.kept import GENERATORS, is_kept, state_name, state_of
 from szal_nb.model.state import RunSnapshot, RunState, StepState
 from szal_nb.model.value import ValueRef
@@ -97,6 +97,57 @@ def plan_resume(
 def overtaken_reads(graph: FlowGraph, snapshot: RunSnapshot) -> Mapping[str, frozenset[Place]]:
     """Of steps that have not completed: what they read that others, which come after them, have changed since."""
     return _Rebuilt(graph, snapshot, _NONE_LOST).late()
+
+
+def with_overtaken(graph: FlowGraph, plan: ResumePlan) -> FlowGraph:
+    """The graph in which who runs now waits also for those that a step between them has overtaken.
+
+    One failed, the next, which only comes after it and changes the working directory, say, went on and completed: each
+    of those around it finds the process as it found it then, so they cannot run side by side.
+    """
+    wiring = graph.derived(Wiring)
+    is_open = [False] * len(wiring.names)
+    for name in plan.reset:
+        is_open[wiring.index[name]] = True
+    changing = {i for i in _overtaken(wiring, is_open) if graph.nodes[i].states}
+    waits = _across(wiring, is_open, changing) if changing else []
+    edges = [
+        Edge(
+            source=wiring.names[first],
+            target=wiring.names[last],
+            kind=EdgeKind.ORDER,
+            rule="overtaken",
+            reason=f"{wiring.names[last]} waits for {wiring.names[first]}, which a step between them has overtaken.",
+            is_blocking=False,
+        )
+        for first, last in waits
+    ]
+    return replace(graph, edges=(*graph.edges, *edges)) if edges else graph
+
+
+def _overtaken(wiring: Wiring, is_open: Sequence[bool]) -> set[int]:
+    """The steps that do not run and have steps before them that do."""
+    is_behind = [False] * len(is_open)
+    for i in wiring.order:
+        is_behind[i] = any(is_open[source] or is_behind[source] for source in wiring.sources[i])
+    return {i for i, behind in enumerate(is_behind) if behind and not is_open[i]}
+
+
+def _across(wiring: Wiring, is_open: Sequence[bool], between: Collection[int]) -> list[tuple[int, int]]:
+    """The pairs of steps that run of which one comes after the other by way of a step `between`.
+
+    By numbers whose bits are steps: to go through all pairs of thousands of steps takes seconds.
+    """
+    below, across = [0] * len(is_open), [0] * len(is_open)
+    found = []
+    for i in reversed(wiring.order):
+        for target, *_ in wiring.successors[i]:
+            below[i] |= below[target]
+            across[i] |= below[target] if target in between else across[target]
+        if is_open[i]:
+            found += [(i, last) for last, bit in enumerate(reversed(f"{across[i]:b}")) if bit == "1"]
+            below[i] |= 1 << i
+    return sorted(found)
 
 
 class _Rebuilt:
@@ -177,12 +228,7 @@ class _Rebuilt:
 
     def _overtaken(self) -> set[int]:
         """The kept steps that have steps before them which run now."""
-        wiring = self._wiring
-        is_open = [name not in self.kept for name in wiring.names]
-        is_behind = [False] * len(is_open)
-        for i in wiring.order:
-            is_behind[i] = any(is_open[source] or is_behind[source] for source in wiring.sources[i])
-        return {i for i, behind in enumerate(is_behind) if behind and not is_open[i]}
+        return _overtaken(self._wiring, [name not in self.kept for name in self._wiring.names])
 
     def _live_reads(self, step: str) -> set[Place]:
         bindings = self._graph.node(step).bindings

@@ -246,3 +246,27 @@ def test_what_a_library_keeps_for_each_thread_is_there_after_a_resume(store, set
     run = CellFlow(cells, notebook=f"import asyncio\n{NOTEBOOK}").resume(store, cut.id)
 
     assert run.value("scaled", "found") == "pandas"
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+@pytest.mark.parametrize("is_async", [False, True], ids=["in threads", "on the loop"])
+def test_steps_that_need_other_settings_do_not_run_side_by_side_after_a_resume(store, tmp_path, is_async):
+    """A resumed run equals an uncut one, also where a step between two that failed has completed."""
+    (tmp_path / "a").mkdir()
+    # Were they side by side, the second would have begun by then.
+    wait = "await asyncio.wait_for(asyncio.to_thread(begun.wait, 0.5), 5)" if is_async else "begun.wait(0.5)"
+    cells = {
+        "there": "os.chdir('a')",
+        "first --pure begun": f"{wait}\nfirst = os.path.basename(os.getcwd())",
+        "back": "os.chdir('..')",
+        "last --pure begun": "begun.set()\nlast = os.path.basename(os.getcwd())",
+    }
+    notebook = f"{NOTEBOOK}\nimport asyncio, threading\nbegun = threading.Event()"
+    flow = CellFlow(cells, notebook=notebook)
+    flow.fails = {"first", "last"}
+    cut = flow.run(store)
+    os.chdir(tmp_path)
+
+    run = CellFlow(cells, notebook=notebook).resume(store, cut.id)
+
+    assert (run.value("first", "first"), run.value("last", "last")) == ("a", tmp_path.name)
