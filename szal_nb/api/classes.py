@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from szal_nb.analysis.versions import newest_versions
+from szal_nb.engine.shared_values import SharedValues
 from szal_nb.errors import ClassChanged
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.value import ValueRef
@@ -58,16 +59,24 @@ class Classes:
         journal.keeper.classes = self
 
     def gave(self, step: str, values: Mapping[str, object]) -> None:
-        """See `ClassNames`."""
+        """See `ClassNames`. What is recorded together is of several steps, of which some are recorded later."""
         for name, value in values.items():
-            if isinstance(value, type) and step in self._givers.get(name, ()):
-                self._note(step, name, value)
+            if isinstance(value, type):
+                self._give(step, name, value)
+            elif isinstance(value, SharedValues):
+                for (giver, member), kind in value.values.items():
+                    if isinstance(kind, type):
+                        self._give(giver, member, kind)
 
     def took(self, ref: ValueRef, kind: type) -> None:
         """See `ClassNames`."""
         place = self._places.get(ref.hash)
         if place is not None:
             self._note(*place, kind)
+
+    def _give(self, step: str, name: str, kind: type) -> None:
+        if step in self._givers.get(name, ()):
+            self._note(step, name, kind)
 
     def _note(self, step: str, path: str, kind: type) -> None:
         if kind.__module__ != NOTEBOOK or self._own(kind.__qualname__) is kind:

@@ -15,6 +15,8 @@ from szal_nb.model.value import ValueRef
 
 # The name under which they are recorded among what a step gave; no name of Python.
 NAME = "<shared>"
+# A value of them that is stored only to see whether it can be.
+TRIED = "<tried>"
 _AGAIN = "<shared again "
 
 

@@ -17,7 +17,7 @@ from szal_nb.engine.outcome import COMPLETED
 from szal_nb.engine.patches import lost_patch
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.shared_values import NAME as SHARED
-from szal_nb.engine.shared_values import SharedValues
+from szal_nb.engine.shared_values import TRIED, SharedValues
 from szal_nb.engine.signal import (
     AttemptCancelled,
     AttemptCompleted,
@@ -209,8 +209,9 @@ class StepOwner:
         shared = besides.get(SHARED)
         if isinstance(shared, SharedValues) and next(ref for ref in refs if ref.name == SHARED).live is not None:
 
-            def can_store(name: str, value: Any) -> bool:
-                return self._table.keep_aside(i, attempt, {name: value}, is_needed=True)[0].live is None
+            def can_store(value: Any) -> bool:
+                # Under no name of a step: it is another one's, which will say what the name holds.
+                return self._table.keep_aside(i, attempt, {TRIED: value}, is_needed=True)[0].live is None
 
             for smaller in self.watch.smaller_groups(i, refs, shared, can_store):
                 besides = {**besides, SHARED: smaller}

@@ -276,7 +276,7 @@ class Watch:
                 self.kept_parts.give((i, name), value)
 
     def smaller_groups(
-        self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues, can_store: Callable[[str, Any], bool]
+        self, i: int | None, refs: Iterable[ValueRef], shared: SharedValues, can_store: Callable[[Any], bool]
     ) -> Iterator[SharedValues]:
         """What to record instead of what is shared, if that could not be recorded: without live values, the best first.
 
@@ -287,7 +287,7 @@ class Watch:
         live = {key for key, ref in known.items() if ref.live is not None}
         for is_taken in (
             lambda key: key not in live,
-            lambda key: key not in live and (key in known or can_store(key[1], self._versions.value(key))),
+            lambda key: key not in live and (key in known or can_store(self._versions.value(key))),
             lambda key: key in known and key not in live,
         ):
             with self.held:

@@ -436,7 +436,7 @@ def test_what_another_step_is_about_to_record_is_not_left_out_of_what_is_recorde
         watch.contents.track((0, name), value)
     shared = SharedValues({("", "a"): a, ("hold", "b"): a, ("hold", "shows"): shows}, 1)
 
-    groups = list(watch.smaller_groups(1, (), shared, lambda name, _: name != "shows"))
+    groups = list(watch.smaller_groups(1, (), shared, lambda value: value is not shows))
 
     assert [sorted(name for _, name in group.values) for group in groups] == [["a", "b", "shows"], ["a", "b"], ["a"]]
     # What others have recorded together since the whole was made is newer than any part of the whole.

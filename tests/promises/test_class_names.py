@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from szal_nb.store.pickling import by_qualname
 from szal_nb.store.runs import RunStore
+from szal_nb.store.values import Keeper
 from tests.api.cell_flows import CellFlow
+from tests.promises.drawn_notebooks import HELPERS
 from tests.promises.test_same_answer import check, store  # noqa: F401  a fixture
 
 FIRST, NEWER = "class C:\n    y = 1", "class C:\n    y = 2"
@@ -67,6 +71,48 @@ def test_a_class_found_by_its_name_alone_is_noticed(store, monkeypatch):  # noqa
 
     with pytest.raises(AssertionError, match="cut_after"):
         check(ANEW["with attributes"], 0, store)
+
+
+# Nothing says which of the first two steps comes first.
+AT_ONCE = {
+    title: cells
+    for title, cells in ANEW.items()
+    if title not in ("the class in a list", "from itself", "after it was deleted")
+} | {
+    "both hold one object": ["import sys\nclass C:\n    held = sys.argv\nc = C()", "import sys\nclass C:\n    y = 2\n    held = sys.argv", "print(hasattr(c, 'y'), C.y, c.held is C.held, isinstance(c, C))"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("late", ["s0", "s1"])
+@pytest.mark.parametrize("cells", AT_ONCE.values(), ids=AT_ONCE)
+def test_a_class_is_that_of_its_step_whichever_step_is_recorded_first(cells, late, store, monkeypatch):  # noqa: F811
+    """Both have ended before one is recorded: what they share is recorded with the first, by the names of both."""
+    soon = {"s0": "s1", "s1": "s0"}[late]
+    named = {f"s{n}": cell for n, cell in enumerate(cells)}
+    named[soon] = f"ended.wait(20)\n{named[soon]}"
+    steps = {f"{soon} --pure ended" if name == soon else name: cell for name, cell in named.items()}
+    notebook = f"{HELPERS}\nimport threading\nended = threading.Event()"
+    last = f"s{len(cells) - 1}"
+    uncut = CellFlow(steps, notebook=f"{notebook}\nended.set()").run(store)
+    flow, recorded, keep = CellFlow(steps, notebook=notebook), threading.Event(), Keeper.keep
+
+    def keep_in_turn(self, step, *of_step):
+        if step == late:
+            flow.space["ended"].set()
+            assert recorded.wait(20)
+        refs = keep(self, step, *of_step)
+        if step == soon:
+            recorded.set()
+        return refs
+
+    monkeypatch.setattr(Keeper, "keep", keep_in_turn)
+    flow.fails = {last}
+    cut = flow.run(store)
+    monkeypatch.undo()
+    resumed = CellFlow(steps, notebook=f"{notebook}\nended.set()").resume(store, cut.id)
+
+    assert [name for name, step in cut.steps.items() if step.state == "failed"] == [last]
+    assert resumed[last].logs == uncut[last].logs
 
 
 @pytest.fixture
