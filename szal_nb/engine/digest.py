@@ -14,7 +14,8 @@ from typing import Any
 import xxhash
 
 from szal_nb.engine.immutable import is_immutable, is_immutable_kind
-from szal_nb.engine.kinds import NOTEBOOK, iterator, opaque, referents, taker_of
+from szal_nb.engine.kinds import NOTEBOOK, iterator, opaque, referents, taker_for
+from szal_nb.model.loaded import library_of
 
 # So many parts that show nothing of themselves are looked into.
 _DEEP_PARTS = 20_000
@@ -147,8 +148,7 @@ class Walk:
 
     def parts_of(self, item: Any) -> Iterable[Any] | None:
         """Adds one thing; what is inside of it, if that must be added too."""
-        kind: Any = type(item)
-        return taker_of(kind)(self, item)
+        return taker_for(item)(self, item)
 
     def items(self, values: list[Any] | tuple[Any, ...]) -> Iterable[Any] | None:
         """What is left to look at of many values: nothing if none of them can change."""
@@ -173,7 +173,7 @@ class _DeepWalk(Walk):
         if isinstance(item, memoryview):
             return [item.obj]
         kind: Any = type(item)
-        taker = taker_of(kind)
+        taker = taker_for(item)
         if taker is not opaque and taker is not iterator:
             parts = taker(self, item)
             return [*(parts or ()), kind] if kind.__module__ == NOTEBOOK else parts
@@ -182,7 +182,7 @@ class _DeepWalk(Walk):
         if self._count > _DEEP_PARTS:
             self.is_cut = True
             return None
-        if not type(item).__flags__ & _HAS_GC and type(item).__module__.partition(".")[0] not in _STANDARD:
+        if not type(item).__flags__ & _HAS_GC and library_of(type(item)) not in _STANDARD:
             # An extension type that tells nobody what it holds.
             self.is_cut = True
         return referents(item)

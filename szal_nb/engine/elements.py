@@ -25,6 +25,7 @@ from szal_nb.engine.values import ValueTable
 from szal_nb.engine.watch import Watch
 from szal_nb.errors import StoreError, ValueUnavailable
 from szal_nb.model.graph import DISPLAY, StepNode
+from szal_nb.model.loaded import library_of
 from szal_nb.model.state import StepSnapshot
 from szal_nb.model.value import ElementEnd, ValueRef
 
@@ -119,7 +120,7 @@ class ElementRecord:
         texts = [self._table.key_of_elements(self._i)]
         for name in self._node.step.map:
             kind = type(self._inputs[name])
-            if kind not in _ORDERED and kind.__module__.partition(".")[0] not in _ORDERED_LIBRARIES:
+            if kind not in _ORDERED and library_of(kind) not in _ORDERED_LIBRARIES:
                 # A set: which element is the third is said by this process only.
                 (ref,) = self._table.keep_aside(
                     self._i, self._attempt, {name: list(self._inputs[name])}, is_needed=True

@@ -12,6 +12,8 @@ from pathlib import PurePath
 from types import CodeType, EllipsisType, ModuleType, NoneType, NotImplementedType
 from uuid import UUID
 
+from szal_nb.model.loaded import library_of, module_of
+
 _EXACT = frozenset(
     {NoneType, bool, int, float, complex, str, bytes, range, slice, date, time, timedelta, timezone, Decimal, Fraction}
     | {UUID, re.Pattern, EllipsisType, NotImplementedType, CodeType}
@@ -22,10 +24,12 @@ _BY_NAME = frozenset(
     {"pyarrow.lib.Table", "pyarrow.lib.ChunkedArray", "pyarrow.lib.RecordBatch", "pyarrow.lib.Schema"}
     | {"pandas._libs.tslibs.timestamps.Timestamp", "pandas._libs.tslibs.timedeltas.Timedelta"}
     | {"pandas._libs.tslibs.nattype.NaTType", "pandas._libs.missing.NAType", "pandas._libs.tslibs.period.Period"}
-    | {"shapely.lib.Geometry", "pyproj.crs.crs.CRS"}
+    | {"pandas._libs.tslibs.offsets.BaseOffset", "pandas._libs.interval.Interval"}
+    | {"pandas.core.dtypes.base.ExtensionDtype", "polars.expr.expr.Expr", "polars.datatypes.classes.DataType"}
+    | {"shapely.lib.Geometry", "pyproj.crs.crs.CRS", "sympy.core.basic.Basic", "astropy.units.core.UnitBase"}
     | {"numpy.dtype", "torch.dtype", "torch.device", "torch.Size"}
 )
-_ROOTS = frozenset({"numpy", "pandas", "pyarrow", "torch", "shapely", "pyproj"})
+_ROOTS = frozenset(name.partition(".")[0] for name in _BY_NAME)
 _SMALL = frozenset({NoneType, bool, float})
 _LARGE = 2**63
 _LONG = 1_000
@@ -76,7 +80,9 @@ def is_immutable_kind(kind: type) -> bool:
 def _is_found_immutable(kind: type) -> bool:
     if issubclass(kind, _BASES):
         return True
-    if kind.__module__.partition(".")[0] not in _ROOTS:
+    # A class that a call has made may say of itself nothing but its bases.
+    maker = next(base for base in kind.__mro__ if module_of(base))
+    if library_of(maker) not in _ROOTS:
         return False
     names = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
     return not names.isdisjoint(_BY_NAME) or ("numpy.generic" in names and "numpy.void" not in names)

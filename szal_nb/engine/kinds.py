@@ -19,12 +19,14 @@ from types import (
     CodeType,
     FrameType,
     FunctionType,
+    GenericAlias,
     GetSetDescriptorType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     ModuleType,
     SimpleNamespace,
+    UnionType,
     WrapperDescriptorType,
 )
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,7 @@ import xxhash
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.tabular import array_taker
 from szal_nb.model.generators import module_of_generator
+from szal_nb.model.loaded import module_of
 
 if TYPE_CHECKING:
     from szal_nb.engine.digest import Walk
@@ -126,7 +129,7 @@ def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
 
 
 def _is_cached(kind: type, name: str) -> bool:
-    if name in _FOUND_OUT and kind.__module__.startswith(_FOUND_OUT[name]):
+    if name in _FOUND_OUT and module_of(kind).startswith(_FOUND_OUT[name]):
         return True
     return isinstance(getattr(kind, name, None), functools.cached_property)
 
@@ -150,7 +153,8 @@ def _attributes(value: Any) -> list[Any]:
 
 def _class(walk: Walk, value: type) -> Iterable[Any] | None:
     if value.__module__ != NOTEBOOK:
-        walk.still(value)
+        # Everybody has it; who changes a class of a library is told by the code.
+        _still(walk, value)
         return None
     walk.tag("class", value.__name__)
     # What its bases have is its own as well.
@@ -298,7 +302,7 @@ def _is_c_class(kind: type) -> bool:
 
 
 def _is_plain_class(kind: type) -> bool:
-    is_known = kind.__module__ == NOTEBOOK or (kind.__module__ + ".").startswith(_PLAIN_LIBRARIES)
+    is_known = kind.__module__ == NOTEBOOK or (module_of(kind) + ".").startswith(_PLAIN_LIBRARIES)
     if not is_known and not hasattr(kind, "__dataclass_params__"):
         return False
     return not any(_is_c_class(base) for base in kind.__mro__ if base is not object)
@@ -326,11 +330,13 @@ _EXACT: dict[type, Taker] = {
     property: lambda _, value: [value.fget, value.fset],
     staticmethod: lambda _, value: [value.__func__],
     classmethod: lambda _, value: [value.__func__],
-    GetSetDescriptorType: _still,
-    MemberDescriptorType: _still,
+    **dict.fromkeys((GetSetDescriptorType, MemberDescriptorType, *_C_METHODS, GenericAlias, UnionType), _still),
     # What it remembers others have, too, though it may remember more at any time.
     _Cache: iterator,
 }
+_OF_FUNCTIONS = frozenset({_function, opaque, iterator})
+# By dotted name: everybody has them, and who uses them changes nothing of a value.
+_STILL = frozenset({"logging.Logger", "numpy.ufunc", "typing._Final"})
 # By dotted name, for what is not imported here: the state that says all.
 _STATES: dict[str, State] = {
     "random.Random": methodcaller("getstate"),
@@ -340,6 +346,36 @@ _STATES: dict[str, State] = {
     "numpy.random._generator.Generator": lambda value: value.bit_generator.state,
     "numpy.random.mtrand.RandomState": lambda value: value.get_state(legacy=False),
 }
+
+
+def taker_for(value: Any) -> Taker:
+    """How this very value is looked into."""
+    kind: Any = type(value)
+    taker = taker_of(kind)
+    return _still if taker in _OF_FUNCTIONS and _is_of_library(value) else taker
+
+
+def _is_of_library(value: Any) -> bool:
+    """Whether this is what a name in a module leads to, which everybody has: `numpy.mean`, `scipy.stats.norm`."""
+    kind: Any = type(value)
+    if kind.__module__ == NOTEBOOK or hasattr(kind, "__getattr__"):
+        return False
+    if any(value is one for one in _globals_of_kind(kind)):
+        return True
+    module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not callable(value) or not isinstance(path, str) or not isinstance(module, str) or module == NOTEBOOK:
+        return False
+    found: Any = sys.modules.get(module)
+    for name in path.split("."):
+        found = getattr(found, "__dict__", {}).get(name)
+    return found is value
+
+
+@functools.lru_cache(maxsize=4096)
+def _globals_of_kind(kind: type) -> list[Any]:
+    """The instances of a class that have names in its module."""
+    module = sys.modules.get(module_of(kind))
+    return [] if module is None else [one for one in [*vars(module).values()] if type(one) is kind]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -357,6 +393,8 @@ def taker_of(kind: type) -> Taker:
     if taker is not None:
         return taker
     named = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+    if not _STILL.isdisjoint(named):
+        return _still
     if "matplotlib.artist.Artist" in named:
         return _artist
     for name in named:

@@ -18,6 +18,7 @@ from szal_nb.analysis.making import is_told
 from szal_nb.analysis.surroundings import NotebookName
 from szal_nb.analysis.tables import DRAWINGS, USED_UP
 from szal_nb.engine.code_globals import globals_in
+from szal_nb.model.loaded import module_of
 
 _IMMUTABLE = (bool, int, float, complex, str, bytes, range)
 _CALLABLES = (FunctionType, BuiltinFunctionType, MethodType, partial)
@@ -94,7 +95,7 @@ def _made(value: Any, read: str = "") -> str:
     kind = type(value)
     if kind in _IMMUTABLE or (kind is tuple and read == "tuple"):
         return kind.__name__
-    if is_told(read) or kind.__module__.startswith(DRAWINGS):
+    if is_told(read) or module_of(kind).startswith(DRAWINGS):
         return read or "matplotlib.axes"
     return read if read in USED_UP or read.startswith("itertools.") else "iter" if isinstance(value, Iterator) else ""
 

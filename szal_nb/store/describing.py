@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from szal_nb.model.loaded import library_of
+
 _LONGEST = 60
 _LONGEST_INT = 10**_LONGEST
 _TIMES = " \N{MULTIPLICATION SIGN} "
@@ -22,7 +24,7 @@ def shape_of(value: object) -> tuple[int, ...] | None:
     """Rows first, then columns and so on; None for what has no shape."""
     if type(value) in _COUNTED:
         return (len(value),)  # type: ignore[arg-type]
-    if type(value).__module__.split(".")[0] not in _SHAPED_LIBRARIES:
+    if library_of(type(value)) not in _SHAPED_LIBRARIES:
         return None
     try:
         shape = tuple(int(length) for length in value.shape)  # type: ignore[attr-defined]

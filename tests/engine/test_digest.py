@@ -273,6 +273,22 @@ def test_what_tables_of_places_have_in_common_cannot_change(module, name):
     assert is_immutable_kind(type("Point", (kind,), {"__module__": "shapely.geometry.point"}))
 
 
+def test_terms_cannot_change_also_those_of_a_function_that_a_call_has_made():
+    """`f(x)` of `f = sympy.Function("f")` is of the class `f`, which says of no module that it is from it."""
+    basic = type("Basic", (), {"__module__": "sympy.core.basic"})
+    function = type("f", (basic,), {"__module__": None})
+
+    assert is_immutable_kind(function)
+    assert not is_immutable_kind(type("Mine", (basic,), {"__module__": "__main__"}))
+
+
+def test_a_value_of_a_class_that_is_from_no_module_is_looked_at():
+    value = type("Made", (), {"__module__": None})()
+
+    assert digest([value]) == digest([value])
+    assert digest(value).unchecked == ("None.Made",)
+
+
 class Tensor:
     """As torch has it, on the CPU: in inference mode it refuses to say how often it was changed."""
 

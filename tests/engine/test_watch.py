@@ -366,6 +366,44 @@ def test_what_only_looks_like_sharing_is_not_refused(source):
     assert run(graph).state == "completed"
 
 
+# What every code has that imports it.
+EVERYBODYS = [
+    "int", "str.upper", "list[int]", "int | None", "datetime.datetime.now", "collections.OrderedDict", "typing.List[int]",
+    "json.dumps", "re.compile", "logging.getLogger('x')", "np.mean", "np.add", "np.linalg.norm", "np.random.default_rng",
+    "pd.DataFrame", "pd.DataFrame.sum", "pd.offsets.BDay", "stats.norm", "stats.ttest_ind", "KMeans",
+]  # fmt: skip
+IMPORTS = """
+import collections, datetime, json, logging, re, typing
+import numpy as np, pandas as pd
+from scipy import stats
+from sklearn.cluster import KMeans
+"""
+
+
+@pytest.mark.parametrize("value", EVERYBODYS)
+def test_what_everybody_has_is_nothing_that_two_values_share(value):
+    """Tables of functions and classes (`{"mean": np.mean}`) are made in many steps, and grow in some."""
+    graph = graph_of(
+        step("one", f"{IMPORTS}\na = [{value}]", gives=("a",)),
+        step("two", f"{IMPORTS}\nb = [{value}]", gives=("b",)),
+        step("change", "a.append(1)", changes=["a<one"]),
+        step("look", "b", reads=["b<two"]),
+    )
+
+    assert run(graph).state == "completed"
+
+
+def test_a_function_of_the_notebook_that_keeps_something_is_shared():
+    made = "def make(kept):\n    return lambda: kept.append(1)\na = [make([])]\nb = [a[0]]"
+    graph = graph_of(
+        step("split", made, gives=("a", "b")),
+        step("change", "a[0]()", changes=["a<split"]),
+        step("look", "b", reads=["b<split"]),
+    )
+
+    assert run(graph)["split"].error.type == "ValuesShared"
+
+
 MAY_CHANGE = {
     "memory of arrays": "import numpy as np\na = np.zeros(9)\nb = a[3:]",
     "an object in a container": "a = [1, 2]\nb = {'x': a}",
