@@ -358,7 +358,7 @@ class Expressions(Calls):
         """An assignment to an attribute or an item, or its deletion: a change of the object it belongs to."""
         if not isinstance(target, ast.Attribute | ast.Subscript):
             return
-        owner = self.eval(target.value)
+        owner = self.eval(_by_attribute(target.value))
         if isinstance(target, ast.Subscript):
             self.eval(target.slice)
         what = ast.unparse(target)
@@ -405,6 +405,14 @@ class Expressions(Calls):
         ast.Yield: _yield,
         ast.YieldFrom: _yield,
     }
+
+
+def _by_attribute(owner: ast.expr) -> ast.expr:
+    """`type(x)` as `x.__class__`, which says whose it is."""
+    match owner:
+        case ast.Call(func=ast.Name(id="type"), args=[value], keywords=[]):
+            return ast.copy_location(ast.Attribute(value=value, attr="__class__", ctx=ast.Load()), owner)
+    return owner
 
 
 def _kind_of_part(owner: Value) -> str:

@@ -178,6 +178,10 @@ class Resolver:
                 found.vias = {**found.vias, name: read.via}
             if version.function:
                 found.definitions += (name,)
+            if version.is_optional and name not in glance.parameters:
+                # Where the step does not give it after all, it is the notebook's.
+                own = self.known.around.get(name)
+                return [] if own is None or own.kind == NameKind.DATA else self._read_around(found, read, own.kind)
             return []
         known = self.known.around.get(name)
         if known is not None and name not in glance.parameters:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from szal_nb.engine.own_attributes import ClassesInUse
 from szal_nb.engine.own_warnings import filters_of_process
 from szal_nb.model.kept import GENERATORS, NUMPY_RANDOM, RANDOM, TORCH_RANDOM, WARNINGS_ARE_OWN, state_name
 from szal_nb.model.loaded import loaded
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 
+# A state of the process, by its name, or a class of the notebook.
+State = str | type
 # The generator's own memory, where its layout is known: a hundredth of the cost of `getstate`.
 _INSIDE_BYTES = random.Random.__base__.__basicsize__ - object.__basicsize__ if random.Random.__base__ else 0
 _OURS = random._inst  # noqa: SLF001 the instance behind the module functions
@@ -114,34 +117,38 @@ class HiddenStates:
     """Watches the process between the beginning and the end of bodies.
 
     A cell of the notebook that is executed meanwhile draws and sets what it likes: what changes then is not the steps'.
+    Each class of the notebook that steps have in their hands is a state, too.
     """
 
     def __init__(self) -> None:
+        self._classes = ClassesInUse()
         self._lock = threading.Lock()
         self._running: set[int] = set()
         self._window: set[int] = set()
-        self._before: dict[str, object] = {}
+        self._before: dict[State, object] = {}
         self._modules = 0
         self._absent: list[str] = []
         self._was_alone = True
-        self._seen: dict[str, None] = {}
+        self._seen: dict[State, None] = {}
         self._looks_away = False
 
-    def enter(self, step: int) -> None:
-        """A body begins."""
+    def enter(self, step: int, hands: Iterable[object]) -> None:
+        """A body begins, which has these in its hands."""
         with self._lock:
+            classes = self._classes.add(hands)
             if not self._running:
                 self._window, self._seen = set(), {}
                 self._was_alone = True
                 self._modules = len(sys.modules)
                 self._absent = [name for name in _DRAWN_BY_IMPORT if name not in sys.modules]
-                self._before = _look_at_all()
+                self._before = self._all()
             else:
                 self._was_alone = False
+                self._before.update(classes.items())
             self._running.add(step)
             self._window.add(step)
 
-    def leave(self, step: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    def leave(self, step: int) -> tuple[tuple[State, ...], tuple[str, ...], tuple[int, ...]]:
         """A body has ended: the states that changed, those that imports alone changed, and the steps that may have.
 
         Nothing is known while others still run; then the last of them gets the answer.
@@ -169,7 +176,7 @@ class HiddenStates:
         """The cell has ended, or waits: what changes from now on is the steps' again."""
         with self._lock:
             if self._running and self._looks_away:
-                self._before = _look_at_all()
+                self._before = self._all()
             self._looks_away = False
 
     @contextlib.contextmanager
@@ -182,14 +189,17 @@ class HiddenStates:
                 yield
             finally:
                 if self._running:
-                    self._before = _look_at_all()
+                    self._before = self._all()
 
-    def _now(self) -> dict[str, object]:
+    def _all(self) -> dict[State, object]:
+        return _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES) | self._classes.look()
+
+    def _now(self) -> dict[State, object]:
         if self._was_alone and len(sys.modules) == self._modules:
-            return _look_at_all()
-        return _look(_GENERATOR_PROBES)
+            return self._all()
+        return _look(_GENERATOR_PROBES) | self._classes.look()
 
-    def _note(self, now: dict[str, object]) -> None:
+    def _note(self, now: dict[State, object]) -> None:
         # A generator that was not there before has not been drawn from by the notebook.
         before = {name: state for name, state in self._before.items() if state is not None}
         self._seen.update((name, None) for name, state in now.items() if name in before and state != before[name])
@@ -205,11 +215,7 @@ class HiddenStates:
             self._was_alone = False
 
 
-def _look_at_all() -> dict[str, object]:
-    return _look(_GENERATOR_PROBES) | _look(_SETTING_PROBES)
-
-
-def _look(probes: dict[str, Callable[[], object]]) -> dict[str, object]:
+def _look(probes: dict[str, Callable[[], object]]) -> dict[State, object]:
     return {name: probe() for name, probe in probes.items()}
 
 

@@ -7,7 +7,6 @@ class holds though the code does not show it.
 
 from __future__ import annotations
 
-import abc
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from szal_nb.engine.digest import Digest, TooLargeError, deep_digest, digest
 from szal_nb.engine.keeping import Definitions
 from szal_nb.engine.kinds import NOTEBOOK
 from szal_nb.engine.memory import caches_of
+from szal_nb.engine.own_attributes import PLAIN_CLASSES
 from szal_nb.engine.together import LARGE_BYTES
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValueChanged, ValuesShared
@@ -28,8 +28,6 @@ from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import are_calls, attributes_state, is_kept, kept_owner, state_name, state_of
 from szal_nb.model.value import ValueRef, as_live
 
-# Classes of these make nothing of their own of what their body holds; those of libraries may at any time.
-_PLAIN_CLASSES = (type, abc.ABCMeta)
 _CONTAINERS = (list, dict, set)
 
 
@@ -164,7 +162,7 @@ class KeptParts:
 
     def _take_down(self, key: Key, definition: Any) -> None:
         self._baseline.pop(key, None)
-        if self._guard is not Guard.OFF and type(definition) in _PLAIN_CLASSES:
+        if self._guard is not Guard.OFF and type(definition) in PLAIN_CLASSES:
             with suppress(TooLargeError):
                 self._baseline[key] = self._content(definition)
 

@@ -60,6 +60,11 @@ class RecordedStates:
         # The content of the record that each kept state was last put back from, for those that only read it.
         self._put_back: dict[str, str | None] = {}
 
+    def definitions_of(self, i: int) -> Iterator[Any]:
+        """The functions and classes of the notebook that step `i` uses."""
+        for name in self._graph.nodes[i].definitions if self.definitions else ():
+            yield self.definitions[i].definition(name)
+
     def are_kept_for(self, i: int) -> bool:
         """Whether step `i` uses what functions and classes keep."""
         return bool(self._kept[i])
@@ -116,7 +121,8 @@ class RecordedStates:
         for name, value in clean.items():
             state = state_of(name)
             if is_kept(state):
-                put_back(self.definitions[i].definition(kept_owner(state)), state, copied(value))
+                with self._hidden.aside():
+                    put_back(self.definitions[i].definition(kept_owner(state)), state, copied(value))
             else:
                 with self._hidden.aside():
                     set_generator(state, value)
@@ -150,7 +156,9 @@ class RecordedStates:
             is_changed = state in self._graph.nodes[i].states
             # Those that only look at it may be at it already.
             if found is not None and (is_changed or self._put_back.get(state) != found.hash):
-                put_back(self.definitions[i].definition(kept_owner(state)), state, load(found))
+                kept = load(found)
+                with self._hidden.aside():
+                    put_back(self.definitions[i].definition(kept_owner(state)), state, kept)
             self._put_back[state] = None if is_changed or found is None else found.hash
 
     def _kept_by(self, i: int, *, is_changed: bool = False) -> dict[str, object]:

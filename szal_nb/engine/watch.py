@@ -156,7 +156,7 @@ class Watch:
                 self._spans.note(i)
                 return inputs
             if are_immutable(inputs.values()):
-                self._enter(i, attempt)
+                self._enter(i, attempt, inputs)
                 return inputs
         with self.held:
             for step in (*self._is_dirty, *((i,) if i in self._pristine else ())):
@@ -174,14 +174,14 @@ class Watch:
             self.states.put_back(i, self._load)
             if self.kept_parts is not None:
                 self.kept_parts.begin(i, is_put_back=self._load is not None and self.states.are_kept_for(i))
-        self._enter(i, attempt)
+        self._enter(i, attempt, inputs)
         return inputs
 
-    def _enter(self, i: int, attempt: int) -> None:
+    def _enter(self, i: int, attempt: int, inputs: Mapping[str, Any]) -> None:
         self._spans.note(i)
         self._entered[i] = attempt
         if self._is_hidden_watched:
-            self.hidden.enter(i)
+            self.hidden.enter(i, (*inputs.values(), *self.states.definitions_of(i)))
 
     def use(self, load: Callable[[ValueRef], Any] | None) -> None:
         """The run goes on with another record."""
@@ -367,10 +367,7 @@ class Watch:
             if has_failed and i in self._pristine:
                 self._is_dirty.add(i)
             self._look_at_reach(i, has_failed=has_failed)
-            for state in changed:
-                self._undeclared.check(state, window, self.usage, drawn_by=window)
-            for state in by_import:
-                self._undeclared.check(state, window, self.usage, drawn_by=())
+            self._undeclared.check(changed, by_import, window, self.usage, self._may_change)
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
             changes = set(self.usage.changed[i])
             for key in self.usage.taken[i]:
@@ -388,6 +385,11 @@ class Watch:
                     self.contents.compare(key)
                 if not has_failed and not self.usage.changers.get(key) and all(map(self._is_ended, others)):
                     self.contents.let_go(key)
+
+    def _may_change(self, i: int, kind: type) -> bool:
+        """Whether step `i` says that it changes this class, which a step gave."""
+        has, value = self._versions.has, self._versions.value
+        return any(has(key) and value(key) is kind for key in self.contents.reach(i))
 
     def _reach(self, i: int) -> set[Key]:
         """What a change by step `i` may change, of values and of what functions remember."""

@@ -448,11 +448,11 @@ def test_a_generator_that_is_put_back_is_drawn_from_by_no_step_beside(store, mon
         assert i == 0 or entered.wait(10)
         return begin(watch, i, *args)
 
-    def entering(hidden, i):
+    def entering(hidden, i, hands):
         if i == 2:
             flow.space["gate"].set()
             assert left.wait(10)
-        enter(hidden, i)
+        enter(hidden, i, hands)
         entered.set()
 
     def leaving(hidden, i):

@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -634,8 +635,8 @@ def test_a_draw_beside_an_import_that_draws_is_found(monkeypatch):
 )
 def test_what_a_cell_draws_while_steps_run_is_not_theirs(drawn, changed):
     hidden = HiddenStates()
-    hidden.enter(0)
-    hidden.enter(1)
+    hidden.enter(0, ())
+    hidden.enter(1, ())
     if drawn == "before it":
         random.random()
     hidden.look_away()
@@ -652,9 +653,31 @@ def test_what_a_cell_draws_while_steps_run_is_not_theirs(drawn, changed):
     assert hidden.leave(1) == (changed, (), (0, 1))
 
 
+@pytest.mark.parametrize("is_beside", [False, True])
+@pytest.mark.parametrize(
+    ("bound", "is_seen"), [("by a step", True), ("in a cell", False), ("by a resume", False), ("as before", False)]
+)
+def test_a_class_that_a_step_binds_something_in_is_seen(bound, is_seen, is_beside):
+    kind = type("Net", (), {"__module__": "__main__", "rate": 1})
+    hidden = HiddenStates()
+    if is_beside:
+        hidden.enter(1, ())
+    hidden.enter(0, (kind(),))
+    if bound == "in a cell":
+        hidden.look_away()
+    with hidden.aside() if bound == "by a resume" else nullcontext():
+        kind.rate = 1 if bound == "as before" else 2
+    kind.__slotnames__ = []
+    hidden.look_again()
+    if is_beside:
+        assert hidden.leave(1)[0] == ()
+
+    assert hidden.leave(0)[0] == ((kind,) if is_seen else ())
+
+
 def test_a_setting_that_a_lone_step_changed_before_a_cell_began_is_its_own(monkeypatch):
     hidden = HiddenStates()
-    hidden.enter(0)
+    hidden.enter(0, ())
     monkeypatch.setenv("SZAL_SET_BY_STEP", "1")
     hidden.look_away()
     monkeypatch.setenv("SZAL_SET_BY_CELL", "1")

@@ -48,6 +48,22 @@ NOT_SAID = {
     "by a helper that is given a list of objects": [f"{CONFIG}\nks = [C(), C()]", f"{GROW}grow(ks[0])", "print(ks[1].items, C.items)", "print(C.items)"],
     "a property": ["class C:\n    _xs = []\n    @property\n    def xs(self):\n        return self._xs\nc = C()\nxs = c.xs", "xs.append(1)", "print(c.xs)", "c.xs.append(2)", "print(xs, c.xs is xs)"],
 }  # fmt: skip
+NET = "class Net:\n    rate = 1\nnet = Net()"
+# Bound in the class by no name of its own: what is not said is not recorded, in whichever order the steps are.
+BOUND_UNSEEN = {
+    "through the type of an instance": [NET, "type(net).rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+    "through the class of an instance": [NET, "net.__class__.rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+    "by setattr": [NET, "setattr(type(net), 'rate', 5)", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+    "a method": [NET, "type(net).go = lambda self: 3", "print(net.rate)", "print(hasattr(net, 'go'))"],
+    "in a base": [NET, "class Own(Net):\n    pass\nown = Own()", "type(own).__mro__[1].rate = 5", "print(net.rate)"],
+    "deleted": [NET, "del type(net).rate", "print(hasattr(net, 'rate'))"],
+}  # fmt: skip
+# The code shows it of the class that a step gives, and of the notebook's it does not.
+BOUND_BY_ANOTHER_NAME = {
+    "another name": [NET, "N = Net\nN.rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+    "a loop": [NET, "for k in [Net]:\n    k.rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+    "a list": [NET, "kinds = [Net]\nkinds[0].rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
+}  # fmt: skip
 # Nothing but who made it says so; of the notebook's own classes that is enough.
 BY_ITS_MAKER = {
     "through a base": [CONFIG, "class B(C):\n    pass\nxs = B.items", "C.items.append(2)", "print(B.items, xs)", "xs.append(3)", "print(C.items is B.items)"],
@@ -251,3 +267,31 @@ def test_what_methods_and_inner_classes_keep_is_there_after_a_resume(cells, stor
     """A resumed run equals an uncut one."""
     for seed in (1, 3):
         assert check(cells, seed, store) == "same"
+
+
+@pytest.mark.parametrize("cells", BOUND_UNSEEN.values(), ids=BOUND_UNSEEN)
+def test_what_a_step_binds_in_a_class_unseen_is_refused(cells, store):  # noqa: F811
+    assert {check(cells, seed, store) for seed in range(4)} == {"refused"}
+
+
+@pytest.mark.parametrize("cells", BOUND_BY_ANOTHER_NAME.values(), ids=BOUND_BY_ANOTHER_NAME)
+def test_what_a_step_binds_in_a_class_by_another_name_is_never_silently_lost(cells, store):  # noqa: F811
+    assert [check(cells, seed, store) for seed in range(4)] == ["same", "refused", "same", "refused"]
+
+
+@pytest.mark.parametrize("notebook", [NET, ""], ids=["the notebook's", "of a step"])
+def test_a_step_that_says_that_it_changes_the_class_is_ordered_and_recorded(notebook):
+    """As the message of the refusal has it."""
+    cells = {} if notebook else {"net": NET}
+    cells |= {"bind --changes Net": "type(net).rate = 5", "look": "seen = net.rate"}
+    with RunStore.open(":memory:", durability="fast") as record:
+        flow = CellFlow(cells, notebook=notebook)
+        flow.fails = {"look"}
+        cut = flow.run(record)
+        run = CellFlow(cells, notebook=notebook).resume(record, cut.id)
+
+        assert run.value("look", "seen") == 5
+        refused = CellFlow({line.partition(" ")[0]: cell for line, cell in cells.items()}, notebook=notebook).run(
+            record
+        )
+        assert "Write `--changes Net`" in refused["bind"].error.message

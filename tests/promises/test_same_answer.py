@@ -283,6 +283,11 @@ MADE_HERE_RUN_THERE = {
     "a function of another cell in a table": [
         "k = 3", "def helper(x):\n    return x * k", "table = {'h': helper}", "print(table['h'](2))"
     ],
+    "a class that a step may define anew": ["k = 2\nclass F:\n    y = 7", "if k > 2:\n    class F:\n        y = 1", "print(F.y)"],
+    "what is called, and a step may bind anew": [
+        "import functools\nk = 2\ndef f(x):\n    return x * k\ng = functools.partial(f, 3)", "if k > 2:\n    g = f", "print(g())"
+    ],
+    "a module that a step may replace": ["import json\nk = 2", "if k > 2:\n    json = None", "print(json.dumps(k))"],
     "a global changed before": ["k = [2]", "k.append(3)", f"{CLASS}\nf = F()", "print(f.go(2))"],
 }  # fmt: skip
 
