@@ -6,7 +6,7 @@ There is one of each class, and instances need not name it: `type(x).rate = 1`, 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import is_
 
 from szal_nb.engine.kinds import NOTEBOOK
@@ -16,24 +16,30 @@ PLAIN_CLASSES = (type, abc.ABCMeta)
 
 
 class OwnAttributes:
-    """The attributes of a class, told by who they are: equal for as long as none was bound or deleted."""
+    """The attributes of a class, told by who they are: equal for as long as none was bound or deleted.
 
-    __slots__ = ("_names", "_values")
+    What Python and `abc` note there is none of them.
+    """
+
+    __slots__ = ("_all",)
 
     def __init__(self, kind: type) -> None:
-        own = [(name, value) for name, value in [*vars(kind).items()] if not name.startswith(("__", "_abc_"))]
-        # In their order, which a change of a value leaves as it is.
-        self._names = [name for name, _ in own]
-        self._values = [value for _, value in own]
+        self._all = vars(kind).copy()
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, OwnAttributes)
-            and self._names == other._names
-            and all(map(is_, self._values, other._values))
+        return isinstance(other, OwnAttributes) and (
+            _are_same(self._all, other._all) or _are_same(self._own(), other._own())
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _own(self) -> dict[str, object]:
+        return {name: value for name, value in self._all.items() if not name.startswith(("__", "_abc_"))}
+
+
+def _are_same(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    # A value that is bound anew under its name stays where it was.
+    return [*one] == [*other] and all(map(is_, one.values(), other.values()))
 
 
 class ClassesInUse:
