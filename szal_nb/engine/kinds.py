@@ -6,6 +6,7 @@ compared by identity only, and its type is listed as unchecked.
 
 from __future__ import annotations
 
+import enum
 import functools
 import gc
 import sys
@@ -159,8 +160,10 @@ def _class(walk: Walk, value: type) -> Iterable[Any] | None:
     walk.tag("class", value.__name__)
     # What its bases have is its own as well.
     found: list[Any] = [base for base in value.__bases__ if base.__module__ == NOTEBOOK]
+    # An enumeration notes there what it has found out of itself: which number is which combination of flags.
+    hidden = "_" if isinstance(value, enum.EnumMeta) else ("__", "_abc")
     for name, item in list(vars(value).items()):
-        if not name.startswith("__") and not name.startswith("_abc"):
+        if not name.startswith(hidden):
             found += (name, item)
     return found
 

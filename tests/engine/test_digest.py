@@ -282,6 +282,16 @@ def test_terms_cannot_change_also_those_of_a_function_that_a_call_has_made():
     assert not is_immutable_kind(type("Mine", (basic,), {"__module__": "__main__"}))
 
 
+def test_to_combine_flags_is_no_change_of_their_class():
+    flags = enum.Flag("Flags", "X Y", module="__main__")
+    before = digest(flags)
+
+    assert flags(3) == flags.X | flags.Y
+    assert digest(flags) == before
+    flags.other = [1]
+    assert digest(flags) != before
+
+
 def test_a_value_of_a_class_that_is_from_no_module_is_looked_at():
     value = type("Made", (), {"__module__": None})()
 
