@@ -75,6 +75,7 @@ class Calls(UsedStates):
             target = Value(ref=f"{owner.ref}.{func.attr}") if owner.ref else FRESH
         elif isinstance(func, ast.Name):
             target = self.load(func.id, func.lineno)
+            self.use_keeping(func, target, node)
         else:
             target = self.eval(func)
         if target.ref:
@@ -173,6 +174,8 @@ class Calls(UsedStates):
             if memory.is_remembering_method(method.node):
                 return self.remembered_by_class(method, FRESH, owner)
         is_keeping = bool(methods) and class_name in self.surface.keeping_classes
+        if is_keeping:
+            self.use_keeping(node.func.value, owner, node)
         return self.kept_by_class(class_name, FRESH) if is_keeping else None
 
     def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:

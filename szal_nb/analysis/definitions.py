@@ -159,7 +159,7 @@ class Definitions(Expressions):
         around = self.generic(node)
         self._eval_bounds(around, node)
         for base in (*node.bases, *(keyword.value for keyword in node.keywords)):
-            around.eval(base)
+            around.use_keeping(base, around.eval(base), base)
         inner = type(self)(self.surface, outer=around, prefix=f"#{node.name}@")
         inner.is_class = True
         inner.class_name = node.name

@@ -279,6 +279,11 @@ class Frame:
                 continue
             self.record.changes.append((token, Change(token, line, rule, what, is_certain, is_deep)))
 
+    def use_keeping(self, name: ast.expr, kind: Value, node: ast.AST) -> None:
+        """A class of a step that notes something in itself, as a counter of its objects does, may do so here."""
+        if isinstance(name, ast.Name) and kind.kind == "class" and name.id in self.surface.keeping_classes:
+            self.change(kind.tokens, node, "changing function", ast.unparse(node), is_certain=False)
+
     def change_surface(self, value: Value, node: ast.AST, rule: str, what: str) -> None:
         """A container at the surface of something is changed: not what is further inside."""
         line = getattr(node, "lineno", 0)

@@ -49,6 +49,13 @@ NOT_SAID = {
     "a property": ["class C:\n    _xs = []\n    @property\n    def xs(self):\n        return self._xs\nc = C()\nxs = c.xs", "xs.append(1)", "print(c.xs)", "c.xs.append(2)", "print(xs, c.xs is xs)"],
 }  # fmt: skip
 NET = "class Net:\n    rate = 1\nnet = Net()"
+# Its own code notes something in the class, whoever uses it.
+NOTING = {
+    "one object for all": ["class C:\n    it = None\n    def __new__(cls):\n        if cls.it is None:\n            cls.it = super().__new__(cls)\n        return cls.it", "print(C() is C())", "c = C()\nprint(c is C.it)"],
+    "how many there are": ["class C:\n    count = 0\n    def __init__(self):\n        type(self).count += 1", "c = C()\nprint(C.count)", "d = C()\nprint(C.count)"],
+    "a register of subclasses": ["class C:\n    kinds = []\n    def __init_subclass__(cls):\n        C.kinds.append(cls.__name__)", "class A(C):\n    pass\nprint(C.kinds)", "class B(C):\n    pass\nprint(C.kinds)"],
+    "a table that is made when it is asked for": ["class C:\n    @classmethod\n    def table(cls):\n        if not hasattr(cls, 'kept'):\n            cls.kept = [1]\n        return cls.kept", "C.table().append(2)", "print(C.table())"],
+}  # fmt: skip
 # Bound in the class by no name of its own: what is not said is not recorded, in whichever order the steps are.
 BOUND_UNSEEN = {
     "through the type of an instance": [NET, "type(net).rate = 5", "print(net.rate)", "print(hasattr(net, 'rate'))"],
@@ -267,6 +274,11 @@ def test_what_methods_and_inner_classes_keep_is_there_after_a_resume(cells, stor
     """A resumed run equals an uncut one."""
     for seed in (1, 3):
         assert check(cells, seed, store) == "same"
+
+
+@pytest.mark.parametrize("cells", NOTING.values(), ids=NOTING)
+def test_what_a_class_notes_in_itself_is_a_change_of_it(cells, store):  # noqa: F811
+    assert {check(cells, seed, store) for seed in range(4)} == {"same"}
 
 
 @pytest.mark.parametrize("cells", BOUND_UNSEEN.values(), ids=BOUND_UNSEEN)
