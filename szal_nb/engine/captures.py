@@ -49,5 +49,5 @@ def _put_back(holder: Any, known: Mapping[str, Any]) -> None:
 
 def _functions_in(holder: Any) -> Iterator[FunctionType]:
     for part in digest([holder, inspect.unwrap(holder) if callable(holder) else None], is_hashing=False).keeps:
-        if isinstance(part, FunctionType):
+        if type(part) is FunctionType:
             yield part

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
-from szal_nb.engine.digest import Digest, TooLargeError, digest
+from szal_nb.engine.digest import Digest, TooLargeError, digest, is_as
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.together import LARGE_BYTES
@@ -163,7 +163,7 @@ class Contents:
             self._share(key, found)
 
     def look_beside(self, keys: Iterable[Key]) -> None:
-        """A step has read these: what cached properties of them keep since is a part of them."""
+        """A step has read these: what they have come to hold by that is a part of them."""
         for key in keys:
             if key in self._tracked and self._has_sharing and self._versions.has(key) and self.parts.is_lazy(key):
                 self._share(key, digest(self._versions.value(key), is_hashing=False))
@@ -185,7 +185,7 @@ class Contents:
 
     def _is_as(self, key: Key, before: Digest) -> bool:
         try:
-            return digest(self._versions.value(key)) == before
+            return is_as(self._versions.value(key), before)
         except RuntimeError:  # it is being changed this moment
             return False
 
@@ -196,6 +196,9 @@ class Contents:
 
     def _share(self, key: Key, found: Digest) -> None:
         for other in self.parts.add(key, found):
+            if not self.parts.are_shown(key, other):
+                self._refuse_changes_within(key, other)
+                continue
             for changed, read in ((key, other), (other, key)):
                 is_seen: bool | None = None
                 for changer, error in self._unordered(changed, read):
@@ -204,6 +207,17 @@ class Contents:
                     if not is_seen or (changer, changed) not in self._usage.doubtful:
                         raise error
                     self._awaited.setdefault(changer, {}).setdefault(read, error)
+
+    def _refuse_changes_within(self, a: Key, b: Key) -> None:
+        """ValuesShared if one of the two holds the other, which shows nothing of itself and is changed for certain.
+
+        What such things hold besides may be no more than what they were made from.
+        """
+        for changed, read in ((a, b), (b, a)):
+            if self.parts.is_held_by(changed, read, self._versions.value(changed)):
+                for changer, error in self._unordered(changed, read):
+                    if (changer, changed) not in self._usage.doubtful:
+                        raise error
 
     def look_after(self, i: int) -> None:
         """Step `i` has ended; ValuesShared if it has changed what another value shares with one that it may change."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import xxhash
 
 from szal_nb.engine.immutable import is_immutable, is_immutable_kind
-from szal_nb.engine.kinds import NOTEBOOK, iterator, opaque, referents, taker_for
+from szal_nb.engine.kinds import NOTEBOOK, iterator, opaque, referents, taker_for, unseen
 from szal_nb.model.loaded import library_of
 
 # So many parts that show nothing of themselves are looked into.
@@ -34,21 +35,37 @@ class Digest:
 
     `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds and whether each is a
     column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into, `blind` the ids
-    of these and of what is known to be inside without being compared. With `is_lazy` reading it may add to what it
-    holds. `keeps` must live as long as the digest does.
+    of these and of what is known to be inside without being compared, `dim` the ids of objects and arrays that were
+    only found inside of such parts. With `is_lazy` reading it may add to what it holds, as nobody can compare. `keeps`
+    must live as long as the digest does.
     """
 
-    __slots__ = ("arrays", "blind", "content", "is_lazy", "keeps", "objects", "size", "unchecked")
+    __slots__ = ("arrays", "blind", "content", "dim", "is_lazy", "keeps", "objects", "size", "unchecked")
 
     def __init__(self, walk: Walk) -> None:
         self.content = walk.hash.digest()
         self.keeps = walk.keeps
-        self.objects = {**walk.seen, **walk.beside}.keys() if walk.beside else walk.seen.keys()
+        self.objects = walk.seen.keys()
         self.arrays = walk.arrays
         self.blind = walk.blind
+        self.dim: frozenset[int] | set[int] = frozenset()
+        if walk.beside is not None or walk.within is not None:
+            self._put_beside(walk)
         self.size = walk.size
-        self.is_lazy = walk.is_lazy
+        self.is_lazy = walk.is_lazy or walk.within is not None
         self.unchecked = tuple(sorted(walk.unchecked))
+
+    def _put_beside(self, walk: Walk) -> None:
+        """What is inside without being compared: shared, but no part of the content."""
+        shown = {*walk.seen, *(id(array) for array, _ in walk.arrays)}
+        for inside in filter(None, (walk.beside, walk.within)):
+            found = {*inside.seen, *(id(array) for array, _ in inside.arrays)} - shown
+            self.blind = self.blind | found
+            self.dim = found if inside is walk.within else self.dim
+            self.objects = dict.fromkeys((*self.objects, *inside.seen), 0).keys()
+            self.arrays = self.arrays + inside.arrays
+            self.keeps = self.keeps + inside.keeps
+            shown |= found
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Digest) and self.content == other.content
@@ -64,6 +81,13 @@ def digest(value: object, *, limit: int | None = None, is_hashing: bool = True) 
     walk = Walk(limit, is_hashing=is_hashing)
     walk.take(value)
     return Digest(walk)
+
+
+def is_as(value: object, before: Digest) -> bool:
+    """Whether the value holds what it held, as far as that can be compared."""
+    walk = _ContentWalk(None)
+    walk.take(value)
+    return walk.hash.digest() == before.content
 
 
 def deep_digest(value: object) -> tuple[Digest, bool]:
@@ -82,8 +106,9 @@ class Walk:
     def __init__(self, limit: int | None, *, is_hashing: bool = True) -> None:
         self.hash = xxhash.xxh3_128()
         self.seen: dict[int, int] = {}
-        # The objects that iterators go over: shared, but no part of what is compared.
-        self.beside: dict[int, int] = {}
+        # What iterators go over, and what is in things that show nothing: shared, but no part of what is compared.
+        self.beside: Walk | None = None
+        self.within: Walk | None = None
         self.blind: set[int] = set()
         self.is_lazy = False
         self.keeps: list[object] = []
@@ -97,9 +122,17 @@ class Walk:
         """A look at something else, in the same way."""
         return Walk(None, is_hashing=self.is_hashing)
 
-    def deep(self) -> Walk:
-        """A look at what else is inside of something."""
-        return _DeepWalk(None, is_hashing=False)
+    def look_beside(self, value: object) -> None:
+        """Looks at what belongs to a value without being compared."""
+        self.beside = self.beside or _DeepWalk(None, is_hashing=False)
+        self.beside.take(value)
+
+    def look_within(self, value: object) -> None:
+        """Looks at what is inside of something that shows nothing of itself."""
+        self.within = self.within or _DeepWalk(None, is_hashing=False)
+        # What libraries keep for themselves need not be in a state in which it can be looked at.
+        with suppress(Exception):
+            self.within.take(value)
 
     def tag(self, *parts: object) -> None:
         """Adds what tells one structure from another."""
@@ -163,11 +196,25 @@ class Walk:
         return values
 
 
+class _ContentWalk(Walk):
+    """A look at what is compared, and nothing else."""
+
+    def look_beside(self, value: object) -> None:
+        """It is not compared."""
+
+    def look_within(self, value: object) -> None:
+        """It is not compared."""
+
+
 class _DeepWalk(Walk):
     """A look also into what shows nothing of itself."""
 
     is_cut = False
     _count = 0
+
+    def look_beside(self, value: object) -> None:
+        """It looks there anyway."""
+        self.take(value)
 
     def parts_of(self, item: Any) -> Iterable[Any] | None:
         if isinstance(item, memoryview):
@@ -177,7 +224,7 @@ class _DeepWalk(Walk):
         if taker is not opaque and taker is not iterator:
             parts = taker(self, item)
             return [*(parts or ()), kind] if kind.__module__ == NOTEBOOK else parts
-        opaque(self, item)
+        unseen(self, item)
         self._count += 1
         if self._count > _DEEP_PARTS:
             self.is_cut = True

@@ -20,6 +20,7 @@ from szal_nb.engine.keeping import Definitions
 from szal_nb.engine.kinds import NOTEBOOK
 from szal_nb.engine.memory import caches_of
 from szal_nb.engine.own_attributes import PLAIN_CLASSES
+from szal_nb.engine.sharing import is_shown
 from szal_nb.engine.together import LARGE_BYTES
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValueChanged, ValuesShared
@@ -151,12 +152,14 @@ class KeptParts:
     def _look_at(self, key: Key) -> None:
         definition = self._definitions[key]
         self._take_down(key, definition)
-        for other in self._contents.parts.add(key, deep_digest(_held_by(definition))[0]):
+        held, parts = deep_digest(_held_by(definition))[0], self._contents.parts
+        for other in parts.add(key, held):
             is_input = other[0] is None and not is_held(other)
             if is_input and (self._usage.all_users(key)[1] or self._usage.changers.get(other)):
                 self._inputs.add(key)
             try:
-                self._contents.refuse_sharing(other, key)
+                if is_shown(held, parts.digest(other)):
+                    self._contents.refuse_sharing(other, key)
             except ValuesShared as error:
                 self._refused.append(error)
 

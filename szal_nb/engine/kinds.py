@@ -10,6 +10,7 @@ import enum
 import functools
 import gc
 import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from operator import methodcaller
@@ -125,7 +126,7 @@ def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
     kind = type(value)
     kept = [item for name, item in [*vars(value).items()] if _is_cached(kind, name)]
     if kept:
-        _put_beside(walk, kept)
+        walk.look_beside(kept)
     return _instance(walk, value)
 
 
@@ -254,8 +255,8 @@ def _content(walk: Walk, value: Any) -> object:
     return inside.hash.digest()
 
 
-def opaque(walk: Walk, value: Any) -> None:
-    """Adds what nobody can look into, by its identity."""
+def unseen(walk: Walk, value: Any) -> None:
+    """Adds by its identity what is not looked into."""
     walk.unchecked.add(f"{type(value).__module__}.{type(value).__qualname__}")
     walk.blind.add(id(value))
     walk.still(value)
@@ -263,22 +264,20 @@ def opaque(walk: Walk, value: Any) -> None:
 
 def referents(value: Any) -> list[Any]:
     """What the garbage collector finds in it."""
-    return [part for part in gc.get_referents(value) if not isinstance(part, type | FrameType)]
+    # Asked of their types: what stands in for something else would be asked what that is.
+    return [part for part in gc.get_referents(value) if not issubclass(type(part), (type, FrameType))]
+
+
+def opaque(walk: Walk, value: Any) -> None:
+    """Adds by its identity what nobody can compare. What it holds belongs to it all the same."""
+    unseen(walk, value)
+    walk.look_within(value)
 
 
 def iterator(walk: Walk, value: Any) -> None:
     """What is gone over belongs to it, though only how far it has come is its own."""
-    opaque(walk, value)
-    _put_beside(walk, value)
-
-
-def _put_beside(walk: Walk, value: Any) -> None:
-    inside = walk.deep()
-    inside.take(value)
-    walk.beside |= inside.seen
-    walk.blind.update(inside.seen, (id(array) for array, _ in inside.arrays))
-    walk.keeps += inside.keeps
-    walk.arrays += inside.arrays
+    unseen(walk, value)
+    walk.look_beside(value)
 
 
 def is_iterator(kind: type) -> bool:
@@ -288,7 +287,7 @@ def is_iterator(kind: type) -> bool:
 
 def _artist(walk: Walk, value: Any) -> Iterable[Any]:
     """What is drawn on a figure of matplotlib: not looked into, but whoever has a part of a figure has the figure."""
-    opaque(walk, value)
+    unseen(walk, value)
     return [part for part in (getattr(value, "figure", None),) if part is not None]
 
 
@@ -334,6 +333,8 @@ _EXACT: dict[type, Taker] = {
     staticmethod: lambda _, value: [value.__func__],
     classmethod: lambda _, value: [value.__func__],
     **dict.fromkeys((GetSetDescriptorType, MemberDescriptorType, *_C_METHODS, GenericAlias, UnionType), _still),
+    # What it leads to is not its own, and may be gone.
+    **dict.fromkeys(weakref.ProxyTypes, _still),
     # What it remembers others have, too, though it may remember more at any time.
     _Cache: iterator,
 }
@@ -355,10 +356,10 @@ def taker_for(value: Any) -> Taker:
     """How this very value is looked into."""
     kind: Any = type(value)
     taker = taker_of(kind)
-    return _still if taker in _OF_FUNCTIONS and _is_of_library(value) else taker
+    return _still if taker in _OF_FUNCTIONS and is_of_library(value) else taker
 
 
-def _is_of_library(value: Any) -> bool:
+def is_of_library(value: Any) -> bool:
     """Whether this is what a name in a module leads to, which everybody has: `numpy.mean`, `scipy.stats.norm`."""
     kind: Any = type(value)
     if kind.__module__ == NOTEBOOK or hasattr(kind, "__getattr__"):

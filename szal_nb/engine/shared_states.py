@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import deep_digest, digest
+from szal_nb.engine.sharing import is_shown
 from szal_nb.engine.states import RecordedStates
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValuesShared
@@ -42,7 +43,10 @@ def refuse_shared(i: int, states: RecordedStates, contents: Contents, usage: Usa
         if not owner:
             continue
         held, _ = deep_digest(kept)
-        for key in (key for key in contents.parts.sharing(held) if key[0] is None and not is_held(key)):
+        parts = contents.parts
+        for key in (key for key in parts.sharing(held) if key[0] is None and not is_held(key)):
+            if not is_shown(held, parts.digest(key)):
+                continue
             for other in usage.users(key) if is_changed else usage.changers.get(key, ()):
                 if not usage.are_ordered(i, other):
                     pair = (usage.names[i], usage.names[other])

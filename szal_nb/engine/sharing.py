@@ -29,22 +29,27 @@ class SharedParts:
                 owners.add(key)
         for array, is_frame in digest.arrays:
             entries = self._arrays.setdefault(id(memory_owner(array)), [])
-            found.update(
-                other for other, known, also in entries if _may_write(is_frame, also) and _overlap(array, known)
-            )
+            for other, known, also in entries:
+                if other not in found and _may_write(is_frame, also) and _overlap(array, known):
+                    found.add(other)
             entries.append((key, array, is_frame))
         self._digests[key] = digest
         return found - {key}
 
     def are_compared(self, key: Key, other: Key, before: Digest) -> bool:
-        """Whether `before`, a digest of `other`, would differ after any change of what `other` shares with `key`."""
+        """Whether `before`, a digest of `other`, would differ after any change of what both show and share."""
         mine, its = self._digests[key], self._digests[other]
+        dim = mine.dim | its.dim
         compared = before.objects - before.blind
-        if any(part > 0 and part not in compared for part in mine.objects & its.objects):
+        if any(part > 0 and part not in compared and part not in dim for part in mine.objects & its.objects):
             return False
         known = {_place(array) for array, _ in before.arrays if id(array) not in before.blind}
-        new = [array for array, _ in its.arrays if _place(array) not in known]
-        return not any(_overlap(array, also) for array in new for also, _ in mine.arrays)
+        new = [array for array in _shown(its) if _place(array) not in known]
+        return not any(_overlap(array, also) for array in new for also in _shown(mine))
+
+    def is_held_by(self, key: Key, other: Key, value: object) -> bool:
+        """Whether `value`, that of `key`, shows nothing of itself and is inside of the other."""
+        return id(value) in self._digests[key].blind and id(value) in self._digests[other].objects
 
     def remove(self, key: Key) -> None:
         """The value is gone."""
@@ -88,6 +93,20 @@ class SharedParts:
                 todo += [other for other in self._sharing(key) - found if other not in leaving_out]
         return found
 
+    def shown_closure(self, keys: Iterable[Key]) -> set[Key]:
+        """The closure by way of what is shown only, see `is_shown`."""
+        found: set[Key] = set()
+        todo = [key for key in keys if key in self._digests]
+        while todo:
+            key = todo.pop()
+            found.add(key)
+            todo += [other for other in self._sharing(key) - found if self.are_shown(key, other)]
+        return found
+
+    def are_shown(self, key: Key, other: Key) -> bool:
+        """Whether what the two share is shown, see `is_shown`."""
+        return is_shown(self._digests[key], self._digests[other])
+
     def known(self) -> Iterable[Key]:
         """All values that are here."""
         return self._digests.keys()
@@ -102,9 +121,34 @@ class SharedParts:
             found |= self._owners.get(part, set())
         for array, is_frame in digest.arrays:
             for other, known, also in self._arrays.get(id(memory_owner(array)), ()):
-                if _may_write(is_frame, also) and _overlap(array, known):
+                if other not in found and _may_write(is_frame, also) and _overlap(array, known):
                     found.add(other)
         return found
+
+
+def is_shown(one: Digest, two: Digest) -> bool:
+    """Whether some of what two values share was found without looking into what shows nothing of itself.
+
+    What such things hold may be no more than a note of what they were made from, or a table of their library.
+    """
+    if not (one.dim or two.dim):
+        return True
+    dim = one.dim | two.dim
+    if any(part > 0 and part not in dim for part in one.objects & two.objects):
+        return True
+    frames = {id(array): is_frame for digest in (one, two) for array, is_frame in digest.arrays}
+    return any(
+        memory_owner(array) is memory_owner(also)
+        and _may_write(frames[id(array)], frames[id(also)])
+        and _overlap(array, also)
+        for array in _shown(one)
+        for also in _shown(two)
+    )
+
+
+def _shown(digest: Digest) -> list[Any]:
+    """The arrays of the value that are not only inside of what shows nothing of itself."""
+    return [array for array, _ in digest.arrays if id(array) not in digest.dim]
 
 
 def memory_owner(array: Any) -> Any:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import Digest, deep_digest
+from szal_nb.engine.kinds import is_of_library
+from szal_nb.engine.sharing import is_shown
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.errors import ValuesShared
 from szal_nb.model.value import ValueRef, is_about_the_process, is_live_state
+
+
+class _Reach(NamedTuple):
+    """What is inside of a live value, and who has to do with it; `dim` are those that only hold a part of it unseen."""
+
+    digest: Digest
+    others: set[Key]
+    dim: set[Key]
 
 
 class Ties:
@@ -56,14 +66,14 @@ class Ties:
         reaches = {key: self._reach(key) for key in self._live}
         if i is not None:
             self._compare({key[1] for key in self._usage.changed[i]}, i, reaches)
-        for key, (digest, others) in reaches.items():
+        for key, (digest, others, dim) in reaches.items():
             others |= {
                 other
-                for other, (inside, _) in reaches.items()
-                if other != key and not digest.objects.isdisjoint(part for part in inside.objects if part > 0)
+                for other, reach in reaches.items()
+                if other != key and not digest.objects.isdisjoint(part for part in reach.digest.objects if part > 0)
             }
             for other in others:
-                if i in (key[0], other[0]):
+                if i in (key[0], other[0]) and other not in dim:
                     self._refuse(i, key, other)
                 for one, two in ((key, other), (other, key)):
                     if one[0] == i:
@@ -75,11 +85,11 @@ class Ties:
             for ref in refs
         )
 
-    def _compare(self, changed: set[str], i: int, reaches: Mapping[Key, tuple[Digest, set[Key]]]) -> None:
+    def _compare(self, changed: set[str], i: int, reaches: Mapping[Key, _Reach]) -> None:
         """What a live value holds that step `i` has changed is what it was, or the step had to say so."""
-        for key, (_, others) in reaches.items():
+        for key, reach in reaches.items():
             if key[0] == i and key[1] in changed:
-                for other in others:
+                for other in reach.others:
                     self._contents.compare(other)
 
     def _refuse(self, i: int | None, a: Key, b: Key) -> None:
@@ -90,22 +100,24 @@ class Ties:
                 raise
             self.refused.append(error)
 
-    def _reach(self, key: Key) -> tuple[Digest, set[Key]]:
+    def _reach(self, key: Key) -> _Reach:
         digest, is_all = deep_digest(self._live[key])
         others = self._parts.sharing(digest) - {key}
+        dim = {other for other in others if not is_shown(digest, self._parts.digest(other))}
         if not is_all:
             # What it holds cannot be told: it may be all that its step had.
             others |= {other for other in self._parts.known() if other[0] == key[0] and other != key}
             others |= set(self._usage.taken[key[0]]) if key[0] is not None else set()
-        # A class that is made again is another one than that of its older instances.
-        classes = {type(part) for part in digest.keeps} & {part for part in digest.keeps if isinstance(part, type)}
+        # A class that is made again, as none of a module is, is another one than that of its older instances.
+        held = set(map(id, digest.keeps))
+        classes = {kind for kind in map(type, digest.keeps) if id(kind) in held and not is_of_library(kind)}
         if classes:
             others |= {other for other in self._parts.known() if self._has_one_of(other, classes)} - {key}
-        return digest, {other for other in others if not is_held(other)}
+        return _Reach(digest, {other for other in others if not is_held(other)}, dim)
 
     def _has_one_of(self, key: Key, classes: set[type]) -> bool:
-        parts = self._parts.digest(key).keeps
-        kinds = {part if isinstance(part, type) else type(part) for part in parts}
+        parts: list[Any] = self._parts.digest(key).keeps
+        kinds = {part if issubclass(type(part), type) else type(part) for part in parts}
         return any(not classes.isdisjoint(kind.__mro__) for kind in kinds)
 
     def _places(self, keys: set[Key]) -> tuple[tuple[str, str], ...]:

@@ -79,7 +79,9 @@ class Together:
             if unsteady:
                 # What shares something with these is recorded with them already.
                 group = [key for key in group if key[0] == i or not parts.direct(key) & unsteady]
-                if any(self._is_torn(i, key, unsteady) for key in group):
+                torn = [key for key in group if self._is_torn(i, key, unsteady)]
+                if torn:
+                    left |= {key for key in torn if not self._is_shown(key, unsteady)}
                     continue
             size = sum(parts.digest(key).size for key in group)
             # What shares something with a changed value is not any more what its own record says.
@@ -133,10 +135,14 @@ class Together:
         value = versions.value(key)
         if not any(versions.value(other) is value for other in parts.direct(key) - {key}):
             for j, keys in self._changing_now():
-                if not self._is_under_way(j) and parts.closure(keys) & beside:
+                if not self._is_under_way(j) and self._is_shown(key, parts.shown_closure(keys) & beside):
                     usage = self._usage
                     raise ValuesShared(usage.title(keys[0]), usage.names[j], usage.title(key), usage.names[i])
         return True
+
+    def _is_shown(self, key: Key, others: set[Key]) -> bool:
+        """Whether the value shares something with one of the others that shows, so that changes of it are ordered."""
+        return any(self._parts.are_shown(key, other) for other in self._parts.direct(key) & others - {key})
 
     def _matters(self, keys: list[Key]) -> bool:
         """Whether a step to come could tell these values from copies: it uses two of them, or one is changed."""

@@ -8,6 +8,7 @@ import functools
 import random
 import sys
 import threading
+import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import SimpleNamespace
 
@@ -225,6 +226,22 @@ def test_a_library_says_how_its_values_are_compared():
 
     assert before.unchecked == ()
     assert digest(engine) != before
+
+
+def test_what_is_inside_of_what_cannot_be_looked_into_is_known_but_not_compared():
+    class Engine:
+        __module__ = "somewhere"
+
+        def __init__(self):
+            self.tree, self.gone = [1], weakref.proxy(Point(1))
+
+    engine = Engine()
+    before = digest([engine])
+    engine.tree.append(2)
+
+    assert digest([engine]) == before
+    assert id(engine.tree) in before.dim
+    assert id(engine) in before.objects - before.dim
 
 
 def test_a_value_past_the_limit_is_left_alone():
