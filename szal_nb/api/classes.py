@@ -94,6 +94,12 @@ class Classes:
         place, name = self._known.get(kind), kind.__qualname__
         if is_class:
             return name if place is None and self._own(name) is kind else ""
+        if place is None and self._own(name) is None:
+            # It came with another class out of the record, and nobody has asked for it by its name yet.
+            first = name.partition(".")[0]
+            for step in self._givers.get(first, ()):
+                self._of_step(step, first)
+            place = self._known.get(kind)
         if place is not None:
             step, path = place
             return f"{path}{OF_STEP}{step}"
