@@ -33,6 +33,8 @@ _WRITERS: dict[str, tuple[int, str]] = {
     "pyarrow.parquet.write_table": (1, "where"), "geopandas.GeoDataFrame.to_file": (1, "filename"),
     "networkx.write_gml": (1, "path"), "networkx.write_graphml": (1, "path"), "networkx.write_edgelist": (1, "path"),
     "sqlite3.connect": (0, "database"), "duckdb.connect": (0, "database"),
+    "zarr.create_array": (0, "store"), "zarr.create_group": (0, "store"), "zarr.save": (0, "store"),
+    "astropy.io.fits.writeto": (0, "filename"),
 }  # fmt: skip
 _READERS: dict[str, tuple[int, str]] = {
     "numpy.load": (0, "file"), "numpy.loadtxt": (0, "fname"), "numpy.genfromtxt": (0, "fname"),
@@ -44,13 +46,18 @@ _READERS: dict[str, tuple[int, str]] = {
     "os.path.getsize": (0, "filename"), "os.stat": (0, "path"), "pandas.ExcelFile": (0, "path_or_buffer"),
     "pyarrow.parquet.read_table": (0, "source"), "geopandas.read_file": (0, "filename"),
     "networkx.read_gml": (0, "path"), "networkx.read_graphml": (0, "path"), "networkx.read_edgelist": (0, "path"),
+    "zarr.load": (0, "store"), "astropy.io.fits.getdata": (0, "filename"), "astropy.io.fits.getheader": (0, "filename"),
     "json.load": (0, "fp"), "zipfile.ZipFile": (0, "file"), "tarfile.open": (0, "name"),
 }  # fmt: skip
-_OPENERS = _names("open io.open codecs.open gzip.open bz2.open lzma.open h5py.File zipfile.ZipFile tarfile.open")
+_OPENERS = _names("""
+open io.open codecs.open gzip.open bz2.open lzma.open h5py.File zipfile.ZipFile tarfile.open netCDF4.Dataset
+astropy.io.fits.open zarr.open zarr.open_array zarr.open_group
+""")
 _WRITING_METHODS = _names("""
 to_csv to_parquet to_excel to_json to_pickle to_feather to_html to_latex to_stata to_xml to_hdf to_orc to_markdown
 to_string to_file write_csv write_parquet write_json write_ipc write_excel write_ndjson write_avro sink_csv sink_parquet
 sink_ipc sink_ndjson savefig save save_model save_weights tofile write_image write_html dump_model to_netcdf to_zarr
+writeto
 """)
 _PATH_KEYWORDS = ("path_or_buf", "path", "fname", "excel_writer", "filename", "file", "fp", "buf")
 # Methods of a path itself.
@@ -95,7 +102,7 @@ def uses_of_function(
     [('a.txt', True)]
     """
     if dotted in _OPENERS:
-        yield _argument(0, ("file", "name"), paths, keywords), bool(set(mode) & set("wax+"))
+        yield _argument(0, ("file", "name", "filename", "store"), paths, keywords), bool(set(mode) & set("wax+"))
         return
     if dotted in _WRITERS:
         position, keyword = _WRITERS[dotted]

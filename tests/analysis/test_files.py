@@ -12,6 +12,9 @@ import json, os
 import numpy as np
 import pandas as pd
 import matplotlib.pyplot as plt
+import netCDF4, zarr
+from astropy.io import fits
+hdul = fits.HDUList()
 from pathlib import Path
 RAW = "raw.csv"
 def save(frame, name):
@@ -33,6 +36,15 @@ SAME = {
     "through functions": ("save(pd.DataFrame(), 'sales')", "df = load('sales')"),
     "written after reading": ("df = pd.read_csv('a.csv')", "pd.DataFrame().to_csv('a.csv')"),
     "written twice": ("pd.DataFrame().to_csv('a.csv')", "pd.DataFrame().to_csv('a.csv')"),
+    "astropy": (
+        "hdul.writeto('a.fits', overwrite=True)",
+        "with fits.open('a.fits') as found:\n    data = found[0].data",
+    ),
+    "netCDF4": ("netCDF4.Dataset('a.nc', 'w').close()", "found = netCDF4.Dataset('a.nc')"),
+    "zarr": (
+        "z = zarr.create_array(store='a.zarr', shape=(2,), dtype='f4')",
+        "y = zarr.open_array('a.zarr', mode='r')",
+    ),
     "a folder": ("os.makedirs('out', exist_ok=True)", "pd.DataFrame().to_csv('out/a.csv')"),
 }
 
