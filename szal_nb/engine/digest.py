@@ -20,6 +20,8 @@ from szal_nb.model.loaded import library_of
 
 # So many parts that show nothing of themselves are looked into.
 _DEEP_PARTS = 20_000
+# So many at most where they are only looked for: in a large one, a graph say, those nearest to it.
+_PARTS_WITHIN = 1_000
 # Whether instances of a type tell the garbage collector what they hold (Py_TPFLAGS_HAVE_GC).
 _HAS_GC = 1 << 14
 _STANDARD = frozenset(sys.stdlib_module_names)
@@ -129,7 +131,7 @@ class Walk:
 
     def look_within(self, value: object) -> None:
         """Looks at what is inside of something that shows nothing of itself."""
-        self.within = self.within or _DeepWalk(None, is_hashing=False)
+        self.within = self.within or _WalkWithin(None, is_hashing=False)
         # What libraries keep for themselves need not be in a state in which it can be looked at.
         with suppress(Exception):
             self.within.take(value)
@@ -233,3 +235,12 @@ class _DeepWalk(Walk):
             # An extension type that tells nobody what it holds.
             self.is_cut = True
         return referents(item)
+
+
+class _WalkWithin(_DeepWalk):
+    """A look into what shows nothing of itself, again with each step that has it in its hands: a short one."""
+
+    def parts_of(self, item: Any) -> Iterable[Any] | None:
+        if len(self.seen) > _PARTS_WITHIN:
+            raise TooLargeError
+        return super().parts_of(item)

@@ -38,7 +38,7 @@ import xxhash
 from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.tabular import array_taker
 from szal_nb.model.generators import module_of_generator
-from szal_nb.model.loaded import module_of
+from szal_nb.model.loaded import library_of, module_of
 
 if TYPE_CHECKING:
     from szal_nb.engine.digest import Walk
@@ -340,7 +340,13 @@ _EXACT: dict[type, Taker] = {
 }
 _OF_FUNCTIONS = frozenset({_function, opaque, iterator})
 # By dotted name: everybody has them, and who uses them changes nothing of a value.
-_STILL = frozenset({"logging.Logger", "numpy.ufunc", "typing._Final"})
+_STILL = frozenset({
+    "logging.Logger", "numpy.ufunc", "typing._Final", "asyncio.events.AbstractEventLoop", "asyncio.events.Handle",
+})  # fmt: skip
+# The kernel and what runs in it: from there everything is in reach, and nothing belongs to it.
+_STILL_LIBRARIES = frozenset(
+    {"_asyncio", "_contextvars", "comm", "ipykernel", "IPython", "jupyter_client", "tornado", "zmq"}
+)
 # By dotted name, for what is not imported here: the state that says all.
 _STATES: dict[str, State] = {
     "random.Random": methodcaller("getstate"),
@@ -397,7 +403,7 @@ def taker_of(kind: type) -> Taker:
     if taker is not None:
         return taker
     named = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
-    if not _STILL.isdisjoint(named):
+    if library_of(kind) in _STILL_LIBRARIES or not _STILL.isdisjoint(named):
         return _still
     if "matplotlib.artist.Artist" in named:
         return _artist

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import functools
 import random
+import string
 import sys
 import threading
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from types import SimpleNamespace
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -242,6 +245,29 @@ def test_what_is_inside_of_what_cannot_be_looked_into_is_known_but_not_compared(
     assert digest([engine]) == before
     assert id(engine.tree) in before.dim
     assert id(engine) in before.objects - before.dim
+
+
+def test_of_a_large_thing_that_shows_nothing_little_is_looked_into():
+    """A graph of a million edges is in the hands of many steps."""
+    graph = nx.path_graph(100_000)
+
+    assert len(digest(graph).objects) < 2_000
+
+
+def test_what_is_inside_of_the_kernel_belongs_to_no_value():
+    """From a loop everything is in reach that runs: also the values of all steps."""
+    point, other = Point(1), Point(2)
+    held = string.Template("")
+
+    async def look():
+        held.loop, held.point = asyncio.get_running_loop(), point
+        held.loop.call_later(1000, other.__init__, 3)
+        return digest(held)
+
+    found = asyncio.run(look())
+
+    assert id(point) in found.dim
+    assert id(other) not in found.objects
 
 
 def test_a_value_past_the_limit_is_left_alone():
