@@ -39,11 +39,23 @@ def held_state(definition: Any) -> State:
 def held_inside(kind: type) -> State:
     """What methods of a class, and classes inside of it, keep for themselves: defaults, attributes, what grows.
 
-    Else what is in the cells of a function is its code's business: a lock, a connection.
+    Numbers, too, where they count something. Else what is in the cells of a function is its code's business: a lock, a
+    connection.
     """
-    found = {path: held for path, held in held_state(kind).items() if path}
-    kept = {path: {name: value for name, value in held.items() if _grows(name, value)} for path, held in found.items()}
+    kept = {path: {**_plain(holder), **_growing(holder)} for path, holder in _holders(kind) if path}
     return {path: held for path, held in kept.items() if held}
+
+
+def _growing(holder: type | FunctionType) -> dict[str, Any]:
+    return {name: value for name, value in _held_by(holder).items() if _grows(name, value)}
+
+
+def _plain(holder: type | FunctionType) -> dict[str, Any]:
+    """Attributes that do not change, but of which there may be another."""
+    own = [*vars(holder).items()]
+    if isinstance(holder, type):
+        return {name: value for name, value in own if is_data(name, value) and is_immutable(value)}
+    return {f".{name}": value for name, value in own if not name.startswith("__") and is_immutable(value)}
 
 
 def _grows(name: str, value: Any) -> bool:
@@ -67,7 +79,7 @@ def _holders(kind: type, path: Path = (), seen: set[int] | None = None) -> Itera
             if member.__module__ == NOTEBOOK and member.__name__ == name and id(member) not in seen:
                 yield from _holders(member, (*path, name), seen)
             continue
-        for part in ("fget", "fset", "fdel", "__func__", "func", "") if isinstance(member, _OF_CODE) else ("",):
+        for part in ("fget", "fset", "fdel", "__func__") if isinstance(member, _OF_CODE) else ("",):
             yield from _functions(getattr(member, part, None) if part else member, (*path, name, part), seen)
 
 

@@ -83,6 +83,8 @@ KEPT_INSIDE = {
     "and what it gave, as a value": [GO, "xs = C().go()", "print(xs)", "print(C().go(), xs)"],
     "and that is changed": [GO, "xs = C().go()", "xs.append(5)", "print(C().go(), xs)", "print(C().go() is xs)"],
     "a default by keyword": [TOTAL, "print(C().go())", "print(C().go())"],
+    "how often a method was called": ["class C:\n    def go(self):\n        C.go.calls += 1\n        return C.go.calls\nC.go.calls = 0", "print(C().go())", "print(C().go())", "print(C().go())"],
+    "a number of a class inside of a class": ["class C:\n    class In:\n        n = 0", "C.In.n += 1", "print(C.In.n)", "C.In.n += 1", "print(C.In.n)"],
     "a class inside of a class": [TOTAL, "C.In.seen.append(1)", "print(C.In.seen)", "C.In.seen = [3]", "print(C.In.seen)"],
 }  # fmt: skip
 
