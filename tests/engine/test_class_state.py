@@ -15,6 +15,9 @@ COUNTING = {
     "a default": "class C:\n    def go(self, seen=[]):\n        seen.append(1)\n        return len(seen)",
     "a default by keyword": "class C:\n    def go(self, *, seen=[]):\n        seen.append(1)\n        return len(seen)",
     "an attribute of a method": "class C:\n    def go(self):\n        C.go.calls += 1\n        return C.go.calls\nC.go.calls = 0",
+    "what a method has for an attribute": (
+        "import collections\nclass C:\n    def go(self):\n        C.go.seen.append(1)\n        return len(C.go.seen)\nC.go.seen = collections.deque()"
+    ),
     "a default of what a property gets": (
         "class C:\n    @property\n    def n(self, seen=[]):\n        seen.append(1)\n        return len(seen)\n"
         "    def go(self):\n        return self.n"
@@ -97,6 +100,10 @@ NOT_OF_IT = {
     ),
     "a function of what is not there yet": (
         "def counted():\n    def go(self):\n        return later\n    if False:\n        later = []\n    return go\nclass C:\n    go = counted()"
+    ),
+    "what a method says that it wraps": (
+        "import functools\nclass Calling:\n    def __call__(self):\n        return 1\ncalling = Calling()\n"
+        "def go(self):\n    return calling()\nclass C:\n    go = functools.update_wrapper(go, calling, assigned=())"
     ),
     "an attribute for a decorator": (
         "import functools\ndef same(f):\n    @functools.wraps(f)\n    def go(self):\n        return f(self)\n    return go\n"
