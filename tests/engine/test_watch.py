@@ -439,6 +439,29 @@ def test_a_call_of_unknown_effect_that_reached_what_another_step_reads_fails(sou
     assert done.state == "failed"
 
 
+@pytest.mark.parametrize(
+    ("wrap", "call", "failing"),
+    [
+        pytest.param("a = {'x': keep[0]}", "n = len(a)", [], id="not changed"),
+        pytest.param("a = {'x': keep[0]}", "a['x'].append(9)", ["call"], id="changed"),
+        pytest.param("keep[0].append(5)\na = {'x': keep[0]}", "n = len(a)", ["wrap"], id="changed before"),
+    ],
+)
+def test_what_nobody_compared_any_more_is_compared_again_where_it_turns_out_to_be_shared(wrap, call, failing):
+    # The step that read it has ended by then. Which of the two comes first nothing says: it might have read the change.
+    graph = graph_of(
+        step("load", "b = [1, 2]\nkeep.append(b)", gives=("b",)),
+        step("look", "m = len(b)", reads=["b<load"], gives=("m",), priority=1),
+        step("wrap", wrap, gives=("a",), after=("load",)),
+        step("call", call, changes=["a<wrap"], doubtful=("a",)),
+        max_parallel=1,
+    )
+    done = run(graph, keep=[])
+
+    assert [name for name, one in done.steps.items() if one.error is not None] == failing
+    assert all(done[name].error.type == "ValuesShared" for name in failing)
+
+
 OPAQUE = "import threading\nlock = threading.Lock()\na = [lock]\nb = {'x': lock}"
 
 
