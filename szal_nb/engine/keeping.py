@@ -16,6 +16,8 @@ from szal_nb.model.own_code import is_code, own_code
 
 # Among what a class keeps: what its methods, and classes inside of it, keep for themselves.
 _INSIDE = "<inside>"
+# Among what a function keeps that tells of what it remembers: that.
+_REMEMBERED = "<remembered>"
 
 
 class Definitions(Protocol):
@@ -69,7 +71,7 @@ def kept_by(definition: Any, state: str) -> dict[str, Any]:
         inside = held_inside(definition)
         return {**kept, _INSIDE: inside} if inside else kept
     kept = {name: value for name, value in [*vars(definition).items()] if name != "__wrapped__"}
-    return {**kept, "cache_info": Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
+    return {**kept, _REMEMBERED: Memory(definition, is_counted=True)} if hasattr(definition, "cache_info") else kept
 
 
 def put_back(definition: Any, state: str, kept: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from szal_nb.engine.digest import digest
 from szal_nb.engine.shared_values import SharedValues
-from szal_nb.model.value import ValueRef, as_live, is_about_the_process
+from szal_nb.model.value import ValueRef, as_live
 
 
 class LiveClasses:
@@ -16,7 +16,7 @@ class LiveClasses:
         self._classes: set[type] = set()
 
     def titled(self, given: Mapping[str, object], refs: tuple[ValueRef, ...]) -> tuple[ValueRef, ...]:
-        """The references of what a step gave: instances of such a class are live."""
+        """The references of what a step gave: instances of such a class are live, also in what functions keep."""
         for ref in refs:
             value = given.get(ref.name) if ref.live is not None else None
             if isinstance(value, type):
@@ -26,7 +26,7 @@ class LiveClasses:
         return tuple(self._titled(ref, given.get(ref.name)) for ref in refs)
 
     def _titled(self, ref: ValueRef, value: object) -> ValueRef:
-        if ref.live is not None or (is_about_the_process(ref.name) and not isinstance(value, SharedValues)):
+        if ref.live is not None:
             return ref
         inside = digest(value.values if isinstance(value, SharedValues) else value, is_hashing=False).keeps
         kinds = {kind for part in inside for kind in type(part).__mro__}

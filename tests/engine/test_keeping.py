@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from szal_nb.engine.keeping import copied, kept_by, put_back
-from szal_nb.model.kept import attributes_state
+from szal_nb.model.kept import attributes_state, default_state
 from szal_nb.model.own_code import defined_members
 
 STATE = attributes_state("Net")
@@ -77,3 +77,63 @@ def test_a_class_that_no_step_changes_has_what_it_has_now():
     kind = net()
     kind.summary = lambda _: ""
     assert "summary" in defined_members(kind)
+
+
+def wrapped(f):
+    @functools.wraps(f)
+    def calling(*args, **named):
+        return f(*args, **named)
+
+    return calling
+
+
+def by_place(x, seen=[], by=2):  # noqa: B006  what is tested
+    seen.append(x)
+    return [by * each for each in seen]
+
+
+def by_name(x, *, seen=[], by=2):  # noqa: B006  what is tested
+    seen.append(x)
+    return [by * each for each in seen]
+
+
+@pytest.mark.parametrize("function", [by_place, by_name, wrapped(by_place)], ids=["by place", "by name", "wrapped"])
+def test_a_default_that_grows_is_put_back_and_all_others_stay(function):
+    state = default_state("f", "seen")
+    first = copied(kept_by(function, state))
+    assert function(1) == [2]
+    kept = copied(kept_by(function, state))
+    assert function(2) == [2, 4]
+
+    put_back(function, state, copied(first))
+    assert function(3) == [6]
+
+    put_back(function, state, copied(kept))
+    assert function(5) == [2, 10]
+    put_back(function, state, first)
+
+
+def remembering(f):
+    seen = {}
+
+    @functools.wraps(f)
+    def calling(x):
+        return seen[x] if x in seen else seen.setdefault(x, f(x))
+
+    calling.cache_info = lambda: len(seen)
+    return calling
+
+
+def test_what_a_function_that_remembers_has_for_attributes_is_put_back_and_it_tells_of_its_memory_as_before():
+    state = attributes_state("f")
+    function = remembering(lambda x: x + 1)
+    function.seen, inner = [], function.__wrapped__
+    function(1)
+    kept = copied(kept_by(function, state))
+    function.seen.append(2)
+    function.more = function(2)
+
+    put_back(function, state, kept)
+
+    assert (function.seen, hasattr(function, "more"), function.__wrapped__) == ([], False, inner)
+    assert function.cache_info() == 1

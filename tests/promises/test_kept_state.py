@@ -66,6 +66,13 @@ KEEPING = {
         "print(a, b)",
         "print(C().id)",
     ],
+    "objects of a class that cannot be stored": [
+        "import threading\ndef f(x, acc=[]):\n    acc.append(x)\n    return len(acc)",
+        "class C:\n    lock = threading.Lock()\nc = C()",
+        "a = f(C())",
+        "print(f(3), a)",
+        "print(f(4))",
+    ],
     "what a cache tells of itself": [
         "import functools\n@functools.lru_cache\ndef f(x):\n    return x",
         "a = f(1)",
