@@ -81,8 +81,7 @@ class KeptParts:
         parts = self._contents.parts
         for key in [key for key in parts.known() if key[0] is None and not is_held(key)]:
             for kind in {type(part) for part in parts.digest(key).keeps}:
-                if kind.__module__ == NOTEBOOK:
-                    yield kind.__qualname__, kind, self._usage.users(key)
+                yield kind.__qualname__, kind, self._usage.users(key)
 
     def _users(self, name: str) -> tuple[set[int], set[int]]:
         nodes = self._graph.nodes

@@ -89,6 +89,17 @@ def test_a_class_counts_on_from_where_it_is_put_back(source):
 
     put_back(kind, STATE, copied(later))
     assert kind().go() == 2
+    assert all(name.isidentifier() for name in vars(kind))
+
+
+def test_a_class_that_kept_nothing_inside_is_put_back_from_where_it_does():
+    kind = made("class C:\n    n = 1")
+    first = copied(kept_by(kind, STATE))
+    kind.go = made(COUNTING["a default"]).go
+
+    put_back(kind, STATE, first)
+
+    assert not hasattr(kind, "go")
 
 
 NOT_OF_IT = {

@@ -137,3 +137,17 @@ def test_what_a_function_that_remembers_has_for_attributes_is_put_back_and_it_te
 
     assert (function.seen, hasattr(function, "more"), function.__wrapped__) == ([], False, inner)
     assert function.cache_info() == 1
+    assert set(vars(function)) == {"__wrapped__", "cache_info", "seen"}
+
+
+def test_an_attribute_that_a_function_was_given_since_is_gone_when_it_is_put_back():
+    state = attributes_state("f")
+    function = wrapped(by_place)
+    function.seen, inner = [], function.__wrapped__
+    kept = copied(kept_by(function, state))
+    assert kept == {"seen": []}
+    function.more = 1
+
+    put_back(function, state, kept)
+
+    assert vars(function) == {"__wrapped__": inner, "seen": []}
