@@ -252,6 +252,15 @@ def test_classes_that_nobody_changes_cost_no_order(record):
     assert all(ref.live is None for step in run.snapshot.steps.values() for ref in step.values)
 
 
+def test_what_a_class_of_a_library_holds_is_the_library_s_business(record):
+    # Else whoever has an object of it would be refused beside whoever changes what the library gave out.
+    notebook = f"{CONFIG}\n    __module__ = 'lib'\nc = C()\nxs = C.items\ndel C"
+    run = CellFlow({"a": "xs.append(1)", "b": "n = c is not None"}, notebook=notebook).run(record)
+
+    assert run.state == "completed"
+    assert [ref.live for ref in run.snapshot.inputs if ref.name == "xs"] == [None]
+
+
 def test_an_attempt_that_would_find_a_class_as_another_left_it_is_refused(record):
     """Each attempt of a step that changes a value begins from the stored version of it."""
     cells = {
