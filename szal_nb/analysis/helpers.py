@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from szal_nb.analysis.attributes import attributes_changed, mutable_attributes
 from szal_nb.analysis.cell import analyze_cell
-from szal_nb.analysis.memory import name_in, remembering_methods, remembers
+from szal_nb.analysis.memory import name_in, notes_calls, remembering_methods, remembers
 from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
@@ -179,7 +179,11 @@ class Helpers:
     def keeping_classes(self) -> dict[str, frozenset[str]]:
         """The classes of the notebook whose methods change what their instances have in common, with their methods."""
         around = self._known_names.around
-        return {name: methods for (name, _), methods in self._keeping.items() if name in around}
+        keeping = {name: methods for (name, _), methods in self._keeping.items() if name in around}
+        for name, source in self._classes:
+            if name not in keeping and name in around and notes_calls(source, self._look):
+                keeping[name] = methods_of(source)
+        return keeping
 
     def context(self, mentioned: Collection[str], attributes: Collection[str] = ()) -> Context:
         """What is known, at this point of the flow, of all these names and of those that functions among them use.

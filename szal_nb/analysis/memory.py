@@ -63,6 +63,27 @@ def remembering_methods(source: str) -> frozenset[str]:
     )
 
 
+@lru_cache(maxsize=20_000)
+def _decorators_of_methods(source: str) -> tuple[ast.expr, ...]:
+    return tuple(
+        decorator
+        for node in _parsed(source).body
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, _FUNCTIONS)
+        for decorator in inner.decorator_list
+    )
+
+
+def notes_calls(source: str, look: Look) -> bool:
+    """Whether a decorator of the notebook notes something with each call of a method of the class of this text."""
+    for decorator in _decorators_of_methods(source):
+        known = _known(decorator, look)
+        if known is not None and known.kind != NameKind.MODULE and keeps_between_calls(known.source or ""):
+            return True
+    return False
+
+
 def is_remembering_method(node: ast.AST) -> bool:
     """Whether a method remembers what it gave, for all objects of its class."""
     return any(

@@ -298,6 +298,8 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
     "csv.writer": (0,),
     "shutil.copyfileobj": (0, 1),
     "networkx.set_node_attributes": (0,),
+    "xml.etree.ElementTree.SubElement": (0,),
+    "lxml.etree.SubElement": (0,),
     "networkx.set_edge_attributes": (0,),
     "networkx.add_path": (0,),
     "networkx.add_cycle": (0,),
@@ -340,7 +342,7 @@ numpy.reshape numpy.squeeze numpy.transpose numpy.swapaxes numpy.moveaxis numpy.
 numpy.broadcast_to numpy.split numpy.array_split numpy.hsplit numpy.vsplit numpy.diagonal numpy.frombuffer
 numpy.lib.stride_tricks.as_strided numpy.lib.stride_tricks.sliding_window_view numpy.flip numpy.rot90 numpy.real
 numpy.imag numpy.nan_to_num torch.from_numpy torch.as_tensor max min getattr vars memoryview next typing.cast
-functools.partial super iter aiter anext operator.getitem
+functools.partial super iter aiter anext operator.getitem xml.etree.ElementTree.SubElement lxml.etree.SubElement
 """)
 
 # Functions whose result is new but holds the elements of their arguments.

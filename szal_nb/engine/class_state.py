@@ -6,9 +6,11 @@ values is recorded beside these, and put into the class when they are read again
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Iterator, Mapping
-from types import FunctionType
+from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import Any
 
 from szal_nb.engine.immutable import are_immutable, is_immutable
@@ -55,7 +57,16 @@ def _plain(holder: type | FunctionType) -> dict[str, Any]:
     own = [*vars(holder).items()]
     if isinstance(holder, type):
         return {name: value for name, value in own if is_data(name, value) and is_immutable(value)}
-    return {f".{name}": value for name, value in own if not name.startswith("__") and is_immutable(value)}
+    attributes = {f".{name}": value for name, value in own if not name.startswith("__")}
+    counted = {name: value for name, value in _cells_of(holder).items() if name in _rebound(holder.__code__)}
+    return {name: value for name, value in {**attributes, **counted}.items() if is_immutable(value)}
+
+
+@lru_cache(maxsize=4096)
+def _rebound(code: CodeType) -> frozenset[str]:
+    """The names of the function around it (`nonlocal n`) that code binds anew when it runs."""
+    stored = (one.argval for one in dis.get_instructions(code) if one.opname == "STORE_DEREF")
+    return frozenset(stored).intersection(code.co_freevars)
 
 
 def _grows(name: str, value: Any) -> bool:

@@ -42,6 +42,10 @@ COUNTING = {
         "def counted(seen):\n    def go(self):\n        seen.append(1)\n        return len(seen)\n    return go\n"
         "class C:\n    go = counted([])"
     ),
+    "a number in a cell": (
+        "def counted():\n    n = 0\n    def go(self):\n        nonlocal n\n        n += 1\n        return n\n    return go\n"
+        "class C:\n    go = counted()"
+    ),
     "a set in a cell": (
         "def counted(seen):\n    def go(self):\n        seen.add(len(seen))\n        return len(seen)\n    return go\n"
         "class C:\n    go = counted(set())"

@@ -292,6 +292,22 @@ def test_what_a_class_notes_in_itself_is_a_change_of_it(cells, store):  # noqa: 
     assert {check(cells, seed, store) for seed in range(4)} == {"same"}
 
 
+COUNTED = "class C:\n    @counted\n    def go(self):\n        return 1"
+COUNTING = {
+    "in an attribute": ["def counted(f):\n    def inner(*args):\n        inner.calls += 1\n        return f(*args)\n    inner.calls = 0\n    return inner", "print(C().go(), C.go.calls)"],
+    "in a number": ["def counted(f):\n    n = 0\n    def inner(*args):\n        nonlocal n\n        n += 1\n        return f(*args), n\n    return inner", "print(C().go())"],
+    "in a list": ["def counted(f):\n    seen = []\n    def inner(*args):\n        seen.append(f(*args))\n        return len(seen)\n    return inner", "print(C().go())"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("decorator", "call"), COUNTING.values(), ids=COUNTING)
+def test_calls_of_a_method_that_a_decorator_counts_are_ordered_and_counted_on(decorator, call, store):  # noqa: F811
+    """Each got the counts of others that ran beside it."""
+    cells = [f"{decorator}\n{COUNTED}", call, call, call]
+
+    assert {check(cells, seed, store) for seed in (1, 3, 5)} == {"same"}
+
+
 @pytest.mark.parametrize("cells", BOUND_UNSEEN.values(), ids=BOUND_UNSEEN)
 def test_what_a_step_binds_in_a_class_unseen_is_refused(cells, store):  # noqa: F811
     assert {check(cells, seed, store) for seed in range(4)} == {"refused"}
