@@ -46,6 +46,15 @@ class SharedValues:
             owners[owner] = owners.get(owner, 0) + 1
         self.shared_memory = frozenset(owner for owner, count in owners.items() if count > 1)
 
+    def only(self, places: Iterable[tuple[str, str]]) -> SharedValues:
+        """These of the values, as they were when all were taken together.
+
+        Nobody else may need them any more, and what was recorded together since then is the newer word.
+        """
+        smaller = SharedValues({place: self.values[place] for place in places}, self.number, left=self.left)
+        smaller.shared_memory = self.shared_memory
+        return smaller
+
     def __getstate__(self) -> dict[str, Any]:
         return {"values": self.values, "number": self.number, "classes": self.classes, "shared_memory": frozenset()}
 

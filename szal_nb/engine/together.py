@@ -99,25 +99,18 @@ class Together:
         index: dict[str, int | None] = {"": None, **{name: i for i, name in enumerate(self._usage.names)}}
         return [(index[step], name) for step, name in group.values]
 
-    def only(self, group: SharedValues, is_taken: Callable[[Key], bool]) -> SharedValues | None:
-        """The group of these of its values only; None if none is left.
+    def only(self, group: SharedValues, is_taken: Callable[[Key, Any], bool]) -> SharedValues | None:
+        """The group of these of its values only; None if none is left."""
+        values = zip(self.keys_of(group), group.values.items(), strict=True)
+        places = [place for key, (place, value) in values if is_taken(key, value)]
+        return group.only(places) if places or group.left else None
 
-        It speaks of the moment of the whole: what was recorded together since then is the newer word.
-        """
-        taken = {key: self._versions.value(key) for key in self.keys_of(group) if is_taken(key)}
-        if not taken and not group.left:
-            return None
-        smaller = self._group(taken, number=group.number)
-        smaller.left = group.left
-        return smaller
-
-    def _group(self, found: Mapping[Key, Any], left: Iterable[Key] = (), number: int | None = None) -> SharedValues:
+    def _group(self, found: Mapping[Key, Any], left: Iterable[Key] = ()) -> SharedValues:
         names = self._usage.names
-        if number is None:
-            number = self._groups = self._groups + 1
+        self._groups += 1
         return SharedValues(
             {("" if key[0] is None else names[key[0]], key[1]): value for key, value in found.items()},
-            number,
+            self._groups,
             [array for key in found for array, _ in self._parts.digest(key).arrays],
             sorted(("" if key[0] is None else names[key[0]], key[1]) for key in left),
         )

@@ -286,9 +286,9 @@ class Watch:
         known = {**self.refs, **{(i, ref.name): ref for ref in refs}}
         live = {key for key, ref in known.items() if ref.live is not None}
         for is_taken in (
-            lambda key: key not in live,
-            lambda key: key not in live and (key in known or can_store(self._versions.value(key))),
-            lambda key: key in known and key not in live,
+            lambda key, _: key not in live,
+            lambda key, value: key not in live and (key in known or can_store(value)),
+            lambda key, _: key in known and key not in live,
         ):
             with self.held:
                 smaller = self._together.only(shared, is_taken)
