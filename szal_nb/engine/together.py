@@ -69,16 +69,18 @@ class Together:
         left: set[Key] = set()
         changed = {*self._usage.changed[i], *reached}
         being_changed = {key for j, keys in self._changing_now() if j != i for key in keys}
-        unsteady = being_changed.union(*(parts.direct(key) for key in being_changed))
+        unsteady = being_changed.union(*map(self._beside, being_changed))
         unsteady -= {*filter(is_held, unsteady)}
         for start in [*((i, name) for name in given if name != DISPLAY), *changed]:
             closure = parts.closure([start], leaving_out=unsteady - {start})
             if start in changed and unsteady:
-                left |= {key for key in parts.closure([start]) if key not in versions.superseded and self._is_kept(key)}
-            group: list[Key] = [key for key in closure if key not in versions.superseded and self._is_kept(key)]
+                left |= {
+                    key for key in self._changed_with(start) if key not in versions.superseded and self._is_kept(key)
+                }
+            group = [key for key in closure if self._is_at_hand(key)]
             if unsteady:
                 # What shares something with these is recorded with them already.
-                group = [key for key in group if key[0] == i or not parts.direct(key) & unsteady]
+                group = [key for key in group if key[0] == i or not self._beside(key) & unsteady]
                 torn = [key for key in group if self._is_torn(i, key, unsteady)]
                 if torn:
                     left |= {key for key in torn if not self._is_shown(key, unsteady)}
@@ -89,6 +91,9 @@ class Together:
                 found.update((key, versions.value(key)) for key in group)
         left -= found.keys()
         return self._group(found, left) if found or left else None
+
+    def _is_at_hand(self, key: Key) -> bool:
+        return key not in self._versions.superseded and self._is_kept(key)
 
     def _is_kept(self, key: Key) -> bool:
         """Whether the value is at hand, and no iterator: that is live, and would be another one when it is read."""
@@ -122,7 +127,7 @@ class Together:
         failed can be told from what it was by nobody.
         """
         parts, versions = self._parts, self._versions
-        beside = parts.direct(key) & unsteady
+        beside = self._beside(key) & unsteady
         if not beside:
             return False
         value = versions.value(key)
@@ -132,6 +137,28 @@ class Together:
                     usage = self._usage
                     raise ValuesShared(usage.title(keys[0]), usage.names[j], usage.title(key), usage.names[i])
         return True
+
+    def _beside(self, key: Key) -> set[Key]:
+        """The values that share something with this one, as far as a change of one may be a change of the other.
+
+        What both hold unseen is so only where one of them is changed for certain: two models share their data, and may
+        note what they find.
+        """
+        parts, is_certain = self._parts, self._usage.is_changed_for_certain
+        found = parts.direct(key)
+        if is_certain(key):
+            return found
+        return {other for other in found if other == key or is_certain(other) or parts.are_shown(key, other)}
+
+    def _changed_with(self, start: Key) -> set[Key]:
+        """The value and all that a change of it may change, at any remove."""
+        found, todo = set[Key](), [start]
+        while todo:
+            key = todo.pop()
+            if key not in found:
+                found.add(key)
+                todo += self._beside(key) - found
+        return found
 
     def _is_shown(self, key: Key, others: set[Key]) -> bool:
         """Whether the value shares something with one of the others that shows, so that changes of it are ordered."""

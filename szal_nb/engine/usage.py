@@ -72,6 +72,10 @@ class Usage:
         """All steps that take this version."""
         return [*self.readers.get(key, ()), *self.changers.get(key, ())]
 
+    def is_changed_for_certain(self, key: Key) -> bool:
+        """Whether a step changes this version, and not only may."""
+        return any((i, key) not in self.doubtful for i in self.changers.get(key, ()))
+
     def all_users(self, key: Key) -> tuple[Collection[int], Collection[int]]:
         """All steps that take this version, or what is held; those of them that change it."""
         if key in self.held_by:
