@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import struct
 from collections.abc import Mapping
 from typing import IO, Any
 
 from szal_nb.errors import RunError
+from szal_nb.model.slots import with_slots
 
 _LENGTH = struct.Struct(">Q")
 
@@ -31,17 +34,33 @@ class CannotTravel(RunError):
 
 def packed(content: object, step: str, verb: str, named: Mapping[str, Any]) -> bytes:
     """The content of a frame; CannotTravel, with the name of the one to blame, if something in it cannot be pickled."""
-    import cloudpickle  # late: heavy
-
     try:
-        return bytes(cloudpickle.dumps(content))
+        return _pickled(content)
     except Exception as error:
         for name, value in named.items():
             try:
-                cloudpickle.dumps(value)
+                _pickled(value)
             except Exception as found:
                 raise CannotTravel(step, verb, name, str(found)) from found
         raise CannotTravel(step, verb, "", str(error)) from error
+
+
+def _pickled(content: object) -> bytes:
+    file = io.BytesIO()
+    _pickler()(file).dump(content)
+    return file.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    import cloudpickle  # late: heavy
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, part: Any) -> Any:
+            reduced = super().reducer_override(part)
+            return with_slots(part, reduced) if isinstance(part, type) else reduced
+
+    return Pickler
 
 
 def write_frame(stream: IO[bytes], content: bytes) -> None:

@@ -27,6 +27,7 @@ import cloudpickle
 
 from szal_nb.model.generators import global_generator, module_of_generator
 from szal_nb.model.loaded import loaded
+from szal_nb.model.slots import with_slots
 from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
@@ -258,25 +259,30 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return typed_storage, (self._storages.setdefault(untyped.data_ptr(), untyped), part.dtype)
         return untyped_storage, (_bytes_of(torch, untyped).numpy().tobytes(),)
 
+    def _class(self, kind: type) -> Any:
+        if kind.__module__ == NOTEBOOK and "<locals>" not in kind.__qualname__:
+            name = self._name_class(kind, is_class=self._is_class)
+            if name:
+                code = code_of_class(kind)
+                return notebook_class, (name, code) if code else (name,)
+        reduced = with_slots(kind, super().reducer_override(kind))
+        if kind in _TRACKERS:
+            make, (*before, _, extra), *rest = reduced
+            reduced = make, (*before, _TRACKERS[kind], extra), *rest
+        return reduced
+
     def reducer_override(self, obj: Any) -> Any:
         kind: Any = type(obj)
         if isinstance(obj, type):
-            if obj.__module__ == NOTEBOOK and "<locals>" not in obj.__qualname__:
-                name = self._name_class(obj, is_class=self._is_class)
-                if name:
-                    code = code_of_class(obj)
-                    return notebook_class, (name, code) if code else (name,)
-            if obj in _TRACKERS:
-                make, (*before, _, extra), *rest = super().reducer_override(obj)
-                return make, (*before, _TRACKERS[obj], extra), *rest
-        elif self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
+            return self._class(obj)
+        if self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
-        elif refusal := _refusal_of(obj):
+        if refusal := _refusal_of(obj):
             raise pickle.PicklingError(refusal)
-        elif isinstance(obj, CodeType):
+        if isinstance(obj, CodeType):
             return self.dispatch_table[CodeType](_of_any_kernel(obj))
-        elif (kind.__name__ in _STORAGES and (reduced := self._storage(obj)) is not NotImplemented) or (
+        if (kind.__name__ in _STORAGES and (reduced := self._storage(obj)) is not NotImplemented) or (
             (reducer := _reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented
         ):
             return reduced

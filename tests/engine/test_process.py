@@ -179,3 +179,23 @@ def test_a_cell_runs_in_a_process_with_the_notebook_s_functions(source):
     runner = asyncio.run(main())
     assert runner.values[0, "total"] == 42
     assert runner.values[0, "pid"] != os.getpid()
+
+
+@pytest.mark.parametrize("slots", ["__slots__ = ('__x',)", "__slots__ = ('_C__x',)"])
+def test_a_class_of_the_notebook_has_its_slots_there_too(slots):
+    notebook = {"__name__": "__main__"}
+    exec(
+        f"class C:\n    {slots}\n    def __init__(self):\n        self.__x = 5\n    def go(self):\n        return self.__x",
+        notebook,
+    )
+    node = StepNode(step=Step(name="s", executor=Executor.PROCESS), gives=("told",), definitions=("C",))
+    source = "c = C()\ntry:\n    c.typo = c.go()\nexcept AttributeError as error:\n    told = str(error)"
+    body = CellBody(node, compile_cell(source, "<cell>"), {"C": notebook["C"]}, {})
+    graph = flow_of("s", steps={"s": {"executor": Executor.PROCESS}})
+
+    async def main():
+        runner = Runner(RunMachine(graph), [body], run_id="r", inputs={})
+        await runner.run()
+        return runner
+
+    assert asyncio.run(main()).values[0, "told"] == "'C' object has no attribute 'typo'"

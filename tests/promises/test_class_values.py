@@ -88,6 +88,23 @@ KEPT_INSIDE = {
     "a class inside of a class": [TOTAL, "C.In.seen.append(1)", "print(C.In.seen)", "C.In.seen = [3]", "print(C.In.seen)"],
 }  # fmt: skip
 
+WITH_SLOTS = "class P:\n    __slots__ = ('x', '__w')\n    def __init__(self, x):\n        self.x, self.__w = x, -x\n    def go(self):\n        return self.__w"
+MISTYPED = "try:\n    p.y = 1\n    print(p.y)\nexcept AttributeError as error:\n    print(error)"
+DATA_IN_SLOTS = "@dataclasses.dataclass(slots=True)\nclass P:\n    x: int\np = P(2)"
+SLOTS = {
+    "a name that is no slot": [WITH_SLOTS, "p = P(2)", MISTYPED, "print(p.x, p.go(), P(3).go(), P.x.__get__(p))"],
+    "of a dataclass": [DATA_IN_SLOTS, MISTYPED, "p.x += 1\nprint(p)"],
+    "in a class from it": [WITH_SLOTS, "class Q(P):\n    __slots__ = ('y',)\np = Q(2)", "p.y = 3", "print(p.x, p.y, p.go(), hasattr(p, '__dict__'))"],
+    "and attributes in one": [WITH_SLOTS, "class Q(P):\n    pass\np = Q(2)", MISTYPED, "print(vars(p))"],
+    "of a named tuple": ["import collections\nP = collections.namedtuple('P', 'x')\np = P(2)", MISTYPED],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", SLOTS.values(), ids=SLOTS)
+def test_a_class_of_a_step_has_its_slots_after_a_resume(cells, store):  # noqa: F811
+    """A resumed run equals an uncut one."""
+    assert {check(cells, seed, store) for seed in (0, 2, 4)} == {"same"}
+
 
 @pytest.mark.parametrize("cells", OF_STEPS.values(), ids=OF_STEPS)
 def test_what_a_class_of_a_step_holds_and_what_is_a_value_is_one_object(cells, store):  # noqa: F811
