@@ -29,6 +29,7 @@ from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.engine.body import Body
+from szal_nb.engine.capture import unheard
 from szal_nb.engine.context import Presenter
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
@@ -152,7 +153,7 @@ def _begin(
     taken_refs: dict[str, tuple[ValueRef, ...]] = {}
     classes = Classes(graph, surround.definitions, {})
     if journal is not None:
-        classes.serve(journal)
+        _prepare(journal, classes)
     if take is not None and journal is not None:
         # What is taken depends on what the inputs are, so they are kept before the run begins.
         input_refs = journal.keep("", 0, taken, tuple(taken))
@@ -226,14 +227,14 @@ def resume_run(
         plan = plan_resume(graph, snapshot, lost)
         check_requirements(graph, skipped=plan.kept)
         refuse_code(store, store.run(run_id), graph, snapshot, plan.kept)
+        changed = changed_classes(lambda: store.graph(run_id), graph)
+        given = {name: step.values for name, step in snapshot.steps.items()}
+        classes = Classes(graph, surround.definitions, given, changed)
+        _prepare(journal, classes)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
         if on_plan is not None:
             on_plan(plan)
         recorded = {ref.name: ref for ref in snapshot.inputs}
-        changed = changed_classes(lambda: store.graph(run_id), graph)
-        given = {name: step.values for name, step in snapshot.steps.items()}
-        classes = Classes(graph, surround.definitions, given, changed)
-        classes.serve(journal)
         taken = {
             name: journal.load(recorded[name]) if name in recorded and recorded[name].live is None else inputs[name]
             for name in graph.all_inputs
@@ -280,6 +281,12 @@ def resume_run(
             earlier=finder if finder.is_needed else None,
             rebuilding=rebuilding,
         )
+
+
+def _prepare(journal: RunJournal, classes: Classes) -> None:
+    """To be done before anything is kept."""
+    journal.keeper.forbidden, journal.keeper.unheard = SECRETS, unheard
+    classes.serve(journal)
 
 
 @contextmanager
@@ -368,8 +375,6 @@ def _launch(
     shown: Sequence[Event] = (),
     rebuilding: Rebuilding | None = None,
 ) -> RunHandle:
-    if journal is not None:
-        journal.keeper.forbidden = SECRETS
     runner = Runner(
         machine,
         [bodies[name] for name in machine.names],
@@ -398,8 +403,7 @@ def _launch(
         try:
             if again is not None and store is not None:
                 kept_by = await asyncio.to_thread(store.take_over, run_id, since=runner.epoch)
-                kept_by.keeper.forbidden = SECRETS
-                classes.serve(kept_by)
+                _prepare(kept_by, classes)
             if again is not None:
                 if kept_by is not None:
                     runner.read_late(reading_late(machine.graph, runner.snapshot, runner.watch.refs, kept_by))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from szal_nb.engine.context import CURRENT, StepContext
+from szal_nb.engine.context import CURRENT, PlainPresenter, StepContext
 
 
 class StepStream:
@@ -70,6 +70,17 @@ def captured_streams() -> Iterator[None]:
                 # Somebody may have put a stream of his own in between; then ours stays below it and passes all on.
                 if not stream.users and getattr(sys, stream.name_of_stream) is stream:
                     setattr(sys, stream.name_of_stream, stream.original)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """While it is entered, and streams are caught, what is printed or shown on this thread is dropped."""
+    nobody = StepContext("", "", 0, PlainPresenter(), lambda _: None, is_closed=True)
+    token = CURRENT.set(nobody)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
 
 
 def _caught(name: str) -> StepStream:

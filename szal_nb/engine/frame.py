@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from szal_nb.errors import RunError
+from szal_nb.model.remaking import Reduce, remade
 from szal_nb.model.slots import with_slots
 
 _LENGTH = struct.Struct(">Q")
@@ -51,14 +52,22 @@ def _pickled(content: object) -> bytes:
     return file.getvalue()
 
 
+@functools.lru_cache(maxsize=4096)
+def _reduce_of(kind: type) -> Reduce | None:
+    return remade(kind)
+
+
 @functools.cache
 def _pickler() -> Any:
     import cloudpickle  # late: heavy
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, part: Any) -> Any:
-            reduced = super().reducer_override(part)
-            return with_slots(part, reduced) if isinstance(part, type) else reduced
+            if isinstance(part, type):
+                return with_slots(part, super().reducer_override(part))
+            kind: Any = type(part)
+            reduce = _reduce_of(kind)
+            return super().reducer_override(part) if reduce is None else reduce(part)
 
     return Pickler
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from szal_nb.model.loaded import loaded
-from szal_nb.store import pickling, plain
+from szal_nb.store import pickling, plain, readable
 
 Buffer = bytes | memoryview
 
@@ -125,21 +126,22 @@ class ScalarCodec(ArrayCodec):
 
 
 class PickleCodec:
-    """cloudpickle, for the rest."""
+    """cloudpickle, for the rest. `unheard` drops what code of the value prints while that is tried to be read."""
 
     format = "pickle"
     is_safe = False
 
-    def __init__(self, name_class: pickling.NameClass = pickling.by_qualname) -> None:
+    def __init__(
+        self, name_class: pickling.NameClass = pickling.by_qualname, unheard: readable.Unheard = nullcontext
+    ) -> None:
         self._name_class = name_class
+        self._unheard = unheard
 
     def encode(self, value: Any, limit: int | None, /) -> Encoded | None:
         """See `Codec`."""
-        data = pickling.dump(value, limit=limit, name_class=self._name_class)
-        if isinstance(value, BaseException):
-            # Exceptions often pickle and then do not load: their __init__ wants more than `args`.
-            pickling.load(data, lambda _: type(value))
-        return Encoded(self.format, (data,))
+        found = pickling.pickled(value, limit=limit, name_class=self._name_class)
+        readable.check_readable(value, found, self._unheard)
+        return Encoded(self.format, (found.data,))
 
     def decode(self, data: bytes | Path, resolve_class: pickling.ResolveClass, /) -> object:
         """See `Codec`."""

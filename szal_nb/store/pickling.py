@@ -7,40 +7,34 @@ stored whole.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import importlib
 import io
 import math
 import pickle
-import re
 import struct
 import threading
 import uuid
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from types import CodeType, FunctionType, MappingProxyType, ModuleType
-from typing import Any, NoReturn, Protocol
+from types import CodeType, MappingProxyType, ModuleType
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import cloudpickle
 
-from szal_nb.model.generators import global_generator, module_of_generator
 from szal_nb.model.loaded import loaded
 from szal_nb.model.slots import with_slots
-from szal_nb.model.value import HOLDS_PATCHER
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
+from szal_nb.store.reducers import of_any_kernel, reducer_of, refusal_of
 
-# Iterators that notice when what they go over changes.
-_OVER_TABLES = frozenset(map(type, (iter({}), iter({}.values()), iter({}.items()), iter(set()))))
 ResolveClass = Callable[[str], type | None]
 # Between the name of a class and the step that gave it. Without it: the notebook's own.
 OF_STEP = "@"
 # By what cloudpickle told a class apart when it was stored, so that it is still that one when it is stored again: as in
 # cloudpickle, this goes for the process.
 _TRACKERS: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
-_KERNEL = re.compile(r"ipykernel_\d+")
 # How a pickle spells a NaN.
 _NAN = pickle.BINFLOAT + struct.pack(">d", math.nan)
 
@@ -131,88 +125,6 @@ def _bytes_of(torch: Any, untyped: Any) -> Any:
     return torch.empty(0, dtype=torch.uint8, device="cpu").set_(untyped)
 
 
-def _refusal_of(part: Any) -> str:
-    """Why no pickle can have this; "" if one may."""
-    if isinstance(part, io.IOBase) and not isinstance(part, io.BytesIO | io.StringIO):
-        # cloudpickle would read the file and store its text.
-        return "it holds an open file"
-    if isinstance(part, memoryview):
-        return "it holds a memoryview"
-    if type(part) in _OVER_TABLES:
-        # A pickle would have one over a list of what is left.
-        return "it holds an iterator over a dict or a set"
-    mock = loaded("unittest.mock")
-    if mock is not None and isinstance(part, mock.NonCallableMock):
-        # It would note how it is pickled, without end.
-        return "it holds a mock"
-    if mock is not None and isinstance(part, (mock._patch, mock._patch_dict)):  # noqa: SLF001
-        # It knows what it has put where in this process.
-        return HOLDS_PATCHER
-    return ""
-
-
-def _of_any_kernel(code: CodeType) -> CodeType:
-    """Cells have the names of files in a folder of their kernel's, by the number of its process."""
-    return code.replace(co_filename=_KERNEL.sub("ipykernel_0", code.co_filename))
-
-
-def _without_window(reduced: Any) -> Any:
-    """A figure that pyplot has open would be opened by whoever reads it, and then be shown by a step again."""
-    make, arguments, state, *rest = reduced
-    return make, arguments, {name: part for name, part in state.items() if name != "_restore_to_pylab"}, *rest
-
-
-def _without_addresses(reduced: Any) -> Any:
-    """The nodes that depend on a transform stand there by their addresses, which nobody looks up after reading."""
-    make, arguments, state, *rest = reduced
-    living = (parent for parent in state["_parents"].values() if parent is not None)
-    return make, arguments, {**state, "_parents": dict(enumerate(living))}, *rest
-
-
-def _in_order(reduced: Any) -> Any:
-    """Axes that share a scale stand there in sets, and a set has its elements by their addresses."""
-    make, arguments, state, *rest = reduced
-    if (order := state.get("_ordering")) is not None:
-        groups = {axes: sorted(group, key=order.__getitem__) for axes, group in state["_mapping"].items()}
-        state = {**state, "_mapping": groups}
-    return make, arguments, state, *rest
-
-
-def _reduced_unchanged(part: Any) -> Any:
-    """What the code of its class says of it. Many a `__getstate__` empties the attributes, where it meant a copy."""
-    attributes = getattr(part, "__dict__", {})
-    before = dict(attributes)
-    reduced = part.__reduce_ex__(5)
-    if isinstance(reduced, tuple) and len(reduced) > 2 and reduced[2] is attributes:
-        reduced = (*reduced[:2], dict(attributes), *reduced[3:])
-    for name in attributes.keys() - before.keys():
-        del attributes[name]
-    attributes.update((name, value) for name, value in before.items() if attributes.get(name, before) is not value)
-    return reduced
-
-
-def _generator(part: Any) -> Any:
-    # A distribution of scipy holds it: the one of the process is that of whoever reads the value.
-    module = module_of_generator(part)
-    return (global_generator, (module,)) if module else NotImplemented
-
-
-@functools.lru_cache(maxsize=4096)
-def _reducer_of(kind: type) -> Callable[[Any], Any] | None:
-    """How what is written of such things is told, where they would not be read again as what they are."""
-    books, figures, transforms = map(loaded, ("matplotlib.cbook", "matplotlib.figure", "matplotlib.transforms"))
-    if figures is not None and issubclass(kind, figures.Figure):
-        return lambda part: _without_window(part.__reduce_ex__(5))
-    if transforms is not None and issubclass(kind, transforms.TransformNode):
-        return lambda part: _without_addresses(part.__reduce_ex__(5))
-    if books is not None and issubclass(kind, books.Grouper):
-        return lambda part: _in_order(part.__reduce_ex__(5))
-    if kind.__name__ in ("Random", "RandomState"):
-        return _generator
-    has_own_state = isinstance(getattr(kind, "__getstate__", None), FunctionType)
-    return _reduced_unchanged if has_own_state and kind not in copyreg.dispatch_table else None
-
-
 class _NamingNans:
     """The NaNs that everybody means by name come back as these objects."""
 
@@ -243,6 +155,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._name_class = name_class
         self._shared_memory = shared_memory
         self._is_class = is_class
+        # The classes of what it has met, and those of the notebook by the names that stand for them.
+        self.kinds: set[type] = set()
+        self.named: dict[str, type] = {}
         # The memory that tensors of torch look into, by its address.
         self._storages: dict[int, Any] = {}
 
@@ -263,6 +178,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind.__module__ == NOTEBOOK and "<locals>" not in kind.__qualname__:
             name = self._name_class(kind, is_class=self._is_class)
             if name:
+                self.named[name] = kind
                 code = code_of_class(kind)
                 return notebook_class, (name, code) if code else (name,)
         reduced = with_slots(kind, super().reducer_override(kind))
@@ -275,15 +191,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         kind: Any = type(obj)
         if isinstance(obj, type):
             return self._class(obj)
+        self.kinds.add(kind)
         if self._shared_memory and (owner := _owner(obj)) is not None and id(owner) in self._shared_memory:
             offset = obj.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
             return _view, (owner, obj.dtype, obj.shape, obj.strides, offset, obj.flags.writeable)
-        if refusal := _refusal_of(obj):
+        if refusal := refusal_of(obj):
             raise pickle.PicklingError(refusal)
         if isinstance(obj, CodeType):
-            return self.dispatch_table[CodeType](_of_any_kernel(obj))
+            return self.dispatch_table[CodeType](of_any_kernel(obj))
         if (kind.__name__ in _STORAGES and (reduced := self._storage(obj)) is not NotImplemented) or (
-            (reducer := _reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented
+            (reducer := reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented
         ):
             return reduced
         return super().reducer_override(obj)
@@ -374,17 +291,31 @@ def by_qualname(kind: type, *, is_class: bool) -> str:
     return "" if is_class else kind.__qualname__
 
 
+class Pickled(NamedTuple):
+    """A pickle. `kinds` are the classes of what is in it, `named` those of the notebook that it has by these names."""
+
+    data: bytes
+    kinds: Collection[type]
+    named: Mapping[str, type]
+
+
 def dump(value: object, *, limit: int | None = None, name_class: NameClass = by_qualname) -> bytes:
     """The pickle of `value`; any exception if there is none, `TooLargeError` if it has more than `limit` bytes."""
-    data = _dumped(_Pickler, value, limit, name_class)
-    return _dumped(_NanPickler, value, limit, name_class) if _NAN in data else data
+    return pickled(value, limit=limit, name_class=name_class).data
 
 
-def _dumped(pickler: type[_Pickler], value: object, limit: int | None, name_class: NameClass) -> bytes:
+def pickled(value: object, *, limit: int | None = None, name_class: NameClass = by_qualname) -> Pickled:
+    """As `dump`, with what is in it."""
+    found = _pickled(_Pickler, value, limit, name_class)
+    return _pickled(_NanPickler, value, limit, name_class) if _NAN in found.data else found
+
+
+def _pickled(make: type[_Pickler], value: object, limit: int | None, name_class: NameClass) -> Pickled:
     file = _Limited(limit)
     memory = getattr(value, "shared_memory", None) or ()
-    pickler(file, is_class=isinstance(value, type), name_class=name_class, shared_memory=memory).dump(value)
-    return file.getvalue()
+    pickler = make(file, is_class=isinstance(value, type), name_class=name_class, shared_memory=memory)
+    pickler.dump(value)
+    return Pickled(file.getvalue(), pickler.kinds, pickler.named)
 
 
 def load(data: bytes, resolve_class: ResolveClass) -> object:

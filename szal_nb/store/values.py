@@ -6,6 +6,7 @@ import io
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from types import ModuleType
 from typing import Protocol
@@ -22,6 +23,7 @@ from szal_nb.store.failure import StoreFull, StoreUnusable
 from szal_nb.store.files import ValueFiles, hash_of
 from szal_nb.store.identity import Identities
 from szal_nb.store.pickling import TooLargeError, by_qualname
+from szal_nb.store.readable import Unheard
 from szal_nb.store.rendition import rendition_of, subject_of
 
 INLINE_BYTES = 256 * 1024
@@ -72,7 +74,10 @@ class Keeper:
     ) -> None:
         # Which name leads to which class is told by the run; may be set at any time.
         self.classes: ClassNames | None = None
-        self._codecs = [PickleCodec(self._name_class) if type(codec) is PickleCodec else codec for codec in codecs]
+        # How to drop what is printed; may be set at any time.
+        self.unheard: Unheard = nullcontext
+        pickles = PickleCodec(self._name_class, self._unheard)
+        self._codecs = [pickles if type(codec) is PickleCodec else codec for codec in codecs]
         self._readable = {codec.format for codec in codecs if codec.is_safe}
         self._files = files
         self._identities = identities
@@ -101,6 +106,9 @@ class Keeper:
             refs.append(ref)
             has_opaque = has_opaque or ref.format not in self._readable
         return self._with_renditions((step, attempt), refs, values) if has_opaque else tuple(refs)
+
+    def _unheard(self) -> AbstractContextManager[object]:
+        return self.unheard()
 
     def _name_class(self, kind: type, *, is_class: bool) -> str:
         return (by_qualname if self.classes is None else self.classes.name_of)(kind, is_class=is_class)

@@ -199,3 +199,19 @@ def test_a_class_of_the_notebook_has_its_slots_there_too(slots):
         return runner
 
     assert asyncio.run(main()).values[0, "told"] == "'C' object has no attribute 'typo'"
+
+
+class Refused(Exception):
+    def __init__(self, who, why):
+        super().__init__(f"{who}: {why}")
+        self.who = who
+
+
+def refuse():
+    return Refused("bank", "no cover")
+
+
+def test_an_exception_comes_back_as_a_value():
+    error = run({"refuse": refuse}, "refuse").values[0, "refuse"]
+
+    assert (type(error), str(error), error.who) == (Refused, "bank: no cover", "bank")

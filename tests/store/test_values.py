@@ -273,9 +273,9 @@ class Deep:
         return Deep, (), Deep()
 
 
-class Picky(Exception):
-    def __init__(self, a, b):
-        super().__init__(a)
+class OneWay:
+    def __reduce__(self):
+        return OneWay, ("somewhere",)
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def live_values(tmp_path):
             "deep": nested(200_000),
             "deep by reduce": Deep(),
             "broken": Broken(),
-            "exception that does not load": Picky(1, 2),
+            "what could not be read again": OneWay(),
         }
 
 
@@ -318,6 +318,9 @@ class TestLive:
         assert reasons["file in a list"] == "it holds an open file"
         assert reasons["deep"] == "it is nested too deeply"
         assert reasons["broken"] == "no"
+        assert reasons["what could not be read again"] == (
+            "it could not be read again: TypeError: OneWay() takes no arguments"
+        )
         journal.append_sync([StepCompleted(at=3.0, step="load", attempt=1, values=refs)])
 
     def test_a_live_value_is_given_back_as_long_as_it_lives(self, journal):
