@@ -272,6 +272,16 @@ class ValueUnavailable(StoreError):
         return f"The value {self.name!r} cannot be loaded: {self.reason}"
 
 
+class ValueUnreadable(ValueUnavailable):
+    """A value is in the store as it was written, and cannot be read here."""
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}. A package may be another than it was. Resume the run, which runs the step that gave "
+            "it again (of a run that has completed: szal fork RUN --from STEP)."
+        )
+
+
 class AnswerError(RunError):
     """A step did what would make the answer of the run depend on the order in which steps happened to run."""
 

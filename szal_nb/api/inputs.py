@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -50,18 +50,26 @@ def refuse_code(
     if store.is_ours(run):
         return
     origin = "was imported" if run.imported else "is in a store of another user"
-    givers = {"": snapshot.inputs, **{step: snapshot.steps[step].values for step in kept}}
+    for step, ref in code_to_load(graph, snapshot, kept):
+        giver = f"step {step!r}" if step else "the notebook"
+        raise RunError(
+            f"Run {run.id} {origin}; to go on with it would load {ref.name} of {giver}, which runs code "
+            f"of whoever made it. Begin anew with what is plain: --reuse {run.id}."
+        )
+
+
+def code_to_load(
+    graph: FlowGraph, snapshot: RunSnapshot, kept: Collection[str], rebuilt: Collection[str] = ()
+) -> Iterator[tuple[str, ValueRef]]:
+    """What loads by running code that steps which are not `kept` need: of those, of the notebook (""), of `rebuilt`."""
+    given = {step: snapshot.steps[step].values or snapshot.steps[step].former for step in (*kept, *rebuilt)}
     bindings = (one for node in graph.nodes if node.step.name not in kept for one in node.bindings)
     read = {(one.step or "", one.source or one.name) for one in bindings} | {("", name) for name in graph.all_inputs}
-    for step, refs in givers.items():
+    for step, refs in {"": snapshot.inputs, **given}.items():
         for ref in refs:
             is_state = is_about_the_process(ref.name) and not is_shown(ref.name)
             if is_code(ref) and (is_state or (step, ref.name) in read):
-                giver = f"step {step!r}" if step else "the notebook"
-                raise RunError(
-                    f"Run {run.id} {origin}; to go on with it would load {ref.name} of {giver}, which runs code "
-                    f"of whoever made it. Begin anew with what is plain: --reuse {run.id}."
-                )
+                yield step, ref
 
 
 def live_inputs(

@@ -28,6 +28,7 @@ from szal_nb.api.observe import sinks_for
 from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
+from szal_nb.api.unreadable import is_suspect, plan_with_readable
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import unheard
 from szal_nb.engine.context import Presenter
@@ -225,12 +226,14 @@ def resume_run(
         snapshot = fold(events)
         _check_can_go_on(run_id, snapshot)
         plan = plan_resume(graph, snapshot, lost)
-        check_requirements(graph, skipped=plan.kept)
-        refuse_code(store, store.run(run_id), graph, snapshot, plan.kept)
         changed = changed_classes(lambda: store.graph(run_id), graph)
         given = {name: step.values for name, step in snapshot.steps.items()}
         classes = Classes(graph, surround.definitions, given, changed)
         _prepare(journal, classes)
+        refuse_code(store, store.run(run_id), graph, snapshot, plan.kept)
+        if is_suspect(store.run(run_id), snapshot, surround.packages):
+            plan = plan_with_readable(graph, snapshot, lost, journal.load_fresh)
+        check_requirements(graph, skipped=plan.kept)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
         if on_plan is not None:
             on_plan(plan)

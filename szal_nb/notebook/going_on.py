@@ -71,7 +71,7 @@ def say_going_on(plan: ResumePlan) -> None:
     """Tells the reader of the cell what is kept and what runs."""
     text = f"Going on: {', '.join(plan.kept) or 'nothing'} kept, {', '.join(plan.reset)} to run."
     if plan.rebuilt:
-        why = "their values lived in the process that died, or are not in the store any more"
+        why = "their values lived in the process that died, or are not in the store any more, or cannot be read here"
         text += f" Rebuilt, because {why}: {', '.join(plan.rebuilt)}."
     for step, count in plan.begun:
         text += f" {step} goes on after {count:,} element{'s' * (count != 1)}."

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from szal_nb.errors import StoreError, ValueUnavailable
+from szal_nb.errors import StoreError, ValueUnavailable, ValueUnreadable
 from szal_nb.model.value import ValueRef, shown_name
 from szal_nb.store.codecs import Codec
 from szal_nb.store.contents import Contents
@@ -120,10 +120,7 @@ class Loader:
             raise
         except Exception as error:
             reason = f"reading it failed with {type(error).__name__}: {str(error).rstrip('.')}"
-            raise ValueUnavailable(ref.name, f"{reason}. {_IF_UPGRADED}") from error
-
-
-_IF_UPGRADED = "If a package is another than it was, let the step that gives it run again: szal fork RUN --from STEP"
+            raise ValueUnreadable(ref.name, reason) from error
 
 
 def main_module() -> ModuleType | None:

@@ -79,13 +79,13 @@ class CellFlow:
         """A finished run; `reuse`, `must_run` and `fork=(run, step)` as for people."""
         return asyncio.run(self._run(store, inputs or {}, **options))
 
-    def resume(self, store: RunStore, run_id: str) -> RunHandle:
-        """A run that stopped, gone on with to its end."""
+    def resume(self, store: RunStore, run_id: str, **options: Any) -> RunHandle:
+        """A run that stopped, gone on with to its end; `on_plan` as of `resume_run`."""
 
         async def go_on() -> RunHandle:
             self.deeds.clear()
             graph = self.graph()
-            handle = resume_run(run_id, graph, self.bodies(graph), self.space, self._surround(store, graph))
+            handle = resume_run(run_id, graph, self.bodies(graph), self.space, self._surround(store, graph), **options)
             return await self.ended(handle)
 
         return asyncio.run(go_on())

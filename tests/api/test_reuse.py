@@ -16,6 +16,7 @@ import szal_nb as szal
 from szal_nb.analysis.doubt import steps_in_doubt
 from szal_nb.api.past import why as szal_why
 from szal_nb.errors import AnswerInDoubt, HiddenStateUsed
+from szal_nb.model.secret import SECRETS
 from szal_nb.model.state import StepState
 from szal_nb.model.value import ErrorInfo
 from szal_nb.store.runs import RunStore
@@ -245,21 +246,6 @@ def test_a_value_that_an_upgraded_package_cannot_load_is_not_taken(store, upgrad
     if reuse is not None:
         assert f"in run {first.id} its value model cannot be loaded: reading it failed with" in str(again.plan)
         assert again["beside"].origin == "cached"
-
-
-def test_a_resume_that_cannot_load_a_value_tells_the_way_out(store, upgraded):
-    """What has completed is not run again by a resume; a fork of the run may."""
-    flow = CellFlow({"fit": "import lib\nmodel = lib.Model(3)", "tell": "told = model.a"})
-    flow.fails = {"tell"}
-    first = flow.run(store)
-    upgraded()
-
-    flow.fails = set()
-    error = flow.resume(store, first.id)["tell"].error
-
-    assert (flow.deeds, error.type) == ([], "ValueUnavailable")
-    assert "szal fork RUN --from STEP" in error.message
-    assert flow.run(store, fork=(first.id, "fit")).values.told == 3
 
 
 def test_why_says_what_kept_a_step_from_being_taken(store):
@@ -545,3 +531,23 @@ def test_what_a_function_kept_when_the_run_began_counts(store):
     assert (run.values.a, flow.deeds) == ([0, 1], ["a"])
     assert "not what it was at the beginning: default of f(acc=…)" in str(run.plan)
     assert CellFlow(cells, notebook=notebook + "f(0)\n").run(store).values.a == [0, 1], "nor is it taken by --cache"
+
+
+@pytest.fixture
+def no_secrets():
+    """What a test makes a secret is one for it only."""
+    yield
+    SECRETS.__init__()
+
+
+@pytest.mark.usefixtures("no_secrets")
+def test_an_input_that_holds_a_secret_is_not_stored_by_a_run_that_takes_from_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATE_SECRET", "late-secret-of-the-environment")
+    key = str(szal.secret("LATE_SECRET"))
+    flow = CellFlow({"use": "n = len(key)"}, notebook="key = []")
+    with RunStore.open(tmp_path / "runs.db") as store:
+        first = flow.run(store)
+        again = flow.run(store, {"key": [key]}, reuse=first.id)
+
+    assert [(ref.name, ref.live) for ref in again.snapshot.inputs] == [("key", "it contains a secret")]
+    assert not any(key.encode() in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
