@@ -351,7 +351,7 @@ async def _take_inputs(
         await asyncio.to_thread(import_again, standing)
     if snapshot is not None:
         runner.watch.take_inputs(snapshot.inputs)
-        await asyncio.to_thread(runner.watch.resume)
+        await asyncio.to_thread(runner.resume)
         return
     if is_recorded:
         # If a plan was made over them, they are kept already.

@@ -38,6 +38,7 @@ from szal_nb.errors import (
     StepTimeout,
     StopRun,
     ValueNotStored,
+    ValueUnreadable,
 )
 from szal_nb.model.kept import patched, state_of
 from szal_nb.model.value import HOLDS_PATCHER, ValueRef, is_about_the_process, is_live_state
@@ -45,7 +46,7 @@ from szal_nb.model.value import HOLDS_PATCHER, ValueRef, is_about_the_process, i
 log = logging.getLogger(__name__)
 
 # What another attempt would not mend.
-_FINAL = (AnswerError, ChangedSince, ClassIsOne, PatcherHeld, RebuiltDiffers, ValueNotStored)
+_FINAL = (AnswerError, ChangedSince, ClassIsOne, PatcherHeld, RebuiltDiffers, ValueNotStored, ValueUnreadable)
 
 
 class Earlier(Protocol):
@@ -109,6 +110,13 @@ class StepOwner:
             log.exception("Earlier runs could not be searched for step %r; it runs.", attempt.context.step)
         return None
 
+    def resume(self) -> None:
+        """Reads again what counts before anything runs; where that cannot be read, each attempt will say so."""
+        try:
+            self.watch.resume()
+        except ValueUnreadable as error:
+            self._table.unreadable = error
+
     def must_load(self, attempt: Attempt) -> bool:
         """As `Owner`."""
         i = attempt.step
@@ -117,6 +125,7 @@ class StepOwner:
     def inputs_of(self, attempt: Attempt) -> dict[str, Any]:
         """As `Owner`."""
         i = attempt.step
+        self._table.check_readable()
         if self._ties is not None and self._ties.refused:
             self._ties.check(i)
         return {} if self._is_bare[i] else self.watch.begin(i, attempt.number, self._table.gather)

@@ -15,7 +15,7 @@ from szal_nb.engine.shared_values import SharedValues, newest
 from szal_nb.engine.sharing import SharedParts
 from szal_nb.engine.usage import Key, Usage, is_held
 from szal_nb.engine.versions import Versions
-from szal_nb.errors import ValuesShared
+from szal_nb.errors import ValuesShared, ValueUnreadable
 from szal_nb.model.graph import DISPLAY
 from szal_nb.model.value import ValueRef
 
@@ -186,7 +186,7 @@ class Together:
         self._groups, groups = newest(refs, index, is_witness)
         known: set[type] = set()
         # Of a class, which is one object in all of them, the last one says what it holds.
-        loaded = [(load(refs[group]), keys) for group, keys in groups.items()]
+        loaded = [(_loaded(refs[group], keys, load), keys) for group, keys in groups.items()]
         for shared, keys in sorted(loaded, key=lambda one: one[0].number, reverse=True):
             for key in keys:
                 place = ("" if key[0] is None else steps[key[0]], key[1])
@@ -207,3 +207,11 @@ class Together:
                 self._versions.put(key, self._versions.value(objects[ref.identity, ref.hash]))
                 linked.add(key)
         return linked
+
+
+def _loaded(ref: ValueRef, keys: Iterable[Key], load: Callable[[ValueRef], Any]) -> Any:
+    """A group as it was recorded; ValueUnreadable with the names of its values."""
+    try:
+        return load(ref)
+    except ValueUnreadable as error:
+        raise ValueUnreadable(", ".join(sorted({name for _, name in keys})), error.reason) from error

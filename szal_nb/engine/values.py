@@ -11,7 +11,7 @@ from szal_nb.engine.immutable import is_immutable
 from szal_nb.engine.rebuilding import Rebuilding
 from szal_nb.engine.usage import Key
 from szal_nb.engine.wiring import Wiring
-from szal_nb.errors import ClassIsOne, ValueNotStored, ValueUnavailable
+from szal_nb.errors import ClassIsOne, ValueNotStored, ValueUnavailable, ValueUnreadable
 from szal_nb.model.event import Event
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.step import Step
@@ -54,6 +54,8 @@ class ValueTable:
         rebuilding: Rebuilding | None = None,
     ) -> None:
         self._rebuilding = rebuilding
+        # What could not be read of that which is read again before anything runs.
+        self.unreadable: ValueUnreadable | None = None
         self.objects: dict[Key, Any] = {}
         self.inputs = dict(inputs)
         # What a later step has begun to change in place: only the record knows what it was.
@@ -87,6 +89,11 @@ class ValueTable:
         # Whether there is a record to read values from.
         self.is_recorded = journal is not None
 
+    def check_readable(self) -> None:
+        """ValueUnreadable if something that counts for all steps could not be read: none of them may go on."""
+        if self.unreadable is not None:
+            raise ValueUnreadable(self.unreadable.name, self.unreadable.reason) from self.unreadable
+
     def is_kept(self, i: int, name: str) -> bool:
         """Whether the record of an earlier process has what step `i` gave under `name`."""
         return (i, name) in self._kept
@@ -102,6 +109,7 @@ class ValueTable:
 
     def gather(self, i: int) -> dict[str, Any]:
         """The inputs of step `i` by their local names; loads what an earlier process kept."""
+        self.check_readable()
         inputs: dict[str, Any] = {}
         objects: Mapping[Key, Any] = self.objects
         if self._rebuilding is not None and self._rebuilding.reads_first(i):

@@ -102,6 +102,21 @@ def test_what_was_recorded_together_with_it_is_made_again_too(store, lib):
     assert (flow.resume(store, run).values.told, flow.deeds) == ([[3, 4], True], ["fit", "add", "tell"])
 
 
+def test_where_nobody_knew_that_no_step_goes_on_without_it(store, lib):
+    """What was recorded together with others is read before anything runs; each alone it would be two objects."""
+    cells = {"fit": "import lib\nrows = [3]\nmodel = lib.Model(rows)", "add": "rows.append(4)"}
+    flow, run = cut(store, {**cells, "beside": "x = 1", "tell --retries 2": "told = rows[:]"}, "tell", "beside")
+    upgrade(lib, flow, is_recorded=False)
+
+    failed = flow.resume(store, run)
+
+    assert {name: step.error.type for name, step in failed.steps.items() if step.error} == dict.fromkeys(
+        ["beside", "tell"], "ValueUnreadable"
+    )
+    assert "rows' cannot be loaded: reading it failed" in failed["tell"].error.message
+    assert (flow.resume(store, run).values.told, sorted(flow.deeds)) == ([3, 4], ["add", "beside", "fit", "tell"])
+
+
 def test_an_input_of_the_run_is_what_the_notebook_has(store, lib):
     flow, run = cut(store, {"tell": TELL}, "tell", notebook=FIT)
     upgrade(lib, flow)
