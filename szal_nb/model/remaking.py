@@ -16,6 +16,8 @@ from typing import Any
 Reduce = Callable[[Any], Any]
 _OF_PICKLE = ("__reduce_ex__", "__reduce__", "__setstate__")
 _OF_ATTRIBUTES = ("__getattr__", "__getattribute__")
+# By which exception it was raised, or while which one; who sets the cause sets the last of them, too.
+_CHAIN = ("__cause__", "__context__", "__suppress_context__")
 _OF_CONTENT = {list: ("append", "extend", "__iter__"), dict: ("__setitem__", "items")}
 
 
@@ -29,7 +31,7 @@ def remade(kind: type, reduce: Reduce = lambda part: part.__reduce_ex__(5)) -> R
     if kind in copyreg.dispatch_table or any(is_of_python(kind, name) for name in _OF_PICKLE):
         return None
     if issubclass(kind, BaseException):
-        return _reduced_error if _is_error_of_python(kind) else None
+        return _reducer_of_errors(kind)
     of_object: Any = object
     if kind.__reduce_ex__ is not of_object.__reduce_ex__ or kind.__reduce__ is not of_object.__reduce__:
         return None
@@ -70,15 +72,15 @@ def _slots_of(kind: type) -> list[str]:
     return copyreg._slotnames(kind)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001  as pickle itself
 
 
-def _is_error_of_python(kind: type[BaseException]) -> bool:
-    """Whether an exception was written in Python below those of Python itself, and has more to it than they have."""
+def _reducer_of_errors(kind: type[BaseException]) -> Reduce | None:
+    """None for what is made by more than Python: only its own word tells how."""
     own = [base for base in kind.__mro__ if base.__module__ != "builtins"]
     makers = [vars(base)[name] for base in own for name in ("__new__", "__init__") if name in vars(base)]
     makers = [maker.__func__ if isinstance(maker, staticmethod) else maker for maker in makers]
-    if not all(isinstance(maker, FunctionType) for maker in makers):
-        return False
     words = [vars(base).get("__reduce__") for base in kind.__mro__ if base.__module__ == "builtins"]
-    return kind.__reduce__ in words and bool(makers or _slots_of(kind))
+    if kind.__reduce__ not in words or not all(isinstance(maker, FunctionType) for maker in makers):
+        return None
+    return _reduced_error if makers or _slots_of(kind) else _reduced_if_chained
 
 
 def _base_of(kind: type[BaseException]) -> type[BaseException]:
@@ -89,10 +91,18 @@ def _base_of(kind: type[BaseException]) -> type[BaseException]:
     return base  # type: ignore[no-any-return]
 
 
+def _is_chained(error: BaseException) -> bool:
+    return error.__cause__ is not None or error.__context__ is not None
+
+
+def _reduced_if_chained(error: BaseException) -> Any:
+    return _reduced_error(error) if _is_chained(error) else NotImplemented
+
+
 def _reduced_error(error: BaseException) -> Any:
     told: Any = error.__reduce__()
     made, arguments, *state = told
-    names = _slots_of(type(error))
+    names = [*_slots_of(type(error)), *(_CHAIN if _is_chained(error) else ())]
     slots = {name: getattr(error, name) for name in names if hasattr(error, name)}
     return error_again, (made, arguments), (*(state or [None]), slots), None, None, put_state_of_error
 

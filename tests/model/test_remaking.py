@@ -73,6 +73,23 @@ def test_no_code_of_an_exception_runs_when_it_is_read():
     assert space["E"].made == 1
 
 
+@pytest.mark.parametrize("cause", ["from ValueError('left', 'right')", "from None", ""])
+@pytest.mark.parametrize("raised", ["KeyError(1)", "F(1, 2)"])
+def test_an_exception_is_read_with_what_it_was_raised_from(raised, cause):
+    space = run(
+        f"{TWO}class F(E):\n    pass\ntry:\n    try:\n        raise E(3, 4)\n    except E:\n        raise {raised} {cause}\n"
+        "except Exception as error:\n    e = error.with_traceback(None)"
+    )
+    error = space["e"]
+
+    again = read_again(error, space)
+
+    assert [*map(repr, (again, again.__cause__, again.__context__))] == [
+        *map(repr, (error, error.__cause__, error.__context__))
+    ]
+    assert again.__suppress_context__ is error.__suppress_context__
+
+
 @pytest.mark.parametrize("source", IN_THE_WAY.values(), ids=IN_THE_WAY)
 def test_an_object_whose_own_methods_are_in_the_way_is_what_it_was(source):
     space = run(source)

@@ -18,6 +18,7 @@ READABLE = {
     "an exception that makes its text": [MADE_ONCE, "print(err)", "print([repr(e) for e in [err]])"],
     "exceptions in a list": [CAUGHT, "errs = [err, ValueError('x'), KeyError(1)]", "print(errs, errs[0] is err)"],
     "an exception that takes a note": [CAUGHT, "err.add_note('of the day')", "print(err.__notes__)"],
+    "what it was raised from": ["try:\n    try:\n        1 / 0\n    except ZeroDivisionError as zero:\n        raise KeyError('x') from zero\nexcept KeyError as error:\n    err = error", "print(repr(err), repr(err.__cause__), err.__suppress_context__)"],
     "one that hands on what it is asked": [PROXY, "rows.append(3)", "print(p.inner, p.count(3), p.inner is rows)"],
     "a dict that counts": [LOGGED, "d['b'] = 2", "print(d, d.log)"],
 }  # fmt: skip
