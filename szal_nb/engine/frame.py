@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from szal_nb.errors import RunError
 from szal_nb.model.remaking import Reduce, remade
-from szal_nb.model.slots import with_slots
+from szal_nb.model.whole_class import told_whole
 
 _LENGTH = struct.Struct(">Q")
 
@@ -64,7 +64,7 @@ def _pickler() -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, part: Any) -> Any:
             if isinstance(part, type):
-                return with_slots(part, super().reducer_override(part))
+                return told_whole(part, super().reducer_override(part))
             kind: Any = type(part)
             reduce = _reduce_of(kind)
             return super().reducer_override(part) if reduce is None else reduce(part)

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import cloudpickle
 
 from szal_nb.model.loaded import loaded
-from szal_nb.model.slots import with_slots
+from szal_nb.model.whole_class import put_members, told_whole
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
 from szal_nb.store.reducers import of_any_kernel, reducer_of, refusal_of
@@ -181,7 +181,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 self.named[name] = kind
                 code = code_of_class(kind)
                 return notebook_class, (name, code) if code else (name,)
-        reduced = with_slots(kind, super().reducer_override(kind))
+        reduced = told_whole(kind, super().reducer_override(kind))
         if kind in _TRACKERS:
             make, (*before, _, extra), *rest = reduced
             reduced = make, (*before, _TRACKERS[kind], extra), *rest
@@ -230,6 +230,7 @@ class Classes:
         if made not in self._are_made:
             self._are_made.add(made)
             set_state(made, state)
+            put_members(made, state[1])
         return made
 
 

@@ -96,6 +96,8 @@ SLOTS = {
     "of a dataclass": [DATA_IN_SLOTS, MISTYPED, "p.x += 1\nprint(p)"],
     "in a class from it": [WITH_SLOTS, "class Q(P):\n    __slots__ = ('y',)\np = Q(2)", "p.y = 3", "print(p.x, p.y, p.go(), hasattr(p, '__dict__'))"],
     "and attributes in one": [WITH_SLOTS, "class Q(P):\n    pass\np = Q(2)", MISTYPED, "print(vars(p))"],
+    "and what members of an enum have": ["import enum\nclass P(enum.Enum):\n    A = 1, 2\n    B = 1, 2\n    def __init__(self, x, w):\n        self.x = x\np = P.A", "print(p.x, P.B is p, P['B'])", "print(P.A.x, [*P], p is P.A)"],
+    "and what of that may change": ["import enum\nclass P(enum.Enum):\n    A = 1, 2\n    def __init__(self, x, w):\n        self.x, self.seen = x, []\np = P.A", "p.seen.append(p.x)", "print(P.A.seen, p.x, p is P.A)"],
     "of a structure that is live": ["import msgspec\nclass P(msgspec.Struct):\n    x: int\np = P(2)", MISTYPED, "p.x = 5", "print(p, P(3).x, isinstance(p, P))"],
     "of a named tuple": ["import collections\nP = collections.namedtuple('P', 'x')\np = P(2)", MISTYPED],
 }  # fmt: skip

@@ -1,8 +1,9 @@
-"""A class that is stored whole has its slots again: the attributes that it takes, and no others."""
+"""A class that is stored whole is what it was: it has its slots, and an enum what its members have besides a value."""
 
 from __future__ import annotations
 
 import weakref
+from pickle import PicklingError
 
 import pytest
 
@@ -100,9 +101,39 @@ def test_that_an_instance_was_stored_makes_no_other_class_of_it():
     assert dump(kind) == stored
 
 
-def test_a_class_that_cannot_be_made_again_of_what_it_has_is_not_stored():
-    """Else it was read again without any field."""
-    with pytest.raises(
-        Exception, match=r"C is a class that msgspec\._core\.StructMeta makes, of more than is left in it"
-    ):
-        dump(defined("class C(msgspec.Struct):\n    x: int"))
+ENUMS = {
+    "by __init__": "class C(enum.Enum):\n    X = 1, 2\n    Y = 3, 4\n    def __init__(self, a, b):\n        self.a, self._b = a, b",
+    "by __new__": "class C(enum.Enum):\n    X = 1, 'one'\n    def __new__(cls, value, a):\n        made = object.__new__(cls)\n        made._value_, made.a = value, a\n        return made",
+    "since": "class C(enum.Flag):\n    X = 1\n    Y = 2\nC.X.a = (1, len.__name__)",
+    "a second name": "class C(enum.IntEnum):\n    X = 1\n    Z = 1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ENUMS.values(), ids=ENUMS)
+def test_members_of_an_enum_have_what_they_had(source):
+    kind = defined(source)
+
+    again = read_again(kind)
+
+    told, found = ({name: {**vars(member)} for name, member in one.__members__.items()} for one in (kind, again))
+    assert {name: {**one, "__objclass__": kind} for name, one in found.items()} == told
+    assert again(again.X.value) is again.X
+
+
+def test_an_enum_whose_members_hold_what_may_change_is_not_stored():
+    """They are taken for what does not change, so that nobody would record that it did."""
+    with pytest.raises(PicklingError, match=r"C\.X has an attribute a that may change"):
+        dump(defined("class C(enum.Enum):\n    X = 1\nC.X.a = [1]"))
+
+
+NOT_WHOLE = {
+    r"C is a class that msgspec\._core\.StructMeta makes": "class C(msgspec.Struct):\n    x: int",
+    r"C is a class that B\.__init_subclass__ makes": "class B:\n    def __init_subclass__(cls, key): ...\nclass C(B, key=1): ...",
+}
+
+
+@pytest.mark.parametrize(("reason", "source"), NOT_WHOLE.items(), ids=["by its metaclass", "by its base"])
+def test_a_class_that_cannot_be_made_again_of_what_it_has_is_not_stored(reason, source):
+    """Else it was read again without any field, or not at all."""
+    with pytest.raises(PicklingError, match=f"{reason}, of more than is left in it"):
+        dump(defined(source))
