@@ -21,9 +21,15 @@ _CHAIN = ("__cause__", "__context__", "__suppress_context__")
 _OF_CONTENT = {list: ("append", "extend", "__iter__"), dict: ("__setitem__", "items")}
 
 
+def owner_of(kind: type, name: str) -> type | None:
+    """The class that instances have a method of this name from; None if there is none. A metaclass is not asked."""
+    return next((base for base in kind.__mro__ if name in vars(base)), None)
+
+
 def is_of_python(kind: type, name: str) -> bool:
     """Whether instances have a method of this name that somebody wrote in Python."""
-    return isinstance(getattr(kind, name, None), FunctionType)
+    owner = owner_of(kind, name)
+    return owner is not None and isinstance(vars(owner)[name], FunctionType)
 
 
 def remade(kind: type, reduce: Reduce = lambda part: part.__reduce_ex__(5)) -> Reduce | None:
@@ -35,7 +41,7 @@ def remade(kind: type, reduce: Reduce = lambda part: part.__reduce_ex__(5)) -> R
     of_object: Any = object
     if kind.__reduce_ex__ is not of_object.__reduce_ex__ or kind.__reduce__ is not of_object.__reduce__:
         return None
-    if hasattr(kind, "__setstate__"):
+    if owner_of(kind, "__setstate__") is not None:
         return None
     names = [*_OF_ATTRIBUTES, "__setattr__"] if _slots_of(kind) else [*_OF_ATTRIBUTES]
     for container, methods in _OF_CONTENT.items():

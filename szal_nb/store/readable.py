@@ -3,8 +3,9 @@
 A value is read again in the kernel's process, as a resume would, but so that nobody notices: what that code prints is
 dropped, and where it is the notebook's, it runs on copies of the notebook's classes and functions, so that what it
 registers, counts or caches is a copy's; what it opens is let go at once. What has a `__del__` is not tried, for the end
-of a copy could take away what the original needs; nor are large values, for there may be no room for another one; nor
-classes, for who makes one tells its bases. What cannot be read after all the resume finds out, and makes it again.
+of a copy could take away what the original needs; nor what a `__new__` of a library makes, for it may give out the one
+that there is; nor are large values, for there may be no room for another one; nor classes, for who makes one tells its
+bases. What cannot be read after all the resume finds out, and makes it again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from szal_nb.model.loaded import module_of
-from szal_nb.model.remaking import remade
+from szal_nb.model.remaking import owner_of, remade
 from szal_nb.store.class_code import NOTEBOOK
 from szal_nb.store.pickling import Pickled, dump, load
 
@@ -61,6 +62,11 @@ class Hook(NamedTuple):
     name: str
     is_of_notebook: bool
 
+    @property
+    def is_python_new(self) -> bool:
+        """Whether it is a `__new__` that somebody wrote in Python."""
+        return self.name == "__new__" and isinstance(vars(self.owner).get(self.name), staticmethod)
+
 
 class _Known:
     """The methods by which values have been read again in this process."""
@@ -84,7 +90,9 @@ _KNOWN = _Known()
 def check_readable(value: object, found: Pickled, unheard: Unheard) -> None:
     """UnreadableError if this pickle does not give `value` again, as far as that is not known and can be tried."""
     hooks = {hook for kind in found.kinds for hook in hooks_of(kind) if hook not in _KNOWN}
-    if not hooks or len(found.data) > MOST_BYTES or any(hasattr(kind, "__del__") for kind in found.kinds):
+    if not hooks or len(found.data) > MOST_BYTES or any(owner_of(kind, "__del__") for kind in found.kinds):
+        return
+    if any(hook.is_python_new and not hook.is_of_notebook for hook in hooks):
         return
     with unheard(), suppress(MemoryError):
         if any(hook.is_of_notebook for hook in hooks):
@@ -138,8 +146,8 @@ def hooks_of(kind: type) -> tuple[Hook, ...]:
     names = _OF_ALL if is_plain or issubclass(kind, Enum) else (*_OF_ALL, *_OF_MADE)
     found = []
     for name in names:
-        owner = next((base for base in kind.__mro__ if name in vars(base)), None)
-        method: Any = getattr(kind, name, None)
+        owner = owner_of(kind, name)
+        method: Any = None if owner is None else getattr(vars(owner)[name], "__func__", vars(owner)[name])
         if owner is not None and not _is_sure(owner, method):
             found.append(Hook(owner, name, getattr(method, "__module__", "") == NOTEBOOK))
     return tuple(found)

@@ -127,6 +127,26 @@ def test_nor_what_takes_something_along_when_it_ends(loads):
     assert loads == []
 
 
+class Only:
+    """There is one of it, as libraries have such."""
+
+    one = None
+
+    def __new__(cls):
+        cls.one = cls.one or super().__new__(cls)
+        return cls.one
+
+
+def test_nor_what_there_may_be_once_in_a_library(loads):
+    value = Only()
+    value.rows = rows = [1]
+
+    stored(value)
+
+    assert (loads, value.rows) == ([], rows)
+    assert value.rows is rows
+
+
 REGISTERED = """
 class C:
     made = []
