@@ -131,7 +131,7 @@ GENERATOR_KINDS = _names("random.Random numpy.random.RandomState numpy.random.Ge
 ASKING_GENERATORS = _names("get_state getstate")
 
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
-DRAWINGS = ("matplotlib.", "seaborn.")
+DRAWINGS = ("matplotlib.", "seaborn.", "bokeh.plotting.")
 # Of the same libraries: recipes of a drawing. Whatever a method adds, it adds to a copy that it gives.
 RECIPES = ("seaborn.objects.",)
 # And what makes no drawing: colours, dates, tables.

@@ -147,6 +147,10 @@ EDGES = {
         "# %%\nimport matplotlib.pyplot as plt\n# %% a\nplt.plot([1])\n# %% b\nprint(1)\n# %% c\nplt.show()\n",
         ["a -> c: order of pyplot"],
     ),
+    "a glyph of bokeh, named as a plot of a table": (
+        "# %%\nfrom bokeh.plotting import figure, show\n# %% a\np = figure()\n# %% b\np.line([1], [2])\n# %% c\nshow(p)\n",
+        ["a -> b: data of p", "b -> c: data of p"],
+    ),
     "draws of one generator": (
         "# %%\nimport numpy as np\n# %% a\nrng = np.random.default_rng(0)\n# %% b\nx = rng.normal()\n# %% c\ny = rng.normal()\n",
         ["a -> b: data of rng", "b -> c: data of rng"],
