@@ -26,6 +26,7 @@ from szal_nb.analysis.tables import (
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
     MAKING_LISTS,
+    MISSING_KEYS,
     NOT_GOING_THROUGH,
     PLOTTING,
     RECIPES,
@@ -314,7 +315,8 @@ class Calls(UsedStates):
             return Value(held, is_part=True)
         if name in FUNCTION_HOLDS:
             drawn = next((value.kind for value in call.values if value.kind.startswith(DRAWINGS)), "")
-            made = self.fresh(call.node, held, drawn or (name if "." not in name and name != "tuple" else ""))
+            is_told = name == MISSING_KEYS or ("." not in name and name != "tuple")
+            made = self.fresh(call.node, held, drawn or (name if is_told else ""))
             return replace(made, path=files.path_of_elements(call.args[0].path)) if call.args else made
         root = name.partition(".")[0]
         if root in KNOWN_LIBRARIES or root == name:

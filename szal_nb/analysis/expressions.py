@@ -10,7 +10,7 @@ from typing import ClassVar
 from szal_nb.analysis import files, hidden, mocking, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
-from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, RUNNING
+from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, MISSING_KEYS, RUNNING
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
 from szal_nb.model.kept import attributes_state, patch_state
 
@@ -115,6 +115,8 @@ class Expressions(Calls):
         if owner.ref:
             module = mocking.dotted_in(node.slice) if owner.ref == "sys.modules" else ""
             return Value(ref=module or f"{owner.ref}[]")
+        if owner.kind == MISSING_KEYS:
+            self.change(owner.tokens, node, "adds a key that is missing", ast.unparse(node), is_certain=False)
         if index.kind == "mask" or self._makes_copy(node.slice):
             return Value(kind=_kind_of_part(owner))
         direct = self.surface_of(owner)

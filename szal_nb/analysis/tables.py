@@ -353,6 +353,9 @@ itertools.chain.from_iterable collections.OrderedDict collections.defaultdict co
 collections.Counter types.SimpleNamespace sum
 """)
 
+# Asked for a key that it has not, it makes one.
+MISSING_KEYS = "collections.defaultdict"
+
 # Of all functions, the ones whose result runs a function that they were given later; classes do, too.
 KEEPING_CODE = _names("""
 map filter enumerate zip iter reversed dict functools.partial functools.partialmethod

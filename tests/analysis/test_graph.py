@@ -795,6 +795,14 @@ def test_a_connection_of_duckdb_is_asked_one_question_at_a_time(read):
     assert ("b", "c", ("duckdb",)) in {(edge.source, edge.target, edge.names) for edge in graph.edges}
 
 
+@pytest.mark.parametrize("read", ["print(d['x'])", "n = [d[k] for k in ks]", "n = look()", "n = len(d['x'])"])
+def test_who_asks_a_defaultdict_for_a_key_adds_it_where_it_is_missing(read):
+    """A run that was killed behind it went on from a record without the key, and counted one less."""
+    head = "# %%\nfrom collections import defaultdict\nks = ['x']\ndef look():\n    return d[ks[0]]\n"
+    graph = notebook_graph(f"{head}# %% a\nd = defaultdict(list)\n# %% b\n{read}\n# %% c\nprint(len(d))\n")
+    assert bindings_of(graph, "c") == {"d": "b.d"}
+
+
 def test_a_question_that_is_asked_later_waits_for_the_changes_above_it():
     cells = "# %%\nimport duckdb\n# %% a\ncon = duckdb.connect()\n# %% b\nasked = con.sql('select * from t')\n"
     graph = notebook_graph(f"{cells}# %% c\ncon.execute('insert into t values (1)')\n# %% d\ny = asked.df()\n")
