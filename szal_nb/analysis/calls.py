@@ -41,6 +41,7 @@ from szal_nb.analysis.tables import (
     gives_drawing,
     makes_drawing,
 )
+from szal_nb.analysis.threads import MEMORY_ENGINE, THREAD_BOUND, bound_kind, is_in_memory
 from szal_nb.analysis.used_states import DUCKDB_KINDS, UsedStates
 from szal_nb.analysis.values import FRESH, Tokens, Value, either
 
@@ -246,7 +247,9 @@ class Calls(UsedStates):
             return Value(tokens, is_part=True, direct=direct | default if direct else direct, within=within)
         if name in _RETURNING_SELF:
             return owner
-        if name == "cursor" and owner.kind:
+        if owner.kind in THREAD_BOUND and name in FETCHING:
+            return FRESH
+        if owner.kind in THREAD_BOUND or (name == "cursor" and owner.kind):
             return Value(self.fresh(call.node, owner.tokens).tokens | owner.tokens, owner.kind)
         if name in SHALLOW and not is_table:
             return self.fresh(call.node, owner.tokens, owner.kind) if owner.tokens else FRESH
@@ -322,7 +325,9 @@ class Calls(UsedStates):
         if root in KNOWN_LIBRARIES or root == name:
             unseeded = "!unseeded" if hidden.is_unseeded(name, frozenset(call.keywords)) else ""
             if _keeps_arguments(name):
-                return self.fresh(call.node, held, name + unseeded)
+                return self.fresh(call.node, held, bound_kind(call.values) or name + unseeded)
+            if is_in_memory(name, call.args[0].path if call.args else ""):
+                return self.fresh(call.node, held, MEMORY_ENGINE)
             return Value(kind=_made_kind(name) + unseeded)
         if call.is_discarded:
             self._maybe_change(call)
@@ -370,7 +375,7 @@ class Calls(UsedStates):
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False)
         # What is called may keep something, too.
         held |= {called(token) for token in self.without_code(self.reach(target.tokens))}
-        return Value(self.fresh(call.node, held).tokens | held, is_part=True)
+        return Value(self.fresh(call.node, held).tokens | held, bound_kind([target]), is_part=True)
 
     def _maybe_change(self, call: Call) -> None:
         rule = "passed to a function of unknown effect"

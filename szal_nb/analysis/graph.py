@@ -33,7 +33,7 @@ from szal_nb.analysis.resolve import Resolver, pass_through
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.sight import Sight
 from szal_nb.analysis.surroundings import NameKind, NotebookName, Surroundings
-from szal_nb.analysis.tables import THREAD_BOUND
+from szal_nb.analysis.threads import THREAD_BOUND
 from szal_nb.errors import FlowCycle, InvalidFlow, InvalidStep
 from szal_nb.model.flow import FlowDefinition, FlowMode
 from szal_nb.model.graph import Edge, EdgeKind, FlowGraph, StepNode

@@ -374,9 +374,6 @@ itertools.combinations_with_replacement
 RUNNING = _names("generator map filter")
 NOT_GOING_THROUGH = _names("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")
 
-# Values that may be used only on the thread that made them.
-THREAD_BOUND = _names("sqlite3.connect tkinter.Tk playwright.sync_api.sync_playwright turtle.Screen")
-
 # Names under which these modules are nearly always imported: used where no import is in sight.
 CONVENTIONS = {
     "np": "numpy",

@@ -781,6 +781,32 @@ def test_a_statement_that_changes_a_database_is_a_change_of_its_connection(maker
     assert {("a", "b"), ("b", "c"), ("c", "d")} <= {(edge.source, edge.target) for edge in notebook_graph(cells).edges}
 
 
+ON_ONE_THREAD = {
+    "what was asked of a connection": ("con = sqlite3.connect('a.db')", "x = con.execute('select 1')", "print(x.fetchone())"),
+    "a database in memory": ("e = sa.create_engine('sqlite://')", "x = 1", "print(pd.read_sql('t', e))"),
+    "a connection to it": ("e = sa.create_engine('sqlite:///:memory:')", "x = e.connect()", "print(x.execute(q))"),
+    "a session": ("e = sa.create_engine('sqlite://')", "x = orm.Session(e)", "print(x.scalar(q))"),
+    "what makes sessions": ("e = sa.create_engine('sqlite://')", "x = orm.sessionmaker(bind=e)", "with x() as s:\n    s.add(q)"),
+    "a session that was made so": ("m = orm.sessionmaker(sa.create_engine('sqlite://'))", "x = m()", "x.commit()"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "ask", "use"), ON_ONE_THREAD.values(), ids=ON_ONE_THREAD)
+def test_what_comes_of_a_value_that_is_bound_to_its_thread_is_bound_to_it_as_well(make, ask, use):
+    """A database in memory is another one on each thread: there was no such table."""
+    head = "# %%\nimport sqlite3\nimport sqlalchemy as sa\nfrom sqlalchemy import orm\nimport pandas as pd\nq = 1\n"
+    graph = notebook_graph(f"{head}# %% a\n{make}\n# %% b\n{ask}\n# %% c\n{use}\n# %% d\ny = q\n")
+    assert (graph.node("a").is_main_thread, graph.node("c").is_main_thread) == (True, True)
+    assert not graph.node("d").is_main_thread
+
+
+def test_what_was_fetched_and_databases_in_files_are_for_all_threads():
+    head = "# %%\nimport sqlite3\nimport sqlalchemy as sa\n# %% a\ncon = sqlite3.connect(':memory:')\n"
+    rows = "# %% b\nrows = con.execute('select 1').fetchall()\n# %% c\nprint(rows)\n"
+    graph = notebook_graph(f"{head}{rows}# %% d\ne = sa.create_engine('sqlite:///a.db')\n# %% f\nprint(e.connect())\n")
+    assert [node.step.name for node in graph.nodes if node.is_main_thread] == ["a", "b"]
+
+
 def test_questions_to_a_database_need_no_order():
     read = "y = pd.read_sql('select * from t', con)"
     cells = f"# %%\nimport sqlite3\nimport pandas as pd\n# %% a\ncon = sqlite3.connect('a.db')\n# %% b\n{read}\n# %% c\n{read}\n"
