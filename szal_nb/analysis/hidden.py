@@ -186,7 +186,8 @@ _WRITING_STORES: dict[str, str] = {
     "warnings.filters": WARNINGS,
 }
 
-# scikit-learn (and friends): draw from numpy's global generator when `random_state` is not given.
+# scikit-learn (and friends): draw from numpy's global generator when `random_state` is not given. Some have no such
+# argument, and many use nothing of what they draw; a test asks all.
 _UNSEEDED = _names("""
 train_test_split KFold StratifiedKFold ShuffleSplit StratifiedShuffleSplit GroupShuffleSplit RepeatedKFold
 RepeatedStratifiedKFold RandomizedSearchCV HalvingRandomSearchCV HalvingGridSearchCV shuffle resample
@@ -200,7 +201,13 @@ LatentDirichletAllocation SGDClassifier SGDRegressor SGDOneClassSVM Perceptron P
 PassiveAggressiveRegressor LinearSVC LinearSVR RANSACRegressor TheilSenRegressor Nystroem RBFSampler
 GaussianRandomProjection SparseRandomProjection QuantileTransformer IterativeImputer permutation_importance
 mutual_info_classif mutual_info_regression make_classification make_regression make_blobs make_moons make_circles
-make_friedman1 make_s_curve make_swiss_roll make_low_rank_matrix make_multilabel_classification randomized_svd
+make_friedman1 make_friedman2 make_friedman3 make_s_curve make_swiss_roll make_low_rank_matrix make_biclusters
+make_checkerboard make_gaussian_quantiles make_hastie_10_2 make_multilabel_classification make_sparse_coded_signal
+make_sparse_spd_matrix make_sparse_uncorrelated make_spd_matrix randomized_svd k_means kmeans_plusplus fastica smacof
+spectral_clustering spectral_embedding dict_learning dict_learning_online
+SVC SVR NuSVC NuSVR OneClassSVM Lasso LassoCV ElasticNet ElasticNetCV GraphicalLasso GraphicalLassoCV
+AffinityPropagation EllipticEnvelope MinCovDet MiniBatchDictionaryLearning MiniBatchSparsePCA PolynomialCountSketch
+SkewedChi2Sampler SpectralBiclustering SpectralCoclustering
 fetch_olivetti_faces BalancedRandomForestClassifier SMOTE ADASYN RandomOverSampler RandomUnderSampler UMAP
 """)
 _UNSEEDED_ROOTS = frozenset({"sklearn", "imblearn", "umap"})

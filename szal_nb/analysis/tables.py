@@ -315,6 +315,8 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
     "skimage.graph.cut_normalized": (1,),
     "skimage.graph.merge_hierarchical": (1,),
     "sqlalchemy.event.listen": (0,),
+    # What it makes writes there with each round.
+    "lightgbm.record_evaluation": (0,),
     # A table is entered into what it is given.
     "sqlalchemy.Table": (1,),
     "sqlalchemy.schema.Table": (1,),

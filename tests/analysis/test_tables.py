@@ -8,7 +8,7 @@ import importlib
 
 import pytest
 
-from szal_nb.analysis import tables
+from szal_nb.analysis import hidden, tables
 
 
 def _methods(kind):
@@ -121,7 +121,7 @@ def test_methods_of_polars_that_are_known_not_to_change_do_not():
 )
 def test_functions_in_the_tables_exist(dotted):
     root = dotted.partition(".")[0]
-    if root in {"torch", "sqlalchemy", "skimage"}:
+    if root in {"torch", "sqlalchemy", "skimage", "lightgbm"}:
         pytest.skip(f"{root} is not installed for the tests")
     pytest.importorskip(root)
     parts = dotted.split(".")
@@ -135,3 +135,24 @@ def test_functions_in_the_tables_exist(dotted):
         assert callable(found)
         return
     raise AssertionError(dotted)
+
+
+def _draws(estimator, samples, target):
+    numpy = pytest.importorskip("numpy")
+    numpy.random.seed(0)  # noqa: NPY002  it is the global generator that counts
+    before = numpy.random.get_state()  # noqa: NPY002
+    with contextlib.suppress(Exception):
+        estimator().fit(samples, target)
+    after = numpy.random.get_state()  # noqa: NPY002
+    return before[2] != after[2] or not numpy.array_equal(before[1], after[1])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_of_sklearn_that_draw_from_the_generator_of_all_are_known():
+    """A run was refused that fitted an SVC or a Lasso beside another step that draws."""
+    found = pytest.importorskip("sklearn.utils").all_estimators()
+    samples = pytest.importorskip("numpy").random.default_rng(0).random((30, 4))
+    targets = [[n % 2 for n in range(30)], samples[:, 0]]
+    drawing = {name for name, kind in found for target in targets if _draws(kind, samples, target)}
+    assert len(drawing) > 60
+    assert {name for name in drawing if not hidden.is_unseeded(f"sklearn.{name}", frozenset())} == set()
