@@ -358,7 +358,7 @@ class RebuiltDiffers(RunError):
 
 
 class ClassIsOne(RunError):
-    """A step that runs again changes a class that others have changed or read since: there is no second one of it."""
+    """A step runs again, or late, and should find a class as it was before it was changed: there is no second one."""
 
     def __init__(self, step: str, name: str) -> None:
         super().__init__(step, name)
@@ -367,9 +367,9 @@ class ClassIsOne(RunError):
 
     def __str__(self) -> str:
         return (
-            f"Step {self.step!r} must run again as it ran first, and changes the class {self.name}, which is one for "
-            f"all that use it: what later steps have of it would be lost. Start a new run with --reuse; let a step of "
-            f"its own change {self.name}."
+            f"Step {self.step!r} must run as if it came before others, but it, or one of them, has changed "
+            f"{self.name}: a class, or what one holds, which is one for all that use it, and cannot be had as it was. "
+            f"Start a new run with --reuse."
         )
 
 

@@ -13,10 +13,8 @@ from szal_nb.analysis.reuse import Past, refs_by_name
 from szal_nb.model.duration import format_duration
 from szal_nb.model.graph import DISPLAY
 from szal_nb.model.state import StepSnapshot, StepState
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, is_about_the_process, is_class
 
-# A class that a step makes is another one each time, and so is its pickle; what differs of it is told by its code.
-_CLASSES = frozenset({"type", "ABCMeta", "EnumMeta", "EnumType"})
 # So many changed lines of a body are told to a person; JSON has all.
 _TOLD_LINES = 30
 
@@ -209,7 +207,7 @@ def _are_alike(a: ValueRef, b: ValueRef) -> bool:
     is_live_in_both = a.hash is None and b.hash is None
     # A pickle of a figure is another one each time; what counts of it is how it looks.
     is_shown_alike = a.shown is not None and a.shown == b.shown
-    return is_live_in_both or is_shown_alike or (a.type == b.type and a.type in _CLASSES)
+    return is_live_in_both or is_shown_alike or (is_class(a) and is_class(b))
 
 
 def describe_value(ref: ValueRef | None) -> str:

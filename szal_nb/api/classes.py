@@ -35,6 +35,8 @@ class Classes:
         changed: Collection[str] = (),
     ) -> None:
         self._changed = changed
+        # What is on record, by step and name, and stays that where its step runs again. May be set at any time.
+        self.stays: Collection[tuple[str, str]] = ()
         self._definitions = definitions
         self._givers: dict[str, list[str]] = {}
         for node in graph.nodes:
@@ -72,22 +74,24 @@ class Classes:
         """See `ClassNames`."""
         place = self._places.get(ref.hash)
         if place is not None:
-            self._note(*place, kind)
+            self._note(*place, kind, is_meant=True)
 
     def _give(self, step: str, name: str, kind: type) -> None:
         if step in self._givers.get(name, ()):
-            self._note(step, name, kind)
+            self._note(step, name, kind, is_meant=(step, name) not in self.stays)
 
-    def _note(self, step: str, path: str, kind: type) -> None:
+    def _note(self, step: str, path: str, kind: type, *, is_meant: bool) -> None:
+        """The class is recorded by this name, and is what the name means if `is_meant`."""
         if kind.__module__ != NOTEBOOK or self._own(kind.__qualname__) is kind:
             return
-        self._living[step, path] = kind
+        if is_meant:
+            self._living[step, path] = kind
         if kind in self._known:
             return
         self._known[kind] = step, path
         for name, member in list(vars(kind).items()):
             if isinstance(member, type):
-                self._note(step, f"{path}.{name}", member)
+                self._note(step, f"{path}.{name}", member, is_meant=is_meant)
 
     def name_of(self, kind: type, *, is_class: bool) -> str:
         """See `ClassNames`. What a step gave is stored whole where it is, or is a part of, what is stored."""

@@ -31,20 +31,41 @@ def rebuilding_of(
     refs.update({(i, name): ref for (i, name), ref in kept.items()})
     refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
     anew = {(index[step] if step else None, name) for step, name in plan.anew}
-    late = _by_index(index, plan.late)
     return Rebuilding(
-        graph, former=former, anew=anew, inputs=plan.inputs, late=late, refs=refs, load=journal.load_fresh
+        graph,
+        former=former,
+        anew=anew,
+        inputs=plan.inputs,
+        late=_by_index(index, plan.late),
+        classes=_by_index(index, plan.classes),
+        refs=refs,
+        load=journal.load_fresh,
     )
+
+
+def staying(snapshot: RunSnapshot, plan: ResumePlan) -> set[Place]:
+    """What steps that run again have on record, and what stays so."""
+    given = {name: snapshot.steps[name].values or snapshot.steps[name].former for name in plan.rebuilt}
+    return {(step, ref.name) for step, refs in given.items() for ref in refs if ref.live is None} - plan.anew
 
 
 def reading_late(
     graph: FlowGraph, snapshot: RunSnapshot, refs: Mapping[Key, ValueRef], journal: RunJournal
 ) -> Rebuilding | None:
     """What a retry needs of steps that others have overtaken meanwhile; None if there are none."""
-    late = _by_index(graph.derived(Wiring).index, overtaken_reads(graph, snapshot))
-    if not late:
+    index, reads = graph.derived(Wiring).index, overtaken_reads(graph, snapshot)
+    if not reads.late:
         return None
-    return Rebuilding(graph, former={}, anew=(), inputs=(), late=late, refs=refs, load=journal.load_fresh)
+    return Rebuilding(
+        graph,
+        former={},
+        anew=(),
+        inputs=(),
+        late=_by_index(index, reads.late),
+        classes=_by_index(index, reads.classes),
+        refs=refs,
+        load=journal.load_fresh,
+    )
 
 
 def _by_index(

@@ -169,6 +169,7 @@ class Walk:
                 continue
             if is_immutable(item):
                 self.still(item)
+                self._note_kinds((type(item),))
                 continue
             number = self.seen.get(id(item))
             if number is not None:
@@ -188,14 +189,20 @@ class Walk:
     def items(self, values: list[Any] | tuple[Any, ...]) -> Iterable[Any] | None:
         """What is left to look at of many values: nothing if none of them can change."""
         self.grow(8 * len(values))
-        if all(map(is_immutable_kind, set(map(type, values)))):
+        kinds = set(map(type, values))
+        if all(map(is_immutable_kind, kinds)):
             kept = tuple(values)
             self.keeps.append(kept)
+            self._note_kinds(kinds)
             if self.is_hashing:
                 self.tag(len(kept), hash(tuple(map(id, kept))))
             return None
         self.tag(len(values))
         return values
+
+    def _note_kinds(self, kinds: Iterable[type]) -> None:
+        """Keeps classes of the notebook whose instances cannot change, enumerations: one made anew is another one."""
+        self.keeps += [kind for kind in kinds if kind.__module__ == NOTEBOOK]
 
 
 class _ContentWalk(Walk):

@@ -1,8 +1,8 @@
 """Steps that had completed and run again: what they read, and what of that which they give counts.
 
 They read what they read the first time, whatever later steps have made of it since: values that are made anew are the
-ones of this run, all others come from the record as it was then, in objects of their own. What they gave that is on
-record stays as it is.
+ones of this run, all others come from the record as it was then, in objects of their own. Only a class, with what it
+holds, is one for all: it must not have changed since. What they gave that is on record stays as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from szal_nb.engine.usage import Key
 from szal_nb.engine.wiring import Wiring
 from szal_nb.errors import ChangedSince, RebuiltDiffers
 from szal_nb.model.graph import FlowGraph
-from szal_nb.model.value import ValueRef, is_about_the_process
+from szal_nb.model.value import ValueRef, is_about_the_process, is_class
 
 # The one format whose bytes may differ for equal values.
 _PICKLE = "pickle"
@@ -30,8 +30,8 @@ class Rebuilding:
     """See the module. `former` is what the rebuilt steps have on record; `anew` are the values to be made anew.
 
     `inputs` are those of them that the notebook gives. `late` steps had failed: what others have changed since they
-    read as it was, and all else as it is. `refs` are all references on record, also those of rebuilt steps; `load`
-    reads one into an object of its own.
+    read as it was, and all else as it is. `classes` is what steps read of classes that have changed since. `refs` are
+    all references on record, also those of rebuilt steps; `load` reads one into an object of its own.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Rebuilding:
         anew: Collection[Key],
         inputs: Collection[str],
         late: Mapping[int, Collection[Key]],
+        classes: Mapping[int, Collection[Key]],
         refs: Mapping[Key, ValueRef],
         load: Callable[[ValueRef], Any],
     ) -> None:
@@ -50,6 +51,7 @@ class Rebuilding:
         self._anew = anew
         self._inputs = inputs
         self._late = late
+        self._classes = classes
         self._own: dict[int, dict[Key, Any]] = {}
         self._refs = refs
         self._load = load
@@ -58,6 +60,7 @@ class Rebuilding:
     def take_late(self, other: Rebuilding) -> None:
         """Steps that others have overtaken since read what they should have read."""
         self._late = {**self._late, **other._late}
+        self._classes = {**self._classes, **other._classes}
         self._refs = {**self._refs, **other._refs}
 
     def __contains__(self, i: int | None) -> bool:
@@ -70,6 +73,10 @@ class Rebuilding:
     def is_own(self, i: int, key: Key) -> bool:
         """Whether step `i` has the value, which it reads, for itself."""
         return key in self._late.get(i, ()) or (i in self._former and key not in self._anew)
+
+    def is_of_changed_class(self, i: int, key: Key) -> bool:
+        """Whether what step `i` reads is a class, or held by one, and is not any more what it read first."""
+        return key in self._classes.get(i, ())
 
     def stays(self, i: int, ref: ValueRef) -> bool:
         """Whether what rebuilt step `i` has on record stays."""
@@ -88,14 +95,16 @@ class Rebuilding:
 
     def as_first(self, i: int, keys: Iterable[Key]) -> dict[Key, Any]:
         """Those of these values that come from the record, as they were when step `i` ran first, in new objects."""
-        wanted = {key for key in keys if self.is_own(i, key) and key in self._refs}
+        wanted = {key for key in keys if self.is_own(i, key) and key in self._refs and not is_class(self._refs[key])}
         if not wanted:
             return {}
         behind = self._wiring.downstream(i)
         refs = {key: ref for key, ref in self._refs.items() if key[0] not in behind and ref.live is None}
         found: dict[Key, Any] = {}
         for group, known in newest(refs, self._index).groups.items():
-            if not wanted.isdisjoint(known):
+            if any(key in refs and is_class(refs[key]) for key in known):
+                wanted.difference_update(known)
+            elif not wanted.isdisjoint(known):
                 values = self._load(refs[group]).values
                 found |= {key: values["" if key[0] is None else self._wiring.names[key[0]], key[1]] for key in known}
         same = {self._content(refs[key]): value for key, value in found.items() if key in refs}

@@ -9,6 +9,7 @@ import msgspec
 
 from szal_nb.engine.contents import Contents
 from szal_nb.engine.digest import Digest, deep_digest
+from szal_nb.engine.immutable import is_immutable_kind
 from szal_nb.engine.kinds import is_of_library
 from szal_nb.engine.sharing import is_shown
 from szal_nb.engine.usage import Key, Usage, is_held
@@ -110,7 +111,8 @@ class Ties:
             others |= set(self._usage.taken[key[0]]) if key[0] is not None else set()
         # A class that is made again, as none of a module is, is another one than that of its older instances.
         held = set(map(id, digest.keeps))
-        classes = {kind for kind in map(type, digest.keeps) if id(kind) in held and not is_of_library(kind)}
+        kinds: list[Any] = [*map(type, digest.keeps), *(part for part in digest.keeps if _is_enumeration(part))]
+        classes = {kind for kind in kinds if id(kind) in held and not is_of_library(kind)}
         if classes:
             others |= {other for other in self._parts.known() if self._has_one_of(other, classes)} - {key}
         return _Reach(digest, {other for other in others if not is_held(other)}, dim)
@@ -123,3 +125,8 @@ class Ties:
     def _places(self, keys: set[Key]) -> tuple[tuple[str, str], ...]:
         names = self._usage.names
         return tuple(sorted(("" if i is None else names[i], name) for i, name in keys))
+
+
+def _is_enumeration(part: Any) -> bool:
+    """Whether this is a class whose instances cannot change: they are no parts themselves."""
+    return issubclass(type(part), type) and is_immutable_kind(part)

@@ -113,22 +113,20 @@ class ValueTable:
         inputs: dict[str, Any] = {}
         objects: Mapping[Key, Any] = self.objects
         if self._rebuilding is not None and self._rebuilding.reads_first(i):
+            self._refuse_classes(i, self._rebuilding)
             objects = {**objects, **self._rebuilding.as_first(i, [key for _, key, _ in self._bindings[i]])}
         for local, key, is_optional in self._bindings[i]:
             try:
                 inputs[local] = objects[key]
             except KeyError:
                 self._gather_other(inputs, local, key, is_optional=is_optional)
-        if self._rebuilding is not None:
-            self._refuse_classes(i, inputs, self._rebuilding)
         return inputs
 
-    def _refuse_classes(self, i: int, inputs: Mapping[str, Any], rebuilding: Rebuilding) -> None:
-        """ClassIsOne if step `i` changes a class that it should have for itself: there is no other one of it."""
-        node = self._nodes[i]
+    def _refuse_classes(self, i: int, rebuilding: Rebuilding) -> None:
+        """ClassIsOne if step `i` needs a class as it was before it was changed: there is no other one of it."""
         for local, key, _ in self._bindings[i]:
-            if local in node.changes and rebuilding.is_own(i, key) and isinstance(inputs.get(local), type):
-                raise ClassIsOne(node.step.name, local)
+            if rebuilding.is_of_changed_class(i, key):
+                raise ClassIsOne(self._nodes[i].step.name, local)
 
     def _gather_other(self, inputs: dict[str, Any], local: str, key: Key, *, is_optional: bool) -> None:
         """Puts in what no step of this process has given, if it is there."""

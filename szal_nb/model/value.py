@@ -8,6 +8,8 @@ import msgspec
 
 from szal_nb.model.kept import is_kept, state_of
 
+_CLASS_TYPES = frozenset({"type", "abc.ABCMeta", "enum.EnumType"})
+
 
 class ValueRef(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One value that a step gave, or that a run took in, under a name.
@@ -68,6 +70,11 @@ def is_about_the_process(name: str) -> bool:
     of Python begins with "<".
     """
     return name.startswith("<")
+
+
+def is_class(ref: ValueRef) -> bool:
+    """Whether the value is a class. Earlier versions named the metaclass, of which these are known."""
+    return ref.type in _CLASS_TYPES
 
 
 def is_live_state(ref: ValueRef) -> bool:

@@ -15,8 +15,8 @@ _SHAPED_LIBRARIES = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch", 
 
 
 def type_name(value: object) -> str:
-    """The type's name, with its module unless that is builtins."""
-    kind = type(value)
+    """The type's name, with its module unless that is builtins; "type" of any class."""
+    kind = type if issubclass(type(value), type) else type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

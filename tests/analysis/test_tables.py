@@ -139,11 +139,11 @@ def test_functions_in_the_tables_exist(dotted):
 
 def _draws(estimator, samples, target):
     numpy = pytest.importorskip("numpy")
-    numpy.random.seed(0)  # noqa: NPY002  it is the global generator that counts
-    before = numpy.random.get_state()  # noqa: NPY002
+    numpy.random.seed(0)
+    before = numpy.random.get_state()
     with contextlib.suppress(Exception):
         estimator().fit(samples, target)
-    after = numpy.random.get_state()  # noqa: NPY002
+    after = numpy.random.get_state()
     return before[2] != after[2] or not numpy.array_equal(before[1], after[1])
 
 

@@ -139,6 +139,22 @@ def test_a_class_is_one_through_all_resumes(record):
     assert run["look"].value == (True,) * 5
 
 
+def test_a_class_is_one_where_the_step_that_gave_it_with_a_live_value_is_made_again_twice(record):
+    """A resumed run equals an uncut one."""
+    cells = {
+        "kind": "class C:\n    pass\ncon = iter([1, 2])",
+        "make": "c = C()",
+        "use": "x = next(con)\nseen = isinstance(c, C), type(c) is C",
+    }
+    run = None
+    for missing in ("use", "kind", "use", None):
+        flow = CellFlow(cells)
+        flow.fails = {missing}
+        run = flow.run(record) if run is None else flow.resume(record, run.id)
+
+    assert run.value("use", "seen") == (True, True)
+
+
 @pytest.mark.parametrize("anew", [NEWER, NEWER.replace("2", "3"), FIRST])
 def test_what_a_run_takes_from_another_is_of_the_class_that_made_it(anew, record):
     cells = {"make": f"{FIRST}\nc = C()", "anew": NEWER, "look": "seen = c.y, C.y, isinstance(c, C)"}

@@ -156,6 +156,52 @@ def test_so_does_one_whose_live_inputs_the_notebook_gives_again(cells, store):  
         assert check(cells, seed, store) in ("same", "refused")
 
 
+# Classes that came with a live value: the step that gave both runs again, and its classes are those on record.
+
+M = "class M:\n    n = [1]\n    def twin(self):\n        return M()\ncon = iter([1, 2])"
+E = "import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2"
+CLASSES = {
+    "an instance": [M, "m = M()", "x = next(con)\nprint(isinstance(m, M), type(m) is M, type(m.twin()) is M)"],
+    "an instance and what the class holds": [M, "m = M()\nsame = M.n", "x = next(con)\nprint(isinstance(m, M), M.n is same, m.n is same)"],
+    "a subclass": [f"{M}\nclass N(M):\n    pass", "m, k = N(), M()", "x = next(con)\nprint(isinstance(m, M), type(m) is N, type(k) is M, issubclass(N, M))"],
+    "a subclass of another step": [M, "class N(M):\n    pass\nm = N()", "x = next(con)\nprint(isinstance(m, M), type(m) is N, issubclass(N, M), N.n is M.n)"],
+    "a class that counts": ["class M:\n    count = 0\n    def __init__(self):\n        M.count += 1\ncon = iter([1])", "m = M()", "k = M()", "x = next(con)\nprint(type(m) is type(k) is M, M.count)\nM()\nprint(M.count)"],
+    "a function that asks": [f"{M}\ndef is_m(x):\n    return isinstance(x, M)", "m = M()", "x = next(con)\nprint(is_m(m), is_m(M()))"],
+    "one that is live again": [f"{M}\nlast = M()", "m = M()", "x = next(con)\nprint(isinstance(m, M), type(last) is type(m))\ncon = iter([last])", "y = next(con)\nprint(y is last, type(y) is M)"],
+    "a member in a live value": [f"{E}\ncon = iter([E.A])", "c = E.A\nd = {E.A: [1]}", "x = next(con)\nprint(x is c, x is E.A, d.get(x))"],
+    "members everywhere": [f"{E}\ncon = iter([[E.A, E.B]])", "d = {E.A: [1]}\nf = [d, E.B]", "g = [d, f]", "x = next(con)\nprint(x[0] is E.A, d.get(x[0]), x[1] is f[1], g[0] is d, g[1] is f)"],
+    "read by who runs again": [f"{M.partition('con')[0]}m = M()\nsame = M.n", "con = iter([1])\nprint(isinstance(m, M), m.n is M.n, same is M.n)", "m.k = 2", "x = next(con)\nprint(same is M.n, isinstance(m, M))\nsame.append(4)", "print(M.n)"],
+    "perhaps changed, and not": [M.partition("con")[0], "con = iter([1])\nk = len(M.n)", "import functools\nm = M()\nz = functools.partial(M)\nz().twin()\nq = [M]", "x = next(con)\nprint(M.n, k)"],
+    "what a function remembers": [
+        "items = iter([1, 2])\na = [1]\nclass Conf:\n    items = [1]\nconf = Conf()",
+        "a = [list(items), a]",
+        "a = remembered()\na = [1]\nprint(Conf.items, conf.items, Conf.items is a, isinstance(conf, Conf))",
+        "a = [1]\nremembered().append(0)\nConf.items.append(0)",
+    ],
+}  # fmt: skip
+# As it was, before it was changed, there is no class any more.
+CHANGED_SINCE = {
+    "a number": ["class M:\n    n = 1", "con = iter([1])\nk = M.n", "M.n = 2", "x = next(con)\nprint(M.n, k)"],
+    "what it holds": ["class M:\n    n = [1]", "con = iter([1])\nprint(M.n)", "M.n.append(2)", "x = next(con)\nprint(M.n)"],
+    "what it holds, by another name": ["class M:\n    n = [1]\nsame = M.n", "con = iter([1])\nprint(M.n)", "same.append(2)", "x = next(con)\nprint(M.n)"],
+    "by who runs again": ["class M:\n    n = [1]\nsame = M.n", "con = iter([1])\nsame.append(2)\nprint(M.n)", "k = 2", "x = next(con)\nprint(M.n)"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cells", CLASSES.values(), ids=CLASSES)
+def test_an_instance_is_one_of_its_class_where_the_step_that_gave_that_is_rebuilt(cells, store):  # noqa: F811
+    """A resumed run equals an uncut one: objects of notebook classes are loaded onto the class of this run."""
+    for seed in (0, 2):
+        assert check(cells, seed, store) == "same"
+
+
+@pytest.mark.parametrize("cells", CHANGED_SINCE.values(), ids=CHANGED_SINCE)
+def test_who_runs_again_and_reads_a_class_that_was_changed_since_is_refused(cells, store):  # noqa: F811
+    """It would find the class as it is now."""
+    for seed in (0, 2):
+        assert check(cells, seed, store) == "refused"
+
+
 # A check that cannot go red proves nothing: each of these faults must be found.
 
 

@@ -110,7 +110,7 @@ def own_steps_alone(snapshot: RunSnapshot, step: str) -> bool:
         ("model.state.RunSnapshot.is_to_be_undone", lambda *_: False, reused, "undone", "mended"),
         ("model.state.RunSnapshot.is_to_be_undone", lambda *_: False, resumed, "undone", None),
         ("api.launch.rejected_steps", lambda _: ["b"], decided, "waiting", None),
-        ("engine.replay._is_gone", lambda _: False, resumed, "a run of a sub-flow as value", None),
+        ("engine.again._is_gone", lambda _: False, resumed, "a run of a sub-flow as value", None),
     ],
     ids=lambda given: given if isinstance(given, str) and "." in given else "",
 )

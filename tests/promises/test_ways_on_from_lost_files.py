@@ -123,6 +123,6 @@ def test_a_way_that_does_not_look_at_files_is_found(way, store, tmp_path, monkey
 
 
 def test_a_resume_that_does_not_know_what_was_recorded_together_is_found(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("szal_nb.engine.replay.is_shared_name", lambda _: False)
+    monkeypatch.setattr("szal_nb.engine.again.is_shared_name", lambda _: False)
 
     assert wrong_answers(resumed, FLOWS["values that share"], tmp_path, store, DAMAGES["gone"]) != {}
