@@ -56,7 +56,7 @@ def record():
 
 @pytest.mark.parametrize("made", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_could_not_be_read_again_is_live(made, record):
-    """A needed value that cannot be stored is `live` too: the step completes, marked *rebuilds on resume*; a resume whose missing steps need it runs that step again as a new attempt."""
+    """A needed value that cannot be stored (an open file, a connection, a generator) is `live` too: the step completes, marked *rebuilds on resume* in chip, picture and record; a resume whose missing steps need it runs that step again as a new attempt and says so first."""
     flow = CellFlow({"make": f"{made}\nunneeded = [c]", "add": "c.x.append(2)", "tell": "told = c.x[:]"})
     flow.fails = {"tell"}
     run = flow.run(record)
