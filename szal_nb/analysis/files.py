@@ -1,8 +1,10 @@
 """Files that steps share: which calls read or write one, as far as its path can be told from the code.
 
-A path is told by its text: literals, joined by `/`, `os.path.join`, `+` and f-strings; what is not literal stands as
-`{name}`, a parameter of a function that is being summarised as `{@function.parameter}`. Two paths are the same file if
-their texts are equal; a path that cannot be told orders nothing. The hidden state of a file is `file:` and its path.
+Of calls that no table names, a text that ends as the names of files do is one: their own names tell whether it is only
+read, else it may be written as well. A path is told by its text: literals, joined by `/`, `os.path.join`, `+` and
+f-strings; what is not literal stands as `{name}`, a parameter of a function that is being summarised as
+`{@function.parameter}`. Two paths are the same file if their texts are equal; a path that cannot be told orders
+nothing. The hidden state of a file is `file:` and its path.
 """
 
 from __future__ import annotations
@@ -34,11 +36,12 @@ _WRITERS: dict[str, tuple[int, str]] = {
     "networkx.write_gml": (1, "path"), "networkx.write_graphml": (1, "path"), "networkx.write_edgelist": (1, "path"),
     "sqlite3.connect": (0, "database"), "duckdb.connect": (0, "database"),
     "zarr.create_array": (0, "store"), "zarr.create_group": (0, "store"), "zarr.save": (0, "store"),
-    "astropy.io.fits.writeto": (0, "filename"),
+    "astropy.io.fits.writeto": (0, "filename"), "pyarrow.dataset.write_dataset": (1, "base_dir"),
+    "shelve.open": (0, "filename"), "dbm.open": (0, "file"),
 }  # fmt: skip
 _READERS: dict[str, tuple[int, str]] = {
     "numpy.load": (0, "file"), "numpy.loadtxt": (0, "fname"), "numpy.genfromtxt": (0, "fname"),
-    "numpy.fromfile": (0, "file"), "numpy.memmap": (0, "filename"), "joblib.load": (0, "filename"),
+    "numpy.fromfile": (0, "file"), "pyarrow.dataset.dataset": (0, "source"), "joblib.load": (0, "filename"),
     "torch.load": (0, "f"), "PIL.Image.open": (0, "fp"), "matplotlib.pyplot.imread": (0, "fname"),
     "cv2.imread": (0, "filename"), "imageio.imread": (0, "uri"), "imageio.v3.imread": (0, "uri"),
     "skimage.io.imread": (0, "fname"), "shutil.copy": (0, "src"), "shutil.copyfile": (0, "src"),
@@ -51,7 +54,28 @@ _READERS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 _OPENERS = _names("""
 open io.open codecs.open gzip.open bz2.open lzma.open h5py.File zipfile.ZipFile tarfile.open netCDF4.Dataset
-astropy.io.fits.open zarr.open zarr.open_array zarr.open_group
+astropy.io.fits.open zarr.open zarr.open_array zarr.open_group numpy.memmap numpy.lib.format.open_memmap
+""")
+_READING_VERBS = ("read", "load", "open", "scan", "from", "parse", "imread", "get", "fetch", "exists", "is", "glob")
+_SUFFIXES = _names("""
+csv tsv txt json jsonl ndjson yaml yml toml ini cfg parquet pq feather arrow ipc orc avro npy npz npmmap memmap h5 hdf5
+hdf nc nc4 cdf zarr grib mat sav dta xls xlsx xlsm ods pkl pickle joblib pt pth ckpt safetensors onnx pb model bin dat
+db sqlite sqlite3 duckdb gpkg geojson shp kml tif tiff png jpg jpeg gif bmp svg pdf eps html htm xml md tex log zip gz
+bz2 xz tar tgz wav mp3 flac mp4 avi fasta fastq vcf bam bed gml graphml las sql cbm lp mps lock
+""")
+# Databases are named by addresses.
+_ADDRESS = re.compile(r"[\w+]+:///")
+_QUOTED = re.compile(r"'([^'\s]+)'")
+# What these are given is text.
+_TEXTUAL_MODULES = (
+    "builtins.", "re.", "string.", "textwrap.", "logging.getLogger", "importlib.", "typing.", "os.path.", "pathlib.",
+    "fnmatch.", "difflib.", "unittest.mock.",
+)  # fmt: skip
+_TEXTUAL_METHODS = _names("""
+append insert index count remove discard pop get setdefault update startswith endswith removeprefix removesuffix
+replace split rsplit partition rpartition strip lstrip rstrip find rfind join format match fullmatch search sub
+encode joinpath with_name with_suffix glob rglob relative_to is_relative_to info debug warning error exception critical
+print write_str set_title set_xlabel set_ylabel title suptitle legend
 """)
 _WRITING_METHODS = _names("""
 to_csv to_parquet to_excel to_json to_pickle to_feather to_html to_latex to_stata to_xml to_hdf to_orc to_markdown
@@ -101,6 +125,15 @@ def uses_of_function(
     >>> list(uses_of_function("open", ["a.txt", "w"], {}, "w"))
     [('a.txt', True)]
     """
+    found = [*_uses_told_by_tables(dotted, paths, keywords, mode)]
+    last = dotted.rpartition(".")[2]
+    is_textual = last == dotted or last in _TEXTUAL_METHODS or dotted.startswith(_TEXTUAL_MODULES)
+    yield from found if found or is_textual else _uses_told_by_text(dotted, (*paths, *keywords.values()), mode)
+
+
+def _uses_told_by_tables(
+    dotted: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
+) -> Iterator[tuple[str, bool]]:
     if dotted in _OPENERS:
         yield _argument(0, ("file", "name", "filename", "store"), paths, keywords), bool(set(mode) & set("wax+"))
         return
@@ -133,10 +166,46 @@ def uses_of_method(
         yield owner, False
     elif name == "open" and owner:
         yield owner, bool(set(mode) & set("wax+"))
+    elif name not in _TEXTUAL_METHODS:
+        yield from _uses_told_by_text(name, (*paths, *keywords.values()), mode)
+
+
+def is_file(text: str) -> bool:
+    """Whether a text ends as the name of a file does.
+
+    >>> is_file("out/{name}.parquet"), is_file("sqlite:///shop.db"), is_file("income.total"), is_file("Saved to a.csv")
+    (True, True, False, False)
+    """
+    stem, _, suffix = text.rpartition(".")
+    return bool(stem) and suffix.lower() in _SUFFIXES and not any(map(str.isspace, text))
+
+
+def _uses_told_by_text(dotted: str, texts: Sequence[str], mode: str) -> Iterator[tuple[str, bool]]:
+    """The files that a call uses of which no more is known than its name and the texts that it is given."""
+    is_reading = dotted.rpartition(".")[2].startswith(_READING_VERBS) and not set(mode) & set("wax+")
+    for text in filter(is_file, texts):
+        yield from _uses_in_doubt(text, may_change=not is_reading)
+
+
+def uses_in_sql(text: str, *, may_change: bool) -> Iterator[tuple[str, bool]]:
+    """The files that a statement of SQL names, as duckdb has it.
+
+    >>> list(uses_in_sql("select * from 'a.parquet'", may_change=False))
+    [('a.parquet', False)]
+    """
+    for quoted in filter(is_file, _QUOTED.findall(text)):
+        yield from _uses_in_doubt(quoted, may_change=may_change)
+
+
+def _uses_in_doubt(path: str, *, may_change: bool) -> Iterator[tuple[str, bool]]:
+    yield path, False
+    if may_change:
+        yield path, True
 
 
 def states_of(path: str, *, is_write: bool) -> Iterator[tuple[str, bool]]:
     """The hidden states that using a file uses, with whether it is a write: the file, and the folders it lies in."""
+    path = _ADDRESS.sub("", path)
     if not path or "://" in path or path.startswith(":memory"):
         return
     path = posixpath.normpath(path)

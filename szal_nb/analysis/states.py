@@ -27,6 +27,11 @@ def _uses(one: Resolved) -> dict[str, StateUse]:
     return found
 
 
+def _reads(one: Resolved, state: str) -> bool:
+    """Whether the step's own code takes something from the state; it may change it as well."""
+    return any(use.state == state and not use.is_write for use in one.names.states)
+
+
 def _memories(one: Resolved) -> dict[str, None]:
     """What functions remember that the step has to do with."""
     if not one.remembering and not one.names.states:
@@ -167,7 +172,7 @@ class States:
         last = last_before(self._writers.of(use.state), place)
         users = [*self._users(use.state, last, place)] if use.is_write else []
         others = users or ([self._use(last, use.state)] if last != TOP else [])
-        is_file = use.state.startswith(files.PREFIX)
+        needs = use.state.startswith(files.PREFIX) and _reads(self._steps[place], use.state)
         # Settings of the process concern every call: only the step that writes them can be taken out.
         is_own = use.is_write or (bool(use.what) and use.state not in hidden.PROCESS_WIDE)
         both = f"both use {use.state}" if use.is_write else f"it depends on {use.state}"
@@ -175,7 +180,7 @@ class States:
         for source, other in others:
             edges.add(Edge(
                 source=source, target=target, kind=EdgeKind.ORDER, names=(use.state,), rule="hidden-state",
-                line=use.line or other.line or None, is_blocking=is_file and not use.is_write,
+                line=use.line or other.line or None, is_blocking=needs,
                 reason=f"{target} waits for {source}: {both}{what}.",
                 remedy=f"--pure {hidden.spelled(use.state)}{'' if is_own else f' on {source}'}",
             ))  # fmt: skip
@@ -225,7 +230,7 @@ class States:
             for source, other in (*changed, *(self._users(state, last, place) if use.is_write else ())):
                 edges.add(Edge(
                     source=source, target=target, kind=EdgeKind.DOUBT, names=(use.state,), rule="hidden-state",
-                    line=use.line or other.line or None, is_blocking=not use.is_write,
+                    line=use.line or other.line or None, is_blocking=_reads(self._steps[place], use.state),
                     reason=f"{target} waits for {source}: {_path(use.state)} may be {_path(state)} ({use.what}).",
                     remedy=f"--pure {use.state}",
                 ))  # fmt: skip

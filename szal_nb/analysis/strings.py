@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from szal_nb.analysis import files
 from szal_nb.analysis.frame import Frame
 
 _AT_NAME = re.compile(r"@([A-Za-z_]\w*)")
@@ -88,3 +89,5 @@ def read_in_call(frame: Frame, node: ast.Call, name: str) -> None:
     if name in _SQL_METHODS:
         for found in names_in_sql(text):
             frame.read_table(found, node.lineno)
+        for path, is_write in files.uses_in_sql(text, may_change=changes_database(text)):
+            frame.use_file(path, node, f"{name}(…)", is_write=is_write)

@@ -15,6 +15,11 @@ import matplotlib.pyplot as plt
 import netCDF4, zarr
 from astropy.io import fits
 hdul = fits.HDUList()
+import lightgbm as lgb, optuna
+import pyarrow as pa, pyarrow.dataset as ds, pyarrow.parquet as pq
+import statsmodels.api as sm, xarray as xr
+from loguru import logger
+air = bst = con = t = 1
 from pathlib import Path
 RAW = "raw.csv"
 def save(frame, name):
@@ -45,6 +50,22 @@ SAME = {
         "z = zarr.create_array(store='a.zarr', shape=(2,), dtype='f4')",
         "y = zarr.open_array('a.zarr', mode='r')",
     ),
+    "xarray": ("air.to_dataset().to_netcdf('a.nc')", "ds = xr.open_dataset('a.nc', chunks={'time': 1})"),
+    "a class that reads": ("bst.save_model('m.txt')", "loaded = lgb.Booster(model_file='m.txt')"),
+    "a file of parquet": ("pq.write_table(t, 't.parquet')", "found = pq.ParquetFile('t.parquet')"),
+    "a dataset of pyarrow": ("ds.write_dataset(t, 'data', format='parquet')", "found = ds.dataset('data')"),
+    "what neither is known of": (
+        "with pa.OSFile('a.arrow', 'wb') as f:\n    f.write(t)",
+        "m = pa.memory_map('a.arrow')",
+    ),
+    "what a model saves": ("bst.save('r.pkl')", "found = sm.load('r.pkl')"),
+    "memory that is mapped": ("m = np.memmap('m.dat', mode='w+', shape=3)", "r = np.memmap('m.dat', mode='r')"),
+    "the address of a database": (
+        "study = optuna.create_study(storage='sqlite:///o.db')",
+        "found = optuna.load_study(storage='sqlite:///o.db')",
+    ),
+    "a copy by SQL": ("con.execute(\"COPY t TO 'o.parquet'\")", "df = con.sql(\"select * from 'o.parquet'\").df()"),
+    "a log": ("logger.add('app.log')", "text = open('app.log').read()"),
     "a folder": ("os.makedirs('out', exist_ok=True)", "pd.DataFrame().to_csv('out/a.csv')"),
 }
 
@@ -71,6 +92,26 @@ OTHER = {
 @pytest.mark.parametrize(("first", "second"), OTHER.values(), ids=OTHER)
 def test_steps_with_other_files_are_not_in_order(first, second):
     assert notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges == ()
+
+
+IN_TEXT = {
+    "both print it": ("print('a.csv')", "print('a.csv')"),
+    "a text that is looked into": ("x = RAW.endswith('a.csv')", "y = RAW.replace('a.csv', '')"),
+    "names of columns": ("x = air.groupby('income.total').sum()", "y = air.groupby('income.total').mean()"),
+    "both only read it": ("x = xr.open_dataset('a.nc')", "y = xr.open_dataset('a.nc')"),
+    "a message": ("logger.info('a.csv')", "logger.info('a.csv')"),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), IN_TEXT.values(), ids=IN_TEXT)
+def test_texts_that_are_no_files_or_are_only_read_order_nothing(first, second):
+    assert notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges == ()
+
+
+def test_who_may_read_a_file_or_write_it_needs_its_writer():
+    """Else a fork from the writer would leave it as it was."""
+    cells = f"{IMPORTS}# %% a\nbst.save_model('m.txt')\n# %% b\nloaded = lgb.Booster(model_file='m.txt')\n"
+    assert [edge.is_blocking for edge in notebook_graph(cells).edges] == [True]
 
 
 def test_who_reads_a_file_needs_its_writer_and_who_writes_it_after_a_reader_does_not():
