@@ -19,7 +19,7 @@ fit fit_transform fit_predict partial_fit fit_resample set_params set_output tra
 backward zero_grad
 write writelines writerow writerows writeheader read readline readlines seek readinto flush close
 execute executemany executescript commit rollback fetchone fetchall fetchmany nextset
-put put_nowait get_nowait send task_done
+put put_nowait get_nowait send task_done recv recvfrom read_next_batch read_all readexactly readuntil
 add_edge add_edges_from add_node add_nodes_from add_weighted_edges_from remove_edge remove_edges_from remove_node
 remove_nodes_from clear_edges add_path add_cycle add_star
 isetitem insert_column replace_column drop_in_place extend_constant

@@ -265,7 +265,9 @@ def unseen(walk: Walk, value: Any) -> None:
 def referents(value: Any) -> list[Any]:
     """What the garbage collector finds in it."""
     # Asked of their types: what stands in for something else would be asked what that is.
-    return [part for part in gc.get_referents(value) if not issubclass(type(part), (type, FrameType))]
+    found = [part for part in gc.get_referents(value) if not issubclass(type(part), (type, FrameType))]
+    # All caches have the mark in common by which they tell arguments with names from those without.
+    return [part for part in found if type(part) is not object] if isinstance(value, _Cache) else found
 
 
 def opaque(walk: Walk, value: Any) -> None:
@@ -339,9 +341,11 @@ _EXACT: dict[type, Taker] = {
     _Cache: iterator,
 }
 _OF_FUNCTIONS = frozenset({_function, opaque, iterator})
-# By dotted name: everybody has them, and who uses them changes nothing of a value.
+# By dotted name: everybody has them, and who uses them changes nothing of a value; or, as from the step that a thread
+# belongs to, everything is in reach from there.
 _STILL = frozenset({
     "logging.Logger", "numpy.ufunc", "typing._Final", "asyncio.events.AbstractEventLoop", "asyncio.events.Handle",
+    "szal_nb.engine.context.StepContext",
 })  # fmt: skip
 # The kernel and what runs in it: from there everything is in reach, and nothing belongs to it.
 _STILL_LIBRARIES = frozenset(

@@ -229,3 +229,26 @@ class Own:
 def test_what_is_put_on_a_class_is_there_for_the_steps_below(cells, store):
     """Running the flow in parallel gives what "Restart and run all" gives."""
     assert_gives_the_same(cells, OWN_CLASSES, store)
+
+
+UNRELATED = {
+    "two functions that remember": [
+        "@lru_cache\ndef load(name):\n    return [name]",
+        "x = load('a')\nprint(load.cache_info().misses)",
+        "@cache\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\nprint(fib(9))",
+        "print(fib(20), x)",
+    ],
+    "threads of a pool and a queue": [
+        "q = queue.Queue()\nq.put(1)",
+        "pool = ThreadPoolExecutor(1)\nfuture = pool.submit(sum, [1, 2])\nprint(future.result())",
+        "print(q.get())",
+        "print(pool.submit(sum, [3, 4]).result())\npool.shutdown()",
+    ],
+}
+
+
+@pytest.mark.parametrize("cells", UNRELATED.values(), ids=UNRELATED)
+def test_what_has_nothing_to_do_with_each_other_needs_no_order(cells, store):
+    """Caches have a mark of functools in common, and from a thread that a step started all values are in reach."""
+    notebook = "import queue\nfrom concurrent.futures import ThreadPoolExecutor\nfrom functools import cache, lru_cache\n"
+    assert_gives_the_same(cells, notebook, store)
