@@ -137,6 +137,13 @@ _SETTING_LOOKS = frozenset({
 })  # fmt: skip
 _LOOKS_KEPT = ("matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams")
 
+# What `tqdm.pandas` puts on classes of pandas.
+WITH_PROGRESS = tuple(
+    f"pandas.{kind}.progress_{method}"
+    for kind in ("DataFrame", "Series", "core.groupby.generic.DataFrameGroupBy", "core.groupby.generic.SeriesGroupBy")
+    for method in ("apply", "map", "aggregate", "transform")
+)
+
 # Calls that put something on a class of a library, by the name that they are given.
 EXTENDING: dict[str, str] = {
     "pandas.api.extensions.register_dataframe_accessor": "pandas.DataFrame",

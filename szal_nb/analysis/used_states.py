@@ -46,6 +46,9 @@ class UsedStates(Applying):
             self.store_in(owner, call.node, f"{name}(…)")
         if extended := hidden.EXTENDING.get(name):
             self.store_in(f"{extended}.{_text_of(call.node.args[:1])}", call.node, f"{name}(…)")
+        if name.startswith("tqdm.") and name.endswith(".pandas"):
+            for extended in hidden.WITH_PROGRESS:
+                self.store_in(extended, call.node, f"{name}(…)")
         if name in ("setattr", "delattr") and call.args and call.args[0].ref:
             self.store_in(f"{call.args[0].ref}.{_text_of(call.node.args[1:2])}", call.node, f"{name}(…)")
         if name == mocking.STOPPING_ALL:

@@ -224,6 +224,15 @@ class Own:
             ],
             id="an accessor of tables",
         ),
+        pytest.param(
+            [
+                "from tqdm import tqdm\nimport io\ntqdm.pandas(file=io.StringIO())",
+                "df = pd.DataFrame({'a': [1, 2]})",
+                "print(df.a.progress_apply(lambda x: x + 1).tolist())",
+                "del pd.Series.progress_apply",
+            ],
+            id="methods that show progress",
+        ),
     ],
 )
 def test_what_is_put_on_a_class_is_there_for_the_steps_below(cells, store):
