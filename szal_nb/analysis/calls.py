@@ -39,6 +39,7 @@ from szal_nb.analysis.tables import (
     WRITING_TO,
     changes_drawing,
     gives_drawing,
+    is_said_to_change,
     makes_drawing,
 )
 from szal_nb.analysis.threads import MEMORY_ENGINE, THREAD_BOUND, bound_kind, is_in_memory
@@ -230,7 +231,9 @@ class Calls(UsedStates):
                 self.learn(owner.tokens, held)
             elif name in HOLDING:
                 self.hold(owner.tokens, held)
-        elif call.is_discarded and name not in UNCHANGING and not owner.kind.startswith((*_TABLES, *DRAWINGS)):
+        elif (
+            is_said_to_change(name, owner.kind) or (call.is_discarded and name not in UNCHANGING)
+        ) and not owner.kind.startswith((*_TABLES, *DRAWINGS)):
             rule = "method of unknown effect"
             self.change(owner.tokens, call.node, rule, call.text, is_certain=False, is_deep=is_deep)
 

@@ -31,6 +31,26 @@ weibull triangular multinomial hypergeometric chisquare gumbel logistic vonmises
 betavariate expovariate gammavariate lognormvariate paretovariate vonmisesvariate weibullvariate
 """)
 
+# Methods whose names say that they change their object, also where something is done with what they return: a handle
+# of what was added, the next question of a study, what an environment answers. What they leave is seldom comparable.
+_CHANGING_VERBS = (
+    "add_", "append_", "delete_", "enqueue", "insert_", "pop_", "push", "register", "remove_", "suggest_", "update_",
+)  # fmt: skip
+_CHANGING_WORDS = _names("ask tell step reset")
+# On a figure of bokeh each method draws.
+_DRAWN_ON = "bokeh.plotting.figure"
+
+
+def is_said_to_change(method: str, kind: str) -> bool:
+    """Whether a method that no table names changes its object, which is of this kind, by all that is known.
+
+    >>> is_said_to_change("add_child", ""), is_said_to_change("predict", "")
+    (True, False)
+    """
+    is_said = method.startswith(_CHANGING_VERBS) or method in _CHANGING_WORDS
+    return (is_said and method not in UNCHANGING) or kind == _DRAWN_ON
+
+
 # Change their object when nothing is done with what they return: some type returns a changed copy under this name.
 CHANGING_AS_STATEMENT = _names("""
 add sort reverse shuffle fill resize partition byteswap truncate replace drop rename add_field set eval train step

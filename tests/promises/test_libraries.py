@@ -259,5 +259,7 @@ UNRELATED = {
 @pytest.mark.parametrize("cells", UNRELATED.values(), ids=UNRELATED)
 def test_what_has_nothing_to_do_with_each_other_needs_no_order(cells, store):
     """Caches have a mark of functools in common, and from a thread that a step started all values are in reach."""
-    notebook = "import queue\nfrom concurrent.futures import ThreadPoolExecutor\nfrom functools import cache, lru_cache\n"
+    notebook = (
+        "import queue\nfrom concurrent.futures import ThreadPoolExecutor\nfrom functools import cache, lru_cache\n"
+    )
     assert_gives_the_same(cells, notebook, store)
