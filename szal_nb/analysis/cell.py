@@ -24,6 +24,10 @@ from szal_nb.analysis.values import State, Value
 __all__ = ["CellNames", "Context", "analyze_cell"]
 
 _KEPT = 20_000
+# Functions of asyncio that want the loop to run already.
+_ON_LOOP = frozenset({
+    "create_task", "ensure_future", "get_running_loop", "get_event_loop", "current_task", "all_tasks",
+})  # fmt: skip
 
 
 @lru_cache(maxsize=_KEPT)
@@ -73,6 +77,7 @@ def _result(source: str, tree: ast.Module, walker: Walker) -> CellNames:
         holds=_pairs(record.holds, record.below),
         learns=_pairs(record.learns),
         is_async=_is_async(source, tree),
+        needs_loop="asyncio" in source and any(map(_asks_for_loop, scope.own_nodes(tree.body))),
         has_calls=record.has_calls,
     )
 
@@ -175,6 +180,11 @@ def _is_async(source: str, tree: ast.Module) -> bool:
         if isinstance(node, ast.comprehension) and node.is_async:
             return True
     return False
+
+
+def _asks_for_loop(node: ast.AST) -> bool:
+    """Whether this is a call that finds the kernel's loop, which runs on the main thread alone."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func).removeprefix("asyncio.") in _ON_LOOP
 
 
 def _too_deep(tree: ast.Module) -> CellNames:

@@ -265,9 +265,11 @@ def _needed(found: Sequence[Resolved]) -> Mapping[str, dict[str, None]]:
 
 
 def main_thread(found: Iterable[Resolved]) -> set[str]:
-    """The steps that make or use, between them, a value that is bound to the thread that made it."""
+    """The steps that make or use, between them, a value that is bound to the thread that made it, or the loop."""
     result: set[str] = set()
     for one in found:
+        if one.names.needs_loop and not one.names.is_async:
+            result.add(one.step.name)
         for version in one.from_version.values():
             if version.kind in THREAD_BOUND:
                 result |= {one.step.name, version.giver}

@@ -121,6 +121,7 @@ class CellNames:
     holds: tuple[tuple[str, frozenset[str]], ...] = ()
     learns: tuple[tuple[str, frozenset[str]], ...] = ()
     is_async: bool = False
+    needs_loop: bool = False
     has_calls: bool = False
 
     @property

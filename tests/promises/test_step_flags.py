@@ -133,6 +133,18 @@ def test_a_value_bound_to_its_thread_keeps_its_readers_on_the_main_thread(notebo
     assert notebook.value("(answer, opened_on_main, used_on_main, other_on_main)") == (42, True, True, False)
 
 
+def test_a_cell_that_begins_tasks_without_awaiting_them_finds_the_loop_of_the_kernel(notebook):
+    """As in a notebook, where the kernel's loop runs; in a thread of its own there was none."""
+    notebook.step(
+        "begin",
+        "import asyncio\nasync def twice(n):\n    return 2 * n\ntasks = [asyncio.create_task(twice(n)) for n in (1, 2)]",
+    )
+    notebook.step("end", "answers = await asyncio.gather(*tasks)")
+    notebook.ok("run = %szal_run\nawait run.wait()")
+
+    assert notebook.value("answers") == [2, 4]
+
+
 # A change that no analysis of the code sees.
 UNSEEN = "_ = {name}.__setitem__(0, 9)"
 
