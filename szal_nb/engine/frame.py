@@ -6,11 +6,12 @@ import functools
 import io
 import struct
 from collections.abc import Mapping
+from types import CodeType
 from typing import IO, Any
 
 from szal_nb.errors import RunError
 from szal_nb.model.remaking import Reduce, remade
-from szal_nb.model.whole_class import told_whole
+from szal_nb.model.whole_class import told_code, told_whole
 
 _LENGTH = struct.Struct(">Q")
 
@@ -65,6 +66,8 @@ def _pickler() -> Any:
         def reducer_override(self, part: Any) -> Any:
             if isinstance(part, type):
                 return told_whole(part, super().reducer_override(part))
+            if isinstance(part, CodeType):
+                return told_code(part, self.dispatch_table[CodeType](part))
             kind: Any = type(part)
             reduce = _reduce_of(kind)
             return super().reducer_override(part) if reduce is None else reduce(part)

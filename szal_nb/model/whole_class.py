@@ -1,4 +1,4 @@
-"""What cloudpickle leaves out when it tells of a class: its slots, and what members of an enum have besides a value."""
+"""What cloudpickle leaves out: the slots of a class, what members of an enum have besides a value, the file of code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, NoneType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, NoneType
 from typing import Any
 
 # What `type` makes of `__slots__`; of "__dict__" and "__weakref__" in them it makes the other.
@@ -18,6 +18,8 @@ _IS_OF_PYTHON = 1 << 9
 # What `enum` sees to, whatever it is read from.
 _OF_ENUM = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
 _OF_MEMBERS = "members"
+# The file that code is from by the word of cloudpickle since 3.1.3.
+_NO_FILE = "<dynamic-code>"
 _PLAIN = (int, float, complex, str, bytes, NoneType, Enum, date, time, timedelta, Decimal, Fraction, type, FunctionType)
 
 
@@ -46,6 +48,12 @@ def told_whole(kind: type, reduced: Any) -> Any:
         arguments = (bases, name, qualname, values, *more)
         rest = {**rest, _OF_MEMBERS: {member.name: told for member in kind if (told := _told_of_member(member))}}
     return make, arguments, (members, rest), *setting
+
+
+def told_code(code: CodeType, reduced: Any) -> Any:
+    """What cloudpickle tells of code, with the name of its file: by that a traceback shows the line of the cell."""
+    make, arguments = reduced
+    return make, tuple(code.co_filename if type(part) is str and part == _NO_FILE else part for part in arguments)
 
 
 def put_members(made: Any, rest: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 import cloudpickle
 
 from szal_nb.model.loaded import loaded
-from szal_nb.model.whole_class import put_members, told_whole
+from szal_nb.model.whole_class import put_members, told_code, told_whole
 from szal_nb.store.class_code import NOTEBOOK, code_of_class, is_other_code
 from szal_nb.store.nans import named_nan, nan_name
 from szal_nb.store.reducers import of_any_kernel, reducer_of, refusal_of
@@ -198,7 +198,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if refusal := refusal_of(obj):
             raise pickle.PicklingError(refusal)
         if isinstance(obj, CodeType):
-            return self.dispatch_table[CodeType](of_any_kernel(obj))
+            code = of_any_kernel(obj)
+            return told_code(code, self.dispatch_table[CodeType](code))
         if (kind.__name__ in _STORAGES and (reduced := self._storage(obj)) is not NotImplemented) or (
             (reducer := reducer_of(kind)) is not None and (reduced := reducer(obj)) is not NotImplemented
         ):

@@ -7,6 +7,7 @@ from pickle import PicklingError
 
 import pytest
 
+from szal_nb.model.whole_class import told_code
 from szal_nb.store.pickling import Resolver, dump, load
 
 IMPORTS = "import abc, attrs, collections, dataclasses, enum, msgspec, typing\nT = typing.TypeVar('T')\n"
@@ -137,3 +138,15 @@ def test_a_class_that_cannot_be_made_again_of_what_it_has_is_not_stored(reason, 
     """Else it was read again without any field, or not at all."""
     with pytest.raises(PicklingError, match=f"{reason}, of more than is left in it"):
         dump(defined(source))
+
+
+def test_code_is_from_the_file_of_its_cell_whatever_cloudpickle_says_of_it():
+    """Since 3.1.3 it says that it is from none: a traceback had no line of the step then."""
+    space: dict = {}
+    exec(compile("def f():\n    return [1 / n for n in (0,)]", "a_cell.py", "exec"), space)
+    code = space["f"].__code__
+
+    make, arguments = told_code(code, (type(code), ("f", "<dynamic-code>", ("<dynamic-code>",), b"")))
+
+    assert (make, arguments) == (type(code), ("f", "a_cell.py", ("<dynamic-code>",), b""))
+    assert load(dump(space["f"]), lambda _: None).__code__.co_filename == "a_cell.py"
