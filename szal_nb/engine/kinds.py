@@ -58,6 +58,8 @@ _FOUND_OUT = {
 _Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
 _NOTHING = object()
+# What classes say they are from that are of no library.
+_NO_LIBRARY = frozenset({"", NOTEBOOK, *sys.stdlib_module_names})
 
 State = Callable[[Any], object]
 Taker = Callable[["Walk", Any], "Iterable[Any] | None"]
@@ -164,9 +166,21 @@ def _class(walk: Walk, value: type) -> Iterable[Any] | None:
     # An enumeration notes there what it has found out of itself: which number is which combination of flags.
     hidden = "_" if isinstance(value, enum.EnumMeta) else ("__", "_abc")
     for name, item in list(vars(value).items()):
-        if not name.startswith(hidden):
+        if name.startswith(hidden):
+            continue
+        if _is_kept_by_library(value, item):
+            unseen(walk, item)
+        else:
             found += (name, item)
     return found
+
+
+def _is_kept_by_library(kind: type, item: Any) -> bool:
+    """Whether a library that a class has a base from keeps its own table there: a mapper's, when it is first asked."""
+    library = library_of(type(item))
+    if library in _NO_LIBRARY or not issubclass(type(item), (dict, list, set)):
+        return False
+    return library in map(library_of, (*kind.__mro__, type(kind)))
 
 
 def _function(walk: Walk, value: FunctionType) -> Iterable[Any]:

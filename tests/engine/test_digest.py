@@ -373,3 +373,28 @@ def test_a_change_of_a_tensor_is_seen_also_of_one_that_counts_none(monkeypatch, 
     assert digest(tensor) == before
     tensor.numbers[0] = 5
     assert digest(tensor) != before
+
+
+def _of(module, base=object, **members):
+    return type("C", (base,), {"__module__": module, **members})
+
+
+def test_the_table_that_a_library_keeps_in_classes_with_a_base_of_it_is_its_own():
+    """A mapped class of SQLAlchemy was changed by the first step that made an instance: runs were refused."""
+    table = _of("orm.mapping", dict)()
+    kind = _of("__main__", _of("orm"), _manager=table)
+    before = digest(kind)
+    table["is_configured"] = True
+
+    assert digest(kind) == before
+    assert before.unchecked == ("orm.mapping.C",)
+
+
+@pytest.mark.parametrize("module", ["__main__", "collections", "other"])
+def test_other_tables_in_a_class_are_looked_into(module):
+    table = _of(module, dict)()
+    kind = _of("__main__", _of("orm"), known=table)
+    before = digest(kind)
+    table["a"] = 1
+
+    assert digest(kind) != before
