@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from szal_nb.store.runs import RunStore
+from tests.api.cell_flows import CellFlow
 from tests.promises.test_same_answer import check, store  # noqa: F401  a fixture
 
 QUEUE = "import queue\nwaiting = queue.Queue()\nwaiting.put(1)"
@@ -200,6 +202,26 @@ def test_who_runs_again_and_reads_a_class_that_was_changed_since_is_refused(cell
     """It would find the class as it is now."""
     for seed in (0, 2):
         assert check(cells, seed, store) == "refused"
+
+
+@pytest.mark.parametrize(("reading", "found"), [("k = M.n", 1), ("k = len(xs)", 0)])
+def test_so_is_who_runs_late_and_what_the_message_says_helps(reading, found):
+    cells = {
+        "a": "class M:\n    n = 1\n    xs = []\nxs = M.xs",
+        "late": reading,
+        "change": "M.n = 2\nM.xs.append(1)",
+        "look": "seen = M.n, M.xs is xs",
+    }
+    with RunStore.open(":memory:", durability="fast") as record:
+        flow = CellFlow(cells)
+        flow.fails = {"late"}
+        cut = flow.run(record)
+        resumed = CellFlow(cells).resume(record, cut.id)
+        again = CellFlow(cells).run(record, reuse=cut.id)
+
+    assert cut["look"].value == (2, True)
+    assert "Start a new run with --reuse" in resumed["late"].error.message
+    assert (again["late"].value, again["look"].value) == (found, (2, True))
 
 
 # A check that cannot go red proves nothing: each of these faults must be found.
