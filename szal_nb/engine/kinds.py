@@ -57,6 +57,8 @@ _FOUND_OUT = {
 }
 _Cache = type(functools.lru_cache(lambda: None))
 _ITERATOR_MODULES = frozenset({"builtins", "itertools"})
+# What their mapped objects hold comes and goes as they are read: it is what the database has.
+_MAPPING_LIBRARIES = frozenset({"django", "mongoengine", "peewee", "pony", "sqlalchemy", "sqlmodel", "tortoise"})
 _NOTHING = object()
 # What classes say they are from that are of no library.
 _NO_LIBRARY = frozenset({"", NOTEBOOK, *sys.stdlib_module_names})
@@ -320,6 +322,8 @@ def _is_c_class(kind: type) -> bool:
 
 
 def _is_plain_class(kind: type) -> bool:
+    if not _MAPPING_LIBRARIES.isdisjoint(map(library_of, (*kind.__mro__, type(kind)))):
+        return False
     is_known = kind.__module__ == NOTEBOOK or (module_of(kind) + ".").startswith(_PLAIN_LIBRARIES)
     if not is_known and not hasattr(kind, "__dataclass_params__"):
         return False

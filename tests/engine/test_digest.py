@@ -398,3 +398,14 @@ def test_other_tables_in_a_class_are_looked_into(module):
     table["a"] = 1
 
     assert digest(kind) != before
+
+
+def test_what_a_mapped_object_holds_comes_and_goes_as_it_is_read():
+    """After a commit each attribute is asked of the database anew: a step that only read one was refused."""
+    mapped = _of("__main__", _of("sqlalchemy.orm"))()
+    mapped.name = "ann"
+    before = digest(mapped)
+    del mapped.name
+
+    assert digest(mapped) == before
+    assert before.unchecked == ("__main__.C",)
