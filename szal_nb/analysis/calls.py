@@ -144,6 +144,7 @@ class Calls(UsedStates):
             position, keyword = WRITING_TO[name]
             for database in [*call.args[position : position + 1], *filter(None, [call.keywords.get(keyword)])]:
                 self.change(database.tokens, call.node, "changing function", call.text, is_deep=True)
+        self._use_handle(call, owner)
         paths, named, mode = _paths(call)
         for path, is_write in files.uses_of_method(name, owner.path, paths, named, mode):
             self.use_file(path, node, f".{name}(…)", is_write=is_write)
@@ -292,12 +293,21 @@ class Calls(UsedStates):
         if made:
             return Value(kind="str" if name == "str" else "", path=made)
         strings.read_in_call(self, call.node, name.rpartition(".")[2])
+        for handle in call.values:
+            self._use_handle(call, handle)
         self.change_by_functions(call, call.values)
         for position in FUNCTION_CHANGES.get(name, ()):
             if position < len(call.args):
                 changed = call.args[position]
                 self.change(changed.tokens, call.node, "changing function", call.text, is_deep=changed.is_part)
-        return self._library_result(call, name)
+        written = files.written_by_handle(name, paths, named, mode)
+        result = self._library_result(call, name)
+        return replace(result, path=written) if written else result
+
+    def _use_handle(self, call: Call, handle: Value) -> None:
+        """What is open for writing is written to, and its file is whole only when it is closed."""
+        if handle.path and files.is_handle(handle.kind):
+            self.use_file(handle.path, call.node, call.text, is_write=True)
 
     def _mock(self, call: Call, name: str) -> Value:
         """Something is put in place of what modules hold, until somebody takes it away: it is as if it stayed."""

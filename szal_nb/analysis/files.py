@@ -152,6 +152,22 @@ def _uses_told_by_tables(
         yield _argument(0, ("filepath_or_buffer", "path", "io", "source", "path_or_buf"), paths, keywords), False
 
 
+def written_by_handle(dotted: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str) -> str:
+    """The path of the file that is open for writing in what a call gives; empty if none is.
+
+    >>> written_by_handle("open", ["a.txt", "w"], {}, "w"), written_by_handle("open", ["a.txt"], {}, "")
+    ('a.txt', '')
+    """
+    if dotted not in _OPENERS:
+        return ""
+    return next((path for path, is_write in _uses_told_by_tables(dotted, paths, keywords, mode) if is_write), "")
+
+
+def is_handle(kind: str) -> bool:
+    """Whether values of this kind are open files, whose path is kept where they are open for writing."""
+    return kind == "file" or kind in _OPENERS
+
+
 def uses_of_method(
     name: str, owner: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
 ) -> Iterator[tuple[str, bool]]:

@@ -108,6 +108,32 @@ def test_texts_that_are_no_files_or_are_only_read_order_nothing(first, second):
     assert notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges == ()
 
 
+HANDLES = {
+    "closed later": ("f = open('a.txt', 'w')\nf.write('1')", "f.close()", "text = open('a.txt').read()"),
+    "written to later": ("f = open('a.txt', 'a')", "f.write('2')\nf.close()", "text = Path('a.txt').read_text()"),
+    "printed to": ("f = open('a.txt', 'w')", "print('x', file=f, flush=True)", "text = open('a.txt').read()"),
+    "dumped to": ("f = open('a.json', 'w')", "json.dump({}, f)\nf.flush()", "found = pd.read_json('a.json')"),
+    "an archive": (
+        "f = zipfile.ZipFile('a.zip', 'w')",
+        "f.writestr('x', '1')\nf.close()",
+        "n = os.path.getsize('a.zip')",
+    ),
+    "a file of netCDF4": ("f = netCDF4.Dataset('a.nc', 'w')", "f.close()", "d = xr.open_dataset('a.nc')"),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "third"), HANDLES.values(), ids=HANDLES)
+def test_who_reads_a_file_waits_for_who_writes_to_it_or_closes_it_by_a_handle(first, second, third):
+    """What had been written was not in the file yet."""
+    cells = f"{IMPORTS}import zipfile\n# %% a\n{first}\n# %% b\n{second}\n# %% c\n{third}\n"
+    assert ("b", "c") in {(edge.source, edge.target) for edge in notebook_graph(cells).edges}
+
+
+def test_handles_that_only_read_need_no_order():
+    cells = f"{IMPORTS}# %% a\nf = open('a.txt')\n# %% b\nx = f.read()\n# %% c\ny = open('a.txt').read()\n"
+    assert ("b", "c") not in {(edge.source, edge.target) for edge in notebook_graph(cells).edges}
+
+
 def test_who_may_read_a_file_or_write_it_needs_its_writer():
     """Else a fork from the writer would leave it as it was."""
     cells = f"{IMPORTS}# %% a\nbst.save_model('m.txt')\n# %% b\nloaded = lgb.Booster(model_file='m.txt')\n"
