@@ -62,7 +62,7 @@ def code_to_load(
     graph: FlowGraph, snapshot: RunSnapshot, kept: Collection[str], rebuilt: Collection[str] = ()
 ) -> Iterator[tuple[str, ValueRef]]:
     """What loads by running code that steps which are not `kept` need: of those, of the notebook (""), of `rebuilt`."""
-    given = {step: snapshot.steps[step].values or snapshot.steps[step].former for step in (*kept, *rebuilt)}
+    given = {step: snapshot.steps[step].on_record for step in (*kept, *rebuilt)}
     bindings = (one for node in graph.nodes if node.step.name not in kept for one in node.bindings)
     read = {(one.step or "", one.source or one.name) for one in bindings} | {("", name) for name in graph.all_inputs}
     for step, refs in {"": snapshot.inputs, **given}.items():

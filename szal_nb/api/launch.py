@@ -25,7 +25,7 @@ from szal_nb.api.fork import Fork
 from szal_nb.api.handle import RunHandle
 from szal_nb.api.inputs import refuse_code
 from szal_nb.api.observe import sinks_for
-from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of, staying
+from szal_nb.api.rebuilt import given_beside_live, reading_late, rebuilding_of
 from szal_nb.api.reuse import Finder, Reuse
 from szal_nb.api.run import Recorded
 from szal_nb.api.unreadable import is_suspect, plan_with_readable
@@ -227,14 +227,13 @@ def resume_run(
         _check_can_go_on(run_id, snapshot)
         plan = plan_resume(graph, snapshot, lost)
         changed = changed_classes(lambda: store.graph(run_id), graph)
-        given = {name: step.values or step.former for name, step in snapshot.steps.items()}
+        given = {name: step.on_record for name, step in snapshot.steps.items()}
         classes = Classes(graph, surround.definitions, given, changed)
         _prepare(journal, classes)
         refuse_code(store, store.run(run_id), graph, snapshot, plan.kept)
         if is_suspect(store.run(run_id), snapshot, surround.packages):
             plan = plan_with_readable(graph, snapshot, lost, journal.load_fresh)
         check_requirements(graph, skipped=plan.kept)
-        classes.stays = staying(snapshot, plan)
         beside_live = given_beside_live(plan, inputs, snapshot.inputs, journal)
         if on_plan is not None:
             on_plan(plan)
@@ -267,7 +266,9 @@ def resume_run(
         }
         rebuilding = rebuilding_of(graph, snapshot, plan, kept, journal) if plan.rebuilt or plan.late else None
         if rebuilding is not None:
-            kept |= rebuilding.staying()
+            stays = rebuilding.staying()
+            kept |= stays
+            classes.stays = {(machine.names[i], name) for i, name in stays}
         finder = Finder(graph, store)
         return _launch(
             machine,

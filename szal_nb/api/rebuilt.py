@@ -26,7 +26,7 @@ def rebuilding_of(
 ) -> Rebuilding:
     """What a resume needs of the steps that it runs again; `kept` is what is on record of the others."""
     index = graph.derived(Wiring).index
-    former = {index[name]: snapshot.steps[name].values or snapshot.steps[name].former for name in plan.rebuilt}
+    former = {index[name]: snapshot.steps[name].on_record for name in plan.rebuilt}
     refs: dict[Key, ValueRef] = {(None, ref.name): ref for ref in snapshot.inputs}
     refs.update({(i, name): ref for (i, name), ref in kept.items()})
     refs.update({(i, ref.name): ref for i, given in former.items() for ref in given})
@@ -41,12 +41,6 @@ def rebuilding_of(
         refs=refs,
         load=journal.load_fresh,
     )
-
-
-def staying(snapshot: RunSnapshot, plan: ResumePlan) -> set[Place]:
-    """What steps that run again have on record, and what stays so."""
-    given = {name: snapshot.steps[name].values or snapshot.steps[name].former for name in plan.rebuilt}
-    return {(step, ref.name) for step, refs in given.items() for ref in refs if ref.live is None} - plan.anew
 
 
 def reading_late(

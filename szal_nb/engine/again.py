@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 from szal_nb.engine.keeping import kept_states
 from szal_nb.engine.links import Links, Place
@@ -30,7 +31,7 @@ class StepsAgain:
         self._graph = graph
         self._snapshot = snapshot
         self._wiring = graph.derived(Wiring)
-        self._given = {name: step.values or step.former for name, step in snapshot.steps.items()}
+        self._given = {name: step.on_record for name, step in snapshot.steps.items()}
         self._live = {
             (step, ref.name)
             for step, refs in (("", snapshot.inputs), *self._given.items())
@@ -47,7 +48,6 @@ class StepsAgain:
         self._reason = ""
         if not (lost or self.rebuilt or self._live):
             return
-        self._links = Links(snapshot.inputs, self._given)
         self._todo = [name for name in snapshot.steps if name not in self.kept]
         for name in self.rebuilt:
             self._put_behind(name)
@@ -57,6 +57,10 @@ class StepsAgain:
         self._need(places)
         while self._todo:
             self._need(self._live_reads(self._todo.pop()))
+
+    @cached_property
+    def _links(self) -> Links:
+        return Links(self._snapshot.inputs, self._given)
 
     def _lost_places(self, lost: Mapping[str, Collection[str]]) -> set[Place]:
         """What is lost; of values that were recorded together each, for alone they would share nothing any more."""
@@ -74,13 +78,12 @@ class StepsAgain:
         found: dict[str, frozenset[Place]] = {}
         if not passed:
             return found
-        links = Links(self._snapshot.inputs, self._given)
         for i, name in enumerate(wiring.names):
             since = {wiring.names[j] for j in passed & wiring.downstream(i)} if name not in self.kept else set()
             if not since or name in self.rebuilt:
                 continue
             read = self._read_by(name) - self.anew
-            places = {place for place in read if any(step in since for step, _ in links.closure([place]))}
+            places = {place for place in read if any(step in since for step, _ in self._links.closure([place]))}
             if places:
                 found[name] = frozenset(places)
         return found
@@ -104,11 +107,10 @@ class StepsAgain:
         classes = [(step, ref.name) for step, refs in self._given.items() for ref in refs if is_class(ref)]
         if not classes:
             return []
-        links = Links(self._snapshot.inputs, self._given)
         found, seen = [], set[Place]()
         for place in classes:
             if place not in seen:
-                places = links.closure([place])
+                places = self._links.closure([place])
                 seen |= places
                 changers = {step for step, name in places if step and self._has_changed(step, name, places)}
                 if changers:

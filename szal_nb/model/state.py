@@ -98,6 +98,11 @@ class StepSnapshot(msgspec.Struct, kw_only=True, gc=False):
     rollback_error: ErrorInfo | None = None
 
     @property
+    def on_record(self) -> tuple[ValueRef, ...]:
+        """What it gave, also while it is made again."""
+        return self.values or self.former
+
+    @property
     def kept_elements(self) -> Mapping[int, ElementEnd]:
         """The elements of a mapped step that need not run again when the step does, by position."""
         return {n: end for n, end in self.elements.items() if end.kept} if self.element_values else NO_ELEMENTS
