@@ -169,7 +169,9 @@ class Walk:
                 continue
             if is_immutable(item):
                 self.still(item)
-                self._note_kinds((type(item),))
+                # A class of the notebook, an enumeration, that is made anew is another one.
+                if type(item).__module__ == NOTEBOOK:
+                    self.keeps.append(type(item))
                 continue
             number = self.seen.get(id(item))
             if number is not None:
@@ -193,16 +195,12 @@ class Walk:
         if all(map(is_immutable_kind, kinds)):
             kept = tuple(values)
             self.keeps.append(kept)
-            self._note_kinds(kinds)
+            self.keeps += [kind for kind in kinds if kind.__module__ == NOTEBOOK]
             if self.is_hashing:
                 self.tag(len(kept), hash(tuple(map(id, kept))))
             return None
         self.tag(len(values))
         return values
-
-    def _note_kinds(self, kinds: Iterable[type]) -> None:
-        """Keeps classes of the notebook whose instances cannot change, enumerations: one made anew is another one."""
-        self.keeps += [kind for kind in kinds if kind.__module__ == NOTEBOOK]
 
 
 class _ContentWalk(Walk):
