@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.shapes import dependencies_of, functions_of, levels_of, sinks_of
 
 # A run is repeated so often, unless that takes longer than so many seconds.
-ROUNDS = 3
+ROUNDS = 7
 ENOUGH_S = 5.0
 
 

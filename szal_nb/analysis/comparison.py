@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,20 +19,37 @@ from szal_nb.model.value import ValueRef, is_about_the_process, is_class
 _TOLD_LINES = 30
 
 
+# What differs inside of two values, in words: one for each place. Values are read by who knows how.
+Look = Callable[[ValueRef | None, ValueRef | None], tuple[str, ...]]
+
+
+def _looks_at_nothing(_before: ValueRef | None, _after: ValueRef | None) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueDiff:
-    """A value that is not the same in both runs. None where a run does not have it."""
+    """A value that is not the same in both runs. None where a run does not have it.
+
+    `inside` are the places where the two differ, in words, as far as they were looked into.
+    """
 
     name: str
     before: ValueRef | None
     after: ValueRef | None
+    inside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}: {describe_value(self.before)} → {describe_value(self.after)}"
 
     def json(self) -> dict[str, Any]:
         """As JSON."""
-        return {"name": self.name, "before": _value_json(self.before), "after": _value_json(self.after)}
+        return {
+            "name": self.name,
+            "before": _value_json(self.before),
+            "after": _value_json(self.after),
+            "inside": list(self.inside),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +121,25 @@ class RunDiff:
         if self.states[0] != self.states[1]:
             lines.append(f"  state      {self.states[0]} → {self.states[1]}")
         lines += [f"  parameter  {name}: {_given(a)} → {_given(b)}" for name, (a, b) in self.params.items()]
-        lines += [f"  input      {value}" for value in self.inputs]
+        lines += _told_values("  input     ", self.inputs)
         for step in self.steps:
             took = f"  ({_took(step.durations_s[0])} → {_took(step.durations_s[1])})"
             lines.append(f"  {'=' if step.is_same else '≠'} {step.step}{took}")
             if step.states[0] != step.states[1]:
                 lines.append(f"      state  {step.states[0] or 'absent'} → {step.states[1] or 'absent'}")
             lines += _told_code(step)
-            lines += [f"      value  {value}" for value in step.values]
+            lines += _told_values("      value ", step.values)
         if self.is_same:
             lines.append("  Same code, parameters, values and states.")
         return "\n".join(lines)
+
+
+def _told_values(title: str, values: Iterable[ValueDiff]) -> list[str]:
+    lines = []
+    for value in values:
+        lines.append(f"{title} {value}")
+        lines += [f"{' ' * len(title)}   {place}" for place in value.inside]
+    return lines
 
 
 def _told_code(step: StepDiff) -> list[str]:
@@ -141,8 +166,16 @@ def _given(parameter: Any) -> str:
     return "not given" if parameter is None else repr(parameter)
 
 
-def compare_runs(before: Past, after: Past, params: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})) -> RunDiff:
-    """What differs between two runs, `before` first. `params` are those that the runs were started with."""
+def compare_runs(
+    before: Past,
+    after: Past,
+    params: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
+    look: Look = _looks_at_nothing,
+) -> RunDiff:
+    """What differs between two runs, `before` first.
+
+    `params` are those that the runs were started with; `look` tells what differs inside of values.
+    """
     names = dict.fromkeys((*before.snapshot.steps, *after.snapshot.steps))
     absent = object()
     differing = {
@@ -156,13 +189,13 @@ def compare_runs(before: Past, after: Past, params: tuple[Mapping[str, Any], Map
         states=(before.snapshot.state.value, after.snapshot.state.value),
         params=differing,
         inputs=value_diffs(
-            {ref.name: ref for ref in before.snapshot.inputs}, {ref.name: ref for ref in after.snapshot.inputs}
+            {ref.name: ref for ref in before.snapshot.inputs}, {ref.name: ref for ref in after.snapshot.inputs}, look
         ),
-        steps=tuple(_compare_step(name, before, after) for name in names),
+        steps=tuple(_compare_step(name, before, after, look) for name in names),
     )
 
 
-def _compare_step(name: str, before: Past, after: Past) -> StepDiff:
+def _compare_step(name: str, before: Past, after: Past, look: Look) -> StepDiff:
     a, b = before.snapshot.steps.get(name), after.snapshot.steps.get(name)
     code: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
@@ -176,7 +209,7 @@ def _compare_step(name: str, before: Past, after: Past) -> StepDiff:
         durations_s=(a.duration_s if a else None, b.duration_s if b else None),
         code=code,
         lines=lines,
-        values=value_diffs(refs_by_name(a) if a else {}, refs_by_name(b) if b else {}),
+        values=value_diffs(refs_by_name(a) if a else {}, refs_by_name(b) if b else {}, look),
     )
 
 
@@ -190,7 +223,9 @@ def _parts(past: Past, step: str) -> dict[str, str]:
     return dict(node.parts) or {"code": node.step.source}
 
 
-def value_diffs(before: Mapping[str, ValueRef], after: Mapping[str, ValueRef]) -> tuple[ValueDiff, ...]:
+def value_diffs(
+    before: Mapping[str, ValueRef], after: Mapping[str, ValueRef], look: Look = _looks_at_nothing
+) -> tuple[ValueDiff, ...]:
     """The values whose content is not the same. What cannot be compared is left out: what was live in both, classes."""
     found = []
     for name in dict.fromkeys((*before, *after)):
@@ -198,7 +233,7 @@ def value_diffs(before: Mapping[str, ValueRef], after: Mapping[str, ValueRef]) -
             continue
         a, b = before.get(name), after.get(name)
         if (a is None or b is None or not _are_alike(a, b)) and (a.hash if a else None) != (b.hash if b else None):
-            found.append(ValueDiff(name=name, before=a, after=b))
+            found.append(ValueDiff(name=name, before=a, after=b, inside=look(a, b)))
     return tuple(found)
 
 
@@ -221,8 +256,11 @@ def describe_value(ref: ValueRef | None) -> str:
     return f"{text} [{ref.hash[:8]}]"
 
 
-def verify_differences(record: Past, again: Past) -> tuple[str, ...]:
-    """What a second execution of the same run did not give again: one sentence for each value, naming it."""
+def verify_differences(record: Past, again: Past, look: Look = _looks_at_nothing) -> tuple[str, ...]:
+    """What a second execution of the same run did not give again: one sentence for each value, naming it.
+
+    `look` tells what differs inside of values.
+    """
     found = []
     for name, before in record.snapshot.steps.items():
         after = again.snapshot.steps.get(name)
@@ -233,7 +271,8 @@ def verify_differences(record: Past, again: Past) -> tuple[str, ...]:
             continue
         found += [
             f"{name}.{value.name}: {describe_value(value.before)} in the record, {describe_value(value.after)} now"
-            for value in value_diffs(refs_by_name(before), refs_by_name(after))
+            + (f" ({'; '.join(value.inside)})" if value.inside else "")
+            for value in value_diffs(refs_by_name(before), refs_by_name(after), look)
             if value.name != DISPLAY or (value.before is not None and value.after is not None)
         ]
     return tuple(found)

@@ -89,9 +89,10 @@ def live_inputs(
 
 def is_code(ref: ValueRef) -> bool:
     """Whether the value is stored in a format that loads by running code."""
-    return ref.hash is not None and ref.format not in _safe_formats()
+    return ref.hash is not None and ref.format not in safe_formats()
 
 
 @lru_cache(maxsize=1)
-def _safe_formats() -> frozenset[str]:
+def safe_formats() -> frozenset[str]:
+    """The formats that load without running code that they bring along."""
     return frozenset(codec.format for codec in all_codecs(()) if codec.is_safe)

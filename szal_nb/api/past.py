@@ -10,6 +10,7 @@ from szal_nb.analysis.comparison import RunDiff, compare_runs, verify_difference
 from szal_nb.analysis.explaining import Explanation, explain
 from szal_nb.analysis.reuse import Past
 from szal_nb.api.earlier_outputs import EarlierOutputs
+from szal_nb.api.inside import Insides
 from szal_nb.api.reuse import record_of
 from szal_nb.api.run import Recorded, Run, StoredValues
 from szal_nb.api.shown import with_pictures
@@ -47,7 +48,13 @@ def replay(store: RunStore, run_id: str, *, trust: bool = False) -> Run:
 def diff(store: RunStore, before: str, after: str) -> RunDiff:
     """What differs between two runs of one store."""
     a, b = store.run(before), store.run(after)
-    return compare_runs(record_of(store, a.id), record_of(store, b.id), (a.params, b.params))
+    return compare_runs(
+        record_of(store, a.id), record_of(store, b.id), (a.params, b.params), _insides(store, a.id, b.id)
+    )
+
+
+def _insides(store: RunStore, before: str, after: str) -> Insides:
+    return Insides(store.loader(before).load_fresh, store.loader(after).load_fresh)
 
 
 def why(store: RunStore, run_id: str, step: str) -> Explanation:
@@ -79,4 +86,4 @@ def verification(record: str, again: str, differences: Sequence[str]) -> str:
 
 def verified(store: RunStore, record: str, again: str) -> tuple[str, ...]:
     """What the run `again`, which ran the bodies of the run `record` once more, did not give as that did."""
-    return verify_differences(record_of(store, record), record_of(store, again))
+    return verify_differences(record_of(store, record), record_of(store, again), _insides(store, record, again))

@@ -15,6 +15,11 @@ import threading
 import types
 import weakref
 from contextlib import closing, suppress
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from http import HTTPStatus
+from pathlib import Path
 
 import cloudpickle
 import msgspec
@@ -706,6 +711,17 @@ class TestTrust:
         (None, "NoneType", None, "None"),
         (b"abc", "bytes", None, "3 bytes"),
         (io.StringIO("a"), "_io.StringIO", None, ""),
+        (np.float64(2.5), "numpy.float64", None, "2.5"),
+        (np.float32(0.1), "numpy.float32", None, "0.1"),
+        (np.longdouble(1.5), "numpy.longdouble", None, "1.5"),
+        (np.str_("EU"), "numpy.str_", None, "'EU'"),
+        (np.datetime64("2026-01-01"), "numpy.datetime64", None, "2026-01-01"),
+        (pd.Timestamp("2026-01-01"), "pandas.Timestamp", None, "2026-01-01 00:00:00"),
+        (date(2026, 1, 1), "datetime.date", None, "2026-01-01"),
+        (Decimal("1.50"), "decimal.Decimal", None, "1.50"),
+        (Fraction(10**5000, 3), "fractions.Fraction", None, ""),
+        (Path("a/b.csv"), f"pathlib.{type(Path()).__name__}", None, "a/b.csv"),
+        (HTTPStatus.OK, "http.HTTPStatus", None, "HTTPStatus.OK"),
         ("\ud800", "str", None, "'\\ud800'"),
     ],
     ids=lambda value: type(value).__name__,
