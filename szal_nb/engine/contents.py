@@ -66,6 +66,8 @@ class Contents:
     def __init__(self, usage: Usage, versions: Versions, spans: Spans, guard: Guard, *, has_sharing: bool) -> None:
         self.parts = SharedParts()
         self.unchecked: dict[Key, tuple[str, ...]] = {}
+        # Values with a cached property that readers had computed: what is on record of them alone lacks that.
+        self.filled: set[Key] = set()
         self._usage = usage
         self._versions = versions
         self._spans = spans
@@ -162,11 +164,20 @@ class Contents:
         if self._has_sharing:
             self._share(key, found)
 
-    def look_beside(self, keys: Iterable[Key]) -> None:
-        """A step has read these: what they have come to hold by that is a part of them."""
+    def look_beside(self, keys: Iterable[Key]) -> set[Key]:
+        """A step has read these: what they have come to hold by that is a part of them.
+
+        Gives those of which it, or a step beside it, has computed cached properties.
+        """
+        filled = set()
         for key in keys:
-            if key in self._tracked and self._has_sharing and self._versions.has(key) and self.parts.is_lazy(key):
-                self._share(key, digest(self._versions.value(key), is_hashing=False))
+            if key in self.parts.lazy and key in self._tracked and self._has_sharing and self._versions.has(key):
+                found = digest(self._versions.value(key), is_hashing=False)
+                if found.filled > self.parts.digest(key).filled:
+                    filled.add(key)
+                self._share(key, found)
+        self.filled |= filled
+        return filled
 
     def compare(self, key: Key, *, starting: int | None = None) -> None:
         """The value must be what its giver gave; ValueChanged if it is not."""

@@ -38,11 +38,12 @@ class Digest:
     `objects` are the ids of the mutable objects inside, `arrays` the arrays whose memory it holds and whether each is a
     column of a frame, `size` its bytes, `unchecked` the types of parts that could not be looked into, `blind` the ids
     of these and of what is known to be inside without being compared, `dim` the ids of objects and arrays that were
-    only found inside of such parts. With `is_lazy` reading it may add to what it holds, as nobody can compare. `keeps`
-    must live as long as the digest does.
+    only found inside of such parts. With `is_lazy` reading it may add to what it holds, as nobody can compare; `filled`
+    counts the cached properties of the notebook's objects that have been computed. `keeps` must live as long as the
+    digest does.
     """
 
-    __slots__ = ("arrays", "blind", "content", "dim", "is_lazy", "keeps", "objects", "size", "unchecked")
+    __slots__ = ("arrays", "blind", "content", "dim", "filled", "is_lazy", "keeps", "objects", "size", "unchecked")
 
     def __init__(self, walk: Walk) -> None:
         self.content = walk.hash.digest()
@@ -55,6 +56,7 @@ class Digest:
             self._put_beside(walk)
         self.size = walk.size
         self.is_lazy = walk.is_lazy or walk.within is not None
+        self.filled = walk.filled
         self.unchecked = tuple(sorted(walk.unchecked))
 
     def _put_beside(self, walk: Walk) -> None:
@@ -113,6 +115,7 @@ class Walk:
         self.within: Walk | None = None
         self.blind: set[int] = set()
         self.is_lazy = False
+        self.filled = 0
         self.keeps: list[object] = []
         self.arrays: list[tuple[Any, bool]] = []
         self.size = 0

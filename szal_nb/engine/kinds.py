@@ -131,6 +131,8 @@ def _lazy(walk: Walk, value: Any) -> Iterable[Any]:
     kept = [item for name, item in [*vars(value).items()] if _is_cached(kind, name)]
     if kept:
         walk.look_beside(kept)
+        if kind.__module__ == NOTEBOOK:
+            walk.filled += len(kept)
     return _instance(walk, value)
 
 

@@ -17,6 +17,8 @@ class SharedParts:
         self._owners: dict[int, set[Key]] = {}
         self._arrays: dict[int, list[tuple[Key, Any, bool]]] = {}
         self._digests: dict[Key, Digest] = {}
+        # Values that reading may add to.
+        self.lazy: set[Key] = set()
 
     def add(self, key: Key, digest: Digest) -> set[Key]:
         """Takes in a value, and gives the others that share something with it."""
@@ -34,6 +36,8 @@ class SharedParts:
                     found.add(other)
             entries.append((key, array, is_frame))
         self._digests[key] = digest
+        if digest.is_lazy:
+            self.lazy.add(key)
         return found - {key}
 
     def are_compared(self, key: Key, other: Key, before: Digest) -> bool:
@@ -56,6 +60,7 @@ class SharedParts:
         digest = self._digests.pop(key, None)
         if digest is None:
             return
+        self.lazy.discard(key)
         for part in digest.objects:
             owners = self._owners.get(part)
             if owners is not None:
@@ -73,10 +78,6 @@ class SharedParts:
     def digest(self, key: Key) -> Digest:
         """What is inside the value."""
         return self._digests[key]
-
-    def is_lazy(self, key: Key) -> bool:
-        """Whether reading the value may add to what it holds."""
-        return key in self._digests and self._digests[key].is_lazy
 
     def direct(self, key: Key) -> set[Key]:
         """The values that share something with this one, itself among them; none if it is not known."""

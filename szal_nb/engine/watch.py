@@ -37,6 +37,8 @@ from szal_nb.model.flow import Guard
 from szal_nb.model.graph import DISPLAY, FlowGraph
 from szal_nb.model.value import ValueRef
 
+# The name under which the record says that a step had something computed in live values.
+COMPUTED = "<computed>"
 # That there is nothing to record besides, and nothing of it has been taken down here.
 UNTOUCHED: Mapping[str, object] = MappingProxyType({})
 
@@ -110,6 +112,8 @@ class Watch:
         self._is_dirty: set[int] = set()
         # What steps that have ended may have changed, until that is recorded.
         self._reached: dict[int, set[Key]] = {}
+        # Of what steps that have ended have read, what they had computed by that.
+        self._computed: dict[int, set[Key]] = {}
         self.held = _Held(self._lock)
         self._entered: dict[int, int] = {}
         # Steps whose bodies have ended well, until that is recorded.
@@ -246,8 +250,13 @@ class Watch:
         self._ending.add(i)
         try:
             self._leave(i, has_failed=False)
-            if self._only_reads[i] and are_immutable(
-                (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
+            lazy = self.contents.parts.lazy
+            if (
+                self._only_reads[i]
+                and are_immutable(
+                    (value for name, value in given.items() if name != DISPLAY) if DISPLAY in given else given.values()
+                )
+                and (not lazy or lazy.isdisjoint(self.usage.taken[i]))
             ):
                 return {}
             with self.held:
@@ -259,14 +268,21 @@ class Watch:
 
     def _besides(self, i: int, given: Mapping[str, Any]) -> Mapping[str, object]:
         self._track(i, self._versions.give(i, given))
-        self.contents.look_beside(self.usage.taken[i])
+        filled = self.contents.look_beside(self.usage.taken[i])
         besides = self.states.of(i) if self._load is None else told_apart(self.states.of(i), self.contents)
-        reached = self._reached.pop(i, ())
+        # What was computed before a change is not what would be computed after it.
+        self._computed[i] = computed = set(filter(self._is_yet_to_change, filled))
+        reached = self._reached.pop(i, set()) | computed
         shared = self._together.group_of(i, given, reached) if self._load is not None else None
         for key in self._together.keys_of(shared) if shared is not None else ():
             # A change that nobody declared must not be recorded as if it had been there.
             self.contents.compare(key)
         return besides if shared is None else {**besides, SHARED: shared}
+
+    def _is_yet_to_change(self, key: Key) -> bool:
+        """Whether a step that has not ended may change the value, or what shares something with it."""
+        changers = (i for other in self.contents.parts.closure([key]) for i in self.usage.changers.get(other, ()))
+        return not all(map(self._is_ended, changers))
 
     def _track(self, i: int, seen: Mapping[str, Any]) -> None:
         for name, value in seen.items():
@@ -312,12 +328,22 @@ class Watch:
             refs = tuple(titled(ref, shared) if ref.name == SHARED else ref for ref in refs)
         if self.kept_parts is not None:
             refs = self.kept_parts.titled(i, refs)
+        refs = (*refs, *self._computed_in_live(i))
         unchecked = self.contents.unchecked
         if not unchecked:
             return refs
         return tuple(
             replace(ref, unchecked=unchecked[i, ref.name]) if (i, ref.name) in unchecked else ref for ref in refs
         )
+
+    def _computed_in_live(self, i: int | None) -> Iterator[ValueRef]:
+        """Says that step `i` runs again where live values are made again in which it had something computed."""
+        if i is not None and (computed := self._computed.pop(i, None)):
+            names = self.usage.names
+            live = [key for key in computed if (ref := self.refs.get(key)) is not None and ref.live is not None]
+            ties = tuple(sorted(("" if key[0] is None else names[key[0]], key[1]) for key in live))
+            if ties:
+                yield ValueRef(name=COMPUTED, live="it is a part of a live value", ties=ties)
 
     def take(self, i: int, refs: Iterable[ValueRef]) -> None:
         """Step `i` has given what another run has on record: whether it can change is known when it is read."""
@@ -464,7 +490,9 @@ class Watch:
     def _stored(self, i: int, reach: Iterable[Key]) -> Callable[[], Any] | None:
         """Gives from the record what step `i` is about to change, if that is one object."""
         load, ref = self._load, self.refs.get(self.usage.changed[i][0]) if self.usage.changed[i] else None
-        if load is None or ref is None or not ref.hash or len({id(self._versions.value(key)) for key in reach}) != 1:
+        if load is None or ref is None or not ref.hash or not self.contents.filled.isdisjoint(reach):
+            return None
+        if len({id(self._versions.value(key)) for key in reach}) != 1:
             return None
         return lambda: load(ref)
 

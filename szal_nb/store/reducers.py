@@ -80,6 +80,13 @@ def _reduced_unchanged(part: Any) -> Any:
     return reduced
 
 
+def _cached_property(function: Any, name: str | None) -> functools.cached_property[Any]:
+    """A property that is called so already: its class tells it no more."""
+    found = functools.cached_property(function)
+    found.attrname = name
+    return found
+
+
 def _generator(part: Any) -> Any:
     # A distribution of scipy holds it: the one of the process is that of whoever reads the value.
     module = module_of_generator(part)
@@ -96,6 +103,9 @@ def reducer_of(kind: type) -> Callable[[Any], Any] | None:
         return lambda part: _without_addresses(part.__reduce_ex__(5))
     if books is not None and issubclass(kind, books.Grouper):
         return lambda part: _in_order(part.__reduce_ex__(5))
+    if kind is functools.cached_property:
+        # Before Python 3.12 it holds a lock.
+        return lambda part: (_cached_property, (part.func, part.attrname))
     if kind.__name__ in ("Random", "RandomState"):
         return _generator
     if kind in copyreg.dispatch_table or not is_of_python(kind, "__getstate__"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import io
 import random
 import re
@@ -223,6 +224,9 @@ def shape_of(value: Any) -> object:
             return ("callable", getattr(item, "__name__", ""))
         if isinstance(item, Iterator):
             return (type(item).__name__, number, shape(list(copy.copy(item))))
+        for name in [name for name, one in vars(type(item)).items() if isinstance(one, functools.cached_property)]:
+            # Whether it has been computed yet can be told by nobody who asks for it.
+            getattr(item, name)
         names = getattr(item, "__slots__", None) if type(item).__module__ == "__main__" else None
         state = vars(item) if names is None else {name: getattr(item, name) for name in names if hasattr(item, name)}
         return (type(item).__name__, number, *((name, shape(part)) for name, part in sorted(state.items())))
