@@ -18,9 +18,11 @@ from szal_nb.engine.versions import Versions
 from szal_nb.errors import AnswerError, ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
 
-# What has no more bytes and mutable objects than this is compared whenever a step that reads it ends.
-SMALL_BYTES = 512
-_FEW_OBJECTS = 4
+# What has no more than this is compared whenever a step that reads it ends: that takes less time than to record a step.
+# Arrays, and with them tables, are looked at a hundred times as fast as other things of so many bytes.
+SMALL_BYTES = 4096
+_SMALL_ARRAY_BYTES = 2**20
+_FEW_OBJECTS = 16
 
 
 class Spans:
@@ -101,7 +103,9 @@ class Contents:
         Who has changed it is known then, and a run that is killed before the last reader does not go on without it.
         """
         known, _ = self._baseline[key]
-        return known.size <= SMALL_BYTES and len(known.objects) <= _FEW_OBJECTS
+        if len(known.objects) > _FEW_OBJECTS or known.size > _SMALL_ARRAY_BYTES:
+            return False
+        return known.size <= SMALL_BYTES or known.size - sum(array.nbytes for array, _ in known.arrays) <= SMALL_BYTES
 
     def let_go(self, key: Key) -> None:
         """Nobody will compare the value any more, unless a step that may change it is still to run."""

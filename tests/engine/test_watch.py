@@ -122,13 +122,30 @@ def test_who_changes_a_small_value_is_known_before_the_change_is_lost_with_the_p
     assert done["last"].state == "skipped"
 
 
+@pytest.mark.parametrize(
+    ("load", "sneak"),
+    [
+        ("xs = np.ones(100_000)", "xs[7] = 2"),
+        ("xs = pd.DataFrame({'a': np.ones(20_000), 'b': 1})", "xs.iloc[7, 0] = 2"),
+        ("xs = {'rate': 1, 'layers': [[1], [2, 3]]}", "xs['layers'][1].append(4)"),
+    ],
+)
+def test_tables_of_some_size_and_settings_are_small(load, sneak, store):
+    load = step("load", f"import numpy as np, pandas as pd\n{load}", gives=("xs",))
+    last = step("last", "n = len(xs)", reads=["xs<load"], gives=("n",), after=["sneak"])
+
+    done = run(graph_of(load, step("sneak", sneak, reads=["xs<load"]), last), store)
+
+    assert done["sneak"].error.type == "ValueChanged"
+
+
 def test_of_a_large_value_only_the_last_reader_is_looked_after(store, monkeypatch):
     looks = Counter()
     compare = Contents.compare
     monkeypatch.setattr(
         Contents, "compare", lambda self, key, **more: (looks.update([key[1]]), compare(self, key, **more))
     )
-    give = step("load", "xs, ys, n = list(range(100)), [1], 5", gives=("xs", "ys", "n"))
+    give = step("load", "xs, ys, n = list(range(1000)), [1], 5", gives=("xs", "ys", "n"))
     reading = [
         step(
             f"read{i}", "len(xs), len(ys), n", reads=["xs<load", "ys<load", "n<load"], after=[f"read{i - 1}"] * (i > 0)
