@@ -223,7 +223,9 @@ def shape_of(value: Any) -> object:
         if callable(item):
             return ("callable", getattr(item, "__name__", ""))
         if isinstance(item, Iterator):
-            return (type(item).__name__, number, shape(list(copy.copy(item))))
+            left = list(copy.copy(item))
+            # Python writes any iterator that has ended down as one over nothing.
+            return (type(item).__name__ if left else "ended", number, shape(left))
         for name in [name for name, one in vars(type(item)).items() if isinstance(one, functools.cached_property)]:
             # Whether it has been computed yet can be told by nobody who asks for it.
             getattr(item, name)
