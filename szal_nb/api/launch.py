@@ -6,7 +6,7 @@ Must be called on a running event loop; what is returned is alive on it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,7 @@ from szal_nb.api.run import Recorded
 from szal_nb.api.unreadable import is_suspect, plan_with_readable
 from szal_nb.engine.body import Body
 from szal_nb.engine.capture import unheard
-from szal_nb.engine.context import Presenter
+from szal_nb.engine.context import Presenter, current_context
 from szal_nb.engine.device import DeviceSlots, device_slots
 from szal_nb.engine.holding import holders_named
 from szal_nb.engine.imports import import_again
@@ -111,6 +111,7 @@ def start_run(
     if missing:
         raise InvalidParameter(f"Flow {graph.flow.name!r} needs a value for {', '.join(missing)}.")
     _refuse_secrets_in_code(graph)
+    _refuse_to_run_twice(graph, skipped or ())
     check_requirements(graph, skipped=skipped or ())
     run_id = run_id or new_run_id()
     journal = None
@@ -341,6 +342,21 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
         if any(SECRETS.masked(text) != text for text in texts):
             raise InvalidStep(
                 step.name, "its code holds a secret.", "Read it by szal.secret and take it out of the code."
+            )
+
+
+def _refuse_to_run_twice(graph: FlowGraph, skipped: Container[str]) -> None:
+    """A step that runs a flow and is cut off in it is resumed by another run of that, which knows of no steps before."""
+    caller = current_context()
+    if caller is None or caller.is_closed or not caller.runs_again:
+        return
+    for node in graph.nodes:
+        if node.step.once and node.step.name not in skipped:
+            raise InvalidStep(
+                node.step.name,
+                f"it is marked --once, and step {caller.step!r}, which runs its flow {graph.flow.name!r}, is not: "
+                f"were that cut off, a resume would run {caller.step!r} again, and {node.step.name!r} with it.",
+                f"Mark {caller.step!r} --once too.",
             )
 
 

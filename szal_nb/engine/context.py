@@ -103,6 +103,8 @@ class StepContext(msgspec.Struct, eq=False, weakref=True):
     attempt: int
     presenter: Presenter
     _on_output: Callable[[StepContext], None]
+    # Whether a resume runs the step again by itself if its process dies: it is on record, and not marked --once.
+    runs_again: bool = False
     outputs: list[Output] = []
     taken: int = 0
     is_closed: bool = False

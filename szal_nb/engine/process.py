@@ -130,7 +130,8 @@ class _Worker:
         import cloudpickle  # late: heavy
 
         context = attempt.context
-        request = (body, inputs, context.run_id, context.step, context.attempt, context.devices, context.answer)
+        known = (context.run_id, context.step, context.attempt, context.runs_again, context.devices, context.answer)
+        request = (body, inputs, *known)
         payload = packed(request, context.step, "reads", inputs)
         try:
             write_frame(_of(self._process.stdin), payload)

@@ -65,7 +65,7 @@ def _serve(request: bytes, answers: IO[bytes]) -> None:
     context = _Context("", "", 0, PlainPresenter(), lambda _: None, _send=send)
     try:
         body, inputs, *named = cloudpickle.loads(request)
-        context.run_id, context.step, context.attempt, context.devices, context.answer = named
+        context.run_id, context.step, context.attempt, context.runs_again, context.devices, context.answer = named
         CURRENT.set(context)
         with captured_streams():
             given = body.call(inputs)

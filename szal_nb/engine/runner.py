@@ -124,6 +124,7 @@ class Runner(StepOwner):
         self._executors = Executors(self._loop, pool or THREADS, contextvars.copy_context(), self.turns)
         self._devices = devices if devices is not None and devices.weights else None
         self._asked = placement.asked
+        self._runs_again = [journal is not None and not step.once for step in machine.steps]
         self._attempts: dict[int, Attempt] = {}
         self._maps: dict[int, MapRun] = {}
         self._deadlines: dict[int, asyncio.TimerHandle] = {}
@@ -234,7 +235,8 @@ class Runner(StepOwner):
         self._executors.on_a_thread(lambda: self._executors.on_loop(then, job()))
 
     def _start(self, i: int, number: int) -> None:
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        name, runs_again = self.machine.names[i], self._runs_again[i]
+        context = StepContext(self.run_id, name, number, self._presenter, self._noticed, runs_again)
         attempt = self._attempts[i] = Attempt(self, i, number, self._bodies[i], context)
         if self._goes_straight and self._is_usual[i]:
             self._executors.begin(attempt, self._where[i])
@@ -303,7 +305,8 @@ class Runner(StepOwner):
 
     def context_of(self, i: int, number: int) -> StepContext:
         """What attempt `number` of step `i` knows of itself."""
-        context = StepContext(self.run_id, self.machine.names[i], number, self._presenter, self._noticed)
+        name, runs_again = self.machine.names[i], self._runs_again[i]
+        context = StepContext(self.run_id, name, number, self._presenter, self._noticed, runs_again)
         context.answer = self._answer_of(i) if i in self._asked else None
         return context
 

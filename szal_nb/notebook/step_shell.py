@@ -129,7 +129,9 @@ def _inner_context(context: StepContext | None) -> StepContext:
     """A place beside the attempt, for output that is not shown."""
     if context is None:
         raise RunError("This shell is that of a step; outside of one, use the notebook's own.")
-    return StepContext(context.run_id, context.step, context.attempt, context.presenter, lambda _: None)
+    beside = StepContext(context.run_id, context.step, context.attempt, context.presenter, lambda _: None)
+    beside.runs_again = context.runs_again
+    return beside
 
 
 def _as_captured(context: StepContext) -> CapturedIO:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from threading import Thread
 
 import pytest
 
+import szal_nb as szal
 from szal_nb.api.past import replay
 from szal_nb.store.archive import export_run, import_run
 from szal_nb.store.collect import collect
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.runs import RunStore
+from tests.notebook.kernels import running_kernel
+from tests.promises.shell import SETUP, Shell, states, write_notebook
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ends processes by signals")
 
@@ -130,3 +135,114 @@ def test_what_the_flows_of_a_step_had_completed_is_not_run_again(program, tmp_pa
         export_run(store, run, tmp_path / "run.szal")
         assert replay(other, import_run(other, tmp_path / "run.szal").id).values.total == 34
     assert [found for found in examine(path) if found.level is Level.PROBLEM] == []
+
+
+paying = szal.Flow("paying")
+
+
+@paying.step(once=True)
+def pay(n):
+    return n
+
+
+def in_a_thread(run):
+    found = []
+
+    def go():
+        try:
+            found.append(run())
+        except Exception as error:
+            found.append(error)
+
+    thread = Thread(target=go)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def called_by(executor, way, store, **options):
+    """A run of a flow with one step, which runs `paying`; it is recorded in `store`, if that is not None."""
+    flow = szal.Flow("outer", executor=executor)
+
+    def run():
+        # A flow does not travel to a process.
+        from tests.promises import test_sub_flows as here
+
+        return szal.run(here.paying, {"n": 1}, store=None).raise_if_failed().values.pay
+
+    async def call():
+        return (await paying.call({"n": 1}, store=None)).pay
+
+    def thread():
+        return in_a_thread(run)
+
+    flow.step(name="outer", **options)({"run": run, "call": call, "thread": thread}[way])
+    return szal.run(flow, store=store)
+
+
+@pytest.mark.parametrize(
+    ("executor", "way"), [("thread", "run"), ("thread", "call"), ("thread", "thread"), ("process", "run")]
+)
+def test_a_step_that_must_not_run_twice_is_run_by_no_step_that_may(executor, way, tmp_path):
+    """A step that was running when the process died is run again as a new attempt (or held for a person, if marked `--once`)."""
+    refused = called_by(executor, way, tmp_path / "runs.db")
+
+    assert (refused.state, refused["outer"].error.type) == ("failed", "InvalidStep")
+    assert "'pay': it is marked --once, and step 'outer', which runs its flow 'paying', is not" in str(
+        refused["outer"].error.message
+    )
+    assert called_by(executor, way, tmp_path / "runs.db", once=True)["outer"].value == 1
+    assert called_by(executor, way, None)["outer"].value == 1, "nothing is resumed that has no record"
+
+
+NOTEBOOK = (
+    SETUP,
+    "import szal_nb as szal\ninner = szal.Flow('inner')\n"
+    "@inner.step\ndef before(n):\n    deed('begin before')\n    return n\n"
+    "@inner.step(once=True)\ndef pay(before):\n    deed('begin pay')\n    hold('pay')\n    return before + 1",
+    "%%szal_step load\ndeed('begin load')\nn = 1",
+    "%%szal_step outer --once\npaid = (await inner.call({'n': n})).pay",
+    "%%szal_step last\ndeed('begin last')\nprint(paid)",
+    "run = %szal_run",
+)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    shell = Shell(tmp_path)
+    write_notebook(tmp_path / "nb.ipynb", *NOTEBOOK)
+    yield shell
+    shell.close()
+
+
+def begun(shell):
+    return [text for text, _ in shell.deeds() if text.startswith("begin")]
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("way", ["shell", "notebook"])
+def test_what_must_not_run_twice_in_the_flow_of_a_step_is_held_for_a_person(shell, way):
+    """Or held for a person, if marked `--once`."""
+    running = shell.start("run", "nb.ipynb")
+    os.kill(shell.begun("at pay"), signal.SIGKILL)
+    assert shell.end(running)[0] == 138
+    (run,) = (run["id"] for run in shell.runs() if run["flow"] == "deeds")
+    shell.let_go()
+    done = ["begin load", "begin before", "begin pay"]
+
+    if way == "shell":
+        assert shell.call("resume", run)[0] == 4
+    else:
+        with running_kernel(shell.folder) as kernel:
+            for number, source in enumerate(NOTEBOOK[:-1], start=1):
+                assert not kernel.run(source, cell_id=f"cell-{number}").error
+            # Nobody is at the front end: the cell ends where a person is needed.
+            assert "outer" in kernel.run("resumed = %szal_resume", may_ask=False).error
+    assert begun(shell) == done
+    assert states(shell.show(run)) == {"load": "completed", "outer": "waiting", "last": "pending"}
+
+    assert shell.call("approve", run, "outer")[0] == 0
+    code, _, err = shell.call("resume", run)
+    assert (code, begun(shell)) == (0, [*done, "begin before", "begin pay", "begin last"]), err
