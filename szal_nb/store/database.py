@@ -15,13 +15,14 @@ from urllib.parse import quote
 from szal_nb.store.failure import FAILURES, StoreMissing, explain
 from szal_nb.store.lock import FileLock, ForkedStore, leave_open, watch_forks
 from szal_nb.store.open_files import connect, unless_open
-from szal_nb.store.schema import VERSION, check_connection, check_header, migrate
+from szal_nb.store.schema import VERSION, bytes_beside, check_connection, check_header, migrate
 
 _BUSY_TIMEOUT_MS = 30_000
 _WAL_LIMIT_BYTES = 64 * 2**20
 # Every small commit writes half a dozen pages, mostly the same ones: seldom is cheaper, and the WAL stays at 16 MB.
 _CHECKPOINT_PAGES = 4000
 _PAGE_BYTES = 4096
+_LOOK = "SELECT 1 FROM sqlite_master LIMIT 1"
 
 
 class Durability(StrEnum):
@@ -49,7 +50,9 @@ def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = 
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode.upper() != journal_mode:
             connection.execute(f"PRAGMA journal_mode = {journal_mode}")
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durability is Durability.FULL else 'NORMAL'}")
+        # NORMAL is safe with a WAL alone: a rollback journal that the power took undoes nothing.
+        is_full = durability is Durability.FULL or journal_mode != "WAL"
+        connection.execute(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
         if sys.platform == "darwin" and durability is Durability.FULL:
             connection.execute("PRAGMA fullfsync = 1")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
@@ -61,6 +64,10 @@ def open_for_writing(path: Path, durability: Durability, *, journal_mode: str = 
     return connection
 
 
+def _connect_patiently(path: Path) -> sqlite3.Connection:
+    return connect(path, timeout=_BUSY_TIMEOUT_MS / 1000)
+
+
 def set_patience(connection: sqlite3.Connection, *, patient: bool) -> None:
     """Whether the connection waits for others and checkpoints by itself; without, nothing it does takes long."""
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS if patient else 0}")
@@ -69,9 +76,8 @@ def set_patience(connection: sqlite3.Connection, *, patient: bool) -> None:
 
 def checkpoint_if_due(connection: sqlite3.Connection, path: Path) -> None:
     """Moves a WAL that has grown into the store; the caller holds the store's lock."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.with_name(path.name + "-wal").stat().st_size > _CHECKPOINT_PAGES * _PAGE_BYTES:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    if bytes_beside(path, "-wal") > _CHECKPOINT_PAGES * _PAGE_BYTES:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def connect_for_reading(path: Path, options: str = "") -> sqlite3.Connection:
@@ -84,12 +90,15 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that can only read. On a read-only medium without a WAL it reads the file as it stands."""
     connection = connect_for_reading(path)
     try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        if not is_whole(connection):
+            take_back(path)
+            connection.execute(_LOOK).fetchall()
     except sqlite3.OperationalError as error:
         connection.close()
         family = error.sqlite_errorcode & 0xFF
+        is_cut = error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK
         wal = path.with_name(path.name + "-wal")
-        if family not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or wal.exists():
+        if family not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} or is_cut or wal.exists():
             raise
         # WAL needs a file beside the store. Where none can be made, nobody else can write either.
         connection = connect_for_reading(path, "&immutable=1")
@@ -97,6 +106,24 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether nobody died in the middle of writing the file, without a WAL: a reader cannot take back what is there."""
+    try:
+        connection.execute(_LOOK).fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        return False
+    return True
+
+
+def take_back(path: Path) -> None:
+    """Has SQLite take back what a process left half-written that died in a commit."""
+    lock = FileLock(lock_path(path))
+    with contextlib.closing(lock), lock, contextlib.closing(_connect_patiently(path)) as connection:
+        connection.execute(_LOOK).fetchall()
 
 
 def prepare(path: Path, lock: FileLock, *, journal_mode: str = "WAL") -> None:
@@ -141,6 +168,8 @@ class Reader:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        # Without a WAL whoever dies in the middle of a commit leaves something to be taken back before one can read.
+        self._may_be_cut = False
         self._is_forked = False
         watch_forks(self)
 
@@ -156,6 +185,8 @@ class Reader:
                     connection = self._connection = self._open()
                 connection.execute("BEGIN")
                 try:
+                    if self._may_be_cut and not is_whole(connection):
+                        take_back(self._path)
                     yield connection
                 finally:
                     connection.execute("ROLLBACK")
@@ -169,6 +200,8 @@ class Reader:
             unless_usable.callback(connection.close)
             if check_connection(connection, self._path) < VERSION:
                 raise StoreMissing(self._path, "It is empty or of an older version; a run brings it up to date.")
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            self._may_be_cut = mode != "wal"
             unless_usable.pop_all()
         return connection
 

@@ -21,7 +21,16 @@ from szal_nb.model.state import fold
 from szal_nb.model.step import Step
 from szal_nb.store.bundle import Blob, Bundle, read_blob, read_bundle, references, write_bundle
 from szal_nb.store.contents import content_bytes
-from szal_nb.store.database import Durability, Reader, connect_for_reading, lock_path, open_for_reading, real_file
+from szal_nb.store.database import (
+    Durability,
+    Reader,
+    connect_for_reading,
+    is_whole,
+    lock_path,
+    open_for_reading,
+    real_file,
+    take_back,
+)
 from szal_nb.store.failure import FAILURES, StoreUnusable
 from szal_nb.store.files import hash_of, statuses
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
@@ -29,7 +38,7 @@ from szal_nb.store.listing import StoredRun
 from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.projection import decode_turns
 from szal_nb.store.runs import RunStore
-from szal_nb.store.schema import VERSION
+from szal_nb.store.schema import VERSION, bytes_beside
 from szal_nb.store.writer import file_owner_is_us
 
 
@@ -92,8 +101,7 @@ def _files(path: Path) -> Iterator[Finding]:
         yield Finding(level=Level.FINE, about="SQLite", text=f"{version}, schema version {VERSION}.")
     if path.is_file():
         mode = stat.S_IMODE(path.stat().st_mode)
-        wal = real_file(path).with_name(real_file(path).name + "-wal")
-        sizes = f"{_megabytes(path)} MB, WAL {_megabytes(wal) if wal.exists() else 0} MB"
+        sizes = f"{_megabytes(path.stat().st_size)} MB, WAL {_megabytes(bytes_beside(path, '-wal'))} MB"
         if mode & 0o077:
             advice = f"chmod 600 {path}"
             yield Finding(level=Level.NOTICE, about="file", text=f"{sizes}. Others can read it.", advice=advice)
@@ -103,8 +111,8 @@ def _files(path: Path) -> Iterator[Finding]:
         yield Finding(level=Level.FINE, about="lock", text="No process has written since the lock file was removed.")
 
 
-def _megabytes(path: Path) -> float:
-    return round(path.stat().st_size / 1e6, 1)
+def _megabytes(size: int) -> float:
+    return round(size / 1e6, 1)
 
 
 def _integrity(path: Path) -> Finding:
@@ -184,7 +192,7 @@ class Repaired(msgspec.Struct, frozen=True, kw_only=True):
 def repair(path: Path, target: Path) -> Repaired:
     """Copies every run of the damaged store whose events are intact into a new store at `target`.
 
-    The damaged file is only read. Large values are copied too; what is missing of a run beside its events is left out.
+    The damaged file is only read, once SQLite has taken back what a process left half-written in it. Large values are copied too; what is missing of a run beside its events is left out.
     A run that this user did not write, or of which nobody can tell, is marked as imported: the copy is ours.
     """
     if target.exists():
@@ -221,6 +229,9 @@ class _LenientReader(Reader):
         connection = connect_for_reading(self._path)
         # Set before the first look at the file: without it SQLite refuses one that was cut off as a whole.
         connection.execute("PRAGMA writable_schema = ON")
+        with contextlib.suppress(SzalError, *FAILURES):
+            if not is_whole(connection):
+                take_back(self._path)
         return connection
 
 

@@ -21,11 +21,13 @@ _MAGIC = b"SQLite format 3\x00"
 def check_header(path: Path) -> int | None:
     """The schema version in the file's header, None for an empty file. Opens nothing but the first 100 bytes.
 
+    None also while a transaction is being written over it: its header may be that of one that does not come to be.
     Raises `NotAStore`, `StoreDamaged` or `StoreTooNew`; the file is not touched.
     """
     with path.open("rb") as file:
         header = file.read(100)
-    if not header:
+    is_being_written = bytes_beside(path, "-journal") > 0
+    if not header or (is_being_written and (header[:16] != _MAGIC or len(header) < 100)):
         return None
     if header[:16] != _MAGIC[: len(header)]:
         raise NotAStore(path, "it does not begin as an SQLite database does")
@@ -34,15 +36,25 @@ def check_header(path: Path) -> int | None:
     page_size = int.from_bytes(header[16:18], "big")
     page_size = 65536 if page_size == 1 else page_size
     pages = int.from_bytes(header[28:32], "big")
-    # Pages that are still in a WAL may lie beyond the end of the file.
-    wal = path.with_name(path.name + "-wal")
-    has_wal = wal.exists() and wal.stat().st_size > 0
+    # Pages that are still in a WAL, or that a commit under way has not written yet, may lie beyond the end of the file.
+    # They are there before the WAL is gone or the journal is empty, so that the size of the file is asked for last.
+    has_wal = bytes_beside(path, "-wal") > 0
     size = path.stat().st_size
-    if not has_wal and size < pages * page_size:
+    if not has_wal and not is_being_written and size < pages * page_size:
         raise StoreDamaged(path, f"it has {size} bytes of {pages * page_size}")
     version = int.from_bytes(header[60:64], "big")
-    _check_identity(path, int.from_bytes(header[68:72], "big"), version, is_empty=has_wal or pages <= 1)
-    return version
+    is_empty = has_wal or is_being_written or pages <= 1
+    _check_identity(path, int.from_bytes(header[68:72], "big"), version, is_empty=is_empty)
+    return None if is_being_written else version
+
+
+def bytes_beside(path: Path, suffix: str) -> int:
+    """The size of what SQLite has beside the file, 0 if it has nothing: other processes may take it away any time."""
+    file = path.resolve() if path.is_symlink() else path
+    try:
+        return file.with_name(file.name + suffix).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def check_connection(connection: sqlite3.Connection, path: Path) -> int:

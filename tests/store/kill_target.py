@@ -1,6 +1,6 @@
 """A process that serves for being killed: it keeps forking workers that run flows against one store.
 
-`python -m tests.store.kill_target STORE EFFECTS [--fault acknowledge-before-commit]` reads a line for each worker
+`python -m tests.store.kill_target STORE EFFECTS [--fault acknowledge-before-commit | --without-wal]` reads a line for each worker
 from stdin and answers with the worker's pid; the next line says that the worker was killed or may be waited for.
 The store is opened by workers only: no connection crosses a fork.
 """
@@ -17,6 +17,7 @@ from szal_nb.model.event import RunCompleted, RunResumed, StepCompleted, StepSta
 from szal_nb.model.state import StepState
 from szal_nb.store.runs import RunJournal, RunStore, new_run_id
 from tests.store.scribe import begun, new_run
+from tests.store.steady_flow import WITHOUT_WAL, plant
 
 FLOWS = 4
 STEPS = tuple(f"s{n}" for n in range(30))
@@ -75,7 +76,10 @@ def main() -> None:
     parser.add_argument("store")
     parser.add_argument("effects")
     parser.add_argument("--fault", choices=[FAULT])
+    parser.add_argument("--without-wal", action="store_true")
     arguments = parser.parse_args()
+    if arguments.without_wal:
+        plant(WITHOUT_WAL)
     RunStore.open(arguments.store).close()
     for line in sys.stdin:
         pid = os.fork()

@@ -153,7 +153,7 @@ def record(folder: Path, durability: str, fault: str | None) -> tuple[Disk, list
 
 @dataclass
 class Losses:
-    """What power cuts did. `forgotten`: acknowledged and gone; `gaps`: a step is there and an earlier one is not."""
+    """What power cuts did. `forgotten`: acknowledged and gone; `gaps`: a step has completed and an earlier one has not."""
 
     forgotten: int = 0
     damaged: int = 0
@@ -190,16 +190,16 @@ def _judge(folder: Path, files: dict[str, bytearray], acknowledged: set[str], lo
         losses.forgotten += bool(acknowledged)
         return
     try:
+        # First: another program that opens the store would take back what was half-written.
+        completed = _completed(image / "runs.db", losses)
         with closing(sqlite3.connect(image / "runs.db")) as connection:
             if connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 losses.damaged += 1
                 return
-        completed = _completed(image / "runs.db", losses)
     except (sqlite3.Error, StoreError):
         losses.damaged += 1
         return
     losses.forgotten += bool(acknowledged - completed)
-    losses.gaps += completed != set(NAMES[: len(completed)])
 
 
 def _completed(path: Path, losses: Losses) -> set[str]:
@@ -208,6 +208,7 @@ def _completed(path: Path, losses: Losses) -> set[str]:
         if not store.runs():
             return set()
         steps = [step for step in store.snapshot(RUN).steps.values() if step.state is StepState.COMPLETED]
+        losses.gaps += [step.name for step in steps] != list(NAMES[: len(steps)])
         found = set()
         for step in steps:
             try:
@@ -229,11 +230,12 @@ def test_nor_does_it_on_a_network_file_system(tmp_path):
     assert cut_power(tmp_path, "full", WITHOUT_WAL) == Losses()
 
 
-def test_with_fast_durability_a_power_cut_takes_the_last_steps_at_most(tmp_path):
+@pytest.mark.parametrize("way", [None, WITHOUT_WAL])
+def test_with_fast_durability_a_power_cut_takes_the_last_steps_at_most(tmp_path, way):
     """`"fast"`: survives a process crash, may forget the last steps at a power cut, never corrupts."""
-    losses = cut_power(tmp_path, "fast")
+    losses = cut_power(tmp_path, "fast", way)
 
-    assert (losses.damaged, losses.wrong) == (0, 0)
+    assert (losses.damaged, losses.wrong, losses.gaps) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("fault", [UNSYNCED, NO_FOLDER_SYNC])
