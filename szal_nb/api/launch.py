@@ -346,7 +346,7 @@ def _refuse_secrets_in_code(graph: FlowGraph) -> None:
 
 
 def _refuse_to_run_twice(graph: FlowGraph, skipped: Container[str]) -> None:
-    """A step that runs a flow and is cut off in it is resumed by another run of that, which knows of no steps before."""
+    """A step that is cut off in a flow that it runs is run again, and begins another run of that."""
     caller = current_context()
     if caller is None or caller.is_closed or not caller.runs_again:
         return

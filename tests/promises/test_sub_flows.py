@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,6 +17,7 @@ from szal_nb.store.collect import collect
 from szal_nb.store.doctor import Level, examine
 from szal_nb.store.runs import RunStore
 from tests.notebook.kernels import running_kernel
+from tests.promises.paying_flow import paying, run_paying
 from tests.promises.shell import SETUP, Shell, states, write_notebook
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="ends processes by signals")
@@ -137,46 +138,19 @@ def test_what_the_flows_of_a_step_had_completed_is_not_run_again(program, tmp_pa
     assert [found for found in examine(path) if found.level is Level.PROBLEM] == []
 
 
-paying = szal.Flow("paying")
-
-
-@paying.step(once=True)
-def pay(n):
-    return n
-
-
-def in_a_thread(run):
-    found = []
-
-    def go():
-        try:
-            found.append(run())
-        except Exception as error:
-            found.append(error)
-
-    thread = Thread(target=go)
-    thread.start()
-    thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
-
-
 def called_by(executor, way, store, **options):
     """A run of a flow with one step, which runs `paying`; it is recorded in `store`, if that is not None."""
     flow = szal.Flow("outer", executor=executor)
 
     def run():
-        # A flow does not travel to a process.
-        from tests.promises import test_sub_flows as here
-
-        return szal.run(here.paying, {"n": 1}, store=None).raise_if_failed().values.pay
+        return run_paying()
 
     async def call():
         return (await paying.call({"n": 1}, store=None)).pay
 
     def thread():
-        return in_a_thread(run)
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(run_paying).result()
 
     flow.step(name="outer", **options)({"run": run, "call": call, "thread": thread}[way])
     return szal.run(flow, store=store)
@@ -199,9 +173,11 @@ def test_a_step_that_must_not_run_twice_is_run_by_no_step_that_may(executor, way
 
 NOTEBOOK = (
     SETUP,
-    "import szal_nb as szal\ninner = szal.Flow('inner')\n"
-    "@inner.step\ndef before(n):\n    deed('begin before')\n    return n\n"
-    "@inner.step(once=True)\ndef pay(before):\n    deed('begin pay')\n    hold('pay')\n    return before + 1",
+    (
+        "import szal_nb as szal\ninner = szal.Flow('inner')\n"
+        "@inner.step\ndef before(n):\n    deed('begin before')\n    return n\n"
+        "@inner.step(once=True)\ndef pay(before):\n    deed('begin pay')\n    hold('pay')\n    return before + 1"
+    ),
     "%%szal_step load\ndeed('begin load')\nn = 1",
     "%%szal_step outer --once\npaid = (await inner.call({'n': n})).pay",
     "%%szal_step last\ndeed('begin last')\nprint(paid)",
