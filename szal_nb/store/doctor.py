@@ -193,8 +193,8 @@ def repair(path: Path, target: Path) -> Repaired:
     """Copies every run of the damaged store whose events are intact into a new store at `target`.
 
     The damaged file is only read, once SQLite has taken back what a process left half-written in it. Large values are
-    copied too; what is missing of a run beside its events is left out. A run that this user did not write, or of which nobody can tell, is marked as imported: the
-    copy is ours.
+    copied too; what is missing of a run beside its events is left out. A run that this user did not write, or of which
+    nobody can tell, is marked as imported: the copy is ours.
     """
     if target.exists():
         raise StoreUnusable(target, "it exists already; name a file that does not")
