@@ -175,9 +175,9 @@ def _begin(
     kept = _kept(graph, taken_refs)
     earlier = None
     if surround.store is not None and journal is not None:
-        finder = Finder(graph, surround.store)
+        finder = Finder(graph, surround.store, packages=surround.packages)
         if take is not None:
-            finder = Finder(graph, surround.store, take.pasts, plan, take.must_run)
+            finder = Finder(graph, surround.store, take.pasts, plan, take.must_run, packages=surround.packages)
         earlier = finder if finder.is_needed else None
     handle = _launch(
         machine,
@@ -270,7 +270,7 @@ def resume_run(
             stays = rebuilding.staying()
             kept |= stays
             classes.stays = {(machine.names[i], name) for i, name in stays}
-        finder = Finder(graph, store)
+        finder = Finder(graph, store, packages=surround.packages)
         return _launch(
             machine,
             bodies,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from szal_nb.analysis.carrying import carried, same_objects
 from szal_nb.analysis.fingerprint import fingerprint_of
+from szal_nb.analysis.glance import glance_at
 from szal_nb.analysis.reuse import (
     Fate,
     Past,
@@ -21,7 +22,7 @@ from szal_nb.analysis.reuse import (
     read_in,
     why_not_takeable,
 )
-from szal_nb.api.environment import packages
+from szal_nb.api.environment import Versions, changed_packages, packages, those_of
 from szal_nb.api.inputs import is_code, without_code
 from szal_nb.engine.signal import Given
 from szal_nb.errors import RunError, StoreError
@@ -126,32 +127,36 @@ class Reuse:
         return given_by(graph, inputs, plan, self.pasts, origin="cached")
 
     def _warnings(self, graph: FlowGraph, plan: ReusePlan) -> Iterator[str]:
-        if self.packages_then is None:
+        then = self.packages_then
+        if then is None:
             return
-        now = {name.lower(): version for name, version in self.packages.items()}
+        changed_since = functools.cache(lambda run_id: changed_packages(then(run_id), self.packages))
         seen = set()
         for choice in plan.choices:
             if choice.fate is not Fate.TAKEN:
                 continue
-            then = {name.lower(): version for name, version in self.packages_then(choice.run_id).items()}
-            for module in modules_of(graph, choice.step):
-                if module in seen or module not in now or module not in then or then[module] == now[module]:
-                    continue
-                seen.add(module)
-                yield (
-                    f"Mind: run {choice.run_id} had {module} {then[module]}, here is {now[module]}; "
-                    f"{choice.step} is taken all the same."
-                )
+            for name, versions in _others(graph, choice.step, changed_since(choice.run_id)).items():
+                if name not in seen:
+                    seen.add(name)
+                    yield _warning(choice.run_id, choice.step, name, *versions)
 
 
 def modules_of(graph: FlowGraph, step: str) -> list[str]:
-    """The packages that a step imports, as far as its fingerprint says."""
-    found: dict[str, None] = {}
-    for name, _ in graph.node(step).parts:
-        words = name.split()
-        if words[:1] in (["import"], ["from"]) and len(words) > 1:
-            found[words[1].split(".")[0].lower()] = None
-    return list(found)
+    """The modules that a step imports itself, and those that it uses of the notebook's, as its fingerprint says."""
+    node = graph.node(step)
+    outside = [name.split() for name, _ in node.parts]
+    found = [words[1] for words in outside if words[:1] in (["import"], ["from"]) and len(words) > 1]
+    found += [imported.module for imported in glance_at(node.step).imports]
+    return list(dict.fromkeys(name.split(".")[0] for name in found))
+
+
+def _others(graph: FlowGraph, step: str, changed: Versions) -> Versions:
+    """Those of the changed packages that the step uses."""
+    return those_of(modules_of(graph, step), changed) if changed else {}
+
+
+def _warning(run_id: str, step: str, package: str, then: str, now: str) -> str:
+    return f"Mind: run {run_id} had {package} {then}, here is {now}; {step} is taken all the same."
 
 
 def given_by(
@@ -200,9 +205,13 @@ class Finder:
         pasts: PastRuns | None = None,
         plan: ReusePlan | None = None,
         must_run: Collection[str] = (),
+        *,
+        packages: Mapping[str, str] | None = None,
     ) -> None:
         self._graph = graph
         self._store = store
+        now = packages or {}
+        self._changed_since = functools.cache(lambda run_id: changed_packages(store.run(run_id).packages, now))
         self._pasts = pasts if pasts is not None else PastRuns(store)
         self._cached = graph.derived(_cacheable) - set(must_run)
         self._open = set(plan.of_fate(Fate.OPEN)) if plan is not None else set()
@@ -235,13 +244,15 @@ class Finder:
         before = counterpart(node, self._graph, past)
         if before is None:
             return None
-        then = past.snapshot.steps[before]
-        if then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
+        step_then = past.snapshot.steps[before]
+        if step_then.state is not StepState.COMPLETED or why_not_takeable(node, past, before):
             return None
         if fingerprint_in(past, before) != fingerprint or past.unreadable(before):
             return None
-        values = carried(then.values, past.run_id, node.needed, same_objects(read, read_in(past, before)))
-        return Given("cached", values, fingerprint, past.run_id)
+        values = carried(step_then.values, past.run_id, node.needed, same_objects(read, read_in(past, before)))
+        others = _others(self._graph, step, self._changed_since(past.run_id))
+        said = "".join(f"[szal: {_warning(past.run_id, step, name, *both)}]\n" for name, both in others.items())
+        return Given("cached", values, fingerprint, past.run_id, said)
 
 
 def reuse_from(

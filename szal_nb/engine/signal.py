@@ -15,12 +15,13 @@ class _Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Given(_Message, frozen=True):
-    """What a step completes with, without running: values that the run `taken_from` had."""
+    """What a step completes with, without running: values that the run `taken_from` had. `said` goes to its log."""
 
     origin: str
     values: tuple[ValueRef, ...] = ()
     fingerprint: str = ""
     taken_from: str = ""
+    said: str = ""
 
 
 class Begin(_Message, frozen=True):

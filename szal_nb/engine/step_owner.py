@@ -104,6 +104,7 @@ class StepOwner:
             if fingerprint and self._earlier is not None:
                 found = self._earlier.find(attempt.context.step, fingerprint, self._table.read(attempt.step))
                 if found is not None:
+                    attempt.context.write("stderr", found.said)
                     import_again([self.machine.steps[attempt.step]])
                 return found
         except Exception:

@@ -108,7 +108,7 @@ class CellFlow:
         found = {**{name: self.space[name] for name in graph.inputs if name in self.space}, **inputs}
         take: Any = None
         if reuse is not None:
-            take = reuse_from(store, self.definition.name, reuse, must_run=must_run)
+            take = reuse_from(store, self.definition.name, reuse, must_run=must_run, packages=self.packages)
         if fork is not None:
             take = fork_of(store, *fork)
             found = inputs_of(store, take.run_id, graph, changed=inputs, live=self.space)

@@ -248,6 +248,21 @@ def test_a_value_that_an_upgraded_package_cannot_load_is_not_taken(store, upgrad
         assert again["beside"].origin == "cached"
 
 
+@pytest.mark.parametrize("line", ["fit", "fit --cache"])
+def test_that_a_package_is_another_is_said_of_what_is_taken(store, line):
+    flow = CellFlow({line: "import yaml\nmodel = yaml.safe_load('3')", "tell": "told = model"})
+    flow.packages = {"PyYAML": "5", "numpy": "1"}
+    first = flow.run(store)
+    flow.packages = {"PyYAML": "6", "numpy": "2"}
+
+    again = flow.run(store, reuse=None if "--cache" in line else "")
+
+    assert again["fit"].origin == "cached"
+    warned = f"Mind: run {first.id} had PyYAML 5, here is 6; fit is taken all the same."
+    said = str(again.plan) if again.plan is not None else again["fit"].logs
+    assert (warned in said, "numpy" in said) == (True, False)
+
+
 def test_why_says_what_kept_a_step_from_being_taken(store):
     cells = {"a": "xs = [1]", "b": "f = (n for n in xs)", "c": "import random\nrandom.seed(n)", "d": "random.random()"}
     flow = CellFlow(cells, notebook="n = 1\nimport random")
