@@ -97,6 +97,46 @@ def test_a_run_whose_kernel_was_killed_goes_on_in_a_new_kernel_without_running_c
         assert cells["one"].text == "one runs\n"
 
 
+def test_a_notebook_whose_last_run_crashed_is_offered_to_go_on_with_it_and_another_is_not(tmp_path):
+    write_notebook(tmp_path / "one.ipynb", CELLS)
+    write_notebook(tmp_path / "other.ipynb", CELLS)
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(tmp_path / "one.ipynb")) as kernel:
+        run_id = begin_and_hold(kernel, tmp_path)
+        kernel.kill()
+
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(tmp_path / "other.ipynb")) as kernel:
+        assert run_id not in kernel.run("%load_ext szal_nb").plain
+    with running_kernel(tmp_path, JPY_SESSION_NAME=str(tmp_path / "one.ipynb")) as kernel:
+        told = kernel.run("%load_ext szal_nb", cell_id="head").plain
+        assert f"Run {run_id} of flow" in told
+        assert "did not end: its kernel died when 1 of 2 steps had completed" in told
+        assert f"%szal_resume {run_id} goes on from there" in told
+
+
+def test_a_past_run_is_replayed_in_a_kernel_that_knows_nothing_of_it(tmp_path):
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb\nfrom pathlib import Path\nclass Own:\n    def __init__(self, n): self.n = n")
+        notebook.step(
+            "make", "import numpy as np\nxs = np.arange(4)\nown = Own(3)\nPath('ran').touch()\nprint('made', xs)"
+        )
+        notebook.step("use", "total = int(xs.sum()) + own.n\ntotal")
+        notebook.ok("run = %szal_run\nawait run")
+        run_id = notebook.value("run.id")
+    (tmp_path / "ran").unlink()
+
+    with running_kernel(tmp_path) as kernel:
+        notebook = Notebook(kernel)
+        notebook.ok("%load_ext szal_nb")
+        shown = notebook.ok(f"past = %szal_replay {run_id}")
+        assert "made [0 1 2 3]" in shown.text
+        assert "9" in shown.plain
+        values = notebook.value("(past.state, past['use'].value, past.values.total, past.values.xs.tolist())")
+        assert values == ("completed", 9, 9, [0, 1, 2, 3])
+        assert "class Own" in notebook.cell("past.values.own").error
+        assert not (tmp_path / "ran").exists()
+
+
 def test_a_step_that_changed_since_is_not_gone_on_with(tmp_path):
     with running_kernel(tmp_path) as kernel:
         run_id = begin_and_hold(kernel, tmp_path)

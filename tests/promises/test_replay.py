@@ -14,8 +14,10 @@ import pytest
 
 from szal_nb.analysis import comparison
 from szal_nb.api.fork import inputs_of
+from szal_nb.api.handle import RunHandle
 from szal_nb.api.past import diff, replay, verified
-from szal_nb.model.event import Event, RunCreated, StepCompleted, StepFailed
+from szal_nb.api.run import Run
+from szal_nb.model.event import Event, RunCreated, StepCompleted, StepFailed, StepOutput
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.value import ErrorInfo, ValueRef, is_about_the_process
 from szal_nb.store.bundle import Bundle, read_bundle, write_bundle
@@ -78,15 +80,40 @@ def test_random_flows_are_replayed_without_a_difference(store):
         flow = drawn(number)
         run = flow.run(store)
         flow.deeds.clear()
-        past = replay(store, run.id)
-
-        is_shown = everything(past) == everything(run)
-        is_shown &= [past[step].logs for step in run.snapshot.steps] == [run[step].logs for step in run.snapshot.steps]
-        if not is_shown or flow.deeds or past.state != "completed":
+        if not is_replayed(run, replay(store, run.id)) or flow.deeds:
             wrong[number] = ("replayed otherwise", flow.deeds)
         elif found := ran_again(flow, store, run.id):
             wrong[number] = found
     assert wrong == {}
+
+
+def is_replayed(run: RunHandle, past: Run) -> bool:
+    """Whether the past run is shown with the values and the outputs that it had."""
+    logs = [[one[step].logs for step in run.snapshot.steps] for one in (past, run)]
+    return past.state == "completed" and everything(past) == everything(run) and logs[0] == logs[1]
+
+
+def test_a_replay_of_what_is_not_as_it_was_is_found_out(store):
+    flow = CellFlow({"load": "x = [1]\ny = [2]\nprint('loaded')"})
+    run = flow.run(store)
+    bundle = read_bundle(store, run.id)
+    (values,) = (event.values for event in bundle.events if isinstance(event, StepCompleted))
+    swapped = tuple(msgspec.structs.replace(ref, name={"x": "y", "y": "x"}.get(ref.name, ref.name)) for ref in values)
+    said = msgspec.structs.replace(
+        bundle, events=[event for event in bundle.events if not isinstance(event, StepOutput)]
+    )
+
+    assert is_replayed(run, replay(store, written(store, bundle)))
+    assert not is_replayed(run, replay(store, written(store, _with_values(bundle, "load", lambda _: swapped))))
+    assert not is_replayed(run, replay(store, written(store, said)))
+
+
+def written(store: RunStore, bundle: Bundle) -> str:
+    """The record as a run of its own."""
+    run_id = new_run_id()
+    named = msgspec.structs.replace(bundle, run=msgspec.structs.replace(bundle.run, id=run_id))
+    write_bundle(store, named, (), is_imported=False)
+    return run_id
 
 
 def test_a_body_that_gives_something_else_each_time_is_named(store):
@@ -196,14 +223,7 @@ def unnamed_changes(store: RunStore, count: int = CHANGES) -> list[tuple[int, st
         kind, chance = KINDS[number % len(KINDS)], random.Random(number)
         run = drawn(number).run(store)
         bundle, step, name = kind(read_bundle(store, run.id), chance)
-        changed = new_run_id()
-        write_bundle(
-            store,
-            msgspec.structs.replace(bundle, run=msgspec.structs.replace(bundle.run, id=changed)),
-            (),
-            is_imported=False,
-        )
-        if (step, name) not in named(store, run.id, changed):
+        if (step, name) not in named(store, run.id, written(store, bundle)):
             missed.append((number, kind.__name__))
     return missed
 

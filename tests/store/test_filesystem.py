@@ -139,8 +139,9 @@ def test_a_file_system_on_which_two_processes_do_not_see_each_other_gets_no_wal(
     monkeypatch.setattr(
         "szal_nb.store.probe.wal_works", lambda _: pytest.fail("a store that is there keeps its journal")
     )
-    with RunStore.open(path) as store:
+    with RunStore.open(path) as store, RunStore.open(path) as again:
         assert len(store.runs()) == 1
+        again.begin(new_run("bbbbbbbbbbbb")).append_sync(begun())
     assert journal_mode(path) == "delete"
 
 
