@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -167,11 +168,45 @@ def test_a_process_that_ends_again_while_it_recovers_loses_nothing(folders):
     assert wrong == {}
 
 
+def end_at_each_point_of_recovery(make, fault: str | None = None, *, only: str = "") -> dict[str, list[str]]:
+    """As `end_at_each_point`, of the process that goes on after one has ended in the middle of the second step."""
+    cut = make()
+    inserts = [n for n, name in enumerate(in_child(make(), 0), 1) if name == "before COMMIT"]
+    assert in_child(cut, inserts[len(inserts) // 2], fault) is None
+    names = in_child(_copied(cut, make), 0, fault)
+    assert any(name.startswith("before UPDATE runs SET epoch") for name in names), "it takes the run over"
+    wrong = {}
+    for number in chosen(names):
+        if only not in names[number - 1]:
+            continue
+        folder = _copied(cut, make)
+        assert in_child(folder, number, fault) is None, names[number - 1]
+        in_child(folder, 0)
+        if faults := faults_of(folder):
+            wrong[f"{number} {names[number - 1]}"] = faults
+    return wrong
+
+
+def _copied(folder: Path, make) -> Path:
+    return Path(shutil.copytree(folder, make(), dirs_exist_ok=True))
+
+
+def test_a_process_that_ends_at_any_point_of_recovery_loses_nothing(folders):
+    assert end_at_each_point_of_recovery(folders) == {}
+
+
+def test_ending_while_it_recovers_shows_a_step_that_is_acknowledged_too_early(folders):
+    wrong = end_at_each_point_of_recovery(folders, EARLY, only="INSERT OR REPLACE INTO")
+
+    assert any("was run again" in fault for faults in wrong.values() for fault in faults)
+
+
 def test_the_points_are_those_that_matter(folders):
     reached = set(in_child(folders(), 0))
 
     calls = {"BEGIN IMMEDIATE", "COMMIT", "fsync", "replace", "write", "_acquire", "release"}
     assert {f"{side} {call}" for call in calls for side in ("before", "after")} <= reached
+    assert any(point.startswith("before UPDATE runs SET lease_until") for point in reached)
     assert len(reached) >= 40
 
 
