@@ -104,6 +104,8 @@ def write_bundle(store: RunStore, bundle: Bundle, blobs: Iterable[Blob], *, is_i
             raise StoreUnusable(store.path, f"run {run.id} names the content {ref.hash!r:.40}, which is no hash")
         if ref.content is not None and hash_of(SHORT_FORMAT, content_bytes(ref.content)) != ref.hash:
             raise StoreUnusable(store.path, f"the content {ref.hash} of run {run.id} does not match its hash")
+    if not bundle.events:
+        raise StoreUnusable(store.path, f"run {run.id} has no events")
     # Before anything is written: IllegalTransition for events that cannot follow each other.
     epoch = max(run.epoch, fold(bundle.events).epoch)
     rows = [_stored(store.files, blob, run.id) for blob in blobs]

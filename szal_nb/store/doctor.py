@@ -31,12 +31,13 @@ from szal_nb.store.database import (
     real_file,
     take_back,
 )
-from szal_nb.store.failure import FAILURES, StoreUnusable
+from szal_nb.store.failure import FAILURES, StoreDamaged, StoreUnusable
 from szal_nb.store.files import hash_of, statuses
 from szal_nb.store.filesystem import file_system_of, has_wal_reset_bug
 from szal_nb.store.listing import StoredRun
 from szal_nb.store.probe import journal_mode_of
 from szal_nb.store.projection import decode_turns
+from szal_nb.store.reading import refuse_cut_off
 from szal_nb.store.runs import RunStore
 from szal_nb.store.schema import VERSION, bytes_beside
 from szal_nb.store.writer import file_owner_is_us
@@ -265,11 +266,22 @@ class _Ruin:
         run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
         with contextlib.suppress(SzalError):
             run = self._store.run(run_id)
+        refuse_cut_off(run, len(events), self._path)
+        self._refuse_less_than_rows(run_id, events)
         with contextlib.suppress(SzalError, ValueError):
             graph = self._store.graph(run_id)
         with contextlib.suppress(SzalError):
             notebook = self._store.notebook(run_id)
         return Bundle(run=run, events=events, graph=graph, notebook=notebook), False
+
+    def _refuse_less_than_rows(self, run_id: str, events: list[Event]) -> None:
+        """What tells that events are missing at the end where the row of the run, which counts them, is lost too."""
+        steps, told = fold(events).steps, []
+        with contextlib.suppress(SzalError):
+            told = self._reader.fetch("SELECT name, state FROM steps WHERE run_id = ?", (run_id,))
+        for name, state in told:
+            if str(name) in steps and steps[str(name)].state.value != state:
+                raise StoreDamaged(self._path, f"events of run {run_id} are missing: step {name!r} is {state}")
 
     def blobs(self, events: list[Event]) -> Iterator[Blob]:
         """Contents that are intact."""

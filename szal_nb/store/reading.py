@@ -105,9 +105,11 @@ class StoredRuns:
 
     def events(self, run_id: str, *, first: int = 0) -> list[Event]:
         """The events of the run in order, from number `first` on."""
-        run = self.run(run_id).id
-        rows = self.reader.fetch(_TURNS_FROM, (run, run, first))
-        return projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
+        run = self.run(run_id)
+        rows = self.reader.fetch(_TURNS_FROM, (run.id, run.id, first))
+        found = projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
+        refuse_cut_off(run, first + len(found), self.path)
+        return found
 
     def snapshot(self, run_id: str) -> RunSnapshot:
         """The state of the run: the fold of its events."""
@@ -118,21 +120,25 @@ class StoredRuns:
 
     def graph(self, run_id: str) -> FlowGraph:
         """The flow that the run ran, as it was then."""
-        ((flow_id, text),) = self.reader.fetch(
+        rows = self.reader.fetch(
             "SELECT flows.id, graph FROM flows JOIN runs ON flows.id = runs.flow_id WHERE runs.id = ?",
             (self.run(run_id).id,),
         )
-        return graph_from(str(text), str(flow_id), self.path)
+        if not rows:
+            raise StoreDamaged(self.path, f"the flow of run {run_id} is missing")
+        return graph_from(str(rows[0][1]), str(rows[0][0]), self.path)
 
     def notebook(self, run_id: str) -> str | None:
         """The whole notebook that the run was started from, as nbformat JSON text."""
         rows = self.reader.fetch(
-            "SELECT notebooks.id, content FROM notebooks JOIN runs ON notebooks.id = notebook_id WHERE runs.id = ?",
+            "SELECT notebook_id, content FROM runs LEFT JOIN notebooks ON notebooks.id = notebook_id WHERE runs.id = ?",
             (self.run(run_id).id,),
         )
-        if not rows:
+        if not rows or rows[0][0] is None:
             return None
         notebook_id, content = map(str, rows[0])
+        if rows[0][1] is None:
+            raise StoreDamaged(self.path, f"the notebook of run {run_id} is missing")
         if content_id(content) != notebook_id:
             raise StoreDamaged(self.path, f"the notebook of run {run_id} does not match its hash")
         return content
@@ -202,6 +208,12 @@ class StoredRuns:
             return projection.value_ref(rows[0]) if rows else None
 
         return find
+
+
+def refuse_cut_off(run: StoredRun, events: int, path: Path) -> None:
+    """Raises `StoreDamaged` if events of the run are missing: since its row was read they can only have become more."""
+    if events < run.events:
+        raise StoreDamaged(path, f"of run {run.id} the last {run.events - events} of {run.events} events are missing")
 
 
 def values_folder(path: Path) -> Path:

@@ -150,7 +150,7 @@ def saved(path, target):
             assert store.graph(run_id).node("load").step.name == "load"
             assert store.run(run_id).state == "completed"
         for run_id in result.partial:
-            assert store.snapshot(run_id).state == "completed"
+            assert store.snapshot(run_id).steps["load"].state == "completed"
     assert problems(target) == []
     return result
 
@@ -185,6 +185,52 @@ def test_repair_saves_runs_of_a_file_that_was_cut_off(filled, tmp_path):
     assert problems(filled) != []
     result = saved(filled, tmp_path / "new.db")
     assert len(result.whole) + len(result.partial) > RUNS * 0.5
+
+
+def saved_at_random(path, folder, count):
+    """How many runs came back whole, or in part, of so many files of which bits, pages or the end were damaged."""
+    content, chance = path.read_bytes(), random.Random(1)
+    kept = []
+    for n in range(count):
+        damaged = bytearray(content)
+        page = 4096 * chance.randrange(1, len(content) // 4096)
+        match chance.choice(("bits", "bits", "page", "end", "order")):
+            case "bits":
+                for _ in range(chance.choice((1, 8, 64))):
+                    damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+            case "page":
+                damaged[page : page + 4096] = bytes(4096)
+            case "end":
+                del damaged[page + chance.randrange(4096) :]
+            case "order":
+                other = 4096 * chance.randrange(1, len(content) // 4096)
+                damaged[page : page + 4096], damaged[other : other + 4096] = (
+                    damaged[other : other + 4096],
+                    damaged[page : page + 4096],
+                )
+        path.write_bytes(damaged)
+        target = folder / f"{n}.db"
+        try:
+            result = saved(path, target)
+        except StoreError:
+            continue
+        kept.append(len(result.whole) + len(result.partial))
+    return kept
+
+
+def test_repair_of_what_was_damaged_at_random_gives_what_was_written_or_a_typed_error(filled, tmp_path):
+    kept = saved_at_random(filled, tmp_path, 60)
+
+    assert len(kept) > 50
+    assert sum(kept) / len(kept) > RUNS * 0.5
+
+
+def test_a_repair_that_does_not_count_events_is_found_out(filled, tmp_path, monkeypatch):
+    for module in ("doctor", "reading"):
+        monkeypatch.setattr(f"szal_nb.store.{module}.refuse_cut_off", lambda *_: None)
+
+    with pytest.raises(AssertionError):
+        saved_at_random(filled, tmp_path, 60)
 
 
 def test_an_event_that_was_changed_costs_its_run_and_no_other(filled, tmp_path):

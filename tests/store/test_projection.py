@@ -17,6 +17,7 @@ from szal_nb.store.failure import StoreDamaged
 from szal_nb.store.projection import VALUE_COLUMNS, decode_turns, encode_event, encode_turn, value_ref
 from szal_nb.store.runs import RunStore, new_run_id
 from szal_nb.store.times import iso, seconds
+from szal_nb.store.writer import Job
 from tests.store.scribe import begun, new_run, story
 
 
@@ -251,3 +252,14 @@ def test_the_fingerprint_of_a_step_is_in_its_row_from_the_event_that_tells_of_it
 
     found = rows(store.path, "SELECT name, fingerprint, taken_from FROM steps ORDER BY position")
     assert found == [("load", "f1", "bbbbbbbbbbbb"), ("clean", None, None), ("plot", None, None)]
+
+
+def test_events_that_are_gone_at_the_end_are_found(store):
+    journal = store.begin(new_run())
+    journal.append_sync(begun())
+    journal.append_sync([StepStarted(at=2.0, step="load", attempt=1)])
+    store.write(Job(lambda connection: connection.execute("DELETE FROM turns WHERE first = 2")))
+
+    for read in (store.events, store.snapshot, lambda run: store.events(run, first=2)):
+        with pytest.raises(StoreDamaged, match="of run aaaaaaaaaaaa the last 1 of 3 events are missing"):
+            read("aaaaaaaaaaaa")
