@@ -262,7 +262,7 @@ class _Ruin:
         with contextlib.suppress(SzalError):
             return read_bundle(self._store, run_id), True
         rows = self._reader.fetch("SELECT first, data, crc FROM turns WHERE run_id = ? ORDER BY first", (run_id,))
-        events = decode_turns(cast("list[tuple[int, object, int]]", rows), str(self._path))
+        events = decode_turns(cast("list[tuple[object, object, object]]", rows), str(self._path))
         run, graph, notebook = _told_by(run_id, events), _bare_graph(events), None
         with contextlib.suppress(SzalError):
             run = self._store.run(run_id)

@@ -71,7 +71,7 @@ def _without_surrogates(value: object) -> object:
             return value
 
 
-def decode_turns(rows: Iterable[tuple[int, object, int]], path: str, *, first: int = 0) -> list[Event]:
+def decode_turns(rows: Iterable[tuple[object, object, object]], path: str, *, first: int = 0) -> list[Event]:
     """The events of rows (first, data, crc), from number `first` on; `StoreDamaged` if they are not what was written.
 
     The first row is the one that event `first` is in.
@@ -79,11 +79,13 @@ def decode_turns(rows: Iterable[tuple[int, object, int]], path: str, *, first: i
     events: list[Event] = []
     begin = None
     for start, data, crc in rows:
+        # SQLite gives back any type that somebody wrote.
+        if not isinstance(start, int):
+            raise StoreDamaged(path, f"{str(start)!r:.40} is no number of an event")
         if begin is None:
             begin = min(start, first)
         if start != begin + len(events):
             raise StoreDamaged(path, f"event {begin + len(events)} of a run is missing")
-        # SQLite gives back any type that somebody wrote.
         if not isinstance(data, str) or zlib.crc32(data.encode("utf-8", "surrogatepass")) != crc:
             raise StoreDamaged(path, f"the events of a run from number {start} on do not match their checksum")
         try:

@@ -107,7 +107,7 @@ class StoredRuns:
         """The events of the run in order, from number `first` on."""
         run = self.run(run_id)
         rows = self.reader.fetch(_TURNS_FROM, (run.id, run.id, first))
-        found = projection.decode_turns(cast("list[tuple[int, object, int]]", rows), str(self.path), first=first)
+        found = projection.decode_turns(cast("list[tuple[object, object, object]]", rows), str(self.path), first=first)
         refuse_cut_off(run, first + len(found), self.path)
         return found
 

@@ -195,6 +195,8 @@ def test_an_event_that_is_gone_is_found():
             decode_turns([(first, data.decode(), crc) for first in firsts], "runs.db")
     with pytest.raises(StoreDamaged, match="event 1 of a run is missing"):
         decode_turns([(2, data.decode(), crc)], "runs.db", first=1)
+    with pytest.raises(StoreDamaged, match="'x' is no number of an event"):
+        decode_turns([("x", data.decode(), crc)], "runs.db")
 
 
 def test_events_are_read_from_any_number_on_wherever_their_turn_begins(store):
