@@ -139,7 +139,7 @@ def _runs(store: RunStore) -> Iterator[Finding]:
             yield Finding(level=Level.FINE, about=f"run {run.id}", text=f"is being run by {run.owner}")
         elif run.is_crashed:
             text = f"crashed: its {run.owner or 'process'} is gone"
-            yield Finding(level=Level.NOTICE, about=f"run {run.id}", text=text, advice=f"szal resume {run.id}")
+            yield Finding(level=Level.NOTICE, about=f"run {run.id}", text=text, advice=_way_on(store, run.id))
         try:
             snapshot = store.snapshot(run.id)
             if (snapshot.state, snapshot.events) != (run.state, run.events):
@@ -147,6 +147,13 @@ def _runs(store: RunStore) -> Iterator[Finding]:
                 yield Finding(level=Level.PROBLEM, about=f"run {run.id}", text=text, advice="szal doctor --repair")
         except SzalError as error:
             yield Finding(level=Level.PROBLEM, about=f"run {run.id}", text=str(error), advice="szal doctor --repair")
+
+
+def _way_on(store: RunStore, run_id: str) -> str:
+    with contextlib.suppress(SzalError):
+        if store.notebook(run_id) is None:
+            return f"In the script that started it: szal.resume(flow, {run_id!r})"
+    return f"szal resume {run_id}"
 
 
 def _values(store: RunStore) -> Finding:

@@ -60,6 +60,15 @@ def test_a_crashed_run_comes_with_the_command_that_resumes_it(path):
     assert (finding.level, finding.advice) == (Level.NOTICE, "szal resume aaaaaaaaaaaa")
 
 
+def test_one_of_a_script_comes_with_what_that_does(path):
+    with RunStore.open(path) as store:
+        journal = store.begin(new_run("bbbbbbbbbbbb"))
+        journal.append_sync(begun())
+        journal.close()
+
+    assert about(path, "run bbbbbbbbbbbb").advice == "In the script that started it: szal.resume(flow, 'bbbbbbbbbbbb')"
+
+
 def test_a_run_that_lives_is_shown_with_its_owner(store, path):
     add(store, "aaaaaaaaaaaa", is_ended=False)
 
