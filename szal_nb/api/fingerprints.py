@@ -76,7 +76,7 @@ class _Fixed:
         self._sorted = tuple(sorted(self._parts.items()))
         self._is_cacheable = node.is_cacheable
         self.bound = frozenset(binding.name for binding in node.bindings)
-        self.imported = tuple(name for text in _import_texts(node, surroundings) for name in _imported(text))
+        self.imported = tuple(name for text in _import_texts(node, surroundings) for name in modules_imported(text))
 
     def with_more(self, more: Mapping[str, str], *, is_known: bool = True) -> tuple[_Parts, bool]:
         """All that the fingerprint is made of, and whether that is all it depends on."""
@@ -212,7 +212,7 @@ class _Modules:
                 self._texts[name] = tuple(_read(file) for file in _files_of(name))
             if self._texts[name]:
                 found[f"module {name}"] = code_digest("\0".join(map(code_digest, self._texts[name])))
-                todo += [inner for text in self._texts[name] for inner in _imported(text)]
+                todo += [inner for text in self._texts[name] for inner in modules_imported(text)]
         return found
 
 
@@ -224,7 +224,8 @@ def _read(file: Path) -> str:
 
 
 @lru_cache(maxsize=20_000)
-def _imported(text: str) -> tuple[str, ...]:
+def modules_imported(text: str) -> tuple[str, ...]:
+    """The modules that code imports, wherever it does, by the first part of their names."""
     if "import" not in text:
         return ()
     try:

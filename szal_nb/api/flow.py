@@ -13,6 +13,7 @@ from szal_nb.analysis.comparison import RunDiff
 from szal_nb.analysis.explaining import Explanation
 from szal_nb.analysis.graph import NotebookName, Surroundings, build_graph
 from szal_nb.analysis.migration import MigrationPlan
+from szal_nb.api.environment import packages
 from szal_nb.api.fingerprints import functions_fingerprinted
 from szal_nb.api.fork import fork_of, inputs_of
 from szal_nb.api.handle import RunHandle
@@ -196,7 +197,8 @@ class Flow:
         skipped = unselected(graph, only=wish.only, from_step=from_step, until=until)
         take = None
         if wish.takes and (surround.store is not None or wish.reuse is not None):
-            take = reuse_from(surround.store, self.name, wish.reuse, must_run=wish.asked(graph))
+            asked = wish.asked(graph)
+            take = reuse_from(surround.store, self.name, wish.reuse, must_run=asked, packages=surround.packages)
         return start_run(
             graph, self._bodies(graph), self._inputs(graph, inputs or {}), surround, skipped=skipped, take=take
         )
@@ -294,7 +296,8 @@ class Flow:
         undo = {
             name: FunctionBody(graph.node(name).compensation, function) for name, function in self._rollbacks.items()
         }
-        return Surround(store=self._stores.open(store), rollbacks=undo)
+        opened = self._stores.open(store)
+        return Surround(store=opened, rollbacks=undo, packages=packages() if opened is not None else {})
 
     def __repr__(self) -> str:
         return f"<flow {self.name} version {self.version}: {len(self._steps)} steps>"

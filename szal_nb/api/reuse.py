@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from szal_nb.analysis.carrying import carried, same_objects
 from szal_nb.analysis.fingerprint import fingerprint_of
-from szal_nb.analysis.glance import glance_at
 from szal_nb.analysis.reuse import (
     Fate,
     Past,
@@ -23,6 +22,7 @@ from szal_nb.analysis.reuse import (
     why_not_takeable,
 )
 from szal_nb.api.environment import Versions, changed_packages, packages, those_of
+from szal_nb.api.fingerprints import modules_imported
 from szal_nb.api.inputs import is_code, without_code
 from szal_nb.engine.signal import Given
 from szal_nb.errors import RunError, StoreError
@@ -146,8 +146,7 @@ def modules_of(graph: FlowGraph, step: str) -> list[str]:
     node = graph.node(step)
     outside = [name.split() for name, _ in node.parts]
     found = [words[1] for words in outside if words[:1] in (["import"], ["from"]) and len(words) > 1]
-    found += [imported.module for imported in glance_at(node.step).imports]
-    return list(dict.fromkeys(name.split(".")[0] for name in found))
+    return list(dict.fromkeys((*(name.split(".")[0] for name in found), *modules_imported(node.step.source))))
 
 
 def _others(graph: FlowGraph, step: str, changed: Versions) -> Versions:

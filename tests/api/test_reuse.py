@@ -263,6 +263,25 @@ def test_that_a_package_is_another_is_said_of_what_is_taken(store, line):
     assert (warned in said, "numpy" in said) == (True, False)
 
 
+def test_that_a_package_is_another_is_said_to_flows_of_functions_too(store, monkeypatch):
+    flow = szal.Flow("fit")
+
+    @flow.step
+    def model():
+        import yaml
+
+        return yaml.safe_load("3")
+
+    versions = {"PyYAML": "5"}
+    monkeypatch.setattr("szal_nb.api.flow.packages", lambda: dict(versions))
+    first = szal.run(flow, store=store)
+    versions["PyYAML"] = "6"
+    again = szal.run(flow, store=store, reuse=True)
+
+    assert store.run(first.id).packages == {"PyYAML": "5"}
+    assert f"Mind: run {first.id} had PyYAML 5, here is 6; model is taken all the same." in str(again.plan)
+
+
 def test_why_says_what_kept_a_step_from_being_taken(store):
     cells = {"a": "xs = [1]", "b": "f = (n for n in xs)", "c": "import random\nrandom.seed(n)", "d": "random.random()"}
     flow = CellFlow(cells, notebook="n = 1\nimport random")
