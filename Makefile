@@ -58,7 +58,7 @@ torture: $(PY_ENV) ## The long versions of the promises' tests; older versions o
 	SZAL_DRAW_ANEW=1 SZAL_TORTURE=20000 $(PYTEST) -m torture --timeout 0
 	SZAL_TORTURE=200000 $(PYTEST) tests/engine/test_chaos.py --timeout 0
 	SZAL_TORTURE=5000 $(PYTEST) tests/store/test_kill.py tests/store/test_power.py tests/store/test_failpoints.py --timeout 0
-	SZAL_TORTURE=20 $(PYTEST) tests/promises/test_killed_kernels.py --timeout 0
+	SZAL_TORTURE=100 $(PYTEST) tests/promises/test_killed_kernels.py --timeout 0
 
 binder-check: $(PY_ENV) ## What Binder would build from this folder, found out without docker
 	$(BIN)/jupyter-repo2docker --no-build --debug .

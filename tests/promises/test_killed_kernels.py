@@ -21,8 +21,8 @@ from tests.store.scribe import keep_events
 
 pytestmark = [pytest.mark.serial, pytest.mark.skipif(sys.platform != "linux", reason="ends kernels by signals")]
 
-KILLS = 20 if os.environ.get("SZAL_TORTURE") else 5
-STEPS = 80
+KILLS = int(os.environ.get("SZAL_TORTURE", "20"))
+STEPS = 4 * KILLS
 # The moment of each kill: so many deeds after the last one, each of a few milliseconds.
 FURTHEST = 6
 
