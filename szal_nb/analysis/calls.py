@@ -22,9 +22,12 @@ from szal_nb.analysis.tables import (
     GENERATOR_KINDS,
     HOLDING,
     IMMUTABLE,
+    ITERATING,
     KEEPING_CODE,
     KEEPING_KINDS,
     KNOWN_LIBRARIES,
+    LATE,
+    LATE_KIND,
     MAKING_LISTS,
     MISSING_KEYS,
     NOT_GOING_THROUGH,
@@ -260,8 +263,14 @@ class Calls(UsedStates):
         if owner.kind.startswith(DUCKDB_KINDS):
             # A relation is looked at only when it is read.
             return FRESH if name in FETCHING else self.fresh(call.node, owner.tokens, "duckdb.relation")
+        if is_table and name in ITERATING:
+            return self.fresh(call.node, owner.tokens, "generator")
+        if is_table and name in LATE:
+            return self.fresh(call.node, owner.tokens, f"{owner.kind.partition('.')[0]}{LATE_KIND}")
         if is_table and name != "pipe":
-            return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else Value(kind=owner.kind)
+            kind = owner.kind.removesuffix(LATE_KIND)
+            made = Value(kind=owner.kind if kind == owner.kind else f"{kind}.DataFrame")
+            return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else made
         if name in SHARING or name not in _KNOWN_METHODS or owner.kind.startswith(_POOLS):
             functions = [token for value in call.values if value.callable is not None for token in value.tokens]
             return Value(self.reach([*owner.tokens, *self.without_code(functions)]), is_part=True)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from szal_nb.analysis import files, hidden, mocking, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
-from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, MISSING_KEYS, RUNNING
+from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, LATE_KIND, MISSING_KEYS, RUNNING
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
 from szal_nb.model.kept import attributes_state, patch_state
 
@@ -117,7 +117,7 @@ class Expressions(Calls):
             return Value(ref=module or f"{owner.ref}[]")
         if owner.kind == MISSING_KEYS:
             self.change(owner.tokens, node, "adds a key that is missing", ast.unparse(node), is_certain=False)
-        if index.kind == "mask" or self._makes_copy(node.slice):
+        if not owner.kind.endswith(LATE_KIND) and (index.kind == "mask" or self._makes_copy(node.slice)):
             return Value(kind=_kind_of_part(owner))
         direct = self.surface_of(owner)
         return replace(
@@ -306,6 +306,9 @@ class Expressions(Calls):
                         for inner, element in zip(inners, elements, strict=True)
                         for pair in self.element_of(element, inner, self.eval(inner))
                     ]
+        if items.kind.endswith(LATE_KIND):
+            # The groups of a table are tables of their own.
+            return [(target, Value(kind=items.kind))]
         if items.kind in RUNNING:
             # What a function made is no longer the function.
             return [(target, replace(self.part(items), tokens=self.without_code(self.reach(items.tokens))))]

@@ -21,6 +21,12 @@ def is_code(token: str) -> bool:
     return token.endswith(_CODE)
 
 
+def _place(node: ast.AST) -> str:
+    """Where a node stands, from its first to its last character: `df.groupby(k).sum()` begins as `df.groupby(k)`."""
+    line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+    return f"{line}:{column}:{getattr(node, 'end_lineno', line)}:{getattr(node, 'end_col_offset', column)}"
+
+
 class Frame:
     """A module, function or class scope. Subclasses add the walking; see `statements`."""
 
@@ -81,7 +87,7 @@ class Frame:
 
     def fresh(self, node: ast.AST, held: Iterable[str] = (), kind: str = "") -> Value:
         """A new object made at `node`, holding the objects `held`."""
-        token = f"{self.prefix}{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}"
+        token = f"{self.prefix}{_place(node)}"
         held = set(held)
         if token in held:
             self.record.recursive.add(token)
@@ -92,7 +98,7 @@ class Frame:
 
     def code_token(self, node: ast.AST, code: Code) -> str:
         """The token of a function, class or generator made at `node`: whoever has it may run this code later."""
-        token = f"{self.prefix}{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}{_CODE}"
+        token = f"{self.prefix}{_place(node)}{_CODE}"
         self.root.code[token] = code
         return token
 

@@ -222,6 +222,12 @@ result first last group_by_view rechunk lazy clone set_flags pipe alias cast
 # A copy that holds the same elements.
 SHALLOW = _names("copy union intersection difference symmetric_difference most_common")
 
+# Methods of tables that look at the table only when what they give is used, which has this kind behind the name of the
+# library; and those that give an iterator.
+LATE_KIND = ".late"
+LATE = _names("groupby group_by group_by_dynamic rolling expanding ewm resample")
+ITERATING = _names("iterrows itertuples items iter_rows iter_columns iter_slices")
+
 # Attributes that are another face of the object itself.
 FACES = _names("loc iloc at iat flat T values array real imag data str dt cat index columns plot style sparse ix")
 

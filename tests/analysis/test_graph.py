@@ -690,7 +690,7 @@ def test_code_in_an_object_of_the_notebook_that_reads_what_a_step_gives_is_refus
     assert build_graph(replace(flow, steps=flow.steps[1:]), around).edges == ()
 
 
-LATE = {
+LOOKS_LATE = {
     "a closure": "def make(n):\n    return lambda x: x * n * k\nf = make(3)",
     "a lambda in a list": "f = [lambda: k]",
     "a lambda that was appended": "f = []\nf.append(lambda: k)",
@@ -706,7 +706,7 @@ LATE = {
 }
 
 
-@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("late", LOOKS_LATE.values(), ids=LOOKS_LATE)
 def test_code_that_runs_later_over_an_ambiguous_global_is_refused(late):
     with pytest.raises(InvalidStep, match="f, which step 'd' uses, reads 'k', which is given by steps 'a' and 'c'"):
         notebook_graph(f"# %% a\nk = 2\n# %% b\n{late}\n# %% c\nk = 5\n# %% d\ny = f\n")
@@ -726,7 +726,7 @@ def test_code_that_runs_later_over_a_global_that_others_may_change_is_refused_wi
     assert notebook_graph(cells.format(" --pure k")).edges
 
 
-@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("late", LOOKS_LATE.values(), ids=LOOKS_LATE)
 def test_code_that_runs_later_over_a_global_with_one_value_is_not_refused(late):
     graph = notebook_graph(f"# %% a\nk = [2]\n# %% z\nk.append(5)\n# %% b\n{late}\n# %% d\ny = f\n")
     assert bindings_of(graph, "b")["k"] == "z.k"
@@ -911,3 +911,36 @@ def test_the_database_of_the_process_is_hidden_state():
     assert edges_of(graph) == [
         "a -> b: order of duckdb", "b -> c: order of duckdb", "c -> d: order of duckdb",
     ]  # fmt: skip
+
+
+TABLE = "# %%\nimport pandas as pd\n# %% a\ndf = pd.DataFrame({'k': [1, 1], 'v': [2, 3]})\n"
+LOOKS_LATE = {
+    "groups": ("late = df.groupby('k')", "x = late.v.sum()"),
+    "a column of groups": ("late = df.groupby('k')['v']", "x = late.sum()"),
+    "columns of groups": ("late = df.groupby('k')[['v']]", "x = [part for _, part in late]"),
+    "windows": ("late = df.v.rolling(2)", "x = late.mean()"),
+    "windows of groups": ("late = df.groupby('k').rolling(2)", "x = late.mean()"),
+    "rows": ("late = df.itertuples()", "x = list(late)"),
+}
+
+
+@pytest.mark.parametrize(("hold", "use"), LOOKS_LATE.values(), ids=LOOKS_LATE)
+def test_what_looks_at_a_table_late_is_used_before_the_table_is_changed(hold, use):
+    """It showed the table as it was by then, or a column was missing."""
+    graph = notebook_graph(f"{TABLE}# %% b\n{hold}\n# %% c\n{use}\n# %% d\ndf.drop(columns='v', inplace=True)\n")
+    assert {("c", "d")} <= {(edge.source, edge.target) for edge in graph.edges}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "df.groupby('k')['v'].sum()",
+        "df.groupby('k').v.agg(['sum']).reset_index()",
+        "df.v.rolling(2).mean()",
+        "df.groupby('k').apply(lambda part: part.head(1))",
+        "{k: part for k, part in df.groupby('k')}",
+    ],
+)
+def test_what_came_of_groups_and_windows_is_a_table_of_its_own(made):
+    graph = notebook_graph(f"{TABLE}# %% b\nx = {made}\n# %% c\nprint(x)\n# %% d\ndf['v'] = 0\n")
+    assert edges_of(graph) == ["a -> b: data of df", "b -> c: data of x", "a -> d: data of df", "b -> d: order of df"]
