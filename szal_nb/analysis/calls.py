@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from szal_nb.analysis import files, hidden, magic, memory, mocking, strings
+from szal_nb.analysis import commands, files, hidden, magic, memory, mocking, strings
 from szal_nb.analysis.applying import Call, called
 from szal_nb.analysis.names import FITTING
 from szal_nb.analysis.tables import (
@@ -263,14 +263,8 @@ class Calls(UsedStates):
         if owner.kind.startswith(DUCKDB_KINDS):
             # A relation is looked at only when it is read.
             return FRESH if name in FETCHING else self.fresh(call.node, owner.tokens, "duckdb.relation")
-        if is_table and name in ITERATING:
-            return self.fresh(call.node, owner.tokens, "generator")
-        if is_table and name in LATE:
-            return self.fresh(call.node, owner.tokens, f"{owner.kind.partition('.')[0]}{LATE_KIND}")
         if is_table and name != "pipe":
-            kind = owner.kind.removesuffix(LATE_KIND)
-            made = Value(kind=owner.kind if kind == owner.kind else f"{kind}.DataFrame")
-            return self.fresh(call.node, (), "matplotlib.axes") if name in PLOTTING else made
+            return self._result_of_table(call, name, owner)
         if name in SHARING or name not in _KNOWN_METHODS or owner.kind.startswith(_POOLS):
             functions = [token for value in call.values if value.callable is not None for token in value.tokens]
             return Value(self.reach([*owner.tokens, *self.without_code(functions)]), is_part=True)
@@ -279,6 +273,16 @@ class Calls(UsedStates):
             token for value in call.values if value.callable is not None for token in value.tokens
         )
         return Value(given, is_part=True) if given else FRESH
+
+    def _result_of_table(self, call: Call, name: str, owner: Value) -> Value:
+        if name in ITERATING:
+            return self.fresh(call.node, owner.tokens, "generator")
+        if name in LATE:
+            return self.fresh(call.node, owner.tokens, f"{owner.kind.partition('.')[0]}{LATE_KIND}")
+        if name in PLOTTING:
+            return self.fresh(call.node, (), "matplotlib.axes")
+        kind = owner.kind.removesuffix(LATE_KIND)
+        return Value(kind=owner.kind if kind == owner.kind else f"{kind}.DataFrame")
 
     def _call_library(self, call: Call, dotted: str) -> Value:
         name = dotted.removeprefix("builtins.")
@@ -314,7 +318,16 @@ class Calls(UsedStates):
         return replace(result, path=written) if written else result
 
     def _use_handle(self, call: Call, handle: Value) -> None:
-        """What is open for writing is written to, and its file is whole only when it is closed."""
+        """What is open for writing is written to, and its file is whole only when it is closed.
+
+        A program is waited for; an archive gives what is in it.
+        """
+        if handle.kind == commands.STARTED:
+            self.use_program("", call.node, call.text)
+        if files.is_archive(handle.kind) and isinstance(call.node.func, ast.Attribute):
+            paths, named, _ = _paths(call)
+            for path in files.extracted_by(call.node.func.attr, paths, named):
+                self.use_file(path, call.node, call.text, is_write=True)
         if handle.path and files.is_handle(handle.kind):
             self.use_file(handle.path, call.node, call.text, is_write=True)
 

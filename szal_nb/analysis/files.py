@@ -4,7 +4,8 @@ Of calls that no table names, a text that ends as the names of files do is one: 
 read, else it may be written as well. A path is told by its text: literals, joined by `/`, `os.path.join`, `+` and
 f-strings; what is not literal stands as `{name}`, a parameter of a function that is being summarised as
 `{@function.parameter}`. Two paths are the same file if their texts are equal; a path that cannot be told orders
-nothing. The hidden state of a file is `file:` and its path.
+nothing but programs that are started, which may use any file (see `commands`). The hidden state of a file is `file:`
+and its path.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from szal_nb.analysis.tables import _names
 
 PREFIX = "file:"
+# The path of a file that nobody can tell, which may be any: of a command of a shell, say.
+ANY = "**"
 _LONGEST_PATH = 200
 _UNKNOWN = re.compile(r"\{[^}]*\}|[*?]+")
 _LISTING = _names("glob.glob glob.iglob")
+# Which argument is the folder of which they read all that is in it.
+_FOLDERS_READ = {"shutil.copytree": (0, "src"), "shutil.make_archive": (2, "root_dir")}
+_MOVING = _names("os.rename os.replace os.renames shutil.move")
+_ARCHIVES = _names("zipfile.ZipFile tarfile.open tarfile.TarFile")
+_LISTING_FOLDERS = _names("os.listdir os.scandir os.walk")
 _PARAMETER = re.compile(r"\{(@[^}]*)\}")
 
 # Which argument, counted from 0, is the path of the file that they write.
@@ -30,6 +38,7 @@ _WRITERS: dict[str, tuple[int, str]] = {
     "cv2.imwrite": (0, "filename"), "imageio.imwrite": (0, "uri"), "skimage.io.imsave": (0, "fname"),
     "shutil.copy": (1, "dst"), "shutil.copyfile": (1, "dst"), "shutil.copy2": (1, "dst"), "shutil.move": (1, "dst"),
     "os.rename": (1, "dst"), "os.replace": (1, "dst"), "os.remove": (0, "path"), "os.unlink": (0, "path"),
+    "shutil.copytree": (1, "dst"), "shutil.unpack_archive": (1, "extract_dir"),
     "os.makedirs": (0, "name"), "os.mkdir": (0, "path"), "shutil.rmtree": (0, "path"),
     "pandas.ExcelWriter": (0, "path"), "pandas.HDFStore": (0, "path"), "urllib.request.urlretrieve": (1, "filename"),
     "pyarrow.parquet.write_table": (1, "where"), "geopandas.GeoDataFrame.to_file": (1, "filename"),
@@ -45,7 +54,8 @@ _READERS: dict[str, tuple[int, str]] = {
     "torch.load": (0, "f"), "PIL.Image.open": (0, "fp"), "matplotlib.pyplot.imread": (0, "fname"),
     "cv2.imread": (0, "filename"), "imageio.imread": (0, "uri"), "imageio.v3.imread": (0, "uri"),
     "skimage.io.imread": (0, "fname"), "shutil.copy": (0, "src"), "shutil.copyfile": (0, "src"),
-    "shutil.copy2": (0, "src"), "os.path.exists": (0, "path"), "os.path.isfile": (0, "path"),
+    "shutil.copy2": (0, "src"), "shutil.unpack_archive": (0, "filename"),
+    "os.path.exists": (0, "path"), "os.path.isfile": (0, "path"),
     "os.path.getsize": (0, "filename"), "os.stat": (0, "path"), "pandas.ExcelFile": (0, "path_or_buffer"),
     "pyarrow.parquet.read_table": (0, "source"), "geopandas.read_file": (0, "filename"),
     "networkx.read_gml": (0, "path"), "networkx.read_graphml": (0, "path"), "networkx.read_edgelist": (0, "path"),
@@ -88,6 +98,7 @@ _PATH_KEYWORDS = ("path_or_buf", "path", "fname", "excel_writer", "filename", "f
 _WRITING_PATH_METHODS = _names("write_text write_bytes touch unlink mkdir rmdir rename replace symlink_to")
 _READING_PATH_METHODS = _names("read_text read_bytes exists is_file stat")
 _JOINING = _names("pathlib.Path pathlib.PurePath pathlib.PosixPath os.path.join")
+_HERE = _names("os.getcwd pathlib.Path.cwd")
 _SAME_PATH = _names("str os.fspath os.path.abspath os.path.expanduser os.path.normpath os.path.realpath")
 
 
@@ -97,9 +108,11 @@ def path_of_call(dotted: str, paths: Sequence[str]) -> str:
     >>> path_of_call("pathlib.Path", ["data", "{name}.csv"])
     'data/{name}.csv'
     """
-    if dotted in _JOINING and paths and all(paths):
+    if dotted in _HERE or (dotted in _JOINING and not paths):
+        return "."
+    if dotted in _JOINING and all(paths):
         return posixpath.join(*paths)[:_LONGEST_PATH]
-    if dotted == "os.listdir":
+    if dotted in _LISTING_FOLDERS:
         return "*"
     if dotted in _LISTING and paths:
         return paths[0] if is_pattern(paths[0]) else ""
@@ -140,13 +153,21 @@ def _uses_told_by_tables(
     if dotted in _WRITERS:
         position, keyword = _WRITERS[dotted]
         yield _argument(position, (keyword,), paths, keywords), True
+    if dotted in _MOVING:
+        yield _argument(0, ("src",), paths, keywords), True
     if dotted in _READERS:
         position, keyword = _READERS[dotted]
         yield _argument(position, (keyword,), paths, keywords), False
     if dotted in _LISTING:
         yield _argument(0, ("pathname",), paths, keywords), False
-    if dotted == "os.listdir":
-        yield joined(_argument(0, ("path",), paths, keywords), "*", ast.Div()), False
+    if dotted in _FOLDERS_READ:
+        position, keyword = _FOLDERS_READ[dotted]
+        yield joined(_argument(position, (keyword,), paths, keywords) or ".", "*", ast.Div()), False
+    if dotted == "shutil.make_archive":
+        # It adds what the format is called.
+        yield joined(_argument(0, ("base_name",), paths, keywords), "*", ast.Add()), True
+    if dotted in _LISTING_FOLDERS:
+        yield joined(_argument(0, ("path", "top"), paths, keywords) or ".", "*", ast.Div()), False
     root, _, last = dotted.rpartition(".")
     if root in {"pandas", "polars"} and last.startswith(("read_", "scan_")):
         yield _argument(0, ("filepath_or_buffer", "path", "io", "source", "path_or_buf"), paths, keywords), False
@@ -168,6 +189,21 @@ def is_handle(kind: str) -> bool:
     return kind == "file" or kind in _OPENERS
 
 
+def is_archive(kind: str) -> bool:
+    """Whether values of this kind are archives of files."""
+    return kind in _ARCHIVES
+
+
+def extracted_by(method: str, paths: Sequence[str], keywords: Mapping[str, str]) -> Iterator[str]:
+    """Where a method of an archive puts what is in it.
+
+    >>> list(extracted_by("extractall", ["raw"], {})), list(extracted_by("extractall", [], {}))
+    (['raw'], ['*'])
+    """
+    if method in ("extract", "extractall"):
+        yield _argument(("extractall", "extract").index(method), ("path",), paths, keywords) or "*"
+
+
 def uses_of_method(
     name: str, owner: str, paths: Sequence[str], keywords: Mapping[str, str], mode: str
 ) -> Iterator[tuple[str, bool]]:
@@ -178,6 +214,8 @@ def uses_of_method(
         yield _argument(0, _PATH_KEYWORDS, paths, keywords), True
     elif name in _WRITING_PATH_METHODS:
         yield owner, True
+        if name == "rename":
+            yield _argument(0, ("target",), paths, keywords), True
     elif name in _READING_PATH_METHODS:
         yield owner, False
     elif name == "open" and owner:
@@ -238,11 +276,17 @@ def is_pattern(path: str) -> bool:
 
 
 def may_be_same(one: str, other: str) -> bool:
-    """Whether two paths, of which one is a pattern, may be the same file; what is wholly unknown is taken as another.
+    """Whether two states, of which one is a pattern, may be the same file; a wholly unknown path is taken as another.
 
     >>> may_be_same("out/{name}.csv", "out/a.csv"), may_be_same("out/*.csv", "data/a.csv"), may_be_same("{x}", "a")
     (True, False, False)
     """
+    if PREFIX + ANY in (one, other):
+        return True
+    for listed_path, path in ((one, other), (other, one)):
+        if not listed_path.removeprefix(PREFIX).strip("*/."):
+            # What lies in the working directory.
+            return not path.removeprefix(PREFIX).startswith("/")
     (head, tail), (other_head, other_tail) = _known_ends(one), _known_ends(other)
     if not is_pattern(one):
         return is_pattern(other) and may_be_same(other, one)

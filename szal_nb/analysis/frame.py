@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from szal_nb.analysis import files, hidden, scope
+from szal_nb.analysis import commands, files, hidden, scope
 from szal_nb.analysis.names import Change, ImportedName, Read, StateUse
 from szal_nb.analysis.surface import ALWAYS_THERE, BUILTINS, Surface
 from szal_nb.analysis.tables import DRAWINGS, IMMUTABLE, USED_UP
@@ -313,6 +313,16 @@ class Frame:
         """The file of this path is used at `node`."""
         for state, is_written in files.states_of(path, is_write=is_write):
             self.use_state(state, node, what, is_write=is_written)
+
+    def use_program(self, command: str, node: ast.AST, what: str) -> None:
+        """A program is started at `node`, or waited for: it may use any file, and may install what others import."""
+        may_read, may_write = commands.uses_of_command(command)
+        if may_read:
+            self.use_file(files.ANY, node, what, is_write=False)
+        if may_write:
+            self.use_file(files.ANY, node, what, is_write=True)
+        if commands.installs(command):
+            self.use_state(hidden.IMPORT_PATH, node, what)
 
     def use_ref(self, dotted: str, node: ast.AST) -> None:
         """A dotted thing of a module is used, in whatever way."""

@@ -20,6 +20,12 @@ _HARMLESS = frozenset({
     "pinfo", "pinfo2", "psource", "pdoc", "pfile", "quickref", "automagic", "who", "whos", "mkdir", "cat", "cp", "mv",
     "rm", "head", "tail", "less", "more", "man", "rmdir", "logstart", "logstop", "pdb", "tb", "notebook", "dhist", "!",
 })  # fmt: skip
+# Of these, the ones that give what is behind them to a program, and those that are commands themselves.
+_RUNS_PROGRAMS = frozenset({"bash", "sh", "script", "perl", "ruby", "sx", "system", "!"})
+_COMMANDS = frozenset({
+    "pip", "conda", "mamba", "micromamba", "uv", "ls", "mkdir", "cat", "cp", "mv", "rm", "head", "tail", "less", "more",
+    "man", "rmdir",
+})  # fmt: skip
 _NAMESPACE_READERS = frozenset({"who", "whos", "who_ls", "psearch", "store", "history"})
 _STATES = {
     "cd": hidden.DIRECTORY,
@@ -44,6 +50,7 @@ def call(frame: Frame, node: ast.Call, dotted: str) -> Value:
     if method in {"system", "getoutput"}:
         for text in texts:
             _expand(frame, node, text or "")
+        frame.use_program(texts[0] or "" if texts else "", node, f"!{texts[0] or ''}" if texts else "!")
         if method == "system":
             # IPython leaves the command's exit code there.
             frame.root.bind("_exit_code", Value(kind="int"), node.lineno)
@@ -68,10 +75,20 @@ def _magic(frame: Frame, node: ast.Call, name: str, rest: list[str | None]) -> V
         _run_text(frame, node, name, code)
         _run_text(frame, node, name, body)
         return FRESH
+    _use_files(frame, node, name, line, body)
     if name in _NAMESPACE_READERS or (name not in _HARMLESS and name not in _STATES):
         frame.mark_dynamic(node, f"%{name}")
     _expand(frame, node, line)
     return FRESH
+
+
+def _use_files(frame: Frame, node: ast.Call, name: str, line: str, body: str) -> None:
+    if name == "writefile":
+        frame.use_file(line.rpartition(" ")[2], node, "%%writefile", is_write=True)
+    elif name in _RUNS_PROGRAMS:
+        frame.use_program(f"{line}\n{body}" if name in ("sx", "system", "!") else body or "", node, f"%{name}")
+    elif name in _COMMANDS:
+        frame.use_program(f"{name} {line}", node, f"%{name}")
 
 
 def _run_text(frame: Frame, node: ast.Call, name: str, code: str) -> None:

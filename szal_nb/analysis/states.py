@@ -228,10 +228,11 @@ class States:
             last = last_before(self._writers.of(state), place)
             changed = [self._use(last, state)] if last != TOP else []
             for source, other in (*changed, *(self._users(state, last, place) if use.is_write else ())):
+                both = f"{_path(use.state)} may be {_path(state)}"
                 edges.add(Edge(
                     source=source, target=target, kind=EdgeKind.DOUBT, names=(use.state,), rule="hidden-state",
                     line=use.line or other.line or None, is_blocking=_reads(self._steps[place], use.state),
-                    reason=f"{target} waits for {source}: {_path(use.state)} may be {_path(state)} ({use.what}).",
+                    reason=f"{target} waits for {source}: {both} ({use.what or other.what}).",
                     remedy=f"--pure {use.state}",
                 ))  # fmt: skip
 
@@ -255,4 +256,5 @@ class States:
 
 
 def _path(state: str) -> str:
-    return state.removeprefix(files.PREFIX)
+    path = state.removeprefix(files.PREFIX)
+    return path if path != files.ANY else "any file"

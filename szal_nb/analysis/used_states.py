@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from szal_nb.analysis import hidden, mocking, strings
+from szal_nb.analysis import commands, hidden, mocking, strings
 from szal_nb.analysis.applying import Applying, Call
 from szal_nb.analysis.tables import CHANGING, CHANGING_AS_STATEMENT, KNOWN_LIBRARIES
 from szal_nb.analysis.values import FRESH, Value
@@ -37,6 +37,7 @@ class UsedStates(Applying):
             keywords |= {"pos"}
         for state in hidden.states_of_call(name, keywords):
             self.use_state(state, call.node, f"{name}(…)")
+        self._use_process(call, name)
         owner, _, method = name.rpartition(".")
         # `set()` with nothing to set is that of an event, by which steps at work at once wait for each other.
         is_event = method == "set" and not call.values
@@ -53,6 +54,11 @@ class UsedStates(Applying):
             self.store_in(f"{call.args[0].ref}.{_text_of(call.node.args[1:2])}", call.node, f"{name}(…)")
         if name == mocking.STOPPING_ALL:
             self.use_state(patch_state(UNTOLD), call.node, f"{name}()")
+
+    def _use_process(self, call: Call, name: str) -> None:
+        """What a function uses beside the notebook: a program that it starts, the database of the process."""
+        if commands.starts_program(name):
+            self.use_program(commands.text_of(call.node), call.node, f"{name}(…)")
         if _asks_duckdb(name) and _changes_duckdb(call, name.partition(".")[2]):
             self.use_state(patch_state(DUCKDB), call.node, call.text)
 

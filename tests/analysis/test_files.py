@@ -8,7 +8,7 @@ from szal_nb.model.graph import EdgeKind
 from tests.analysis.cells import notebook_graph
 
 IMPORTS = """# %%
-import json, os
+import json, os, shutil, subprocess, sys, tarfile, zipfile
 import numpy as np
 import pandas as pd
 import matplotlib.pyplot as plt
@@ -66,6 +66,8 @@ SAME = {
     ),
     "a copy by SQL": ("con.execute(\"COPY t TO 'o.parquet'\")", "df = con.sql(\"select * from 'o.parquet'\").df()"),
     "a log": ("logger.add('app.log')", "text = open('app.log').read()"),
+    "what is moved": ("open('a.tmp', 'w').write('x')", "os.replace('a.tmp', 'a.txt')"),
+    "where a path is moved to": ("_ = Path('a.tmp').rename('a.txt')", "text = open('a.txt').read()"),
     "a folder": ("os.makedirs('out', exist_ok=True)", "pd.DataFrame().to_csv('out/a.csv')"),
 }
 
@@ -190,3 +192,71 @@ APART = {
 def test_patterns_that_fit_no_file_of_the_other_order_nothing(first, second):
     cells = f"# %%\nimport glob\nnames = ['a']\n{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n"
     assert notebook_graph(cells).edges == ()
+
+
+PROGRAMS = {
+    "one that is told by words": "subprocess.run(['python', 'make.py'], check=True)",
+    "one that is told by a name": "subprocess.run([sys.executable, '-c', code])",
+    "a text for a shell": "subprocess.check_output('sort a.csv > b.csv', shell=True)",
+    "a text that is not told": "os.system(command)",
+    "a line of a shell": "get_ipython().system('python make.py {name}')",
+    "what a line of a shell printed": "found = get_ipython().getoutput('git pull')",
+    "a cell of a shell": "get_ipython().run_cell_magic('bash', '', 'cp a.csv b.csv')",
+    "a command that is a magic": "get_ipython().run_line_magic('cp', 'a.csv b.csv')",
+    "a program that was begun before": "process.wait()",
+}
+BEGUN = "# %%\ncode = command = name = 'x'\n# %% begin\nprocess = subprocess.Popen(['python', 'make.py'])\n"
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_program_is_in_order_with_all_who_use_files(program):
+    """It found what a step below had written, or nothing where one above it writes."""
+    write, read = "pd.DataFrame().to_csv('a.csv')", "df = pd.read_csv('b.csv')"
+    graph = notebook_graph(f"{IMPORTS}{BEGUN}# %% a\n{write}\n# %% b\n{program}\n# %% c\n{read}\n# %% d\nx = 1\n")
+    assert {("a", "b"), ("b", "c")} <= {(edge.source, edge.target) for edge in graph.edges}
+    assert not [edge for edge in graph.edges if edge.target == "d"]
+
+
+ONLY_READING = ["subprocess.run(['wc', '-l', 'a.csv'])", "get_ipython().system('ls -l | head -3 2>/dev/null')"]
+
+
+@pytest.mark.parametrize("program", ONLY_READING)
+def test_programs_that_only_read_wait_for_who_writes_and_for_nobody_else(program):
+    write, read = "pd.DataFrame().to_csv('a.csv')", "df = pd.read_csv('a.csv')"
+    graph = notebook_graph(f"{IMPORTS}# %% a\n{write}\n# %% b\n{program}\n# %% c\n{program}\n# %% d\n{read}\n")
+    assert {(edge.source, edge.target) for edge in graph.edges} == {("a", "b"), ("a", "c"), ("a", "d")}
+
+
+def test_a_program_that_uses_no_files_needs_no_order():
+    cells = "# %% a\npd.DataFrame().to_csv('a.csv')\n# %% b\nsubprocess.run(['date'])\n# %% c\nget_ipython().system('echo x')\n"
+    assert notebook_graph(f"{IMPORTS}{cells}").edges == ()
+
+
+@pytest.mark.parametrize(
+    "program", ["get_ipython().system('pip install x')", "get_ipython().run_line_magic('pip', 'x')"]
+)
+def test_what_is_installed_is_there_for_all_below(program):
+    graph = notebook_graph(f"{IMPORTS}# %% a\n{program}\n# %% b\nimport x\ny = x.f()\n")
+    assert [(edge.source, edge.target) for edge in graph.edges] == [("a", "b")]
+
+
+IN_FOLDERS = {
+    "what is here": ("pd.DataFrame().to_csv('a.csv')", "names = os.listdir()"),
+    "what is here, by a path": ("pd.DataFrame().to_csv('a.csv')", "names = list(Path.cwd().iterdir())"),
+    "all below a folder": ("pd.DataFrame().to_csv('out/x/a.csv')", "found = list(os.walk('out'))"),
+    "a copy of a folder": ("pd.DataFrame().to_csv('out/a.csv')", "shutil.copytree('out', 'copy')"),
+    "from a copy of a folder": ("shutil.copytree('out', 'copy')", "df = pd.read_csv('copy/a.csv')"),
+    "an archive of a folder": ("pd.DataFrame().to_csv('out/a.csv')", "shutil.make_archive('all', 'zip', 'out')"),
+    "an archive that was made": ("shutil.make_archive('all', 'zip', 'out')", "z = zipfile.ZipFile('all.zip')"),
+    "what was in an archive": ("zipfile.ZipFile('all.zip').extractall('raw')", "df = pd.read_csv('raw/a.csv')"),
+    "what was in an archive, here": (
+        "with tarfile.open('all.tar') as t:\n    t.extractall()", "df = pd.read_csv('raw/a.csv')",
+    ),
+    "a file by a magic": ("get_ipython().run_cell_magic('writefile', 'a.yaml', 'x: 1')", "text = open('a.yaml').read()"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second"), IN_FOLDERS.values(), ids=IN_FOLDERS)
+def test_who_looks_into_a_folder_is_in_order_with_who_writes_there(first, second):
+    edges = notebook_graph(f"{IMPORTS}# %% a\n{first}\n# %% b\n{second}\n").edges
+    assert [(edge.source, edge.target) for edge in edges] == [("a", "b")]
