@@ -89,9 +89,7 @@ class Calls(UsedStates):
         call = self._with_arguments(node, is_discarded=is_discarded)
         self._change_arguments(call, target)
         self.use_states_of_kinds(call, target, owner)
-        if target.callable is None and target.ref.removeprefix("builtins.") not in NOT_GOING_THROUGH:
-            for argument, value in zip(node.args, call.args, strict=True):
-                self.go_through(value, argument)
+        self._go_through_arguments(call, target)
         if target.callable is not None:
             return self.call_function(call, target.callable)
         found = self._called(call, target, owner)
@@ -101,6 +99,17 @@ class Calls(UsedStates):
         # What is drawn on axes is a part of them; many functions give the axes themselves.
         drawn = self.part(axes)
         return replace(drawn, tokens=drawn.tokens | found.tokens, kind=drawn.kind or found.kind)
+
+    def _go_through_arguments(self, call: Call, target: Value) -> None:
+        name = target.ref.removeprefix("builtins.")
+        for argument, value in zip(call.node.args, call.args, strict=True) if target.callable is None else ():
+            # What `zip` makes of an iterator of the notebook takes from it later.
+            if name not in NOT_GOING_THROUGH or (name in USED_UP and self._is_iterator(value)):
+                self.go_through(value, argument)
+
+    def _is_iterator(self, value: Value) -> bool:
+        is_own = value.kind.startswith("class ")
+        return is_own and any(self.surface.methods_by_themselves(name, value.kind) for name in ("__iter__", "__next__"))
 
     def _called(self, call: Call, target: Value, owner: Value | None) -> Value:
         func = call.node.func
@@ -185,15 +194,25 @@ class Calls(UsedStates):
             self.use_keeping(node.func.value, owner, node)
         return self.kept_by_class(class_name, FRESH) if is_keeping else None
 
-    def call_by_itself(self, name: str, owner: Value, node: ast.expr) -> Value | None:
-        """What a method that Python calls by itself gives; None where the object is of no class of the notebook."""
-        if not owner.kind.startswith("class "):
-            return None
-        call = ast.copy_location(ast.Call(ast.Attribute(node, name, ast.Load()), [], []), node)
-        made = Call(call, [], {}, is_discarded=False)
-        methods, is_only = self.surface.methods(name, owner.kind)
-        results = [self.call_method(made, method, owner, is_certain=is_only) for method in methods]
+    def call_by_itself(
+        self, name: str, owner: Value, node: ast.expr, call: Call | None = None, *passed: Value
+    ) -> Value | None:
+        """What a method that Python calls by itself gives; None where no class of the notebook says it.
+
+        `call` is the call of the object itself, if it is that; `passed` what else the method is given.
+        """
+        methods = self.surface.methods_by_themselves(name, owner.kind) if owner.kind.startswith("class ") else []
+        if call is None and methods:
+            made = ast.copy_location(ast.Call(ast.Attribute(node, name, ast.Load()), [node for _ in passed], []), node)
+            call = Call(made, [*passed], {}, is_discarded=False)
+        results = [self.call_method(call, method, owner, is_certain=True) for method in methods] if call else []
         return self.one_of(results) if results else None
+
+    def go_through(self, value: Value, node: ast.expr) -> None:
+        """All elements are taken, also where a class of the notebook says how."""
+        super().go_through(value, node)
+        for name in ("__iter__", "__next__", "__aiter__", "__anext__"):
+            self.call_by_itself(name, value, node)
 
     def _known_method(self, call: Call, name: str, owner: Value) -> Value:
         node = call.node
@@ -391,6 +410,8 @@ class Calls(UsedStates):
     def _call_unknown(self, call: Call, target: Value) -> Value:
         held = self.reach(token for value in call.values for token in value.tokens)
         self.change_by_functions(call, call.values)
+        if (given := self.call_by_itself("__call__", target, call.node.func, call)) is not None:
+            return given
         self.use_states_of_model(call, target)
         if not call.is_discarded and self.surface.are_remembered(target.tokens):
             # Code that came out of a memory may keep something that its calls change.

@@ -10,7 +10,7 @@ from typing import ClassVar
 from szal_nb.analysis import files, hidden, mocking, scope
 from szal_nb.analysis.calls import Calls
 from szal_nb.analysis.scope import target_names
-from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, LATE_KIND, MISSING_KEYS, RUNNING
+from szal_nb.analysis.tables import DRAWINGS, FACES, IMMUTABLE, LATE_KIND, MISSING_KEYS, OPERATORS, RUNNING
 from szal_nb.analysis.values import FRESH, NOTHING, Callable, Tokens, Value, either, merged
 from szal_nb.model.kept import attributes_state, patch_state
 
@@ -86,8 +86,15 @@ class Expressions(Calls):
         if node.attr in FACES:
             return Value(owner.tokens, owner.kind, is_part=owner.is_part)
         made = replace(self.part(owner), kind=_kind_of_part(owner))
+        if owner.kind.startswith("class "):
+            self._ask_property(node, owner)
         common = self._in_common(node, owner)
         return replace(made, tokens=made.tokens | common, is_part=True) if common else made
+
+    def _ask_property(self, node: ast.Attribute, owner: Value) -> None:
+        for method in self.surface.methods_by_themselves(node.attr, owner.kind):
+            if any(ast.unparse(one) == "property" for one in getattr(method.node, "decorator_list", ())):
+                self.call_by_itself(node.attr, owner, node.value)
 
     def _in_common(self, node: ast.Attribute, owner: Value) -> Tokens:
         """What an attribute of an object may be of what its class has for all objects: the class is read, too."""
@@ -115,6 +122,8 @@ class Expressions(Calls):
         if owner.ref:
             module = mocking.dotted_in(node.slice) if owner.ref == "sys.modules" else ""
             return Value(ref=module or f"{owner.ref}[]")
+        for name in ("__getitem__", "__missing__"):
+            self.call_by_itself(name, owner, node.value, None, index)
         if owner.kind == MISSING_KEYS:
             self.change(owner.tokens, node, "adds a key that is missing", ast.unparse(node), is_certain=False)
         if not owner.kind.endswith(LATE_KIND) and (index.kind == "mask" or self._makes_copy(node.slice)):
@@ -165,6 +174,9 @@ class Expressions(Calls):
 
     def _binary_result(self, node: ast.BinOp, values: list[Value]) -> Value:
         kinds = {value.kind for value in values}
+        made = self.call_by_itself(OPERATORS[type(node.op).__name__], values[0], node.left, None, *values[1:2])
+        if made is not None:
+            return made
         if len(kinds) == 1 and (kinds <= IMMUTABLE or "mask" in kinds):
             return Value(kind=kinds.pop())
         if kind := next(filter(hidden.states_of_kind, sorted(kinds)), ""):
@@ -187,9 +199,11 @@ class Expressions(Calls):
         return Value(kind=value.kind)
 
     def _compare(self, node: ast.Compare) -> Value:
-        self.eval(node.left)
-        for comparator in node.comparators:
-            self.eval(comparator)
+        left = self.eval(node.left)
+        for operator, comparator in zip(node.ops, node.comparators, strict=True):
+            owner = self.eval(comparator)
+            if isinstance(operator, ast.In | ast.NotIn):
+                self.call_by_itself("__contains__", owner, comparator, None, left)
         return Value(kind="bool" if isinstance(node.ops[0], ast.In | ast.NotIn | ast.Is | ast.IsNot) else "mask")
 
     def _bool(self, node: ast.BoolOp) -> Value:

@@ -298,7 +298,7 @@ class Frame:
                 change = Change(token, line, rule, what, is_deep=token in value.within)
                 self.record.changes.append((token, change))
 
-    def go_through(self, value: Value, node: ast.AST) -> None:
+    def go_through(self, value: Value, node: ast.expr) -> None:
         """All elements of `value` are taken: a generator or an open file is used up by that."""
         if value.kind in USED_UP or value.kind.startswith("itertools."):
             self.change(value.tokens, node, "uses up", ast.unparse(node)[:40], is_deep=value.is_part)

@@ -15,6 +15,7 @@ from szal_nb.analysis.names import CellNames, Context, Read
 from szal_nb.analysis.resolved import Known, Resolved
 from szal_nb.analysis.surroundings import NameKind, NotebookName, module_of
 from szal_nb.analysis.survey import survey
+from szal_nb.analysis.tables import CALLED_BY_PYTHON
 from szal_nb.errors import InvalidStep
 
 _NO_CONTEXT = Context()
@@ -133,9 +134,30 @@ def _add_of_notebook(name: str, known: NotebookName, found: _Found) -> str:
     return source
 
 
+@lru_cache(maxsize=20_000)
+def _is_class(source: str) -> bool:
+    try:
+        return any(isinstance(node, ast.ClassDef) for node in ast.parse(source).body)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+
+
 def _behind_dots(name: str, source: str) -> frozenset[str]:
-    """The methods of a class, and what all of its objects have in common and can change."""
-    return methods_of(source) | mutable_attributes(source, name)
+    """The methods of a class, what all of its objects have in common and can change, and its name, for its heirs."""
+    found = methods_of(source) | mutable_attributes(source, name)
+    return found | {name} if found or _is_class(source) else found
+
+
+@lru_cache(maxsize=20_000)
+def _bases_of(source: str) -> frozenset[str]:
+    """The classes from which those that the source defines have their methods, by their names."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return frozenset()
+    return frozenset(
+        base.id for node in body if isinstance(node, ast.ClassDef) for base in node.bases if isinstance(base, ast.Name)
+    )
 
 
 class Helpers:
@@ -204,9 +226,9 @@ class Helpers:
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
-        if any(kind.startswith("class ") for _, kind in found.kinds):
-            # Whoever calls a model calls this.
-            behind_dots.add("forward")
+        if classes := {kind.removeprefix("class ") for _, kind in found.kinds if kind.startswith("class ")}:
+            # Whoever calls a model calls the first; the others Python calls by itself.
+            behind_dots |= {"forward", *CALLED_BY_PYTHON, *classes}
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
             around = self._known_names.around
@@ -224,7 +246,7 @@ class Helpers:
         new, todo = set(found), [*behind_dots]
         while new or todo:
             for one in new:
-                more = attributes_of(one[1]) - behind_dots
+                more = (attributes_of(one[1]) | _bases_of(one[1])) - behind_dots
                 behind_dots |= more
                 todo += more
             having = [self._by_method[method] for method in todo if method in self._by_method]

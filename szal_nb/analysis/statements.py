@@ -68,6 +68,7 @@ class Walker(Definitions):
         elif isinstance(target, ast.Starred):
             self.assign(target.value, self.fresh(target, self.reach(value.tokens), "list"))
         elif isinstance(target, ast.Tuple | ast.List):
+            self.go_through(value, target)
             is_new = all(token.startswith("#") and token not in self.record.holds for token in value.tokens)
             for element in target.elts:
                 if is_new and not value.kind.startswith("matplotlib."):

@@ -39,6 +39,7 @@ class Surface:
         self.remembering_classes = frozenset(name for name, _ in context.remembering if name in classes)
         self._callables: dict[str, Callable | None] = {}
         self._methods: dict[str, list[tuple[str, Callable]]] | None = None
+        self._bases: dict[str, list[str]] = {}
         self._bodies = context.bodies
         self._common: dict[str, tuple[str, ...]] | None = None
 
@@ -48,6 +49,7 @@ class Surface:
             # Methods that call each other without end cost more to follow than a library's class in a cell is worth.
             return
         known = self._known_methods()
+        self._bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
         for inner in node.body:
             if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
                 found = Callable(inner, f"{node.name}.{inner.name}", is_external=True)
@@ -61,6 +63,18 @@ class Surface:
         owners = kind.removeprefix("class ")
         own = [function for owner, function in found if owner == owners]
         return (own, True) if own else ([function for _, function in found], False)
+
+    def methods_by_themselves(self, name: str, kind: str) -> list[Callable]:
+        """What Python calls under this name of an object of this kind, as far as the notebook says it."""
+        todo, seen = [kind.removeprefix("class ")], set()
+        while todo:
+            owner = todo.pop(0)
+            found = [function for one, function in self._known_methods().get(name, ()) if one == owner]
+            if found:
+                return found
+            seen.add(owner)
+            todo += [base for base in self._bases.get(owner, ()) if base not in seen]
+        return []
 
     def _known_methods(self) -> dict[str, list[tuple[str, Callable]]]:
         if self._methods is None:

@@ -228,6 +228,17 @@ LATE_KIND = ".late"
 LATE = _names("groupby group_by group_by_dynamic rolling expanding ewm resample")
 ITERATING = _names("iterrows itertuples items iter_rows iter_columns iter_slices")
 
+# Methods that code calls without naming them: what operators do, by the operators of the syntax tree, and others.
+OPERATORS = {
+    "Add": "__add__", "Sub": "__sub__", "Mult": "__mul__", "Div": "__truediv__", "FloorDiv": "__floordiv__",
+    "Mod": "__mod__", "Pow": "__pow__", "MatMult": "__matmul__", "LShift": "__lshift__", "RShift": "__rshift__",
+    "BitAnd": "__and__", "BitOr": "__or__", "BitXor": "__xor__",
+}  # fmt: skip
+CALLED_BY_PYTHON = frozenset(OPERATORS.values()) | _names("""
+__enter__ __exit__ __aenter__ __aexit__ __iter__ __next__ __aiter__ __anext__ __getitem__ __missing__ __contains__
+__call__
+""")
+
 # Attributes that are another face of the object itself.
 FACES = _names("loc iloc at iat flat T values array real imag data str dt cat index columns plot style sparse ix")
 

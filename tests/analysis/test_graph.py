@@ -944,3 +944,81 @@ def test_what_looks_at_a_table_late_is_used_before_the_table_is_changed(hold, us
 def test_what_came_of_groups_and_windows_is_a_table_of_its_own(made):
     graph = notebook_graph(f"{TABLE}# %% b\nx = {made}\n# %% c\nprint(x)\n# %% d\ndf['v'] = 0\n")
     assert edges_of(graph) == ["a -> b: data of df", "b -> c: data of x", "a -> d: data of df", "b -> d: order of df"]
+
+
+OWN = """# %%
+from itertools import islice
+class Source:
+    def __init__(self):
+        self.log = []
+    def __enter__(self):
+        return 1
+    def __exit__(self, *_):
+        self.log.append(1)
+    def __iter__(self):
+        yield self.log.append(1)
+    def __call__(self, x):
+        self.log.append(x)
+        return x
+    def __missing__(self, key):
+        self.log.append(key)
+        return key
+    def __contains__(self, key):
+        self.log.append(key)
+        return True
+    def __rshift__(self, other):
+        self.log.append(other)
+        return self
+    @property
+    def size(self):
+        self.log.append(0)
+        return 1
+class Inherited(Source):
+    pass
+# %% a
+source = CLASS()
+# %% b
+CODE
+# %% c
+print(source.log)
+"""
+BY_ITSELF = {
+    "a with block": "with source:\n    x = 1",
+    "a with block, by a name": "with source as x:\n    pass",
+    "a loop": "for x in source:\n    pass",
+    "a comprehension": "x = [one for one in source]",
+    "a list": "x = list(source)",
+    "elements in a call": "print(*source)",
+    "a loop over pairs": "for x, _ in zip(source, [1]):\n    pass",
+    "the first of it": "x = list(islice(source, 1))",
+    "names for its elements": "(x,) = source",
+    "a call whose result is kept": "x = source(1)",
+    "a key": "x = source['k']",
+    "a question": "x = 1 in source",
+    "an operator": "x = source >> 1",
+    "a property": "x = source.size",
+}
+
+
+@pytest.mark.parametrize("kind", ["Source", "Inherited"])
+@pytest.mark.parametrize("code", BY_ITSELF.values(), ids=BY_ITSELF)
+def test_what_python_calls_by_itself_changes_its_object_as_what_is_called_by_name(code, kind):
+    graph = notebook_graph(OWN.replace("CLASS", kind).replace("CODE", code))
+    assert ("b", "c") in {(edge.source, edge.target) for edge in graph.edges}
+    assert not [edge for edge in graph.edges if edge.kind == EdgeKind.DOUBT]
+
+
+def test_methods_that_python_calls_and_that_change_nothing_need_no_order():
+    quiet = OWN.replace("self.log.append", "len").replace("CLASS", "Source")
+    for code in BY_ITSELF.values():
+        assert [(e.source, e.target) for e in notebook_graph(quiet.replace("CODE", code)).edges] == [
+            ("a", "b"),
+            ("a", "c"),
+        ], code
+
+
+def test_a_generator_is_used_up_by_names_for_its_elements():
+    graph = notebook_graph(
+        "# %% a\nfound = (x for x in [1, 2, 3, 4])\n# %% b\none, two, *_ = found\n# %% c\nprint(list(found))\n"
+    )
+    assert ("b", "c") in {(edge.source, edge.target) for edge in graph.edges}
