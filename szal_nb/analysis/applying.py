@@ -271,12 +271,11 @@ class Applying(Frame):
             what = change.what if change.rule == "notebook function" else f"{function.name}: {change.what}"
             is_deep = change.is_deep or substitution.is_part(token)
             objects = substitution.of({token})
-            for concrete in sorted(self.reach(objects) if is_deep else objects):
-                if not concrete.startswith("#"):
-                    known = Change(
-                        concrete, _line(node), "notebook function", what, change.is_certain and is_certain, is_deep
-                    )
-                    self.record.changes.append((concrete, known))
+            for concrete in self.changed_outside(objects, is_deep=is_deep):
+                known = Change(
+                    concrete, _line(node), "notebook function", what, change.is_certain and is_certain, is_deep
+                )
+                self.record.changes.append((concrete, known))
 
     def _apply_uses(self, node: ast.AST, function: Callable, found: Summary, paths: Mapping[str, str]) -> None:
         record = self.record

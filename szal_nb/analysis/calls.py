@@ -418,6 +418,7 @@ class Calls(UsedStates):
             self.change(target.tokens, call.node, "call of unknown effect", call.text, is_certain=False, is_deep=True)
         if target.kind == "class":
             made = self.fresh(call.node, held | target.tokens, f"class {call.callee}")
+            self.root.instances |= made.tokens
             if self.surface.methods("__new__", made.kind)[1]:
                 # It may be one that it has made before.
                 made = self.kept_by_class(call.callee, made)

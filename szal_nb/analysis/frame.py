@@ -63,6 +63,8 @@ class Frame:
         # What runs later, by token: functions, names of classes, names that a generator reads. See `code_token`.
         self.code: dict[str, Code] = {}
         self.in_progress: set[int] = set()
+        # Objects that classes of the notebook made.
+        self.instances: set[str] = set()
 
     def eval(self, node: ast.expr | None, *, is_discarded: bool = False) -> Value:
         """The value of an expression; see `expressions`."""
@@ -280,10 +282,26 @@ class Frame:
     ) -> None:
         """The objects `tokens` are changed in place at `node`."""
         line = getattr(node, "lineno", 0)
-        for token in sorted(self.reach(tokens) if is_deep else tokens):
-            if token.startswith("#"):
-                continue
+        for token in self.changed_outside(tokens, is_deep=is_deep):
             self.record.changes.append((token, Change(token, line, rule, what, is_certain, is_deep)))
+
+    def changed_outside(self, tokens: Iterable[str], *, is_deep: bool) -> list[str]:
+        """Of objects that are changed, or in which something is, those that the code has from outside.
+
+        An instance leads to its class, as whoever has it may run its code; what is changed in it is not the class.
+        """
+        reached = self.reach(tokens) if is_deep else frozenset(tokens)
+        is_in_instance = is_deep and any(map(self._is_instance, reached))
+        return sorted(
+            token
+            for token in reached
+            if not token.startswith("#") and not (is_in_instance and self.surface.is_class(token.removeprefix("$")))
+        )
+
+    def _is_instance(self, token: str) -> bool:
+        """Whether this is an object of a class of the notebook, as far as is known, or one that a function is given."""
+        is_made_here = token.startswith("@") or token in self.root.instances
+        return is_made_here or self.surface.kinds.get(token.removeprefix("$"), "").startswith("class ")
 
     def use_keeping(self, name: ast.expr, kind: Value, node: ast.AST) -> None:
         """A class of a step that notes something in itself, as a counter of its objects does, may do so here."""

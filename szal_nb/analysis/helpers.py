@@ -148,18 +148,6 @@ def _behind_dots(name: str, source: str) -> frozenset[str]:
     return found | {name} if found or _is_class(source) else found
 
 
-@lru_cache(maxsize=20_000)
-def _bases_of(source: str) -> frozenset[str]:
-    """The classes from which those that the source defines have their methods, by their names."""
-    try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError):
-        return frozenset()
-    return frozenset(
-        base.id for node in body if isinstance(node, ast.ClassDef) for base in node.bases if isinstance(base, ast.Name)
-    )
-
-
 class Helpers:
     """Looks through the functions and classes among the names that are known."""
 
@@ -231,6 +219,9 @@ class Helpers:
             behind_dots |= {"forward", *CALLED_BY_PYTHON, *classes}
         if self._classes:
             found.bodies = self._bodies(seen, behind_dots)
+            for name in {name for name, _ in found.bodies} - seen:
+                # That it is a class is known where the code of another one makes objects of it.
+                self._add(name, found)
             around = self._known_names.around
             found.remembering += [
                 (name, name) for name, source in found.bodies if remembering_methods(source) and name in around
@@ -246,7 +237,7 @@ class Helpers:
         new, todo = set(found), [*behind_dots]
         while new or todo:
             for one in new:
-                more = (attributes_of(one[1]) | _bases_of(one[1])) - behind_dots
+                more = (attributes_of(one[1]) | mentioned_by(one[1])) - behind_dots
                 behind_dots |= more
                 todo += more
             having = [self._by_method[method] for method in todo if method in self._by_method]

@@ -89,6 +89,10 @@ class Surface:
         """Whether the context says something of this name."""
         return name in self.kinds or name in self.modules or name in self.functions or name in self.classes
 
+    def is_class(self, name: str) -> bool:
+        """Whether this name from outside is that of a class of the notebook."""
+        return self.kinds.get(name) == "class" or name in self.classes or any(name == one for one, _ in self._bodies)
+
     def value(self, name: str) -> Value:
         """The value of a name from outside."""
         if name in self.modules:

@@ -1022,3 +1022,46 @@ def test_a_generator_is_used_up_by_names_for_its_elements():
         "# %% a\nfound = (x for x in [1, 2, 3, 4])\n# %% b\none, two, *_ = found\n# %% c\nprint(list(found))\n"
     )
     assert ("b", "c") in {(edge.source, edge.target) for edge in graph.edges}
+
+
+IN_INSTANCES = {
+    "an enum that an object is given": (
+        "import enum\nclass Kind(enum.Enum):\n    A = 1",
+        ("class Account:\n    def __init__(self):\n        self.entries = []\n    def book(self, kind):\n"
+        "        self.entries.append(kind)\n    def total(self):\n        return self.entries.count(Kind.A)"),
+        "it = Account()\nit.book(Kind.A)",
+        "it.book(Kind.A)",
+    ),
+    "a class of which an object has objects": (
+        "class Node:\n    def __init__(self, v):\n        self.v, self.next = v, None",
+        ("class Chain:\n    def __init__(self):\n        self.head = None\n    def push(self, v):\n"
+        "        node = Node(v)\n        node.next = self.head\n        self.head = node"),
+        "it = Chain()\nit.push(1)",
+        "it.head.v = 7",
+    ),
+    "a class of which an object has objects of its own kind": (
+        "n = 1",
+        ("class Trie:\n    def __init__(self):\n        self.kids, self.end = {}, False\n    def add(self, word):\n"
+        "        node = self\n        for c in word:\n            node = node.kids.setdefault(c, Trie())\n"
+        "        node.end = True"),
+        "it = Trie()\nit.add('a')",
+        "leaf = it.kids['a']\nleaf.end = True",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other", "made", "changed"), IN_INSTANCES.values(), ids=IN_INSTANCES)
+def test_what_is_changed_in_an_object_is_not_the_class_of_what_is_in_it(one, other, made, changed):
+    """The class was changed, it seemed, and code that reads it was refused."""
+    code = f"# %% one\n{one}\n# %% other\n{other}\n# %% made\n{made}\n# %% changed\n{changed}\n# %% end\nprint(it)\n"
+    graph = notebook_graph(code)
+    assert ("changed", "end") in {(edge.source, edge.target) for edge in graph.edges}
+    assert ("other", "made") in {(edge.source, edge.target) for edge in graph.edges}
+    joined = notebook_graph(code.replace("# %% other", "").replace("# %% made", ""))
+    assert ("changed", "end") in {(edge.source, edge.target) for edge in joined.edges}
+
+
+def test_a_member_of_a_class_that_is_changed_is_a_change_of_the_class():
+    kind = "# %% a\nclass Kind:\n    items = {'x': []}\n"
+    graph = notebook_graph(f"{kind}# %% b\nKind.items['x'].append(1)\n# %% c\nprint(Kind.items)\n")
+    assert ("b", "c") in {(edge.source, edge.target) for edge in graph.edges}
