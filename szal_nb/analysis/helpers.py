@@ -204,8 +204,26 @@ class Helpers:
             return _NO_CONTEXT
         found = _Found()
         seen = set(mentioned)
-        todo = list(seen)
         behind_dots = set(attributes)
+        self._add_all(list(seen), seen, behind_dots, found)
+        if classes := {kind.removeprefix("class ") for _, kind in found.kinds if kind.startswith("class ")}:
+            # Whoever calls a model calls the first; the others Python calls by itself.
+            behind_dots |= {"forward", *CALLED_BY_PYTHON, *classes}
+        if self._classes:
+            found.bodies = self._bodies(seen, behind_dots)
+            # What their methods name is known where these are called, whoever has an object: modules, other classes.
+            named = {inner for name, source in found.bodies for inner in (name, *mentioned_by(source))} - seen
+            seen |= named
+            self._add_all(list(named), seen, behind_dots, found)
+            around = self._known_names.around
+            found.remembering += [
+                (name, name) for name, source in found.bodies if remembering_methods(source) and name in around
+            ]
+        self.behind_dots |= behind_dots
+        return found.context()
+
+    def _add_all(self, todo: list[str], seen: set[str], behind_dots: set[str], found: _Found) -> None:
+        """Adds what is known of these names, and of those that functions among them use."""
         while todo:
             source = self._add(todo.pop(), found)
             if source:
@@ -214,20 +232,6 @@ class Helpers:
                 if inner not in seen:
                     seen.add(inner)
                     todo.append(inner)
-        if classes := {kind.removeprefix("class ") for _, kind in found.kinds if kind.startswith("class ")}:
-            # Whoever calls a model calls the first; the others Python calls by itself.
-            behind_dots |= {"forward", *CALLED_BY_PYTHON, *classes}
-        if self._classes:
-            found.bodies = self._bodies(seen, behind_dots)
-            for name in {name for name, _ in found.bodies} - seen:
-                # That it is a class is known where the code of another one makes objects of it.
-                self._add(name, found)
-            around = self._known_names.around
-            found.remembering += [
-                (name, name) for name, source in found.bodies if remembering_methods(source) and name in around
-            ]
-        self.behind_dots |= behind_dots
-        return found.context()
 
     def _bodies(self, mentioned: set[str], behind_dots: set[str]) -> list[Source]:
         """The classes that are mentioned or have one of these methods, and those that their own code needs in turn."""

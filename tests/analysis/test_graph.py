@@ -1065,3 +1065,17 @@ def test_a_member_of_a_class_that_is_changed_is_a_change_of_the_class():
     kind = "# %% a\nclass Kind:\n    items = {'x': []}\n"
     graph = notebook_graph(f"{kind}# %% b\nKind.items['x'].append(1)\n# %% c\nprint(Kind.items)\n")
     assert ("b", "c") in {(edge.source, edge.target) for edge in graph.edges}
+
+
+DRAWS = "class Sim:\n    def draw(self):\n        return random.random() + helped()\n"
+
+
+@pytest.mark.parametrize("is_step", [True, False])
+def test_a_method_uses_what_the_modules_that_it_names_share(is_step):
+    """Who only has an object of the class did not know its modules: what it drew was not on record."""
+    head = f"# %%\nimport random\ndef helped():\n    return 0\n# %%{' kind' if is_step else ''}\n{DRAWS}"
+    graph = notebook_graph(
+        f"{head}# %% made\nrandom.seed(0)\nsim = Sim()\n# %% drawn\nx = sim.draw()\n# %% end\ny = random.random()\n"
+    )
+    assert graph.node("drawn").states == ("random",)
+    assert ("drawn", "end") in {(edge.source, edge.target) for edge in graph.edges}
