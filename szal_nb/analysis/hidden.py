@@ -263,6 +263,9 @@ _NETWORKX_LAYOUTS = _names("draw draw_networkx draw_spring draw_random draw_forc
 # Begins the kind of a value that is a dotted thing under another name.
 _ALIAS = "="
 
+# Methods of loggers, and of their handlers, by which they are set.
+_SETTING_LOGGERS = _names("setLevel addHandler removeHandler addFilter removeFilter setFormatter")
+
 _PLOT_ACCESSORS = _names("plot hist boxplot")
 _DRAWING_METHODS = _names("sample")
 # Who goes through one draws the seed of its workers, also where it does not shuffle.
@@ -294,6 +297,8 @@ def states_of_call(dotted: str, keywords: frozenset[str]) -> tuple[str, ...]:
     root, _, last = dotted.partition(".")[0], "", dotted.rpartition(".")[2]
     if (options := _options_set_by(dotted, last)) is not None:
         return (options,)
+    if root == "logging" and last in _SETTING_LOGGERS:
+        return (LOGGING,)
     if root == "torch":
         is_draw = last in _TORCH_DRAWS and "generator" not in keywords
         return (TORCH_RANDOM,) if is_draw or (last in _TORCH_LAYERS and ".nn." in dotted) else ()
@@ -396,6 +401,8 @@ def states_of_method(name: str, keywords: frozenset[str]) -> tuple[str, ...]:
         return (NUMPY_RANDOM,)
     if name == "rvs" and "random_state" not in keywords:
         return (NUMPY_RANDOM,)
+    if name in _SETTING_LOGGERS:
+        return (LOGGING,)
     # Who trains drops out and shuffles.
     return (TORCH_RANDOM,) if name == "backward" else ()
 

@@ -9,7 +9,7 @@ this run has yet to give is `open`: it is decided when it is about to start, by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import TopologicalSorter
@@ -362,6 +362,18 @@ def _may_be_changed(state: str) -> bool:
     return state.startswith(FILE) or is_kept(state)
 
 
+def _from_changer_to_changer(graph: FlowGraph) -> Iterator[Edge]:
+    """From each step that changes a hidden state to the next one: between them may be others, which only use it."""
+    last: dict[str, str] = {}
+    for node in graph.nodes:
+        for state in node.states:
+            if state in last:
+                yield Edge(
+                    source=last[state], target=node.step.name, kind=EdgeKind.ORDER, names=(state,), rule="hidden-state"
+                )
+            last[state] = node.step.name
+
+
 def settle_shared(graph: FlowGraph, chosen: dict[str, Choice], *, open_as: Fate = Fate.OPEN) -> None:
     """Who runs must find in the process what the steps before it leave there: they run too.
 
@@ -381,7 +393,7 @@ class _Sharing:
         self._readers: dict[str, list[str]] = {}
         self._todo: list[str] = []
         self._changed: set[str] = set()
-        for edge in graph.edges:
+        for edge in (*graph.edges, *_from_changer_to_changer(graph)):
             if edge.source in chosen and edge.target in chosen and is_opaque(edge, graph):
                 self._after.setdefault(edge.source, []).append(edge)
                 if is_shared(edge, graph):

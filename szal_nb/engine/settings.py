@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from szal_nb.engine.library_options import LIBRARY_OPTIONS
+from szal_nb.engine.loggers import AS_NEW, Look, differing, look_at_loggers, set_loggers
 from szal_nb.engine.own_warnings import filters_of_process, set_filters_of_process
 from szal_nb.engine.patches import check_patch, is_lost, put_patch_back, read_patch
 from szal_nb.errors import RunError
@@ -33,15 +34,19 @@ class Settings:
     def __init__(self) -> None:
         # Of the environment only what steps have changed is anybody's business.
         self._environment: dict[str, str] = {}
+        self._loggers: Look = {}
 
     def begin(self) -> None:
         """From now on steps change them."""
         self._environment = dict(os.environ)
+        self._loggers = look_at_loggers()
 
     def read(self, state: str) -> Any:
         """The setting as it is now."""
         if patched(state):
             return read_patch(state)
+        if state == "logging":
+            return differing(self._loggers, look_at_loggers())
         return self._changes() if state == "environment" else _READ[state]()
 
     def put_back(self, state: str, value: Any) -> None:
@@ -50,6 +55,8 @@ class Settings:
             put_patch_back(state, value)
         elif state == "environment":
             self._put_back_environment(value)
+        elif state == "logging":
+            self._put_back_loggers(value)
         elif value is not None and value != _READ[state]():
             _WRITE[state](value)
 
@@ -61,6 +68,10 @@ class Settings:
                 is_secret = _SECRET_NAME.search(name) or _SECRET_TEXT.search(value)
                 found[name] = _NOT_RECORDED if is_secret else value
         return found
+
+    def _put_back_loggers(self, changes: Look) -> None:
+        set_loggers({name: self._loggers.get(name, AS_NEW) for name in self.read("logging").keys() - changes.keys()})
+        set_loggers(changes)
 
     def _put_back_environment(self, changes: Mapping[str, Any]) -> None:
         # A step that is made again finds nothing of what was set after it.
@@ -114,7 +125,7 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "locale": _set_locale,
     "import path": _set_path,
 }
-SETTINGS = frozenset({*_READ, "environment"})
+SETTINGS = frozenset({*_READ, "environment", "logging"})
 
 
 def _writers(graph: FlowGraph) -> dict[str, list[int]]:

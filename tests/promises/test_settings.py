@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -92,6 +93,64 @@ def test_a_setting_is_after_a_resume_what_a_completed_step_had_made_of_it(change
     assert run.state == "completed", run.snapshot
     assert (run["look"].value, run["more"].value) == (expected, (expected, 1))
     assert "set" not in flow.deeds
+
+
+LOGGED = {
+    "set": "logging.basicConfig(filename='run.log', level=logging.INFO, format='{levelname} {message}', style='{', force=True)",
+    "own": "log = logging.getLogger('szal-settings')\nlog.setLevel('DEBUG')\nlog.addHandler(logging.FileHandler('own.log'))",
+    "say": "log.debug('one')\nlog.info('two')\nsaid = 1",
+    "look": "text = Path('run.log').read_text(), Path('own.log').read_text(), said",
+}
+
+
+@pytest.fixture
+def loggers():
+    """The loggers are afterwards what they were before; gives what makes them so."""
+    root, own = logging.getLogger(), logging.getLogger("szal-settings")
+    before = root.level, root.handlers[:]
+
+    def put_back():
+        for handler in {*root.handlers, *own.handlers} - {*before[1]}:
+            handler.close()
+        root.setLevel(before[0])
+        root.handlers[:], own.handlers[:] = before[1], []
+        own.setLevel(logging.NOTSET)
+
+    yield put_back
+    put_back()
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+@pytest.mark.parametrize("fails", ["own", "say", "look"])
+def test_loggers_are_after_a_resume_what_completed_steps_had_made_of_them(fails, store, loggers):
+    """A resumed run equals an uncut one."""
+    flow = CellFlow(LOGGED, notebook="import logging\nfrom pathlib import Path")
+    flow.fails = {fails}
+    cut = flow.run(store)
+    loggers()
+    flow.fails = set()
+    run = flow.resume(store, cut.id)
+
+    assert run["look"].value == ("DEBUG one\nINFO two\n", "one\ntwo\n", 1)
+
+
+@pytest.mark.usefixtures("leaves_no_trace")
+def test_who_runs_anew_finds_all_that_was_set_before_also_where_steps_between_only_found_it(store):
+    """Only the last step that had set anything ran again."""
+    cells = {
+        "rows": "pd.set_option('display.max_rows', 7)",
+        "between": "first = pd.get_option('display.max_rows')",
+        "columns": "pd.set_option('display.max_columns', 8)",
+        "look": "seen = pd.get_option('display.max_rows'), pd.get_option('display.max_columns')",
+    }
+    with pd.option_context("display.max_columns", 5):
+        flow = CellFlow(cells, notebook="import pandas as pd")
+        before = flow.run(store)
+        pd.set_option("display.max_rows", 60, "display.max_columns", 5)
+        changed = CellFlow({**cells, "look": f"{cells['look']}, 1"}, notebook="import pandas as pd")
+        run = changed.run(store, reuse=before.id)
+
+    assert run["look"].value == (7, 8, 1)
 
 
 def test_what_letters_of_colors_stand_for_is_put_back_with_the_looks_of_figures():
