@@ -1,15 +1,19 @@
 """How the loggers of the process are set: levels, and handlers that write to the standard streams or to files.
 
-Said as what differs from how they were: handlers of the kernel and of libraries are nobody's business. A handler
-that cannot be made again from what it says stands there itself, which no record can hold.
+Said as what differs from how they were: handlers of the kernel and of libraries are nobody's business. Of a handler
+that cannot be made again from what is said only the class is; without one that keeps messages for the notebook nobody
+can go on.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from szal_nb.errors import RunError
 
 _PLAIN = ("level", "propagate", "disabled")
 _STREAMS = ("stdout", "stderr")
@@ -38,12 +42,12 @@ def set_loggers(changes: Mapping[str, Mapping[str, Any]]) -> None:
         known = [(_look_at_handler(handler), handler) for handler in logger.handlers]
         if [said for said, _ in known] == wanted["handlers"]:
             continue
-        for said, handler in known:
+        for said, there in known:
             if said not in wanted["handlers"]:
-                logger.removeHandler(handler)
+                logger.removeHandler(there)
         for said in wanted["handlers"]:
-            if all(said != other for other, _ in known):
-                logger.addHandler(_handler(said))
+            if all(said != other for other, _ in known) and (handler := _handler(name, said)) is not None:
+                logger.addHandler(handler)
 
 
 def _look(logger: logging.Logger) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def _look_at_handler(handler: logging.Handler) -> Any:
     is_plain = not handler.filters and type(formatter) in (logging.Formatter, type(None))
     where = _where(handler) if is_plain else None
     if where is None:
-        return handler
+        return {"class": type(handler).__qualname__, "keeps": _keeps_messages(handler)}
     how = formatter and [formatter._fmt, formatter.datefmt, _style_of(formatter)]  # noqa: SLF001
     return {**where, "level": handler.level, "format": how}
 
@@ -77,10 +81,21 @@ def _where(handler: logging.Handler) -> dict[str, Any] | None:
     return None
 
 
-def _handler(said: Any) -> logging.Handler:
-    if isinstance(said, logging.Handler):
-        return said
+def _keeps_messages(handler: logging.Handler) -> bool:
+    """Whether what is logged comes back to the notebook: by a class of its own, or a text in memory."""
+    is_in_memory = isinstance(getattr(handler, "stream", None), io.StringIO | io.BytesIO)
+    return is_in_memory or type(handler).__module__ == "__main__"
+
+
+def _handler(logger: str, said: Mapping[str, Any]) -> logging.Handler | None:
     handler: logging.Handler
+    if "class" in said:
+        if not said["keeps"]:
+            return None
+        raise RunError(
+            f"A completed step has given the logger {logger or 'root'!r} a handler ({said['class']}) that keeps "
+            f"messages in memory, gone with its process. Add one before the run goes on, or begin anew with --reuse."
+        )
     if "file" in said:
         # What is in the file stays there: who opened it anew has done so.
         handler = logging.FileHandler(said["file"], "a", said["encoding"])

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from szal_nb.analysis.hidden import LOGGING
 from szal_nb.engine.library_options import LIBRARY_OPTIONS
 from szal_nb.engine.loggers import AS_NEW, Look, differing, look_at_loggers, set_loggers
 from szal_nb.engine.own_warnings import filters_of_process, set_filters_of_process
@@ -45,7 +46,7 @@ class Settings:
         """The setting as it is now."""
         if patched(state):
             return read_patch(state)
-        if state == "logging":
+        if state == LOGGING:
             return differing(self._loggers, look_at_loggers())
         return self._changes() if state == "environment" else _READ[state]()
 
@@ -55,7 +56,7 @@ class Settings:
             put_patch_back(state, value)
         elif state == "environment":
             self._put_back_environment(value)
-        elif state == "logging":
+        elif state == LOGGING:
             self._put_back_loggers(value)
         elif value is not None and value != _READ[state]():
             _WRITE[state](value)
@@ -70,7 +71,7 @@ class Settings:
         return found
 
     def _put_back_loggers(self, changes: Look) -> None:
-        set_loggers({name: self._loggers.get(name, AS_NEW) for name in self.read("logging").keys() - changes.keys()})
+        set_loggers({name: self._loggers.get(name, AS_NEW) for name in self.read(LOGGING).keys() - changes.keys()})
         set_loggers(changes)
 
     def _put_back_environment(self, changes: Mapping[str, Any]) -> None:
@@ -125,7 +126,7 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "locale": _set_locale,
     "import path": _set_path,
 }
-SETTINGS = frozenset({*_READ, "environment", "logging"})
+SETTINGS = frozenset({*_READ, "environment", LOGGING})
 
 
 def _writers(graph: FlowGraph) -> dict[str, list[int]]:

@@ -134,6 +134,46 @@ def test_loggers_are_after_a_resume_what_completed_steps_had_made_of_them(fails,
     assert run["look"].value == ("DEBUG one\nINFO two\n", "one\ntwo\n", 1)
 
 
+KEPT_IN_MEMORY = """
+import logging
+
+class Kept(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+"""
+
+
+@pytest.mark.parametrize(
+    "make", ["kept = Kept()", "kept = logging.StreamHandler(buf)", "kept = logging.handlers.BufferingHandler(9)"]
+)
+def test_a_handler_that_keeps_messages_in_memory_is_asked_for(make, store, loggers):
+    """What was logged after a resume was lost, and nobody said so."""
+    cells = {
+        "set": f"{make}\nlog = logging.getLogger('szal-settings')\nlog.addHandler(kept)",
+        "say": "said = len(logging.getLogger('szal-settings').handlers)",
+    }
+    flow = CellFlow(cells, notebook=f"{KEPT_IN_MEMORY}\nimport io, logging.handlers\nbuf = io.StringIO()")
+    flow.fails = {"say"}
+    cut = flow.run(store)
+    flow.fails = set()
+    assert flow.resume(store, cut.id)["say"].value == 1, "in the process in which it was added it still is there"
+    flow.fails = {"say"}
+    loggers()
+    cut = flow.run(store)
+    flow.fails = set()
+    loggers()
+    run = flow.resume(store, cut.id)
+
+    if "Buffering" in make:
+        assert run.state == "completed"
+    else:
+        assert "Add one before the run goes on" in run["say"].error.message
+
+
 @pytest.mark.usefixtures("leaves_no_trace")
 def test_who_runs_anew_finds_all_that_was_set_before_also_where_steps_between_only_found_it(store):
     """Only the last step that had set anything ran again."""
