@@ -126,6 +126,10 @@ class Applying(Frame):
         made = self._apply_narrowed(call, method, found, passed, touched, is_certain=is_certain)
         if memory.is_remembering_method(method.node):
             return self.remembered_by_class(method, made, owner)
+        by_default = {f"@{method.name}.{one}" for one in found.parameters if one not in passed}
+        if found.returns.tokens & by_default:
+            # The default is a part of the class, to which the object leads.
+            made = replace(made, tokens=made.tokens | self.reach(owner.tokens), is_part=True)
         is_inside = made.is_part and bool(made.tokens & owner.tokens)
         return self.kept_by_class(method.name.partition(".")[0], made) if is_inside else made
 

@@ -288,14 +288,16 @@ class Frame:
     def changed_outside(self, tokens: Iterable[str], *, is_deep: bool) -> list[str]:
         """Of objects that are changed, or in which something is, those that the code has from outside.
 
-        An instance leads to its class, as whoever has it may run its code; what is changed in it is not the class.
+        An instance leads to its class, as whoever has it may run its code; what is changed in it is not the class,
+        unless that has something for all of its instances.
         """
         reached = self.reach(tokens) if is_deep else frozenset(tokens)
         is_in_instance = is_deep and any(map(self._is_instance, reached))
         return sorted(
             token
             for token in reached
-            if not token.startswith("#") and not (is_in_instance and self.surface.is_class(token.removeprefix("$")))
+            if not token.startswith("#")
+            and not (is_in_instance and self.surface.has_nothing_to_change(token.removeprefix("$")))
         )
 
     def _is_instance(self, token: str) -> bool:

@@ -89,9 +89,10 @@ class Surface:
         """Whether the context says something of this name."""
         return name in self.kinds or name in self.modules or name in self.functions or name in self.classes
 
-    def is_class(self, name: str) -> bool:
-        """Whether this name from outside is that of a class of the notebook."""
-        return self.kinds.get(name) == "class" or name in self.classes or any(name == one for one, _ in self._bodies)
+    def has_nothing_to_change(self, name: str) -> bool:
+        """Whether this name from outside is that of a class whose objects have nothing in common that changes."""
+        is_known = any(name == one for one, _ in self._bodies)
+        return is_known and name not in self.keeping_classes and not self.mutable_attributes(name)
 
     def value(self, name: str) -> Value:
         """The value of a name from outside."""

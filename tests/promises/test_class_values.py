@@ -232,9 +232,8 @@ def test_with_an_order_it_is_one_object_after_a_resume_too(record):
 
 
 def test_a_change_through_an_object_names_the_class_and_the_flag(record):
-    run = CellFlow({"a": "c.items.append(1)", "b --after a": "n = len(c.items)"}, notebook=f"{CONFIG}\nc = C()").run(
-        record
-    )
+    change = "getattr(c, 'it' + 'ems').append(1)"
+    run = CellFlow({"a": change, "b --after a": "n = len(c.items)"}, notebook=f"{CONFIG}\nc = C()").run(record)
 
     assert "'C' is not any more what the notebook gave" in run["a"].error.message
     assert "--changes C" in run["a"].error.message
