@@ -147,3 +147,15 @@ def mutable_attributes(source: str, name: str) -> frozenset[str]:
         for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
         if isinstance(target, ast.Name)
     )
+
+
+@lru_cache(maxsize=20_000)
+def has_only_methods(source: str) -> bool:
+    """Whether the bodies of the classes in this text are methods and constants, and nothing else."""
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    return bool(classes) and all(
+        isinstance(part, (*_FUNCTIONS, ast.Pass, ast.Expr))
+        or (isinstance(part, ast.Assign | ast.AnnAssign) and isinstance(part.value, ast.Constant | None))
+        for node in classes
+        for part in node.body
+    )

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Iterable
 
 from szal_nb.analysis import hidden, memory
-from szal_nb.analysis.attributes import attributes_changed, mutable_attributes
+from szal_nb.analysis.attributes import attributes_changed, has_only_methods, mutable_attributes
 from szal_nb.analysis.names import Context
 from szal_nb.analysis.surroundings import NameKind, NotebookName
 from szal_nb.analysis.tables import CONVENTIONS, IMMUTABLE
@@ -90,9 +90,10 @@ class Surface:
         return name in self.kinds or name in self.modules or name in self.functions or name in self.classes
 
     def has_nothing_to_change(self, name: str) -> bool:
-        """Whether this name from outside is that of a class whose objects have nothing in common that changes."""
-        is_known = any(name == one for one, _ in self._bodies)
-        return is_known and name not in self.keeping_classes and not self.mutable_attributes(name)
+        """Whether the class of this name has only methods and constants, and its methods remember nothing."""
+        source = dict(self._bodies).get(name, "")
+        is_keeping = name in self.keeping_classes or not source or memory.remembering_methods(source)
+        return not is_keeping and has_only_methods(source)
 
     def value(self, name: str) -> Value:
         """The value of a name from outside."""

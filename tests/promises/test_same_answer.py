@@ -165,6 +165,9 @@ ONCE_WRONG = {
     "a step that may give a name of the notebook leaves it alone": (
         [FIRST, "if len(b) > 2:\n    c = [0]\nprint(b)", "d = c[:]\nc.append(1)\nprint(c)"], 3,
     ),
+    "what a method remembers is changed by who asks for it again": (
+        ["a = [1]\nlazy = Lazy([1])", "a = lazy.kept()\nprint()", "b = [1]\nprint()\nlazy.kept().append(0)"], 0,
+    ),
     "one step records while another has begun to change what is beside": (
         [FIRST, "pairs = list(zip([a], [b]))\npairs[0][1].append(1)\nprint()", "b.append(7)\nb = [1]\nprint()", "a = a\nprint()"], 1,
     ),
