@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from szal_nb.engine.settings import REACHING
 from szal_nb.engine.shared_values import NAME as SHARED
 from szal_nb.engine.shared_values import is_shared_name, keys_in
 from szal_nb.errors import RunError, ValueUnavailable
 from szal_nb.model.graph import FlowGraph
+from szal_nb.model.kept import state_of
 from szal_nb.model.state import RunSnapshot
 from szal_nb.model.value import ValueRef, is_about_the_process, is_shown
 from szal_nb.store.formats import all_codecs
@@ -46,7 +48,10 @@ def without_code(refs: Iterable[ValueRef]) -> tuple[ValueRef, ...]:
 def refuse_code(
     store: RunStore, run: StoredRun, graph: FlowGraph, snapshot: RunSnapshot, kept: Collection[str]
 ) -> None:
-    """Raises RunError where steps that are not `kept` would need what loads by running code, of a run not ours."""
+    """Raises RunError where a run that is not ours would go on with what is not only plain data.
+
+    That is what loads by running code and is needed by steps that are not `kept`, and settings of the process.
+    """
     if store.is_ours(run):
         return
     origin = "was imported" if run.imported else "is in a store of another user"
@@ -56,6 +61,13 @@ def refuse_code(
             f"Run {run.id} {origin}; to go on with it would load {ref.name} of {giver}, which runs code "
             f"of whoever made it. Begin anew with what is plain: --reuse {run.id}."
         )
+    for step in kept:
+        for state in (state_of(ref.name) for ref in snapshot.steps[step].on_record if is_about_the_process(ref.name)):
+            if state in REACHING:
+                raise RunError(
+                    f"Run {run.id} {origin}; to go on with it would set the {state} of this process as step {step!r} "
+                    f"did for whoever made it. Begin anew with what is plain: --reuse {run.id}."
+                )
 
 
 def code_to_load(

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from szal_nb.analysis.hidden import LOGGING
+from szal_nb.analysis.hidden import DIRECTORY, ENVIRONMENT, IMPORT_PATH, LOGGING
 from szal_nb.engine.library_options import LIBRARY_OPTIONS
 from szal_nb.engine.loggers import AS_NEW, Look, differing, look_at_loggers, set_loggers
 from szal_nb.engine.own_warnings import filters_of_process, set_filters_of_process
@@ -127,6 +127,8 @@ _WRITE: dict[str, Callable[[Any], None]] = {
     "import path": _set_path,
 }
 SETTINGS = frozenset({*_READ, "environment", LOGGING})
+# By these, whoever set them has a say in what this process runs, and in which files it reads and writes.
+REACHING = frozenset({ENVIRONMENT, IMPORT_PATH, DIRECTORY, LOGGING})
 
 
 def _writers(graph: FlowGraph) -> dict[str, list[int]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
 from szal_nb.api import migration
@@ -79,6 +82,31 @@ def test_nothing_of_a_run_that_is_not_ours_is_unpickled_whatever_goes_on_from_it
         run = go_on()
         assert (run.state, run.values.e) == ("completed", (1, True)), "the notebook's own is taken"
     assert not path.exists()
+
+
+SETTING = {
+    "import path": "import sys\nsys.path.append('of-another')",
+    "environment": "import os\nos.environ['SZAL_OF_ANOTHER'] = '1'",
+    "working directory": "import os\nos.chdir('..')",
+    "logging": "import logging\nlogging.getLogger('szal.other').setLevel(10)",
+}
+
+
+@pytest.mark.parametrize("state", SETTING)
+def test_a_process_is_not_set_as_a_run_that_is_not_ours_had_set_its_own(state, store, other, tmp_path, monkeypatch):
+    """It is readable, and never unpickled without `--trust`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    flow = CellFlow({"set": f"{SETTING[state]}\nn = 1", "end": "print(n)\ne = n"})
+    run_id = carried(store, failed(flow, store, at="end"), other, tmp_path)
+
+    with pytest.raises(RunError, match=f"would set the {state} of this process as step 'set' .* --reuse {run_id}"):
+        flow.resume(other, run_id)
+    for options in ({"reuse": run_id}, {"fork": (run_id, "end")}):
+        flow.deeds.clear()
+        assert flow.run(other, **options).values.e == 1
+        assert "set" in flow.deeds, "its own code sets it"
 
 
 def test_an_input_of_an_imported_run_that_the_notebook_has_not_is_asked_for(store, other, tmp_path):
