@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from szal_nb.analysis.scope import defaults_of
-from szal_nb.analysis.tables import CHANGING, CHANGING_AS_STATEMENT
+from szal_nb.analysis.tables import CHANGING, CHANGING_AS_STATEMENT, words
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # What such an attribute of a class is made by, if others may change it.
 _MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+_MAKERS = words("""
+list dict set sorted bytearray deque defaultdict OrderedDict Counter
+array zeros ones full empty arange linspace DataFrame Series
+""")
 # Methods whose first argument is a class without being marked so.
 _OF_CLASSES = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 
@@ -143,10 +147,19 @@ def mutable_attributes(source: str, name: str) -> frozenset[str]:
         for node in body
         if isinstance(node, ast.ClassDef) and node.name == name
         for part in node.body
-        if isinstance(part, ast.Assign | ast.AnnAssign) and isinstance(part.value, _MUTABLE)
+        if isinstance(part, ast.Assign | ast.AnnAssign) and _makes_mutable(part.value)
         for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
         if isinstance(target, ast.Name)
     )
+
+
+def _makes_mutable(made: ast.expr | None) -> bool:
+    match made:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in _MAKERS
+        case ast.BinOp(left=left, right=right):
+            return _makes_mutable(left) or _makes_mutable(right)
+    return isinstance(made, _MUTABLE)
 
 
 @lru_cache(maxsize=20_000)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import re
 
-from szal_nb.analysis.tables import _names
+from szal_nb.analysis.tables import words
 
 # Functions of modules that start programs.
-_STARTING = _names("""
+_STARTING = words("""
 subprocess.run subprocess.call subprocess.check_call subprocess.check_output subprocess.Popen subprocess.getoutput
 subprocess.getstatusoutput os.system os.popen os.spawnl os.spawnle os.spawnlp os.spawnlpe os.spawnv os.spawnve
 os.spawnvp os.spawnvpe os.posix_spawn os.posix_spawnp asyncio.create_subprocess_exec asyncio.create_subprocess_shell
@@ -20,10 +20,10 @@ pexpect.run pexpect.spawn runpy.run_path
 # What they give: a program that may be at work until it is waited for.
 STARTED = "subprocess.Popen"
 # Programs that use no files of the notebook, and those that only read.
-_WITHOUT_FILES = _names("""
+_WITHOUT_FILES = words("""
 echo printf date pwd whoami hostname uname nproc sleep true false which uptime free lscpu ps id arch nvidia-smi
 """)
-_READING = _names("""
+_READING = words("""
 ls cat head tail wc grep egrep fgrep rg du df stat file cmp diff md5sum sha1sum sha256sum tree nl od xxd strings tac
 cut basename dirname realpath readlink test less more man
 """)
@@ -58,9 +58,9 @@ def text_of(node: ast.Call) -> str:
     )
     if not isinstance(first, ast.List | ast.Tuple):
         return _literal(first) or ""
-    words = [_literal(one) for one in first.elts]
+    parts = [_literal(one) for one in first.elts]
     # A program that runs the text that it is given may do anything.
-    return "" if None in words[:1] else " ".join(re.sub(r"[|&;\n>`]", " ", word or "{}") for word in words)
+    return "" if None in parts[:1] else " ".join(re.sub(r"[|&;\n>`]", " ", word or "{}") for word in parts)
 
 
 def _literal(node: ast.expr | None) -> str | None:

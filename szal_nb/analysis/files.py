@@ -15,19 +15,19 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from szal_nb.analysis.tables import _names
+from szal_nb.analysis.tables import words
 
 PREFIX = "file:"
 # The path of a file that nobody can tell, which may be any: of a command of a shell, say.
 ANY = "**"
 _LONGEST_PATH = 200
 _UNKNOWN = re.compile(r"\{[^}]*\}|[*?]+")
-_LISTING = _names("glob.glob glob.iglob")
+_LISTING = words("glob.glob glob.iglob")
 # Which argument is the folder of which they read all that is in it.
 _FOLDERS_READ = {"shutil.copytree": (0, "src"), "shutil.make_archive": (2, "root_dir")}
-_MOVING = _names("os.rename os.replace os.renames shutil.move")
-_ARCHIVES = _names("zipfile.ZipFile tarfile.open tarfile.TarFile")
-_LISTING_FOLDERS = _names("os.listdir os.scandir os.walk")
+_MOVING = words("os.rename os.replace os.renames shutil.move")
+_ARCHIVES = words("zipfile.ZipFile tarfile.open tarfile.TarFile")
+_LISTING_FOLDERS = words("os.listdir os.scandir os.walk")
 _PARAMETER = re.compile(r"\{(@[^}]*)\}")
 
 # Which argument, counted from 0, is the path of the file that they write.
@@ -62,12 +62,12 @@ _READERS: dict[str, tuple[int, str]] = {
     "zarr.load": (0, "store"), "astropy.io.fits.getdata": (0, "filename"), "astropy.io.fits.getheader": (0, "filename"),
     "json.load": (0, "fp"), "zipfile.ZipFile": (0, "file"), "tarfile.open": (0, "name"),
 }  # fmt: skip
-_OPENERS = _names("""
+_OPENERS = words("""
 open io.open codecs.open gzip.open bz2.open lzma.open h5py.File zipfile.ZipFile tarfile.open netCDF4.Dataset
 astropy.io.fits.open zarr.open zarr.open_array zarr.open_group numpy.memmap numpy.lib.format.open_memmap
 """)
 _READING_VERBS = ("read", "load", "open", "scan", "from", "parse", "imread", "get", "fetch", "exists", "is", "glob")
-_SUFFIXES = _names("""
+_SUFFIXES = words("""
 csv tsv txt json jsonl ndjson yaml yml toml ini cfg parquet pq feather arrow ipc orc avro npy npz npmmap memmap h5 hdf5
 hdf nc nc4 cdf zarr grib mat sav dta xls xlsx xlsm ods pkl pickle joblib pt pth ckpt safetensors onnx pb model bin dat
 db sqlite sqlite3 duckdb gpkg geojson shp kml tif tiff png jpg jpeg gif bmp svg pdf eps html htm xml md tex log zip gz
@@ -81,13 +81,13 @@ _TEXTUAL_MODULES = (
     "builtins.", "re.", "string.", "textwrap.", "logging.getLogger", "importlib.", "typing.", "os.path.", "pathlib.",
     "fnmatch.", "difflib.", "unittest.mock.",
 )  # fmt: skip
-_TEXTUAL_METHODS = _names("""
+_TEXTUAL_METHODS = words("""
 append insert index count remove discard pop get setdefault update startswith endswith removeprefix removesuffix
 replace split rsplit partition rpartition strip lstrip rstrip find rfind join format match fullmatch search sub
 encode joinpath with_name with_suffix glob rglob relative_to is_relative_to info debug warning error exception critical
 print write_str set_title set_xlabel set_ylabel title suptitle legend
 """)
-_WRITING_METHODS = _names("""
+_WRITING_METHODS = words("""
 to_csv to_parquet to_excel to_json to_pickle to_feather to_html to_latex to_stata to_xml to_hdf to_orc to_markdown
 to_string to_file write_csv write_parquet write_json write_ipc write_excel write_ndjson write_avro sink_csv sink_parquet
 sink_ipc sink_ndjson savefig save save_model save_weights tofile write_image write_html dump_model to_netcdf to_zarr
@@ -95,11 +95,11 @@ writeto
 """)
 _PATH_KEYWORDS = ("path_or_buf", "path", "fname", "excel_writer", "filename", "file", "fp", "buf")
 # Methods of a path itself.
-_WRITING_PATH_METHODS = _names("write_text write_bytes touch unlink mkdir rmdir rename replace symlink_to")
-_READING_PATH_METHODS = _names("read_text read_bytes exists is_file stat")
-_JOINING = _names("pathlib.Path pathlib.PurePath pathlib.PosixPath os.path.join")
-_HERE = _names("os.getcwd pathlib.Path.cwd")
-_SAME_PATH = _names("str os.fspath os.path.abspath os.path.expanduser os.path.normpath os.path.realpath")
+_WRITING_PATH_METHODS = words("write_text write_bytes touch unlink mkdir rmdir rename replace symlink_to")
+_READING_PATH_METHODS = words("read_text read_bytes exists is_file stat")
+_JOINING = words("pathlib.Path pathlib.PurePath pathlib.PosixPath os.path.join")
+_HERE = words("os.getcwd pathlib.Path.cwd")
+_SAME_PATH = words("str os.fspath os.path.abspath os.path.expanduser os.path.normpath os.path.realpath")
 
 
 def path_of_call(dotted: str, paths: Sequence[str]) -> str:

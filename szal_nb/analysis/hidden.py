@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from szal_nb.analysis.tables import _names
+from szal_nb.analysis.tables import words
 from szal_nb.model.kept import WARNINGS_ARE_OWN, patch_state
 
 RANDOM = "random"
@@ -120,7 +120,7 @@ _WRITING_CALLS: dict[str, str] = {
     "torch.set_rng_state": TORCH_RANDOM,
     **{
         f"torch.{name}": TORCH_OPTIONS
-        for name in _names("""
+        for name in words("""
     set_default_dtype set_default_device set_num_threads set_grad_enabled set_printoptions
     use_deterministic_algorithms set_float32_matmul_precision autograd.set_grad_enabled
     """)
@@ -129,11 +129,11 @@ _WRITING_CALLS: dict[str, str] = {
 }
 
 # What changes how later figures look, until something else does: calls, and the mappings that are changed.
-_PYPLOT_LOOKS = _names("rc rcdefaults rc_file rc_file_defaults style.use xkcd set_cmap")
+_PYPLOT_LOOKS = words("rc rcdefaults rc_file rc_file_defaults style.use xkcd set_cmap")
 _SETTING_LOOKS = frozenset({
     *(f"{module}.{name}" for module in ("matplotlib", "matplotlib.pyplot", "pylab") for name in _PYPLOT_LOOKS),
-    *(f"seaborn.{name}" for name in _names("set set_theme set_style set_context set_palette set_color_codes")),
-    *(f"seaborn.{name}" for name in _names("reset_defaults reset_orig")),
+    *(f"seaborn.{name}" for name in words("set set_theme set_style set_context set_palette set_color_codes")),
+    *(f"seaborn.{name}" for name in words("reset_defaults reset_orig")),
 })  # fmt: skip
 _LOOKS_KEPT = ("matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams")
 
@@ -159,23 +159,23 @@ EXTENDING: dict[str, str] = {
 
 # Modules of which every use is a write, but for what stands behind the colon.
 _WRITING_MODULES: dict[str, tuple[str, frozenset[str]]] = {
-    "matplotlib.pyplot": (PYPLOT, _names("cm get_cmap colormaps Normalize Figure Axes")),
+    "matplotlib.pyplot": (PYPLOT, words("cm get_cmap colormaps Normalize Figure Axes")),
     "pylab": (PYPLOT, frozenset()),
-    "seaborn": (PYPLOT, _names("load_dataset color_palette husl_palette get_dataset_names")),
-    "random": (RANDOM, _names("Random SystemRandom getstate")),
+    "seaborn": (PYPLOT, words("load_dataset color_palette husl_palette get_dataset_names")),
+    "random": (RANDOM, words("Random SystemRandom getstate")),
     "numpy.random": (
         NUMPY_RANDOM,
-        _names("default_rng Generator RandomState SeedSequence PCG64 MT19937 Philox SFC64 BitGenerator get_state"),
+        words("default_rng Generator RandomState SeedSequence PCG64 MT19937 Philox SFC64 BitGenerator get_state"),
     ),
-    "tensorflow.random": (TENSORFLOW_RANDOM, _names("Generator")),
+    "tensorflow.random": (TENSORFLOW_RANDOM, words("Generator")),
     "torch.nn.init": (TORCH_RANDOM, frozenset()),
 }
 
-_TORCH_DRAWS = _names("""
+_TORCH_DRAWS = words("""
 rand randn randint randperm normal bernoulli multinomial rand_like randn_like randint_like poisson
 """)
 # Modules of torch whose making draws weights.
-_TORCH_LAYERS = _names("""
+_TORCH_LAYERS = words("""
 Linear Conv1d Conv2d Conv3d Embedding LSTM GRU RNN Bilinear ConvTranspose1d ConvTranspose2d MultiheadAttention
 Transformer TransformerEncoderLayer
 """)
@@ -195,7 +195,7 @@ _WRITING_STORES: dict[str, str] = {
 
 # scikit-learn (and friends): draw from numpy's global generator when `random_state` is not given. Some have no such
 # argument, and many use nothing of what they draw; a test asks all.
-_UNSEEDED = _names("""
+_UNSEEDED = words("""
 train_test_split KFold StratifiedKFold ShuffleSplit StratifiedShuffleSplit GroupShuffleSplit RepeatedKFold
 RepeatedStratifiedKFold RandomizedSearchCV HalvingRandomSearchCV HalvingGridSearchCV shuffle resample
 RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor RandomTreesEmbedding
@@ -225,13 +225,13 @@ _SHUFFLERS = frozenset({"KFold", "StratifiedKFold"})
 _BEGINS_AS_DRAWING = ("plot_", "draw_", "imshow")
 _ENDS_AS_DRAWING = ("plot", "imshow", "dendrogram")
 _MODULES_THAT_DRAW = frozenset({"plotting", "plots"})
-_NAMES_THAT_DRAW = {"control": _names("bode nyquist nichols gangof4 rlocus sisotool pzmap phase_portrait")}
+_NAMES_THAT_DRAW = {"control": words("bode nyquist nichols gangof4 rlocus sisotool pzmap phase_portrait")}
 # Those have pictures of their own.
 _WITHOUT_PYPLOT = frozenset({"plotly", "bokeh", "altair", "holoviews", "hvplot", "panel"})
 
 # networkx draws from `random` or numpy when `seed` is not given: all that it decorates with `py_random_state` or
 # `np_random_state`.
-_NETWORKX_DRAWS = _names("""
+_NETWORKX_DRAWS = words("""
 LFR_benchmark_graph algebraic_connectivity approximate_current_flow_betweenness_centrality arf_layout asadpour_atsp
 asyn_fluidc asyn_lpa_communities barabasi_albert_graph configuration_model connected_double_edge_swap
 connected_watts_strogatz_graph dense_gnm_random_graph directed_configuration_model directed_edge_swap
@@ -256,18 +256,18 @@ threshold_accepting_tsp thresholded_random_geometric_graph uniform_random_inters
 waxman_graph erdos_renyi_graph binomial_graph
 """)
 # What draws only for a sample of `k` nodes, and what lays a graph out unless it is given `pos`.
-_NETWORKX_SAMPLES = _names("betweenness_centrality edge_betweenness_centrality")
+_NETWORKX_SAMPLES = words("betweenness_centrality edge_betweenness_centrality")
 _NETWORKX_APPROXIMATIONS = frozenset(f"networkx.approximation.{name}" for name in ("average_clustering", "diameter"))
-_NETWORKX_LAYOUTS = _names("draw draw_networkx draw_spring draw_random draw_forceatlas2")
+_NETWORKX_LAYOUTS = words("draw draw_networkx draw_spring draw_random draw_forceatlas2")
 
 # Begins the kind of a value that is a dotted thing under another name.
 _ALIAS = "="
 
 # Methods of loggers, and of their handlers, by which they are set.
-_SETTING_LOGGERS = _names("setLevel addHandler removeHandler addFilter removeFilter setFormatter")
+_SETTING_LOGGERS = words("setLevel addHandler removeHandler addFilter removeFilter setFormatter")
 
-_PLOT_ACCESSORS = _names("plot hist boxplot")
-_DRAWING_METHODS = _names("sample")
+_PLOT_ACCESSORS = words("plot hist boxplot")
+_DRAWING_METHODS = words("sample")
 # Who goes through one draws the seed of its workers, also where it does not shuffle.
 LOADER = "torch.utils.data.DataLoader"
 

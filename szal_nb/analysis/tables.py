@@ -7,12 +7,13 @@ networkx 3.6. `tests/analysis/test_tables.py` checks the entries against the lib
 from __future__ import annotations
 
 
-def _names(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """A table that is written as a text."""
     return frozenset(text.split())
 
 
 # Change their object wherever they stand.
-CHANGING = _names("""
+CHANGING = words("""
 append appendleft extend extendleft insert remove clear pop popitem popleft setdefault discard update
 intersection_update difference_update symmetric_difference_update rotate move_to_end subtract_update
 fit fit_transform fit_predict partial_fit fit_resample set_params set_output train_on_batch load_state_dict
@@ -36,7 +37,7 @@ betavariate expovariate gammavariate lognormvariate paretovariate vonmisesvariat
 _CHANGING_VERBS = (
     "add_", "append_", "delete_", "enqueue", "insert_", "pop_", "push", "register", "remove_", "suggest_", "update_",
 )  # fmt: skip
-_CHANGING_WORDS = _names("ask tell step reset")
+_CHANGING_WORDS = words("ask tell step reset")
 # On a figure of bokeh each method draws.
 _DRAWN_ON = "bokeh.plotting.figure"
 
@@ -52,12 +53,12 @@ def is_said_to_change(method: str, kind: str) -> bool:
 
 
 # Change their object when nothing is done with what they return: some type returns a changed copy under this name.
-CHANGING_AS_STATEMENT = _names("""
+CHANGING_AS_STATEMENT = words("""
 add sort reverse shuffle fill resize partition byteswap truncate replace drop rename add_field set eval train step
 subtract compile partial_update set_index reset_index sort_values sort_index
-""") - _names("replace drop rename set_index reset_index sort_values sort_index")
+""") - words("replace drop rename set_index reset_index sort_values sort_index")
 
-_PLAIN = _names("""
+_PLAIN = words("""
 count index copy get items keys values union intersection difference issubset issuperset isdisjoint
 symmetric_difference most_common elements total
 capitalize casefold center encode decode endswith expandtabs find format format_map isalnum isalpha isascii isdecimal
@@ -75,7 +76,7 @@ json raise_for_status iter_content iter_lines
 acquire locked wait is_set result done cancelled is_alive
 """)
 
-_PANDAS = _names("""
+_PANDAS = words("""
 abs add add_prefix add_suffix agg aggregate align all any apply argmax argmin argsort asfreq asof assign astype at_time
 autocorr between between_time bfill boxplot case_when clip combine combine_first compare convert_dtypes copy corr
 corrwith count cov cummax cummin cumprod cumsum describe diff div divide divmod dot drop drop_duplicates droplevel
@@ -98,13 +99,13 @@ bar barh line area pie scatter hexbin box kde density
 style background_gradient highlight_max highlight_min hide set_caption set_properties map_index to_typst
 """)
 
-_NUMPY = _names("""
+_NUMPY = words("""
 all any argmax argmin argpartition argsort astype choose clip compress conj conjugate copy cumprod cumsum diagonal dot
 dump dumps flatten getfield item max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std sum
 swapaxes take to_device tobytes tofile tolist trace transpose var view get_state spawn
 """)
 
-_POLARS = _names("""
+_POLARS = words("""
 alias and_ approx_n_unique arg_max arg_min arg_sort arg_true arg_unique backward_fill bottom_k cast cbrt chunk_lengths
 clone collect collect_schema cos cosh cum_count cum_max cum_min cum_prod cum_sum cut degrees drop_nans
 drop_nulls entropy
@@ -123,51 +124,51 @@ with_columns_seq with_row_index write_avro write_clipboard write_csv write_datab
 write_json write_ndjson write_parquet xor zip_with otherwise then when
 """)
 
-_SKLEARN = _names("""
+_SKLEARN = words("""
 predict predict_proba predict_log_proba decision_function transform inverse_transform score get_params
 get_feature_names_out score_samples staged_predict staged_predict_proba kneighbors kneighbors_graph radius_neighbors
 apply decision_path get_n_splits perplexity bic aic mahalanobis error_norm sparsify_copy get_support
 forecast get_prediction conf_int summary summary2 params_table
 """)
 
-_NETWORKX = _names("""
+_NETWORKX = words("""
 adjacency copy edge_subgraph get_edge_data has_edge has_node has_predecessor has_successor is_directed is_multigraph
 nbunch_iter neighbors number_of_edges number_of_nodes order predecessors size subgraph successors to_directed
 to_undirected
 """)
 
-_GEOPANDAS = _names("""
+_GEOPANDAS = words("""
 buffer clip contains covered_by covers crosses disjoint dissolve distance estimate_utm_crs explore intersection
 intersects overlaps overlay representative_point set_crs set_geometry simplify sindex sjoin sjoin_nearest
 symmetric_difference to_crs to_wkb to_wkt touches unary_union union_all within
 """)
 
-_SHOWING = _names("""
+_SHOWING = words("""
 show display plot hist info head describe savefig save to_file print_summary _repr_html_ render render_svg
 """)
 
 # Each draw changes the generator that it is from, whatever it is called.
-GENERATOR_KINDS = _names("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
-ASKING_GENERATORS = _names("get_state getstate")
+GENERATOR_KINDS = words("random.Random numpy.random.RandomState numpy.random.Generator numpy.random.default_rng")
+ASKING_GENERATORS = words("get_state getstate")
 
 # Figures, axes and what is on them: methods that draw, set or add anything change them.
 DRAWINGS = ("matplotlib.", "seaborn.", "bokeh.plotting.")
 # Of the same libraries: recipes of a drawing. Whatever a method adds, it adds to a copy that it gives.
 RECIPES = ("seaborn.objects.",)
 # And what makes no drawing: colours, dates, tables.
-_NO_DRAWINGS = _names("""
+_NO_DRAWINGS = words("""
 load_dataset get_dataset_names axes_style plotting_context desaturate saturate set_hls_values get_cmap imread
 """)
 _WITHOUT_DRAWINGS = ("matplotlib.cbook.", "matplotlib.cm.", "matplotlib.colors.", "matplotlib.dates.")
 # What is on them, or in an array of them.
-_PARTS_OF_DRAWINGS = _names("""
+_PARTS_OF_DRAWINGS = words("""
 ravel flatten reshape transpose tolist item copy findobj get_axes get_children get_figure get_legend get_lines
 get_patches get_texts get_xaxis get_yaxis get_xticklabels get_yticklabels get_xticklines get_yticklines get_xgridlines
 get_ygridlines
 """)
-_ASKING_DRAWINGS = _names("savefig show contains properties pchanged draw")
+_ASKING_DRAWINGS = words("savefig show contains properties pchanged draw")
 # Methods of a table, and of its `.plot`, that give axes.
-PLOTTING = _names("plot hist boxplot bar barh line area pie scatter hexbin kde density box")
+PLOTTING = words("plot hist boxplot bar barh line area pie scatter hexbin kde density box")
 
 
 def makes_drawing(dotted: str) -> bool:
@@ -193,12 +194,12 @@ def gives_drawing(name: str) -> bool:
     return name in _PARTS_OF_DRAWINGS or changes_drawing(name)
 
 
-_TENSORS = _names("""
+_TENSORS = words("""
 detach cpu cuda numpy to float double half long int bool contiguous unsqueeze expand permute matmul mm softmax
 log_softmax sigmoid relu parameters named_parameters state_dict children modules
 """)
 
-_IMAGES = _names("""
+_IMAGES = words("""
 crop rotate_copy thumbnail_copy convert getpixel getbbox getdata getextrema histogram point quantize split tobytes
 getchannel resize_copy filter transpose
 """)
@@ -211,7 +212,7 @@ UNCHANGING = (
 )
 
 # Of those, the ones whose result may be the object, a part of it, or a view of its memory.
-SHARING = _names("""
+SHARING = words("""
 get items keys values view reshape ravel squeeze transpose swapaxes diagonal getfield to_numpy numpy detach cpu cuda to
 contiguous unsqueeze expand permute parameters named_parameters children modules state_dict to_device astype
 pop popitem popleft setdefault fit set_params set_output partial_fit groups adjacency get_edge_data subgraph
@@ -220,13 +221,13 @@ result first last group_by_view rechunk lazy clone set_flags pipe alias cast
 """)
 
 # A copy that holds the same elements.
-SHALLOW = _names("copy union intersection difference symmetric_difference most_common")
+SHALLOW = words("copy union intersection difference symmetric_difference most_common")
 
 # Methods of tables that look at the table only when what they give is used, which has this kind behind the name of the
 # library; and those that give an iterator.
 LATE_KIND = ".late"
-LATE = _names("groupby group_by group_by_dynamic rolling expanding ewm resample")
-ITERATING = _names("iterrows itertuples items iter_rows iter_columns iter_slices")
+LATE = words("groupby group_by group_by_dynamic rolling expanding ewm resample")
+ITERATING = words("iterrows itertuples items iter_rows iter_columns iter_slices")
 
 # Methods that code calls without naming them: what operators do, by the operators of the syntax tree, and others.
 OPERATORS = {
@@ -234,28 +235,28 @@ OPERATORS = {
     "Mod": "__mod__", "Pow": "__pow__", "MatMult": "__matmul__", "LShift": "__lshift__", "RShift": "__rshift__",
     "BitAnd": "__and__", "BitOr": "__or__", "BitXor": "__xor__",
 }  # fmt: skip
-CALLED_BY_PYTHON = frozenset(OPERATORS.values()) | _names("""
+CALLED_BY_PYTHON = frozenset(OPERATORS.values()) | words("""
 __enter__ __exit__ __aenter__ __aexit__ __iter__ __next__ __aiter__ __anext__ __getitem__ __missing__ __contains__
 __call__
 """)
 
 # Attributes that are another face of the object itself.
-FACES = _names("loc iloc at iat flat T values array real imag data str dt cat index columns plot style sparse ix")
+FACES = words("loc iloc at iat flat T values array real imag data str dt cat index columns plot style sparse ix")
 
 # Methods after which the object holds what it was given.
-HOLDING = _names("""
+HOLDING = words("""
 append appendleft extend extendleft insert setdefault update add put put_nowait add_node add_edge add_nodes_from
 add_edges_from setattr set_params fit
 """)
 
 # The only methods of tables that change them, but for `inplace=True`.
 TABLE_CHANGING = {
-    "pandas": _names("insert pop update isetitem"),
-    "polars": _names("insert_column replace_column drop_in_place extend append"),
+    "pandas": words("insert pop update isetitem"),
+    "polars": words("insert_column replace_column drop_in_place extend append"),
 }
 
 # Methods of containers: they change the container, not what is in it.
-CONTAINER_METHODS = _names("""
+CONTAINER_METHODS = words("""
 append appendleft extend extendleft insert remove clear pop popitem popleft setdefault discard update sort
 reverse rotate
 intersection_update difference_update symmetric_difference_update move_to_end add
@@ -287,12 +288,12 @@ KEEPING_KINDS = (
 )
 
 # Types whose values cannot change: `+=` on them binds the name anew.
-IMMUTABLE = _names("int float complex str bytes bool None tuple frozenset date range")
+IMMUTABLE = words("int float complex str bytes bool None tuple frozenset date range")
 # Methods of these that make a list.
-MAKING_LISTS = _names("split rsplit splitlines")
+MAKING_LISTS = words("split rsplit splitlines")
 
 # Libraries whose functions leave their arguments as they are and return something new, but for the next two tables.
-KNOWN_LIBRARIES = _names("""
+KNOWN_LIBRARIES = words("""
 numpy pandas polars matplotlib sklearn scipy seaborn statsmodels networkx math cmath statistics random itertools
 functools operator collections re json csv pickle os sys time datetime calendar pathlib shutil glob tempfile io string
 textwrap hashlib base64 uuid copy pprint logging warnings typing dataclasses enum decimal fractions heapq bisect zlib
@@ -365,17 +366,17 @@ FUNCTION_CHANGES: dict[str, tuple[int, ...]] = {
 WRITING_TO = {"to_sql": (1, "con"), "create_all": (0, "bind"), "drop_all": (0, "bind"), "to_postgis": (1, "con")}
 
 # Methods of duckdb whose result has nothing to do with the connection any more.
-FETCHING = _names("""
+FETCHING = words("""
 df fetchdf fetch_df to_df pl fetchall fetchone fetchmany fetchnumpy to_arrow_table arrow torch tf
 """)
 
 # What makes objects that keep their arguments, but is no class by its name.
-FACTORIES = _names("""
+FACTORIES = words("""
 sqlalchemy.orm.sessionmaker sqlalchemy.orm.scoped_session sqlalchemy.inspect sqlalchemy.ext.asyncio.async_sessionmaker
 """)
 
 # Functions whose result may be an argument, or share its memory.
-FUNCTION_SHARES = _names("""
+FUNCTION_SHARES = words("""
 numpy.asarray numpy.asanyarray numpy.ascontiguousarray numpy.atleast_1d numpy.atleast_2d numpy.atleast_3d numpy.ravel
 numpy.reshape numpy.squeeze numpy.transpose numpy.swapaxes numpy.moveaxis numpy.rollaxis numpy.expand_dims
 numpy.broadcast_to numpy.split numpy.array_split numpy.hsplit numpy.vsplit numpy.diagonal numpy.frombuffer
@@ -385,7 +386,7 @@ functools.partial super iter aiter anext operator.getitem xml.etree.ElementTree.
 """)
 
 # Functions whose result is new but holds the elements of their arguments.
-FUNCTION_HOLDS = _names("""
+FUNCTION_HOLDS = words("""
 list tuple set frozenset dict sorted reversed enumerate zip map filter copy.copy itertools.chain itertools.islice
 itertools.cycle itertools.product itertools.permutations itertools.combinations itertools.groupby itertools.tee
 itertools.chain.from_iterable collections.OrderedDict collections.defaultdict collections.deque collections.ChainMap
@@ -396,13 +397,13 @@ collections.Counter types.SimpleNamespace sum
 MISSING_KEYS = "collections.defaultdict"
 
 # Of all functions, the ones whose result runs a function that they were given later; classes do, too.
-KEEPING_CODE = _names("""
+KEEPING_CODE = words("""
 map filter enumerate zip iter reversed dict functools.partial functools.partialmethod
 collections.defaultdict types.SimpleNamespace types.MethodType copy.copy setattr
 """)
 
 # Kinds of values that going through uses up, and the functions that do not go through what they are given.
-USED_UP = _names("""
+USED_UP = words("""
 generator map zip filter enumerate iter reversed file csv.reader csv.DictReader
 itertools.chain itertools.cycle itertools.count itertools.repeat itertools.islice itertools.starmap itertools.takewhile
 itertools.dropwhile itertools.accumulate itertools.product itertools.permutations itertools.combinations
@@ -410,8 +411,8 @@ itertools.zip_longest itertools.groupby itertools.pairwise itertools.batched ite
 itertools.combinations_with_replacement
 """)
 # Of these kinds, the ones whose elements are what a function gives.
-RUNNING = _names("generator map filter")
-NOT_GOING_THROUGH = _names("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")
+RUNNING = words("generator map filter")
+NOT_GOING_THROUGH = words("print isinstance type id repr callable hasattr iter getattr next map zip filter enumerate")
 
 # Names under which these modules are nearly always imported: used where no import is in sight.
 CONVENTIONS = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from szal_nb.analysis.tables import _names
+from szal_nb.analysis.tables import words
 from szal_nb.analysis.values import Value
 
 # An engine of SQLAlchemy whose database is in memory: each thread has a connection, and so a database, of its own.
 MEMORY_ENGINE = "sqlalchemy.create_engine in memory"
-THREAD_BOUND = _names("sqlite3.connect tkinter.Tk playwright.sync_api.sync_playwright turtle.Screen") | {MEMORY_ENGINE}
+THREAD_BOUND = words("sqlite3.connect tkinter.Tk playwright.sync_api.sync_playwright turtle.Screen") | {MEMORY_ENGINE}
 _MEMORY_URL = re.compile(r"sqlite(\+pysqlite)?://(/?|/:memory:)(\?.*)?")
 
 

@@ -8,6 +8,7 @@ class holds though the code does not show it.
 from __future__ import annotations
 
 import gc
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import FunctionType
@@ -27,9 +28,14 @@ from szal_nb.errors import ValueChanged, ValuesShared
 from szal_nb.model.flow import Guard
 from szal_nb.model.graph import FlowGraph
 from szal_nb.model.kept import are_calls, attributes_state, is_kept, kept_owner, state_name, state_of
+from szal_nb.model.loaded import library_of
 from szal_nb.model.value import ValueRef, as_live
 
-_CONTAINERS = (list, dict, set)
+_CONTAINERS = frozenset({list, dict, set, bytearray, deque, defaultdict, OrderedDict, Counter})
+# By the library and the name of the class.
+_TABLES = frozenset(
+    {("numpy", "ndarray"), *((one, two) for one in ("pandas", "polars") for two in ("DataFrame", "Series"))}
+)
 
 
 class KeptParts:
@@ -193,8 +199,12 @@ class KeptParts:
 
 
 def _containers_of(kind: type) -> list[Any]:
-    """The lists, dicts and sets that the class has of its own."""
-    return [value for value in held_state(kind).get((), {}).values() if type(value) in _CONTAINERS]
+    """The containers, arrays and tables that the class has of its own: what changes only where code changes it."""
+    return [value for value in held_state(kind).get((), {}).values() if _is_container(type(value))]
+
+
+def _is_container(kind: type) -> bool:
+    return kind in _CONTAINERS or (library_of(kind), kind.__name__) in _TABLES
 
 
 def _held_by(definition: Any) -> list[Any]:

@@ -36,6 +36,17 @@ OF_STEPS = {
     "a result of a cached function in a dict": [f"{CACHED}\nh = {{'x': load()}}", "h['x'].append(2)", "print(load())", "load().append(3)", "print(h, load() is h['x'])"],
     "a result of a function that was made and caches": [LOCAL, "a.append(2)", "print(f(1))", "f(1).append(3)", "print(a, a is f(1))"],
 }  # fmt: skip
+# What makes something of which all objects of a class have the same, and what changes it.
+MADE = {
+    "collections.deque([2])": "c.items.append(1)",
+    "collections.defaultdict(list)": "c.items['a'] = [1]",
+    "collections.Counter()": "c.items['a'] = 1",
+    "list(range(2))": "c.items.append(1)",
+    "[0] * 3": "c.items.append(1)",
+    "bytearray(3)": "c.items[0] = 5",
+    "np.zeros(2)": "c.items[0] = 5",
+    "pd.DataFrame({'a': [1]})": "c.items['b'] = 1",
+}
 GROW = "def grow(o):\n    o.items.append(1)\n"
 THROUGH_OBJECTS = {
     "of its step": [f"{CONFIG}\nc = C()", "c.items.append(1)", "print(c.items)", "c.items.append(2)", "print(c.items)"],
@@ -121,6 +132,23 @@ def test_where_the_notebook_gives_both_nothing_silent_comes_of_it(cells, store):
     """What shows only at run time fails the run and names the steps and the flag to write."""
     for seed in (1, 3, 5):
         assert check(cells, seed, store) in ("same", "refused")
+
+
+@pytest.mark.parametrize(("made", "change"), MADE.items(), ids=MADE)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_so_it_is_whatever_the_class_has_for_all_of_its_objects(made, change, seed, store):  # noqa: F811
+    cells = [f"import collections\nclass C:\n    items = {made}", "c = C()", change, "print(C.items)"]
+
+    assert check(cells, seed, store) == "same"
+
+
+MADE_BY_OWN = "def make():\n    return np.zeros(2)\nclass C:\n    items = make()"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_the_text_does_not_tell_is_refused(seed, store):  # noqa: F811
+    """On a difference fails the run, naming the steps that ran since and the flag."""
+    assert check([MADE_BY_OWN, "c = C()", "c.items[0] = 1", "print(C.items)"], seed, store) == "refused"
 
 
 @pytest.mark.parametrize("cells", THROUGH_OBJECTS.values(), ids=THROUGH_OBJECTS)
