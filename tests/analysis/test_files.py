@@ -227,6 +227,17 @@ def test_programs_that_only_read_wait_for_who_writes_and_for_nobody_else(program
     assert {(edge.source, edge.target) for edge in graph.edges} == {("a", "b"), ("a", "c"), ("a", "d")}
 
 
+@pytest.mark.parametrize(("flags", "waits"), [("", True), (" --pure file:**", False)])
+def test_of_a_program_that_uses_none_of_the_files_a_flag_says_so(flags, waits):
+    write, run, read = "pd.DataFrame().to_csv('a.csv')", "subprocess.run(['ffmpeg', 'x'])", "pd.read_csv('a.csv')"
+    edges = notebook_graph(f"{IMPORTS}# %% a\n{write}\n# %% b{flags}\n{run}\n# %% c\n{read}\n").edges
+
+    assert [(edge.source, edge.target) for edge in edges if "b" not in (edge.source, edge.target)] == [("a", "c")]
+    assert [edge.remedy.startswith("--pure file:") for edge in edges if "b" in (edge.source, edge.target)] == [
+        True
+    ] * 2 * waits
+
+
 def test_a_program_that_uses_no_files_needs_no_order():
     cells = "# %% a\npd.DataFrame().to_csv('a.csv')\n# %% b\nsubprocess.run(['date'])\n# %% c\nget_ipython().system('echo x')\n"
     assert notebook_graph(f"{IMPORTS}{cells}").edges == ()
