@@ -6,6 +6,7 @@ watch, which says when to look.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from szal_nb.model.flow import Guard
 SMALL_BYTES = 4096
 _SMALL_ARRAY_BYTES = 2**20
 _FEW_OBJECTS = 16
+_STREAMS = (io.StringIO, io.BytesIO)
 
 
 class Spans:
@@ -70,6 +72,8 @@ class Contents:
         self.unchecked: dict[Key, tuple[str, ...]] = {}
         # Values with a cached property that readers had computed: what is on record of them alone lacks that.
         self.filled: set[Key] = set()
+        # Texts in memory that no step says it writes to: by a logger, say, any step may. They are compared to the end.
+        self.streams: set[Key] = set()
         self._usage = usage
         self._versions = versions
         self._spans = spans
@@ -109,7 +113,7 @@ class Contents:
 
     def let_go(self, key: Key) -> None:
         """Nobody will compare the value any more, unless a step that may change it is still to run."""
-        if not any(key in others for others in self._awaited.values()):
+        if key not in self.streams and not any(key in others for others in self._awaited.values()):
             known = self._baseline.pop(key, None)
             if known is not None:
                 self._last[key] = known[0].content
@@ -130,6 +134,9 @@ class Contents:
             try:
                 found = digest(value, limit=LARGE_BYTES if self._guard is Guard.LARGE_OFF else None)
                 self._baseline[key] = (found, self._spans.now)
+                is_written_to = bool(self._usage.changers.get(key))
+                if isinstance(value, _STREAMS) and found.size <= _SMALL_ARRAY_BYTES and not is_written_to:
+                    self.streams.add(key)
                 if found.unchecked:
                     self.unchecked[key] = found.unchecked
             except TooLargeError:

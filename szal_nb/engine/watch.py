@@ -387,7 +387,8 @@ class Watch:
         del self._entered[i]
         changed, by_import, window = self.hidden.leave(i) if self._is_hidden_watched else ((), (), ())
         self._spans.note(~i)
-        if self._only_reads[i] and not (changed or by_import) and not self.contents.is_compared(i):
+        contents = self.contents
+        if self._only_reads[i] and not (changed or by_import or contents.streams or contents.is_compared(i)):
             return
         with self.held:
             if has_failed and i in self._pristine:
@@ -396,6 +397,8 @@ class Watch:
             self._undeclared.check(changed, by_import, window, self.usage, self._may_change)
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
             changes = set(self.usage.changed[i])
+            for key in contents.streams.difference(self.usage.taken[i]):
+                contents.compare(key)
             for key in self.usage.taken[i]:
                 if key in changes:
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -137,6 +138,29 @@ def test_tables_of_some_size_and_settings_are_small(load, sneak, store):
     done = run(graph_of(load, step("sneak", sneak, reads=["xs<load"]), last), store)
 
     assert done["sneak"].error.type == "ValueChanged"
+
+
+HANDLED = (
+    "import io, logging\nxs = io.StringIO()\nlogging.getLogger('szal.told').handlers[:] = [logging.StreamHandler(xs)]"
+)
+
+
+@pytest.mark.parametrize("is_recorded", [False, True])
+@pytest.mark.parametrize("first", ["tell", "last"])
+def test_what_a_logger_writes_into_a_value_is_found_whoever_has_read_it_before(first, is_recorded, store):
+    """On a difference fails the run, naming the steps that ran since and the flag."""
+    after = {"tell": ["load"] if first == "tell" else ["last"], "last": ["tell"] if first == "tell" else []}
+    tell = step("tell", "import logging\nlogging.getLogger('szal.told').warning('x')", after=after["tell"])
+    last = step("last", "n = xs.getvalue()", reads=["xs<load"], gives=("n",), after=after["last"])
+    steps = (tell, last) if first == "tell" else (last, tell)
+    try:
+        done = run(graph_of(step("load", HANDLED, gives=("xs",)), *steps), *([store] * is_recorded))
+    finally:
+        logging.getLogger("szal.told").handlers.clear()
+
+    assert done["tell"].error.type == "ValueChanged"
+    assert "Also ran: tell" in done["tell"].error.message
+    assert "--changes xs" in done["tell"].error.message
 
 
 def test_of_a_large_value_only_the_last_reader_is_looked_after(store, monkeypatch):
