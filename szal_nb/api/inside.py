@@ -1,6 +1,7 @@
 """What differs inside of two values of runs: which keys, elements, columns and rows, and by how much.
 
-Only values that are read without running code that they bring along are looked into, and only if they are not large.
+Only values that are not large are looked into. What runs code that it brings along when it is read is not read, but for
+containers of runs that are ours: a dict that holds a number of numpy is no plain data any more.
 """
 
 from __future__ import annotations
@@ -23,29 +24,31 @@ _DEEPEST = 20
 _ABSENT = object()
 _AS_WRITTEN = (str, bytes, bool, int, float, complex, type(None), dict, list, tuple, set, frozenset)
 _COUNTED = (dict, list, tuple, set, frozenset)
+_CONTAINERS = frozenset(kind.__name__ for kind in _COUNTED)
 
 Load = Callable[[ValueRef], object]
 
 
 class Insides:
-    """Looks into values of two runs, each read by its own `load`."""
+    """Looks into values of two runs, each read by its own `load`. `are_ours`: whether both runs are."""
 
-    def __init__(self, before: Load, after: Load) -> None:
+    def __init__(self, before: Load, after: Load, *, are_ours: bool = False) -> None:
         self._before = before
         self._after = after
+        self._are_ours = are_ours
 
     def __call__(self, before: ValueRef | None, after: ValueRef | None) -> tuple[str, ...]:
         """Some of the places where the two differ, in words; nothing if that cannot be told."""
-        if before is None or after is None or not (_is_looked_into(before) and _is_looked_into(after)):
+        if before is None or after is None or not all(map(self._is_looked_into, (before, after))):
             return ()
         try:
             return differences_inside(self._before(before), self._after(after))
         except Exception:  # noqa: BLE001 a library that lacks, or a value that it cannot compare: then nothing is said
             return ()
 
-
-def _is_looked_into(ref: ValueRef) -> bool:
-    return ref.hash is not None and ref.format in safe_formats() and ref.size <= _MOST_BYTES
+    def _is_looked_into(self, ref: ValueRef) -> bool:
+        is_readable = ref.format in safe_formats() or (self._are_ours and ref.type in _CONTAINERS)
+        return ref.hash is not None and is_readable and ref.size <= _MOST_BYTES
 
 
 def differences_inside(before: object, after: object) -> tuple[str, ...]:
@@ -87,7 +90,9 @@ def _in_plain(before: Any, after: Any, path: str, depth: int) -> Iterator[str]:
         yield from (f"{path or 'items'}: {_short(item)} is new" for item in sorted(after - before, key=repr))
     elif kind is str and max(len(before), len(after)) > _LONGEST:
         yield from _in_texts(before, after, path)
-    elif path and not _is_same(before, after):
+    elif path and (_is_array(before) or _table_of(before) is not None):
+        yield from (f"{path}, {text}" for text in _differences(before, after))
+    elif path and _can_be_compared(before, after) and not _is_same(before, after):
         yield f"{path}: {_short(before)} → {_short(after)}"
 
 
@@ -236,6 +241,11 @@ def _mean(column: Any) -> float:
 
 
 # Words
+
+
+def _can_be_compared(one: object, other: object) -> bool:
+    """Whether two objects of one class can be equal without being one."""
+    return type(one) is not type(other) or getattr(type(one), "__eq__", None) is not getattr(object, "__eq__", None)
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -54,7 +54,8 @@ def diff(store: RunStore, before: str, after: str) -> RunDiff:
 
 
 def _insides(store: RunStore, before: str, after: str) -> Insides:
-    return Insides(store.loader(before).load_fresh, store.loader(after).load_fresh)
+    are_ours = all(store.is_ours(store.run(run_id)) for run_id in (before, after))
+    return Insides(store.loader(before).load_fresh, store.loader(after).load_fresh, are_ours=are_ours)
 
 
 def why(store: RunStore, run_id: str, step: str) -> Explanation:

@@ -26,7 +26,7 @@ from szal_nb.notebook.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 # A word that IPython takes for a variable, as in `%szal_show {run.id}`; other braces belong to values and conditions.
-_VARIABLE = re.compile(r"(?<!\S)(?:\{[A-Za-z_][\w.\[\]]*\}|\$[A-Za-z_]\w*)(?!\S)")
+_VARIABLE = re.compile(r"(?<!\S)(?:\{[A-Za-z_][\w.\[\]]*\}|\$[A-Za-z_][\w.]*)(?!\S)")
 
 
 def command(name: str) -> Callable[[F], F]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -63,6 +64,10 @@ def with_cells(frame, **cells):
         (1, 2, []),
         ({}, [], []),
         ({"a": 1}, FRAME, []),
+        ({"x": np.float64(1.5), "ok": np.bool_(True)}, {"x": np.float64(2.5), "ok": np.bool_(True)}, ["x: 1.5 → 2.5"]),
+        ({"w": np.zeros(2)}, {"w": np.array([0.0, 3.0])}, ["w, 1 of 2 elements differ, by at most 3"]),
+        ([FRAME], [with_cells(FRAME, v=(1, 2.25))], ["[0], v: 1 of 3 rows differ, by at most 0.25"]),
+        ({"f": object(), "n": 1}, {"f": object(), "n": 2}, ["n: 1 → 2"]),
     ],
     ids=str,
 )
@@ -109,6 +114,18 @@ def test_what_is_large_or_would_run_code_is_not_read(other):
     assert Insides(read.append, read.append)(ref("json"), other) == ()
     assert Insides(read.append, read.append)(other, ref("json")) == ()
     assert read == []
+
+
+def test_containers_of_our_own_runs_are_read_whatever_is_in_them():
+    def loads(value):
+        return lambda _: value
+
+    box = msgspec.structs.replace(ref("pickle"), type="dict")
+    own = msgspec.structs.replace(box, type="__main__.Net")
+
+    assert Insides(loads({"x": 1}), loads({"x": 2}), are_ours=True)(box, box) == ("x: 1 → 2",)
+    assert Insides(loads({"x": 1}), loads({"x": 2}))(box, box) == ()
+    assert Insides(loads({"x": 1}), loads({"x": 2}), are_ours=True)(own, own) == ()
 
 
 def test_what_cannot_be_read_any_more_is_told_by_its_description_alone():

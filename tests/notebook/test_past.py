@@ -103,4 +103,5 @@ def test_a_magic_takes_a_run_from_a_variable_as_any_magic_does(notebook):
 
     assert notebook.value("first.id") in notebook.ok("%szal_diff {runs[0].id} $name").plain
     assert "one" in notebook.ok("%szal_show {first.id}").plain
+    assert "one" in notebook.ok("%szal_show $first.id").plain
     assert "No run '{nobody.id}'" in notebook.cell("%szal_show {nobody.id}").error
