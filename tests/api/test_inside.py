@@ -69,7 +69,6 @@ def with_cells(frame, **cells):
         ([FRAME], [with_cells(FRAME, v=(1, 2.25))], ["[0], v: 1 of 3 rows differ, by at most 0.25"]),
         ({"f": object(), "n": 1}, {"f": object(), "n": 2}, ["n: 1 → 2"]),
     ],
-    ids=str,
 )
 def test_places_that_differ_are_told(before, after, told):
     found = [text for text in differences_inside(before, after) if "float64 → int64" not in text]
