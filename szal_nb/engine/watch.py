@@ -398,7 +398,9 @@ class Watch:
             can_retry = has_failed and self._graph.nodes[i].step.retry.retries > 0
             changes = set(self.usage.changed[i])
             for key in contents.streams.difference(self.usage.taken[i]):
-                contents.compare(key)
+                # Who says that it changes what shares something with it may be at it.
+                if not any(map(self.usage.changers.get, contents.parts.closure([key]))):
+                    contents.compare(key)
             for key in self.usage.taken[i]:
                 if key in changes:
                     continue

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import threading
+import types
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
@@ -161,6 +162,25 @@ def test_what_a_logger_writes_into_a_value_is_found_whoever_has_read_it_before(f
     assert done["tell"].error.type == "ValueChanged"
     assert "Also ran: tell" in done["tell"].error.message
     assert "--changes xs" in done["tell"].error.message
+
+
+def test_who_says_that_it_writes_may_be_at_it_when_another_step_ends(monkeypatch, store):
+    meeting = types.ModuleType("szal_meeting")
+    meeting.written, meeting.seen = threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "szal_meeting", meeting)
+    load = step("load", "import csv, io\nxs = io.StringIO()\nw = csv.writer(xs)", gives=("xs", "w"))
+    write = "import szal_meeting as m\nw.writerow([1])\nm.written.set()\nassert m.seen.wait(20)"
+    graph = graph_of(
+        load,
+        step("write", write, changes=["w<load"]),
+        step("beside", "import szal_meeting as m\nassert m.written.wait(20)", after=["load"]),
+        step("tell", "import szal_meeting as m\nm.seen.set()", after=["beside"]),
+        step("last", "n = xs.getvalue()", reads=["xs<load"], gives=("n",), after=["write", "tell"]),
+    )
+
+    assert {name: run_step.state for name, run_step in run(graph, store).steps.items()} == dict.fromkeys(
+        ("load", "write", "beside", "tell", "last"), "completed"
+    )
 
 
 def test_of_a_large_value_only_the_last_reader_is_looked_after(store, monkeypatch):
