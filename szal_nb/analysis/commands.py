@@ -30,8 +30,6 @@ cut basename dirname realpath readlink test less more man
 _BETWEEN_PROGRAMS = re.compile(r"\|\|?|&&?|;|\n")
 _TO_NOWHERE = re.compile(r"\d?>+\s*(?:&\d|/dev/null)")
 _WRITING_MARKS = (">", "`", "$(")
-
-
 _INSTALLING = re.compile(
     r"\s*(?:[\w./{}-]*python[\d.]* -m )?(?:uv |micro|\{[^}]*\} -m )?(?:pip3?|conda|mamba|pixi|uv) "
 )

@@ -20,7 +20,6 @@ _MOST_BYTES = 64 * 2**20
 _MOST_TOLD = 6
 _MOST_COUNTED = 1_000
 _LONGEST = 48
-_DEEPEST = 20
 _ABSENT = object()
 _AS_WRITTEN = (str, bytes, bool, int, float, complex, type(None), dict, list, tuple, set, frozenset)
 _COUNTED = (dict, list, tuple, set, frozenset)
@@ -73,30 +72,35 @@ def _differences(before: Any, after: Any) -> Iterator[str]:
         return _in_tables(tables[0], tables[1])
     if _is_array(before) and _is_array(after):
         return _in_arrays(before, after)
-    return _in_plain(before, after, "", 0)
+    return _in_plain(before, after, "", set())
 
 
-# Plain data
+# Plain data: `seen` are the pairs that were looked into, for what was pickled may hold itself.
 
 
-def _in_plain(before: Any, after: Any, path: str, depth: int) -> Iterator[str]:
-    kind = type(before) if type(before) is type(after) and depth < _DEEPEST else None
+def _in_plain(before: Any, after: Any, path: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    kind = type(before) if type(before) is type(after) else None
+    if kind in _COUNTED:
+        pair = id(before), id(after)
+        if pair in seen:
+            return
+        seen.add(pair)
     if kind is dict:
-        yield from _in_mappings(before, after, path, depth)
+        yield from _in_mappings(before, after, path, seen)
     elif kind is list or kind is tuple:
-        yield from _in_sequences(before, after, path, depth)
+        yield from _in_sequences(before, after, path, seen)
     elif kind is set or kind is frozenset:
         yield from (f"{path or 'items'}: {_short(item)} is gone" for item in sorted(before - after, key=repr))
         yield from (f"{path or 'items'}: {_short(item)} is new" for item in sorted(after - before, key=repr))
     elif kind is str and max(len(before), len(after)) > _LONGEST:
         yield from _in_texts(before, after, path)
-    elif path and (_is_array(before) or _table_of(before) is not None):
+    elif path and kind is not None and (_is_array(before) or _table_of(before) is not None):
         yield from (f"{path}, {text}" for text in _differences(before, after))
     elif path and _can_be_compared(before, after) and not _is_same(before, after):
         yield f"{path}: {_short(before)} → {_short(after)}"
 
 
-def _in_mappings(before: dict[Any, Any], after: dict[Any, Any], path: str, depth: int) -> Iterator[str]:
+def _in_mappings(before: dict[Any, Any], after: dict[Any, Any], path: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     for key in dict.fromkeys((*before, *after)):
         is_name = isinstance(key, str) and key.isidentifier()
         place = f"{path}{'.' if path else ''}{key}" if is_name else f"{path}[{_short(key)}]"
@@ -104,14 +108,14 @@ def _in_mappings(before: dict[Any, Any], after: dict[Any, Any], path: str, depth
         if one is _ABSENT or other is _ABSENT:
             yield f"{place}: {_short(one)} → {_short(other)}"
         else:
-            yield from _in_plain(one, other, place, depth + 1)
+            yield from _in_plain(one, other, place, seen)
 
 
-def _in_sequences(before: Any, after: Any, path: str, depth: int) -> Iterator[str]:
+def _in_sequences(before: Any, after: Any, path: str, seen: set[tuple[int, int]]) -> Iterator[str]:
     found = (
         text
         for place, (one, other) in enumerate(zip(before, after, strict=False))
-        for text in _in_plain(one, other, f"{path}[{place}]", depth + 1)
+        for text in _in_plain(one, other, f"{path}[{place}]", seen)
     )
     if len(before) == len(after):
         yield from found
@@ -267,7 +271,7 @@ def _short(value: Any) -> str:
         return "absent"
     if isinstance(value, _COUNTED) and len(value) > 4:
         return f"{len(value):,} items"
-    if library_of(type(value)) == "numpy" and hasattr(value, "item"):
+    if library_of(type(value)) == "numpy" and getattr(value, "shape", None) == ():
         value = value.item()
     text = repr(value) if isinstance(value, _AS_WRITTEN) else str(value)
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _LONGEST + 1])

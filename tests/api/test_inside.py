@@ -67,6 +67,7 @@ def with_cells(frame, **cells):
         ({"x": np.float64(1.5), "ok": np.bool_(True)}, {"x": np.float64(2.5), "ok": np.bool_(True)}, ["x: 1.5 → 2.5"]),
         ({"w": np.zeros(2)}, {"w": np.array([0.0, 3.0])}, ["w, 1 of 2 elements differ, by at most 3"]),
         ([FRAME], [with_cells(FRAME, v=(1, 2.25))], ["[0], v: 1 of 3 rows differ, by at most 0.25"]),
+        ({"w": np.zeros(2)}, {"w": 3}, ["w: [0. 0.] → 3"]),
         ({"f": object(), "n": 1}, {"f": object(), "n": 2}, ["n: 1 → 2"]),
     ],
 )
@@ -82,6 +83,15 @@ def test_a_few_places_are_told_and_the_others_counted():
 
     assert differences_inside(before, after) == (*(f"k{n}: 1 → 2" for n in range(6)), "… and 44 more")
     assert more[-1] == "… and at least 994 more"
+
+
+def test_what_holds_itself_is_looked_into_once():
+    def made(n):
+        items = []
+        items.extend([*[items] * 30, {"n": n}])
+        return items
+
+    assert differences_inside(made(1), made(2)) == ("[30].n: 1 → 2",)
 
 
 @given(value=PLAIN)
